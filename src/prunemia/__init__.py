@@ -1,0 +1,34 @@
+"""Membership inference in pruned networks: attacks, divergence, defenses, and the pipeline between them.
+
+``import prunemia as pm`` is quick: names that need torch are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from prunemia.experiment import Adversary, Experiment
+
+__version__ = "0.1.0"
+
+_LATER = {
+    "Lab": "prunemia.lab",
+    "SignalPair": "prunemia.signals",
+    "Signals": "prunemia.signals",
+}
+_MODULES = ("attacks", "claims", "data", "metrics", "models", "plots", "pruning", "signals", "store", "training")
+
+__all__ = ["Adversary", "Experiment", "Lab", "SignalPair", "Signals", "__version__", *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"prunemia.{name}")
+    raise AttributeError(f"module 'prunemia' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
