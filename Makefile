@@ -1,0 +1,50 @@
+# Each target sets itself up: the first run makes .venv/ and installs what requirements.txt and pyproject.toml list.
+#
+#   make book PROFILE=location JOBS=4 ARGS="--only attacks/conf -p sparsity 0.9"
+#   make test ARGS="-k experiment"
+#   make book PYTHON=python3.12
+
+PYTHON ?= python3
+PROFILE ?= default
+JOBS ?=
+ARGS ?=
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lint bench clean
+.DELETE_ON_ERROR:
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+
+book: $(READY) ## execute what changed and build the book [PROFILE=default JOBS=2 ARGS=…]
+	@$(BIN)/prunemia book --profile $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+test: $(READY) ## unit tests, every page on the smoke profile, the built book checked [ARGS=…]
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff, mypy, and no outputs in notebook sources
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/nb-clean check --preserve-cell-metadata-field tags --preserve-cell-metadata-field mystnb --preserve-notebook-metadata notebooks
+
+bench: $(READY) ## time each claim about speed, side by side; writes build/bench.txt
+	@mkdir -p build && : > build/bench.txt
+	@set -e; for script in $(sort $(wildcard bench/*.py)); do \
+	  echo "$$script …"; $(BIN)/python $$script > build/bench.part; cat build/bench.part; cat build/bench.part >> build/bench.txt; \
+	done; rm -f build/bench.part
+	@echo "The table: build/bench.txt"
+
+clean: ## remove build/ and caches; results (.prunemia/) and the set-up (.venv/) stay
+	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not that; name one with: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up .venv/ (once; several minutes where PyTorch is to be downloaded) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	@touch $@
