@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 DatasetName = Literal["mnist1d", "digits", "location"]
 ModelName = Literal["columnfc", "cnn1d", "cnn2d"]
 PrunerName = Literal["l1unstructured", "l1structured", "l2structured", "slim"]
+AssumedPruner = Literal["none", "l1unstructured", "l1structured", "l2structured", "slim"]
 DefenseName = Literal["none"]
 
 DATASETS: tuple[str, ...] = get_args(DatasetName)
@@ -42,7 +43,7 @@ class Adversary(_Frozen):
     (an adaptive adversary applies the victim's defense to its shadow networks).
     """
 
-    pruner: PrunerName | Literal["none"] | None = Field(
+    pruner: AssumedPruner | None = Field(
         None, description='the pruner of the shadow networks; "none" leaves them unpruned'
     )
     sparsity: float | None = Field(None, gt=0, lt=1, description="the sparsity of the shadow networks")
@@ -109,7 +110,9 @@ class Experiment(_Frozen):
                     f"allowed with it: l1unstructured"
                 )
         if self.width is not None and self.model not in WIDTHS:
-            raise ValueError(f"width: {self.width} cannot be set for model {self.model!r}; only for {', '.join(WIDTHS)}")
+            raise ValueError(
+                f"width: {self.width} cannot be set for model {self.model!r}; only for {', '.join(WIDTHS)}"
+            )
         if self.strength is not None and self.defense == "none":
             raise ValueError(f"strength: {self.strength} needs a defense; defense is 'none'")
         return self
@@ -162,6 +165,11 @@ def content_key(value: Any) -> str:
     """Hash a JSON value: 32 hexadecimal digits of SHA-256 of its canonical form."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def seed_of(*parts: Any) -> int:
+    """Derive the 63-bit seed of one random draw from what it is for (JSON values)."""
+    return int(content_key(list(parts))[:16], 16) >> 1
 
 
 def explain(error: ValidationError) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from prunemia.query import posteriors, sensitivity
+
+__all__ = ["SignalPair", "Signals", "posteriors", "sensitivity"]
 
 ROW_SUM_TOLERANCE = 1e-3
 
@@ -118,6 +124,12 @@ class Signals:
             self.posteriors[rows], self.sensitivities[rows], self.labels[rows], membership, self.model[rows]
         )
 
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Return the rows of all ``parts``, in order; either all or none know their membership."""
+        fields = [part.arrays() for part in parts]
+        return cls(**{name: np.concatenate([each[name] for each in fields]) for name in fields[0]})
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the fields by name; a hidden membership is left out."""
         named = {"posteriors": self.posteriors, "sensitivities": self.sensitivities, "labels": self.labels}
@@ -141,7 +153,8 @@ class Signals:
             It is no .npz of arrays, a field is missing, unknown, or wrong.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            opened = Path(path).open("rb") if isinstance(path, str | Path) else contextlib.nullcontext(path)
+            with opened as stream, np.load(stream, allow_pickle=False) as archive:
                 if not isinstance(archive, np.lib.npyio.NpzFile):
                     raise ValueError(f"{path}: a single array; allowed: an .npz of named arrays")
                 fields = {name: archive[name] for name in archive.files}

@@ -1,0 +1,119 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+import prunemia as pm
+from prunemia.experiment import PageParameters, content_key, explain, seed_of
+
+
+def refusal(**fields) -> str:
+    with pytest.raises(ValidationError) as caught:
+        pm.Experiment(**fields)
+    return explain(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"sparcity": 0.9}, "sparcity: no such field; allowed: dataset, samples"),
+        ({"sparsity": 1.5}, "sparsity: 1.5 is not allowed: should be less than 1"),
+        ({"sparsity": 0}, "sparsity: 0 is not allowed: should be greater than 0"),
+        ({"dataset": "nosuch"}, "dataset: 'nosuch' must be one of mnist1d"),
+        ({"dataset": "locatoin"}, "did you mean 'location'"),
+        ({"dataset": "nowhere/a.npz"}, "there is no such file"),
+        ({"model": "vgg"}, "model: 'vgg' is not allowed: should be 'columnfc'"),
+        ({"model": "columnfc", "pruner": "slim"}, "'slim' ranks BatchNorm scales, of which model 'columnfc' has none"),
+        ({"model": "columnfc", "adversary": {"pruner": "l1structured"}}, "adversary.pruner: 'l1structured' ranks"),
+        ({"model": "columnfc", "width": 8}, "width: 8 cannot be set for model 'columnfc'"),
+        ({"strength": 4.0}, "strength: 4.0 needs a defense"),
+        ({"adversary": {"sparcity": 0.5}}, "adversary.sparcity: no such field; allowed: pruner, sparsity"),
+        ({"seed": -1}, "seed: -1 is not allowed"),
+        ({"shadows": 0}, "shadows: 0 is not allowed"),
+        ({"learning_rate": float("nan")}, "learning_rate: nan is not allowed"),
+    ],
+)
+def test_a_mistake_gets_one_sentence_with_field_value_and_what_is_allowed(fields, sentence):
+    assert sentence in refusal(**fields)
+
+
+def test_an_experiment_cannot_be_changed_in_place():
+    with pytest.raises(ValidationError):
+        pm.Experiment().sparsity = 0.5
+
+
+def test_equal_fields_equal_key_and_every_field_enters_it():
+    base = pm.Experiment()
+    changes = {
+        "dataset": "digits", "samples": 500, "model": "cnn2d", "width": 8, "pruner": "slim", "sparsity": 0.5,
+        "shadows": 3, "seed": 1, "adversary": {"sparsity": 0.5}, "epochs": 3, "finetune_epochs": 2,
+        "finetune_warmup": 1, "patience": 2, "batch_size": 64, "learning_rate": 0.1, "weight_decay": 0.0,
+        "epsilon": 0.1, "draws": 3,
+    }  # fmt: skip
+    keys = {base.replace(**{name: value}).key for name, value in changes.items()}
+
+    assert base.key == pm.Experiment().key == base.replace(seed=0).key
+    assert len(keys | {base.key}) == len(changes) + 1
+    missing = set(pm.Experiment.model_fields) - changes.keys()
+    assert missing <= {"defense", "strength"}
+
+
+def test_keys_do_not_change_between_versions_by_accident():
+    # SHA-256 of the canonical JSON {"a":[1,0.5,null]}, first 32 hexadecimal digits.
+    import hashlib
+
+    assert content_key({"a": [1, 0.5, None]}) == hashlib.sha256(b'{"a":[1,0.5,null]}').hexdigest()[:32]
+    assert content_key({"a": 1, "b": 2}) == content_key({"b": 2, "a": 1})
+
+
+def test_seeds_are_63_bits_and_differ_by_purpose():
+    seeds = {seed_of(0, what, i) for what in ("weights", "query") for i in range(100)}
+    assert len(seeds) == 200
+    assert all(0 <= s < 2**63 for s in seeds)
+
+
+def test_what_the_adversary_assumes():
+    truth = pm.Experiment(sparsity=0.7, seed=3)
+    guess = truth.replace(adversary=pm.Adversary(sparsity=0.5, pruner="slim"))
+
+    assert truth.assumed() is truth
+    assert guess.assumed() == truth.replace(sparsity=0.5, pruner="slim")
+    assert truth.replace(adversary={"pruner": "none"}).assumed() == truth
+
+
+def test_epochs_default_to_the_papers():
+    assert (pm.Experiment().training_epochs, pm.Experiment().tuning_epochs) == (100, 50)
+    column = pm.Experiment(dataset="location", model="columnfc")
+    assert (column.training_epochs, column.tuning_epochs) == (50, 25)
+    assert column.replace(epochs=3).tuning_epochs == 2
+
+
+def test_own_arrays_may_be_named_by_their_path(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, features=np.zeros((4, 2)), labels=np.arange(4))
+    assert pm.Experiment(dataset=str(path)).dataset == str(path)
+
+
+def test_every_field_is_described():
+    for model in (pm.Experiment, pm.Adversary, PageParameters):
+        assert all(field.description for field in model.model_fields.values())
+
+
+def test_describe_shows_what_is_set_and_the_key():
+    shown = pm.Experiment(seed=7).describe()
+    assert shown["seed"] == 7
+    assert shown["key"] == pm.Experiment(seed=7).key
+    assert "strength" not in shown
+
+
+def test_importing_prunemia_does_not_import_torch():
+    code = "import sys, prunemia, prunemia.experiment; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_package_names_what_it_offers():
+    assert set(pm.__all__) <= set(dir(pm))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = pm.nothing

@@ -1,0 +1,81 @@
+import pytest
+import torch
+from torch import nn
+
+from prunemia import models
+from prunemia.experiment import MODELS
+from prunemia.stacking import stackable
+
+
+def test_the_networks_are_those_an_experiment_allows():
+    assert tuple(models.BUILDERS) == MODELS
+
+
+@pytest.mark.parametrize(("name", "shape"), [("columnfc", (446,)), ("cnn1d", (1, 40)), ("cnn2d", (3, 32, 32))])
+def test_each_network_answers_with_one_logit_a_class(name, shape):
+    module = models.build(name, shape, 7, seed=3)
+
+    assert module(torch.zeros(5, *shape)).shape == (5, 7)
+    assert stackable(module) == (name in models.STACKED)
+
+
+def test_columnfc_is_the_papers():
+    # 446*256+256 + 256*128+128 + 128*30+30 = 151,198 parameters on Location.
+    module = models.build("columnfc", (446,), 30)
+
+    assert sum(p.numel() for p in module.parameters()) == 446 * 256 + 256 + 256 * 128 + 128 + 128 * 30 + 30
+
+
+def test_weights_are_xavier_normal_and_seeded():
+    # Variance 2 / (fan_in + fan_out) = 2 / (446 + 256); 114,176 draws: 1 % is five standard errors.
+    first, again, other = (models.build("columnfc", (446,), 30, seed=s) for s in (1, 1, 2))
+
+    assert first[1].weight.var().item() == pytest.approx(2 / (446 + 256), rel=0.03)
+    assert torch.equal(first[1].weight, again[1].weight)
+    assert not torch.equal(first[1].weight, other[1].weight)
+    assert not first[1].bias.any()
+
+
+def test_building_leaves_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    models.build("cnn1d", (1, 40), 10)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("cnn1d", (446,)), ("cnn2d", (1, 40))])
+def test_a_network_that_does_not_fit_the_data_says_so(name, shape):
+    with pytest.raises(ValueError, match=f"{name}.*takes samples of shape"):
+        models.build(name, shape, 10)
+
+
+def test_unknown_network():
+    with pytest.raises(ValueError, match="allowed: columnfc, cnn1d, cnn2d"):
+        models.build("resnet", (1, 40), 10)
+
+
+def test_dropout_drops_a_share_p_and_keeps_the_mean():
+    # 400,000 draws of probability 0.1: the share's standard error is 0.0005, the mean's 0.0005.
+    layer = models.Dropout(0.1)
+    layer.generator = torch.Generator().manual_seed(0)
+    out = layer(torch.ones(400_000))
+
+    assert (out == 0).float().mean().item() == pytest.approx(0.1, abs=0.0025)
+    assert out.mean().item() == pytest.approx(1, abs=0.0025)
+    assert out.max().item() == pytest.approx(1 / 0.9)
+    assert torch.equal(layer.eval()(torch.ones(9)), torch.ones(9))
+
+
+def test_dropout_draws_are_its_generators():
+    masks = [models.dropout_mask((31, 7), 0.5, torch.Generator().manual_seed(s), "cpu") for s in (1, 1, 2)]
+
+    assert torch.equal(masks[0], masks[1])
+    assert not torch.equal(masks[0], masks[2])
+
+
+def test_neighbouring_dropout_entries_are_independent():
+    # Four entries share a 64-bit draw: their correlation over 100,000 draws has standard error 0.003.
+    mask = models.dropout_mask((100_000, 4), 0.5, torch.Generator().manual_seed(5), "cpu")
+    correlation = torch.corrcoef(mask.T) - torch.eye(4)
+
+    assert correlation.abs().max() < 0.016
+    assert isinstance(models.Dropout(0.1), nn.Dropout)
