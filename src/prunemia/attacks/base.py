@@ -1,0 +1,116 @@
+"""What every attack is: learn on the shadows' signals, decide on the target's, never see who is a member there."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from prunemia.signals import Signals
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+class Attack(BaseEstimator, ABC):  # type: ignore[misc]
+    """A membership inference attack, as a scikit-learn estimator over `Signals`.
+
+    A subclass stores its options verbatim in ``__init__`` and fills three hooks: ``_check_options``,
+    ``_fit`` and ``_decide``. ``fit``, ``decision_function`` and ``predict`` are final: a subclass that
+    overrides one is refused with a TypeError, for that is where the target's membership is taken away.
+
+    Attributes
+    ----------
+    ranks : False for an attack whose decision is a set, so that it has no ROC and no AUC.
+    n_classes_ : C, the number of classes of the shadows it was fitted on.
+    """
+
+    ranks: ClassVar[bool] = True
+    n_classes_: int
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        sealed = {"fit", "decision_function", "predict"} & vars(cls).keys()
+        if sealed:
+            raise TypeError(f"{cls.__name__} overrides {', '.join(sorted(sealed))}; fill _fit and _decide instead")
+        super().__init_subclass__(**kwargs)
+
+    @final
+    def fit(self, shadow: Signals) -> Self:
+        """Learn from the shadow networks' signals, whose membership the adversary knows.
+
+        Raises
+        ------
+        TypeError
+            ``shadow`` is no `Signals`.
+        ValueError
+            Its membership is hidden, has an empty side, or an option is not allowed.
+        """
+        _require_signals("shadow", shadow)
+        self._check_options()
+        membership = shadow.require_membership()
+        self._fit(shadow, membership)
+        self.n_classes_ = shadow.classes
+        return self
+
+    @final
+    def decision_function(self, target: Signals) -> Floats:
+        """Return one score a row, shape (n,); larger means more likely a member, 0 is the decision threshold.
+
+        Raises
+        ------
+        TypeError
+            ``target`` is no `Signals`.
+        sklearn.exceptions.NotFittedError
+            The attack was not fitted.
+        ValueError
+            The target has other classes than the shadows.
+        """
+        check_is_fitted(self, "n_classes_")
+        return np.asarray(self._decide(self._observed(target)), dtype=np.float64)
+
+    @final
+    def predict(self, target: Signals) -> Bools:
+        """Return True for the rows taken for members, shape (n,): a score of 0 or more."""
+        member: Bools = self.decision_function(target) >= 0
+        return member
+
+    def _observed(self, target: Signals) -> Signals:
+        """Return the target without its membership, after a look at its shape."""
+        _require_signals("target", target)
+        if target.classes != self.n_classes_:
+            raise ValueError(f"target: {target.classes} classes; allowed: {self.n_classes_}, as the shadows have")
+        return target.observed()
+
+    def _check_options(self) -> None:
+        """Refuse options that are not allowed, with a ValueError."""
+
+    @abstractmethod
+    def _fit(self, shadow: Signals, membership: Bools) -> None:
+        """Learn from ``shadow``; ``membership`` is its own, both sides present."""
+
+    @abstractmethod
+    def _decide(self, target: Signals) -> Floats:
+        """Score the rows of ``target``, which comes without membership."""
+
+
+def require_choice(option: str, value: object, allowed: Collection[object]) -> None:
+    """Refuse an option's value that is none of ``allowed``."""
+    if not any(value is item or (type(value) is type(item) and value == item) for item in allowed):
+        raise ValueError(f"{option}: {value!r} is not allowed; allowed: {', '.join(map(repr, allowed))}")
+
+
+def require_integer(option: str, value: object, low: int, high: int = 2**63 - 1) -> None:
+    """Refuse an option's value that is no integer from ``low`` to ``high``."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not low <= int(value) <= high:  # type: ignore[call-overload]
+        raise ValueError(f"{option}: {value!r} is not allowed; allowed: an integer from {low} to {high}")
+
+
+def _require_signals(name: str, value: object) -> None:
+    if not isinstance(value, Signals):
+        raise TypeError(f"{name}: {type(value).__name__}; allowed: Signals")

@@ -1,0 +1,154 @@
+"""Attacks that compare one statistic with a threshold: conf, xent, mentr, top1conf.
+
+Source: Yuan & Zhang (2022), section 5.2; Song & Mittal, "Systematic Evaluation of Privacy Risks of
+Machine Learning Models" (USENIX Security 2021), for class-wise thresholds and the modified entropy.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunemia.attacks.base import Attack, Bools, Floats, require_choice
+from prunemia.signals import Signals
+
+SMALLEST = 1e-30
+"""Logarithms clip here, so the modified entropy is at most -2 ln 1e-30 = 138.155 nats."""
+
+
+def best_threshold(values: Floats, membership: Bools) -> float:
+    """Return the threshold t that maximizes the balanced accuracy of "member iff value >= t".
+
+    Parameters
+    ----------
+    values : shape (n,), larger means more likely a member; the candidates for t.
+    membership : shape (n,), both sides present.
+
+    Among equally good candidates it takes the middle one (the lower of two middles): that does not
+    depend on the order of the rows, and it leans neither to calling everyone a member nor no one.
+    The published code takes the first in row order. O(n log n): sort, then cumulative sums; the
+    comparison is one of integers, so equal is exact.
+    """
+    order = np.argsort(-values, kind="stable")
+    descending, member = values[order], membership[order]
+    last_of_ties = np.append(descending[1:] < descending[:-1], True)
+    hits = np.cumsum(member)[last_of_ties]
+    alarms = np.cumsum(~member)[last_of_ties]
+    gain = hits * alarms[-1] - alarms * hits[-1]  # (TPR - FPR) times members times non-members
+    best = descending[last_of_ties][gain == gain.max()]
+    return float(best[len(best) // 2])
+
+
+class ThresholdAttack(Attack):
+    """Member iff the statistic reaches a threshold, which the shadows' rows choose.
+
+    The score is the statistic minus the threshold of the row's class. So a ROC or an AUC pools the
+    classes on a scale shifted class by class; it is not that of the raw statistic. A class that has
+    members or non-members alone among the shadows falls back to the threshold over all classes (the
+    published code: to 0).
+
+    Attributes
+    ----------
+    thresholds_ : shape (C,), in units of the statistic, larger = member.
+    """
+
+    by_class: ClassVar[bool] = True
+    thresholds_: Floats
+
+    @abstractmethod
+    def values(self, signals: Signals) -> Floats:
+        """Return the statistic, shape (n,), signed so that larger means more likely a member."""
+
+    def _fit(self, shadow: Signals, membership: Bools) -> None:
+        values = self.values(shadow)
+        self.thresholds_ = np.full(shadow.classes, best_threshold(values, membership))
+        if not self.by_class:
+            return
+        order = np.argsort(shadow.labels, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(shadow.labels[order])) + 1):
+            if 0 < membership[rows].sum() < len(rows):
+                self.thresholds_[shadow.labels[rows[0]]] = best_threshold(values[rows], membership[rows])
+
+    def _decide(self, target: Signals) -> Floats:
+        return self.values(target) - self.thresholds_[target.labels]
+
+
+class Confidence(ThresholdAttack):
+    """conf: the posterior of the true class, p_y, in 0 … 1; one threshold a class."""
+
+    def values(self, signals: Signals) -> Floats:
+        """Return p_y, shape (n,)."""
+        return _true_class(_probabilities(signals), signals.labels)
+
+
+class Entropy(ThresholdAttack):
+    """xent: the Shannon entropy -Σ p_i ln p_i in nats, lower = member; one threshold a class.
+
+    The name is the paper's; the statistic is no cross-entropy and ignores the true class.
+    """
+
+    def values(self, signals: Signals) -> Floats:
+        """Return minus the entropy, shape (n,), -ln C … 0."""
+        p = _probabilities(signals)
+        total: Floats = (p * _log(p)).sum(axis=1)
+        return total
+
+
+class ModifiedEntropy(ThresholdAttack):
+    """mentr: -(1 - p_y) ln p_y - Σ_{i≠y} p_i ln(1 - p_i) in nats, lower = member; one threshold a class.
+
+    Source: Song & Mittal (2021), section 3.2.
+    """
+
+    def values(self, signals: Signals) -> Floats:
+        """Return minus the modified entropy, shape (n,), -138.155 … 0."""
+        p = _probabilities(signals)
+        p_y = _true_class(p, signals.labels)
+        others = p * _log(1 - p)
+        others[np.arange(len(p)), signals.labels] = 0
+        total: Floats = (1 - p_y) * _log(p_y) + others.sum(axis=1)
+        return total
+
+
+class TopConfidence(ThresholdAttack):
+    """top1conf: the largest posterior, one threshold over all classes (Salem et al., NDSS 2019).
+
+    Parameters
+    ----------
+    statistic : ``"max"``, the largest posterior, as the paper says; or ``"true_class"``, p_y, as the
+        published code has it.
+    """
+
+    by_class: ClassVar[bool] = False
+
+    def __init__(self, statistic: str = "max") -> None:
+        self.statistic = statistic
+
+    def _check_options(self) -> None:
+        require_choice("statistic", self.statistic, ("max", "true_class"))
+
+    def values(self, signals: Signals) -> Floats:
+        """Return the largest posterior, or p_y, shape (n,)."""
+        p = _probabilities(signals)
+        if self.statistic == "true_class":
+            return _true_class(p, signals.labels)
+        largest: Floats = p.max(axis=1)
+        return largest
+
+
+def _probabilities(signals: Signals) -> Floats:
+    """Return the posteriors in float64, at most 1 (rows may sum to one only within a tolerance)."""
+    return np.minimum(signals.posteriors.astype(np.float64), 1.0)
+
+
+def _true_class(p: Floats, labels: NDArray[np.int64]) -> Floats:
+    picked: Floats = p[np.arange(len(p)), labels]
+    return picked
+
+
+def _log(p: Floats) -> Floats:
+    logs: Floats = np.log(np.maximum(p, SMALLEST))
+    return logs
