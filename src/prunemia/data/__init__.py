@@ -1,0 +1,87 @@
+"""The data sets: where each comes from, its checksum, its license; and the seeded split.
+
+Arrays are NumPy's: nothing here needs torch to load what the book runs by default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from prunemia.data.dataset import DataError, Dataset
+from prunemia.data.download import Archive, find, folders
+from prunemia.data.own import load_own
+from prunemia.data.readers import Arrays
+from prunemia.data.sources import SOURCES, Source, sheets
+from prunemia.data.splitting import Split, split
+
+__all__ = [
+    "SOURCES",
+    "Archive",
+    "DataError",
+    "Dataset",
+    "Source",
+    "Split",
+    "fetch",
+    "folders",
+    "load",
+    "sheets",
+    "split",
+]
+
+
+def load(name_or_path: str | Path, samples: int | None = None, progress: bool = True) -> Dataset:
+    """Return a data set by name, or the reader's own by the path of an .npz file.
+
+    Parameters
+    ----------
+    name_or_path : a name of `sheets`, or a path that ends in ``.npz`` (`own.load_own`).
+    samples : how many rows, always the same ones; None: all. MNIST-1D is generated with that many.
+    progress : show the progress of a download on stderr.
+
+    Raises
+    ------
+    DataError
+        The data cannot be had, are damaged, or have fewer rows.
+    """
+    if str(name_or_path).endswith(".npz"):
+        return load_own(Path(name_or_path)).sample(samples)
+    source = _source(str(name_or_path))
+    if source.generate is not None:
+        return _dataset(source, source.generate(samples or source.rows)).sample(samples)
+    return _dataset(source, _read(source, progress)).sample(samples)
+
+
+def fetch(name: str, progress: bool = True) -> list[Path]:
+    """Return the verified published files of a data set, downloaded where need be; none where it has none.
+
+    Raises
+    ------
+    DataError
+        As `load`.
+    """
+    return [find(archive, progress) for archive in _source(name).archives]
+
+
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        raise DataError(f"data set {name!r} is not known; allowed: {', '.join(SOURCES)}, or the path of an .npz file")
+    return SOURCES[name]
+
+
+def _read(source: Source, progress: bool) -> Arrays:
+    assert source.read is not None
+    features, labels = source.read(fetch(source.name, progress))
+    there = (len(features), *features.shape[1:])
+    if there != (source.rows, *source.shape) or labels.shape != (source.rows,):
+        raise DataError(f"{source.name} has shape {there}, not {(source.rows, *source.shape)} as published")
+    if labels.min() != 0 or labels.max() != source.classes - 1:
+        raise DataError(f"{source.name} has labels {labels.min()} to {labels.max()}, not 0 to {source.classes - 1}")
+    return features, labels
+
+
+def _dataset(source: Source, arrays: Arrays) -> Dataset:
+    features, labels = arrays
+    features = np.ascontiguousarray(features, dtype=np.float32)
+    return Dataset(source.name, features, np.ascontiguousarray(labels, dtype=np.int64), source.classes)

@@ -1,0 +1,65 @@
+"""Reading published archives: named members only, as streams, nothing is unpacked to where a member says."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from prunemia.data.dataset import DataError
+
+LARGEST = 4 << 30
+"""Bytes of the largest member that is read; the largest published one has about 0.8 GiB."""
+
+
+def tar_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the name and content of every regular file in a tar archive; read one before asking for the next.
+
+    Raises
+    ------
+    DataError
+        The archive is damaged, or holds an unsafe or too large member.
+    """
+    with explained(path), tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            name = _safe(path, member.name, member.size)
+            content = archive.extractfile(member) if member.isreg() else None
+            if content is not None:
+                yield name, content
+
+
+def zip_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the name and content of every file in a zip archive; as `tar_members`."""
+    with explained(path), zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            name = _safe(path, info.filename, info.file_size)
+            if not info.is_dir():
+                with archive.open(info) as content:
+                    yield name, content
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a published file is read into one sentence that names it."""
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise DataError(f"{path} is truncated or damaged: {error}") from None
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise DataError(f"{path} does not hold what was published under this name: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _safe(path: Path, name: str, size: int) -> str:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in name:
+        raise DataError(f"{path} holds the unsafe member {name!r}; it is not used")
+    if size > LARGEST:
+        raise DataError(f"{path} holds the member {name!r} of {size:,} bytes; at most {LARGEST:,} are read")
+    return str(parts)

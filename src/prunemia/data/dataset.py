@@ -1,0 +1,69 @@
+"""What a loaded data set is, and what its loaders raise."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunemia.experiment import seed_of
+
+
+class DataError(RuntimeError):
+    """Data cannot be had, read, or used; the text says what, where and why in one sentence."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The samples of one data set, all of them pooled.
+
+    Parameters
+    ----------
+    name : what it is called: a source's name, or an archive's path.
+    features : shape (n, …) float32: (n, f), (n, channels, length) or (n, channels, height, width).
+    labels : shape (n,) int64, 0 … classes-1.
+    classes : how many classes there are.
+    """
+
+    name: str
+    features: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    classes: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return self.features.shape[1:]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hexadecimal digits of SHA-256 of the contents; the name is not part of them."""
+        digest = hashlib.sha256(repr((self.features.shape, self.classes)).encode())
+        for array in (np.ascontiguousarray(self.features, "<f4"), np.ascontiguousarray(self.labels, "<i8")):
+            digest.update(array.reshape(-1).view(np.uint8).data)
+        return digest.hexdigest()[:32]
+
+    def sample(self, rows: int | None) -> Self:
+        """Return ``rows`` samples, always the same ones; None: all.
+
+        The choice depends on the number of rows alone, not on an experiment's
+        seed, and a smaller choice is part of a larger one.
+
+        Raises
+        ------
+        DataError
+            More rows are asked for than there are.
+        """
+        if rows is None or rows == len(self):
+            return self
+        if rows > len(self):
+            raise DataError(f"samples: {rows} of data set {self.name!r}, which has {len(self)} rows")
+        chosen = np.random.default_rng(seed_of("samples", len(self))).permutation(len(self))[:rows]
+        return type(self)(self.name, self.features[chosen], self.labels[chosen], self.classes)

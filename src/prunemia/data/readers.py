@@ -1,0 +1,60 @@
+"""From published files, or a generator, to arrays: one function a data set."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunemia.data.archives import explained, tar_members
+
+Arrays = tuple[NDArray[Any], NDArray[Any]]
+"""Features, of any numeric type, and labels 0 … C-1, as many rows of each."""
+
+_GLOBAL_RANDOM_STATE = threading.Lock()
+
+
+def generate_mnist1d(rows: int) -> Arrays:
+    """Generate MNIST-1D as published (seed 42); its training and test parts pooled.
+
+    The generator makes equally many of each of the ten classes: the next
+    multiple of ten rows is returned. It seeds Python's and NumPy's global
+    generators: their state is put back.
+    """
+    from mnist1d.data import get_dataset_args, make_dataset
+
+    arguments = get_dataset_args()
+    arguments.num_samples = -(-rows // 10) * 10
+    with _GLOBAL_RANDOM_STATE:
+        states = random.getstate(), np.random.get_state()  # noqa: NPY002 - to be restored
+        try:
+            made = make_dataset(arguments)
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+    features = np.concatenate([made["x"], made["x_test"]])[:, np.newaxis, :]
+    return features, np.concatenate([made["y"], made["y_test"]])
+
+
+def read_digits(_: Sequence[Path]) -> Arrays:
+    """Read the digits of scikit-learn: 8×8 pixels of 0 … 16, scaled to 0 … 1."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return digits.images[:, np.newaxis] / 16, digits.target
+
+
+def read_label_first(paths: Sequence[Path]) -> Arrays:
+    """Read a tar archive of one file with lines ``label,f1,…``; labels from 1, quoted or not."""
+    with explained(paths[0]):
+        (table,) = [_numbers(content) for _, content in tar_members(paths[0])]
+    return table[:, 1:], table[:, 0].astype(np.int64) - 1
+
+
+def _numbers(content: IO[bytes]) -> NDArray[np.uint8]:
+    return np.loadtxt(content, delimiter=",", quotechar='"', dtype=np.uint8, ndmin=2)

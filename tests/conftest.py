@@ -1,0 +1,67 @@
+"""Fixtures of several test modules: folders of a test's own, served archives, a disk that is soon full."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import Publish, Server, serving
+
+from prunemia import data
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the test's own $PRUNEMIA_DATA; the cache folder is the test's own as well."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PRUNEMIA_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def publish(server: Server, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:  # noqa: ARG001
+    """Return a function that serves small files under the published names, with their own checksums."""
+
+    def published(name: str, contents: Mapping[str, bytes], checksum: str | None = None, **changes: Any) -> data.Source:
+        source = data.SOURCES[name]
+        assert {archive.file for archive in source.archives} == set(contents)
+        archives = []
+        for archive in source.archives:
+            content = contents[archive.file]
+            path = f"/{archive.file}"
+            server.files[path] = content
+            digest = checksum or f"sha256:{hashlib.sha256(content).hexdigest()}"
+            archives.append(dataclasses.replace(archive, url=server.url + path, checksum=digest, also=()))
+        small = dataclasses.replace(source, archives=tuple(archives), **changes)
+        monkeypatch.setattr(data, "SOURCES", {**data.SOURCES, name: small})
+        return small
+
+    return published
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return the folder of a disk of 64 kB, where mounting is permitted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("no mount program")
+    if done.returncode:
+        pytest.skip(f"mounting a small disk is not permitted: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
