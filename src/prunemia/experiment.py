@@ -110,9 +110,8 @@ class Experiment(_Frozen):
                     f"allowed with it: l1unstructured"
                 )
         if self.width is not None and self.model not in WIDTHS:
-            raise ValueError(
-                f"width: {self.width} cannot be set for model {self.model!r}; only for {', '.join(WIDTHS)}"
-            )
+            allowed = ", ".join(WIDTHS)
+            raise ValueError(f"width: {self.width} cannot be set for model {self.model!r}; only for {allowed}")
         if self.strength is not None and self.defense == "none":
             raise ValueError(f"strength: {self.strength} needs a defense; defense is 'none'")
         return self

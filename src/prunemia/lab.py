@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ class Lab:
         learned_on = [self._signals_key(*side) for side in self._shadow_sides(exp, of)]
         decided_on = self._signals_key(exp, of, (VICTIM,))
         settings = {k: v for k, v in attack.get_params().items() if k not in ("device", "progress")}
-        key = content_key([VERSIONS["attack"], name, attack.version, settings, learned_on, decided_on])
+        key = content_key([VERSIONS["attack"], name, settings, learned_on, decided_on])
         title = f"{name} on the {of} network, {_title(exp)}"
         files = self._stored("attack", key, title, lambda: _carry_out(attack, self.signals(exp, of)))
         arrays = unpack_arrays(files["decisions.npz"])
@@ -217,7 +218,7 @@ class Lab:
     def _progress(self, title: str, epochs: int) -> Iterator[stages.Report]:
         with tqdm(total=epochs, desc=title, unit="epoch", disable=not self.progress, leave=False) as bar:
 
-            def report(epoch: int, line: str) -> None:
+            def report(line: str) -> None:
                 bar.set_postfix_str(line, refresh=False)
                 bar.update()
 
@@ -234,9 +235,8 @@ def _groups(exp: Experiment) -> list[Group]:
 def _carry_out(attack: attacks.Attack, pair: SignalPair) -> Files:
     membership = pair.target.require_membership()
     hidden = pair.target.observed()
-    attack.fit(pair.shadow)
-    scores = attack.decision_function(hidden)
-    predictions = attack.predict(hidden)
+    scores = attack.fit(pair.shadow).decision_function(hidden)
+    predictions = scores >= 0
     evaluation = evaluate(membership, scores, predictions, ranks=attack.ranks)
     decisions = {"scores": scores, "predictions": predictions, "membership": membership}
     return {"decisions.npz": pack_arrays(decisions), "evaluation.json": pack_json(evaluation.to_dict())}

@@ -37,7 +37,7 @@ class Masks:
 
     @property
     def sparsity(self) -> float:
-        """The fraction removed of all prunable weights: of every Conv and Linear; for slim, of every BatchNorm scale."""
+        """The fraction removed of all prunable weights: every Conv's and Linear's; for slim, every BatchNorm scale."""
         sizes = {name: p.numel() for name, p in self.module.named_parameters()}
         removed = sum(int((~keep).sum()) for name, keep in self.keep.items() if name in self.counted)
         return removed / sum(sizes[name] for name in self.counted)
@@ -88,18 +88,17 @@ def survivors(scores: Tensor, sparsity: float) -> Tensor:
 
 
 def _unstructured(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
-    return {
-        f"{name}.weight": survivors(layer.weight.abs().flatten(), sparsity).view_as(layer.weight)
-        for name, layer in _layers(module, WEIGHTED)
-    }
+    weights = {f"{name}.weight": layer.get_parameter("weight") for name, layer in _layers(module, WEIGHTED)}
+    return {name: survivors(w.abs().flatten(), sparsity).view_as(w) for name, w in weights.items()}
 
 
 def _structured(order: int) -> Callable[[nn.Module, float], dict[str, Tensor]]:
     def rank(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
         keep = {}
         for name, layer in _layers(module, CONVOLUTIONS):
-            filters = survivors(layer.weight.flatten(1).norm(p=order, dim=1), sparsity)
-            keep[f"{name}.weight"] = filters.view(-1, *[1] * (layer.weight.ndim - 1)).expand_as(layer.weight).clone()
+            weight = layer.get_parameter("weight")
+            filters = survivors(weight.flatten(1).norm(p=order, dim=1), sparsity)
+            keep[f"{name}.weight"] = filters.view(-1, *[1] * (weight.ndim - 1)).expand_as(weight).clone()
             if layer.bias is not None:
                 keep[f"{name}.bias"] = filters
         return keep
@@ -111,7 +110,7 @@ def _slim(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
     layers = [(name, layer) for name, layer in _layers(module, NORMALIZATIONS) if layer.affine]
     if not layers:
         return {}
-    scores = [layer.weight.abs() for _, layer in layers]
+    scores = [layer.get_parameter("weight").abs() for _, layer in layers]
     pooled = survivors(torch.cat(scores), sparsity).split([len(s) for s in scores])
     keep = {}
     for (name, _), score, channels in zip(layers, scores, pooled, strict=True):

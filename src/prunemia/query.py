@@ -67,7 +67,7 @@ def _softmax(logits: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _answering(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, no gradients, full float32 precision on a GPU too; the module's mode is restored."""
+    """Switch to evaluation mode, no gradients, full float32 precision (on a GPU too); restore the mode."""
     before = module.training
     module.eval()
     try:

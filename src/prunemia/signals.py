@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -98,7 +98,7 @@ class Signals:
     @property
     def classes(self) -> int:
         """C, the number of classes."""
-        return self.posteriors.shape[1]
+        return int(self.posteriors.shape[1])
 
     def require_membership(self) -> NDArray[np.bool_]:
         """Return the membership, shape (n,); ValueError where it is hidden or one side is empty."""
@@ -132,7 +132,11 @@ class Signals:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the fields by name; a hidden membership is left out."""
-        named = {"posteriors": self.posteriors, "sensitivities": self.sensitivities, "labels": self.labels}
+        named: dict[str, NDArray[Any]] = {
+            "posteriors": self.posteriors,
+            "sensitivities": self.sensitivities,
+            "labels": self.labels,
+        }
         assert self.model is not None
         named["model"] = self.model
         return named if self.membership is None else named | {"membership": self.membership}
@@ -153,8 +157,7 @@ class Signals:
             It is no .npz of arrays, a field is missing, unknown, or wrong.
         """
         try:
-            opened = Path(path).open("rb") if isinstance(path, str | Path) else contextlib.nullcontext(path)
-            with opened as stream, np.load(stream, allow_pickle=False) as archive:
+            with _opened(path) as stream, np.load(stream, allow_pickle=False) as archive:
                 if not isinstance(archive, np.lib.npyio.NpzFile):
                     raise ValueError(f"{path}: a single array; allowed: an .npz of named arrays")
                 fields = {name: archive[name] for name in archive.files}
@@ -176,6 +179,16 @@ class SignalPair:
 
     shadow: Signals
     target: Signals
+
+
+@contextlib.contextmanager
+def _opened(path: Any) -> Iterator[Any]:
+    """Open a path; pass an open file on."""
+    if not isinstance(path, str | Path):
+        yield path
+        return
+    with Path(path).open("rb") as stream:
+        yield stream
 
 
 def _matrix(name: str, value: ArrayLike, dtype: type = np.float32) -> NDArray[Any]:

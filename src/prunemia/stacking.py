@@ -54,7 +54,7 @@ class Alone:
 
     def __init__(self, module: nn.Module, generator: torch.Generator) -> None:
         self.module = module
-        self.parameters = dict(module.named_parameters())
+        self.parameters: dict[str, Tensor] = dict(module.named_parameters())
         for layer in module.modules():
             if isinstance(layer, Dropout):
                 layer.generator = generator
@@ -77,7 +77,8 @@ class Alone:
 class Stack:
     """M networks of one plain nn.Sequential: batched matrix products and grouped convolutions.
 
-    Between convolutions the activations are folded, (B, M·C, L); elsewhere they are (M, B, F).
+    Between 1-D convolutions the activations are folded, (B, M·C, 1, L) with the channels last in memory
+    (convolution and BatchNorm are two to three times faster so); elsewhere they are (M, B, F).
     """
 
     def __init__(self, modules: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> None:
@@ -92,7 +93,7 @@ class Stack:
 
     def __call__(self, x: Tensor) -> Tensor:
         folded = x.ndim == 4 and isinstance(self.layers[0], nn.Conv1d)
-        h = x.transpose(0, 1).flatten(1, 2) if folded else x
+        h = _channels_last(x.transpose(0, 1).flatten(1, 2)[:, :, None]) if folded else x
         for place, layer in enumerate(self.layers):
             h = _FORMS[type(layer)](self, str(place), layer, h)
         return h
@@ -124,10 +125,13 @@ class Stack:
         weight = self.parameters[f"{place}.weight"]
         bias = self.parameters.get(f"{place}.bias")
         flat = None if bias is None else bias.flatten()
-        return F.conv1d(h, weight.flatten(0, 1), flat, layer.stride, layer.padding, layer.dilation, groups=len(weight))  # type: ignore[arg-type]
+        kernel = _channels_last(weight.flatten(0, 1)[:, :, None])
+        stride, padding, dilation = (1, *layer.stride), (0, *layer.padding), (1, *layer.dilation)  # type: ignore[misc]
+        return F.conv2d(h, kernel, flat, stride, padding, dilation, groups=len(weight))
 
     def _batchnorm(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
-        assert isinstance(layer, nn.BatchNorm1d) and layer.momentum is not None
+        assert isinstance(layer, nn.BatchNorm1d)
+        assert layer.momentum is not None
         mean, variance = (self.buffers[f"{place}.running_{what}"].view(-1) for what in ("mean", "var"))
         scale, shift = (self.parameters[f"{place}.{what}"].flatten() for what in ("weight", "bias"))
         if self.training:
@@ -144,14 +148,18 @@ class Stack:
         networks = len(self.generators)
         if place == "0":  # the input, (M, B, …)
             return h.flatten(2)
-        return h.unflatten(1, (networks, -1)).flatten(2).transpose(0, 1)
+        return h.reshape(len(h), networks, -1).transpose(0, 1)
 
     def _pool(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
         assert isinstance(layer, nn.AdaptiveAvgPool1d)
-        return F.adaptive_avg_pool1d(h, layer.output_size)
+        return F.adaptive_avg_pool2d(h, (1, layer.output_size))  # type: ignore[arg-type]
 
     def _relu(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
         return F.relu(h)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 _FORMS = {

@@ -23,7 +23,7 @@ VICTIM = 0
 FLOOR = 0.9
 """Patience cannot end a fine-tuning below this share of the original network's validation accuracy."""
 
-Report = Callable[[int, str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,7 +86,7 @@ def fit(
     labels: Tensor,
     recipe: Recipe,
     *,
-    report: Callable[[int, str], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> list[History]:
     """Fit the networks of ``jobs`` side by side, in place, and return their histories.
 
@@ -96,7 +96,7 @@ def fit(
     features : shape (n, …), every row of the data set, on the device to train on.
     labels : shape (n,), integer classes.
     recipe : shared by all.
-    report : called after each epoch with (epoch, a line that says how it goes).
+    report : called after each epoch with a line that says how it goes.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def fit(
             run.train_epoch(epoch, features, labels)
             run.validate(epoch, features, labels)
             if report is not None:
-                report(epoch, run.line())
+                report(run.line())
             if run.finished:
                 break
     for job, best in zip(jobs, run.best, strict=True):
@@ -172,7 +172,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         logits = self.networks(x)
         losses = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y).mean(dim=1)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
+        losses.sum().backward()
         self.optimizer.step()
         with torch.no_grad():
             for name, keep in self.masks.items():
@@ -241,5 +241,5 @@ def accuracy(module: nn.Module, features: Tensor, labels: Tensor, rows: Tensor, 
     """Return the share of ``rows`` that ``module`` classifies right."""
     module.eval()
     with one_thread():
-        right = sum(int((module(features[part]).argmax(dim=1) == labels[part]).sum()) for part in rows.split(batch))
-    return right / len(rows)
+        right = [(module(features[part]).argmax(dim=1) == labels[part]).sum() for part in rows.split(batch)]
+    return int(torch.stack(right).sum()) / len(rows)
