@@ -34,7 +34,13 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def publish(server: Server, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:  # noqa: ARG001
     """Return a function that serves small files under the published names, with their own checksums."""
 
-    def published(name: str, contents: Mapping[str, bytes], checksum: str | None = None, **changes: Any) -> data.Source:
+    def published(
+        name: str,
+        contents: Mapping[str, bytes],
+        checksum: str | None = None,
+        installed: Path | None = None,
+        **changes: Any,
+    ) -> data.Source:
         source = data.SOURCES[name]
         assert {archive.file for archive in source.archives} == set(contents)
         archives = []
@@ -43,7 +49,8 @@ def publish(server: Server, data_folder: Path, monkeypatch: pytest.MonkeyPatch) 
             path = f"/{archive.file}"
             server.files[path] = content
             digest = checksum or f"sha256:{hashlib.sha256(content).hexdigest()}"
-            archives.append(dataclasses.replace(archive, url=server.url + path, checksum=digest, also=()))
+            system = str(installed) if installed else None  # None: not what this very machine has installed
+            archives.append(dataclasses.replace(archive, url=server.url + path, checksum=digest, installed=system))
         small = dataclasses.replace(source, archives=tuple(archives), **changes)
         monkeypatch.setattr(data, "SOURCES", {**data.SOURCES, name: small})
         return small

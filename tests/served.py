@@ -14,7 +14,7 @@ from pathlib import Path
 from prunemia.data import Source
 
 Publish = Callable[..., Source]
-"""``publish(name, {file: content}, checksum=None, **changes of the source)``: serve these as published."""
+"""``publish(name, {file: content}, checksum=None, installed=None, **changes of the source)``: serve them."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prunemia.data.dataset import DataError, Dataset
+from prunemia.data.dataset import DataError, Dataset, as_features
 from prunemia.data.download import Archive, find, folders
 from prunemia.data.own import load_own
 from prunemia.data.readers import Arrays
@@ -83,5 +83,4 @@ def _read(source: Source, progress: bool) -> Arrays:
 
 def _dataset(source: Source, arrays: Arrays) -> Dataset:
     features, labels = arrays
-    features = np.ascontiguousarray(features, dtype=np.float32)
-    return Dataset(source.name, features, np.ascontiguousarray(labels, dtype=np.int64), source.classes)
+    return Dataset(source.name, as_features(features), np.ascontiguousarray(labels, dtype=np.int64), source.classes)

@@ -50,7 +50,9 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DataError(f"{path} is truncated or damaged: {error}") from None
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    except DataError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
         raise DataError(f"{path} does not hold what was published under this name: {error}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,15 @@ from prunemia.experiment import seed_of
 
 class DataError(RuntimeError):
     """Data cannot be had, read, or used; the text says what, where and why in one sentence."""
+
+
+def as_features(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return numbers of any type as float32; whole bytes of three dimensions and more are pixels: scaled to 0 … 1."""
+    with np.errstate(over="ignore"):
+        features = np.ascontiguousarray(array, dtype=np.float32)
+    if array.dtype == np.uint8 and array.ndim > 2:
+        features = features / np.float32(255)
+    return features
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,13 +26,14 @@ class Archive:
     file : its path inside a data folder.
     url : where it is published.
     checksum : ``algorithm:hex``; algorithm ``gitblob`` is a git blob id.
-    also : folders where other software installs it under the same name.
+    installed : folder where the system's package manager puts a file of the same name. The package
+        manager has verified it, and the packager may have compressed it anew: it is read as it is.
     """
 
     file: str
     url: str
     checksum: str
-    also: tuple[str, ...] = ()
+    installed: str | None = None
 
 
 def folders() -> list[Path]:
@@ -55,11 +56,11 @@ def find(archive: Archive, progress: bool = True) -> Path:
         disk failed. Nothing is left behind by a failed download; a copy of the
         reader's is left as it is.
     """
-    places = [folder / archive.file for folder in folders()]
-    places += [Path(folder) / Path(archive.file).name for folder in archive.also]
-    for path in places:
-        if path.is_file():
-            return _verified(path, archive)
+    for folder in folders():
+        if (folder / archive.file).is_file():
+            return _verified(folder / archive.file, archive)
+    if archive.installed and (system := Path(archive.installed, Path(archive.file).name)).is_file():
+        return system
     target = _writable() / archive.file
     with _explained_writing(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunemia.data.dataset import DataError, Dataset
+from prunemia.data.dataset import DataError, Dataset, as_features
 
 CHANNELS = (1, 3, 4)
 
@@ -74,13 +74,11 @@ def _features(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32]
         array = array[:, np.newaxis]
     if array.ndim == 4 and array.shape[-1] in CHANNELS and array.shape[1] not in CHANNELS:
         array = np.moveaxis(array, -1, 1)
-    pixels = array.dtype == np.uint8 and array.ndim > 2
-    with np.errstate(over="ignore"):
-        features = np.ascontiguousarray(array, dtype=np.float32)
+    features = as_features(array)
     if not np.isfinite(features).all():
         row = int(np.argwhere(~np.isfinite(features))[0, 0])
         raise DataError(f"{path}: field {name!r} holds a value in row {row} that is not finite")
-    return features / np.float32(255) if pixels else features
+    return features
 
 
 def _wrong(path: Path, name: str, array: NDArray[Any], allowed: str) -> DataError:

@@ -1,4 +1,4 @@
-"""From published files, or a generator, to arrays: one function a data set."""
+"""Features and labels that are generated, built in, or published as text."""
 
 from __future__ import annotations
 
@@ -54,6 +54,15 @@ def read_label_first(paths: Sequence[Path]) -> Arrays:
     with explained(paths[0]):
         (table,) = [_numbers(content) for _, content in tar_members(paths[0])]
     return table[:, 1:], table[:, 0].astype(np.int64) - 1
+
+
+def read_texas(paths: Sequence[Path]) -> Arrays:
+    """Read ``texas/100/feats``, lines ``f1,…``, and ``texas/100/labels``, lines with a label from 1."""
+    with explained(paths[0]):
+        names = ("texas/100/feats", "texas/100/labels")
+        found = {name: _numbers(content) for name, content in tar_members(paths[0]) if name in names}
+        features, labels = (found[name] for name in names)
+    return features, labels[:, 0].astype(np.int64) - 1
 
 
 def _numbers(content: IO[bytes]) -> NDArray[np.uint8]:

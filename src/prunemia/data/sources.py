@@ -10,9 +10,18 @@ from types import MappingProxyType
 import pandas as pd
 
 from prunemia.data.download import Archive
-from prunemia.data.readers import Arrays, generate_mnist1d, read_digits, read_label_first
+from prunemia.data.images import read_chmnist, read_cifar10, read_cifar100, read_fashion_mnist, read_svhn
+from prunemia.data.readers import Arrays, generate_mnist1d, read_digits, read_label_first, read_texas
 
 PRIVACYTRUSTLAB = "https://github.com/privacytrustlab/datasets/raw/master"
+CIFAR = "https://www.cs.toronto.edu/~kriz"
+SVHN = "http://ufldl.stanford.edu/housenumbers"
+FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+
+
+def _fashion(file: str, md5: str) -> Archive:
+    """One file of Fashion-MNIST; Debian's package ``dataset-fashion-mnist`` installs it as well."""
+    return Archive(f"fashion-mnist/{file}", f"{FASHION}/{file}", f"md5:{md5}", "/usr/share/datasets/fashion-mnist")
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,136 @@ _ALL = (
                 f"{PRIVACYTRUSTLAB}/dataset_location.tgz",
                 "sha256:927203f85a868f8ee17a0ded1dc61699efe602167beabe34fbf45b4b1de94b33",
             ),
+        ),
+    ),
+    Source(
+        name="texas",
+        rows=67_330,
+        shape=(6_169,),
+        classes=100,
+        about="Hospital stays in Texas, 2006 to 2009: injuries, diagnoses, patient; the 100 commonest procedures",
+        used_for="The paper's medical data set; profile 'paper'",
+        origin="github.com/privacytrustlab/datasets",
+        license="none stated; from a public-use file of the Texas Department of State Health Services",
+        citation="shokri2017membership",
+        read=read_texas,
+        archives=(
+            Archive(
+                "dataset_texas.tgz",
+                f"{PRIVACYTRUSTLAB}/dataset_texas.tgz",
+                "gitblob:966f7ff40b24cf5912ff84759aab9adb8c25f30e",
+            ),
+        ),
+    ),
+    Source(
+        name="purchase",
+        rows=197_324,
+        shape=(600,),
+        classes=100,
+        about="Shopping histories: which of 600 products a person bought; 100 clusters of persons",
+        used_for="The paper's largest data set of features; profile 'paper'",
+        origin="github.com/privacytrustlab/datasets",
+        license="none stated; from Kaggle's competition Acquire Valued Shoppers",
+        citation="shokri2017membership",
+        read=read_label_first,
+        archives=(
+            Archive(
+                "dataset_purchase.tgz",
+                f"{PRIVACYTRUSTLAB}/dataset_purchase.tgz",
+                "gitblob:3efa7476ad5ed7ac3e558d28585a186b38fc5f19",
+            ),
+        ),
+    ),
+    Source(
+        name="cifar10",
+        rows=60_000,
+        shape=(3, 32, 32),
+        classes=10,
+        about="Colour photographs of six kinds of animals and four of vehicles",
+        used_for="The paper's images for ResNet-18, VGG-16 and DenseNet-121; profile 'paper'",
+        origin="www.cs.toronto.edu/~kriz/cifar.html",
+        license="none stated; the authors ask to be cited",
+        citation="krizhevsky2009cifar",
+        read=read_cifar10,
+        archives=(
+            Archive(
+                "cifar-10-python.tar.gz",
+                f"{CIFAR}/cifar-10-python.tar.gz",
+                "md5:c58f30108f718f92721af3b95e74349a",
+            ),
+        ),
+    ),
+    Source(
+        name="cifar100",
+        rows=60_000,
+        shape=(3, 32, 32),
+        classes=100,
+        about="Colour photographs of 100 kinds of things, 600 each",
+        used_for="The paper's images with many classes; profile 'paper'",
+        origin="www.cs.toronto.edu/~kriz/cifar.html",
+        license="none stated; the authors ask to be cited",
+        citation="krizhevsky2009cifar",
+        read=read_cifar100,
+        archives=(
+            Archive(
+                "cifar-100-python.tar.gz",
+                f"{CIFAR}/cifar-100-python.tar.gz",
+                "md5:eb9058c3a382ffc7106e4002c42a8d85",
+            ),
+        ),
+    ),
+    Source(
+        name="svhn",
+        rows=99_289,
+        shape=(3, 32, 32),
+        classes=10,
+        about="House numbers in street photographs, cropped to one digit; training and test parts, not the extra one",
+        used_for="The paper's largest set of images; profile 'paper'",
+        origin="ufldl.stanford.edu/housenumbers",
+        license="non-commercial use only",
+        citation="netzer2011svhn",
+        read=read_svhn,
+        archives=(
+            Archive("train_32x32.mat", f"{SVHN}/train_32x32.mat", "md5:e26dedcc434d2e4c54c9b2d4a06d8373"),
+            Archive("test_32x32.mat", f"{SVHN}/test_32x32.mat", "md5:eb5a983be6a315427106f1b164d9cef3"),
+        ),
+    ),
+    Source(
+        name="chmnist",
+        rows=5_000,
+        shape=(3, 32, 32),
+        classes=8,
+        about="Eight kinds of tissue in colorectal cancer, seen under the microscope; 150×150 pixels, reduced to 32×32",
+        used_for="The paper's medical images; profile 'paper'",
+        origin="zenodo.org/record/53169",
+        license="CC BY 4.0",
+        citation="kather2016multiclass",
+        read=read_chmnist,
+        archives=(
+            Archive(
+                "Kather_texture_2016_image_tiles_5000.zip",
+                "https://zenodo.org/record/53169/files/Kather_texture_2016_image_tiles_5000.zip",
+                "sha384:7d86abe1d04e68b77c055820c2a4c582a1d25d2983e38ab724eac75affce8b7c"
+                "b2cbf5ba68848dcfd9d84005d87d6790",
+            ),
+        ),
+    ),
+    Source(
+        name="fashion_mnist",
+        rows=70_000,
+        shape=(1, 28, 28),
+        classes=10,
+        about="Grey photographs of ten kinds of clothing, 28×28 pixels",
+        used_for="Real images for a small network; profile 'fashion'",
+        origin="github.com/zalandoresearch/fashion-mnist, or Debian's package dataset-fashion-mnist",
+        license="MIT",
+        citation="xiao2017fashion",
+        read=read_fashion_mnist,
+        archives=(
+            _fashion("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+            _fashion("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),
+            _fashion("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79"),
+            _fashion("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310"),
         ),
     ),
 )
