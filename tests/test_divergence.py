@@ -1,0 +1,144 @@
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.spatial.distance import jensenshannon
+
+import prunemia as pm
+from prunemia import divergence
+
+
+def signals(confidence, *, labels=None, membership=None, seed=0):
+    """Two-class signals whose true-class posterior is ``confidence``; sensitivities follow it."""
+    confidence = np.asarray(confidence, dtype=float)
+    labels = np.zeros(len(confidence), dtype=int) if labels is None else np.asarray(labels)
+    posteriors = np.stack([confidence, 1 - confidence], axis=1)
+    posteriors[labels == 1] = posteriors[labels == 1][:, ::-1]
+    moved = np.random.default_rng(seed).random(posteriors.shape)
+    half = np.arange(len(confidence)) < len(confidence) // 2
+    return pm.Signals(posteriors, moved, labels, half if membership is None else membership)
+
+
+@pytest.fixture
+def shifted():
+    draw = np.random.default_rng(1)
+    member, other = draw.beta(8, 2, 400), draw.beta(4, 2, 400)
+    return signals(np.concatenate([member, other]))
+
+
+def row(table, quantity, distance):
+    return table[(table.quantity == quantity) & (table.distance == distance)].iloc[0]
+
+
+def test_distances_match_scipys(shifted):
+    table = divergence.compare(shifted, shifted, bootstraps=20)
+
+    for name, values in (
+        ("confidence", divergence.confidence(shifted)),
+        ("sensitivity", divergence.sensitivity(shifted)),
+    ):
+        a, b = values[:400], values[400:]
+        edges = np.histogram_bin_edges(values, 30)
+        p, q = (np.histogram(x, edges)[0] for x in (a, b))
+        expected = {
+            "mean difference": a.mean() - b.mean(),
+            "Kolmogorov–Smirnov": stats.ks_2samp(a, b).statistic,
+            "Wasserstein-1": stats.wasserstein_distance(a, b),
+            "Jensen–Shannon": jensenshannon(p, q, base=2) ** 2,
+        }
+        for distance, value in expected.items():
+            assert row(table, name, distance).original == pytest.approx(value, rel=1e-6), distance
+
+
+def test_ties_are_one_step():
+    # Members 0.5, 0.5, 0.9 and non-members 0.5, 0.9, 0.9: F differs by 1/3 from 0.5 to 0.9.
+    tied = signals([0.5, 0.5, 0.9, 0.5, 0.9, 0.9])
+    table = divergence.compare(tied, tied, bootstraps=20)
+
+    assert row(table, "confidence", "Kolmogorov–Smirnov").original == pytest.approx(1 / 3)
+    assert row(table, "confidence", "Wasserstein-1").original == pytest.approx(0.4 / 3, rel=1e-6)
+
+
+def test_sorted_posterior_and_gap_by_hand():
+    # Sorted means: members (0.8, 0.2), non-members (0.6, 0.4): KL = 0.8 ln(4/3) + 0.2 ln(1/2).
+    # Members are right both times; of the non-members 0.4 is wrong: gap 1 - 1/2.
+    made = signals([0.8, 0.8, 0.6, 0.4])
+    table = divergence.compare(made, made, bootstraps=20)
+
+    expected = 0.8 * np.log(4 / 3) + 0.2 * np.log(1 / 2)
+    assert row(table, "sorted posterior", "Kullback–Leibler").original == pytest.approx(expected, rel=1e-6)
+    assert row(table, "correctness", "mean difference").original == 0.5
+
+
+def test_change_is_paired_and_its_interval_covers_a_known_shift(shifted):
+    # Every member's confidence rises by 0.02: the mean difference rises by 0.02 with every resample.
+    confidence = divergence.confidence(shifted).copy()
+    confidence[:400] = np.minimum(confidence[:400] + 0.02, 1)
+    exact = confidence[:400].mean() - divergence.confidence(shifted)[:400].mean()
+    change = row(divergence.compare(shifted, signals(confidence), bootstraps=200), "confidence", "mean difference")
+
+    assert change.change == pytest.approx(exact, rel=1e-5)
+    assert change.change_low <= exact <= change.change_high
+    assert change.change_high - change.change_low < 0.1 * (change.pruned_high - change.pruned_low)
+
+
+def test_bootstrap_interval_of_a_mean_difference_is_as_wide_as_theory(shifted):
+    # 1.96 sqrt(var_1/400 + var_0/400) on each side.
+    values = divergence.confidence(shifted)
+    error = np.sqrt(values[:400].var() / 400 + values[400:].var() / 400)
+    found = row(divergence.compare(shifted, shifted, bootstraps=2000), "confidence", "mean difference")
+
+    assert found.original_high - found.original_low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+def test_a_null_reads_like_chance():
+    draw = np.random.default_rng(5)
+    null = signals(draw.beta(5, 2, 600))
+    table = divergence.compare(null, null, bootstraps=400)
+
+    ks = row(table, "confidence", "Kolmogorov–Smirnov")
+    # Under the null sqrt(n m / (n + m)) KS has mean 0.869 (Kolmogorov): 0.869 / sqrt(150) = 0.071.
+    assert ks.chance == pytest.approx(0.869 / np.sqrt(150), rel=0.25)
+    mean = row(table, "confidence", "mean difference")
+    assert mean.original_low < 0 < mean.original_high
+
+
+def test_by_class_is_the_mean_difference_in_each_class():
+    labels = np.tile([0, 1], 100)
+    confidence = np.where((labels == 0) & (np.arange(200) < 100), 0.9, 0.7)
+    table = divergence.by_class(signals(confidence, labels=labels), signals(confidence, labels=labels), bootstraps=50)
+    values = table[table.quantity == "confidence"].set_index("class").original
+
+    assert values.tolist() == pytest.approx([0.2, 0.0], abs=1e-6)
+    assert set(table["members"]) == {50}
+
+
+def test_a_class_without_members_is_left_out():
+    labels = np.array([0, 0, 1, 1, 0, 0, 1, 1, 2, 2])
+    membership = np.arange(10) < 4
+    made = signals(np.full(8, 0.7), labels=labels[:8], membership=membership[:8])
+    three = pm.Signals(np.full((10, 3), 1 / 3), np.zeros((10, 3)), labels, membership)
+
+    assert set(divergence.by_class(made, made, bootstraps=20)["class"]) == {0, 1}
+    assert set(divergence.by_class(three, three, bootstraps=20)["class"]) == {0, 1}
+
+
+def test_class_spread_finds_a_planted_difference_and_not_a_null():
+    draw = np.random.default_rng(2)
+    labels = np.tile([0, 1], 200)
+    base = draw.normal(0.6, 0.05, 400)
+    planted = base + 0.05 * ((labels == 0) & (np.arange(400) < 200))
+
+    assert divergence.class_spread(signals(planted, labels=labels), permutations=200)["p"] < 0.01
+    nulls = [
+        divergence.class_spread(signals(draw.normal(0.6, 0.05, 400), labels=labels), permutations=99)["p"]
+        for _ in range(40)
+    ]
+    # Uniform under the null: the mean of 40 has standard error 0.046.
+    assert np.mean(nulls) == pytest.approx(0.5, abs=0.19)
+
+
+def test_other_rows_are_refused(shifted):
+    with pytest.raises(ValueError, match="the same rows"):
+        divergence.compare(shifted, shifted.subset(np.arange(800) != 3))
+    with pytest.raises(ValueError, match="membership: None"):
+        divergence.compare(shifted, shifted.observed())
