@@ -19,10 +19,11 @@ from filelock import FileLock, Timeout
 
 from prunemia import parameters
 from prunemia.pages import TOC, Page, UsageError, discover
-from prunemia.runner import RunError, Task, execute_all, write_whole
+from prunemia.reference import fragments
+from prunemia.runner import ANSI, RunError, Task, execute_all, write_whole
 
 PACKAGE = Path(__file__).parent
-NOT_SEEN_BY_PAGES = frozenset({"book.py", "cli.py", "pages.py", "parameters.py", "runner.py"})
+NOT_SEEN_BY_PAGES = frozenset({"book.py", "cli.py", "pages.py", "parameters.py", "reference.py", "runner.py"})
 NOT_EXECUTED = """\
 :::{{warning}}
 This page has not been executed on this profile: it shows no results. `prunemia book --only {name}` executes it.
@@ -139,6 +140,8 @@ class Book:
         shutil.rmtree(stage, ignore_errors=True)
         shutil.copytree(self.root / "book", stage / "book")
         shutil.copy(self.root / "_config.yml", stage)
+        for name, text in fragments().items():
+            (stage / "book" / name).write_text(text, encoding="utf-8")
         for name, page in pages.items():
             target = stage / "notebooks" / f"{name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -167,9 +170,10 @@ def run_sphinx(build: Path, strict: bool) -> None:
         command, cwd=build / "stage", env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     log = build / "logs" / "sphinx.log"
-    write_whole(log, result.stdout)
+    messages = ANSI.sub("", result.stdout)
+    write_whole(log, messages)
     if result.returncode:
-        complaints = [line for line in result.stdout.splitlines() if re.search("WARNING|ERROR|Error|Exception", line)]
+        complaints = [line for line in messages.splitlines() if re.search("WARNING|ERROR|Error|Exception", line)]
         raise RunError("\n".join([*complaints, f"the book could not be built; log: {log}"]))
     shutil.rmtree(build / "_build", ignore_errors=True)
     (new / "_build").rename(build / "_build")

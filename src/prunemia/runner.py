@@ -20,7 +20,7 @@ from typing import Any, TextIO
 KEPT_CELL_METADATA = ("tags", "mystnb")
 WIDGETS = "application/vnd.jupyter.widget-view+json"
 SECONDS_BETWEEN_NEWS = 10.0
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class RunError(Exception):
@@ -66,11 +66,11 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], stderr:
             record_timing=False,
         )
     except papermill.PapermillExecutionError as error:
-        stderr.write(_ANSI.sub("", "\n".join(error.traceback)) + "\n")
+        stderr.write(ANSI.sub("", "\n".join(error.traceback)) + "\n")
         raise RunError(_failing_cell(error.source, f"{error.ename}: {error.evalue}")) from error
     except Exception as error:
         raise RunError(f"{type(error).__name__}: {error}") from error
-    text: str = nbformat.writes(clean(executed))  # type: ignore[no-untyped-call]
+    text: str = nbformat.writes(clean(executed))
     write_whole(output, text + "\n")
 
 
@@ -93,7 +93,7 @@ def _dropped(output: Any) -> bool:
 
 def _failing_cell(source: str, error: str) -> str:
     lines = "\n".join(f"    | {line}" for line in source.splitlines())
-    return f"in the cell\n{lines}\n    {_ANSI.sub('', error)}"
+    return f"in the cell\n{lines}\n    {ANSI.sub('', error)}"
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -203,7 +203,7 @@ def last_message(log: Path) -> str:
     """Return the last line of a log in which lines end with a newline or, as progress bars do, a return."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-        text = _ANSI.sub("", file.read().decode("utf-8", errors="replace"))
+        text = ANSI.sub("", file.read().decode("utf-8", errors="replace"))
     return next((line.strip() for line in reversed(re.split(r"[\r\n]", text)) if line.strip()), "")
 
 
