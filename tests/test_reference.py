@@ -49,10 +49,7 @@ def test_a_sheet_says_what_the_registry_says():
         origin="nowhere",
         license="none stated; ours",
         citation="key2000",
-        archives=(
-            Archive("small.zip", "https://nowhere/small.zip", "gitblob:ab"),
-            Archive("b.zip", "https://b", "sha256:cd"),
-        ),
+        archives=archives,
     )
 
     text = reference.datasheets([source])
