@@ -81,10 +81,8 @@ def check(page: Page, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values as the page gets them, coerced to their types.
 
     Fields of `Experiment` are checked together with the page's other values,
-    as the page's experiments will be; fields of `PageParameters` likewise, and
-    where such a field is declared with ``json_schema_extra={"each": FIELD}``,
-    so is each of its elements as that field of an Experiment. Any other
-    parameter is checked against its annotation.
+    as the page's experiments will be; fields of `PageParameters` likewise. Any
+    other parameter is checked against its annotation.
 
     Raises
     ------
@@ -97,21 +95,9 @@ def check(page: Page, values: Mapping[str, Any]) -> dict[str, Any]:
         fields = {name: value for name, value in merged.items() if name in Experiment.model_fields}
         shared = {name: value for name, value in merged.items() if name in PageParameters.model_fields}
         experiment, extra = Experiment(**fields), PageParameters(**shared)
-        for name in shared:
-            _check_elements(name, getattr(extra, name), fields)
     except ValidationError as error:
         raise UsageError(explain(error)) from error
     return {name: _coerced(name, value, page, experiment, extra) for name, value in values.items()}
-
-
-def _check_elements(name: str, elements: Any, fields: Mapping[str, Any]) -> None:
-    hints = PageParameters.model_fields[name].json_schema_extra
-    each = hints.get("each") if isinstance(hints, dict) else None
-    for element in elements if each else ():
-        try:
-            Experiment(**{**fields, str(each): element})
-        except ValidationError as error:
-            raise UsageError(f"{name}: {explain(error)}") from error
 
 
 def _coerced(name: str, value: Any, page: Page, *models: BaseModel) -> Any:

@@ -1,0 +1,144 @@
+"""Every page: what its source must be like, and what the book looks like when all run on the smoke profile."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import yaml
+from sitecheck import Site
+
+from prunemia import parameters
+from prunemia.experiment import Experiment, PageParameters
+from prunemia.pages import Page, discover
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+PROFILES = sorted(path.stem for path in (ROOT / "notebooks" / "profiles").glob("*.yml"))
+
+each_page = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def tagged(notebook, tag):
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def test_every_page_is_in_the_table_of_contents():
+    assert {page.path for page in discover(ROOT).values()} == set(SOURCES)
+
+
+@each_page
+def test_a_source_has_no_results_and_stable_cell_ids(path):
+    notebook = read(path)
+    ids = [cell.get("id") for cell in notebook.cells]
+
+    assert (notebook.nbformat, notebook.nbformat_minor >= 5) == (4, True)
+    assert None not in ids
+    assert len(set(ids)) == len(ids)
+    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags", "mystnb"}
+        if cell.cell_type == "code":
+            assert (cell.outputs, cell.execution_count) == ([], None)
+
+
+@each_page
+def test_cells_are_short_and_at_least_half_of_a_page_is_prose(path):
+    notebook = read(path)
+    prose, code = ([c for c in notebook.cells if c.cell_type == kind] for kind in ("markdown", "code"))
+
+    assert max(len(cell.source.splitlines()) for cell in code if cell not in tagged(notebook, "parameters")) <= 10
+    assert sum(len(cell.source) for cell in prose) >= sum(len(cell.source) for cell in code)
+    assert notebook.cells[0].source.startswith("# ")
+
+
+@each_page
+def test_parameters_are_typed_explained_known_and_allowed(path):
+    page = Page(path.stem, path)
+
+    assert len(tagged(read(path), "parameters")) == 1
+    assert list(papermill.inspect_notebook(path)) == list(page.parameters)
+    for parameter in page.parameters.values():
+        assert parameter.annotation, parameter.name
+        assert parameter.help, parameter.name
+    assert page.parameters.keys() <= Experiment.model_fields.keys() | PageParameters.model_fields.keys()
+    assert parameters.check(page, {}) == {}
+
+
+@each_page
+def test_every_figure_has_a_name_a_caption_and_words_for_who_cannot_see_it(path):
+    for cell in read(path).cells:
+        if figure := cell.metadata.get("mystnb", {}).get("figure"):
+            assert figure["name"].startswith("fig-")
+            assert len(figure["caption"]) > 40
+            assert len(cell.metadata["mystnb"]["image"]["alt"]) > 40
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_profile_is_allowed_on_every_page(name):
+    pages = discover(ROOT)
+    for page, values in parameters.load_profile(ROOT / "notebooks" / "profiles", name, pages).items():
+        parameters.check(pages[page], values)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """Execute every page on the smoke profile and build the book; return the build folder."""
+    folder = tmp_path_factory.mktemp("smoke")
+    environment = os.environ | {"PRUNEMIA_STORE": str(folder / "store")}
+    command = [sys.executable, "-m", "prunemia.cli", "book", "--profile", "smoke", "--to", str(folder / "build")]
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
+    return folder / "build"
+
+
+@pytest.fixture(scope="session")
+def site(smoke):
+    return Site(smoke / "_build" / "html")
+
+
+@pytest.mark.book
+@pytest.mark.xdist_group("book")
+class TestBuiltBook:
+    """The book, all of its pages executed on the smoke profile, built with warnings as errors."""
+
+    def test_every_page_was_executed_and_is_in_the_book(self, smoke, site):
+        for name in discover(ROOT):
+            executed = read(smoke / "pages" / "smoke" / f"{name}.ipynb")
+            assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
+            assert (site.folder / "notebooks" / f"{name}.html") in site.pages
+        assert len(site.pages) >= len(SOURCES) + 5
+
+    def test_nothing_is_loaded_from_another_host(self, site):
+        assert list(site.external_resources()) == []
+
+    def test_every_link_leads_somewhere(self, site):
+        assert list(site.broken_links()) == []
+
+    def test_no_cell_shows_an_error(self, site):
+        assert list(site.errors()) == []
+
+    def test_every_picture_has_words(self, site):
+        assert list(site.pictures_without_words()) == []
+
+    def test_plain_papermill_executes_a_page(self, smoke, tmp_path):
+        path = min(SOURCES, key=lambda path: len(path.read_text()))
+        values = yaml.safe_load((ROOT / "notebooks" / "profiles" / "smoke.yml").read_text()) or {}
+        values = {name: value for name, value in values.items() if name in Page("", path).parameters}
+        environment = os.environ | {"PRUNEMIA_STORE": str(smoke.parent / "store")}
+        output = tmp_path / "out.ipynb"
+        command = [sys.executable, "-m", "papermill", path.name, str(output), "-y", yaml.safe_dump(values)]
+
+        subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True, check=True)
+
+        assert all(cell.execution_count for cell in read(output).cells if cell.cell_type == "code")
