@@ -20,6 +20,7 @@ from typing import Any, TextIO
 KEPT_CELL_METADATA = ("tags", "mystnb")
 WIDGETS = "application/vnd.jupyter.widget-view+json"
 SECONDS_BETWEEN_NEWS = 10.0
+_BAR = re.compile(r"\|[^|]*\| ")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
@@ -200,11 +201,12 @@ class _Running:
 
 
 def last_message(log: Path) -> str:
-    """Return the last line of a log in which lines end with a newline or, as progress bars do, a return."""
+    """Return the last line of a log in which lines end with a newline or, as bars do, a return; without the bar."""
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
         text = ANSI.sub("", file.read().decode("utf-8", errors="replace"))
-    return next((line.strip() for line in reversed(re.split(r"[\r\n]", text)) if line.strip()), "")
+    line = next((line.strip() for line in reversed(re.split(r"[\r\n]", text)) if line.strip()), "")
+    return _BAR.sub(" ", line)
 
 
 def _work(task: Task, answer: Connection) -> None:
