@@ -17,7 +17,19 @@ _LATER = {
     "SignalPair": "prunemia.signals",
     "Signals": "prunemia.signals",
 }
-_MODULES = ("attacks", "claims", "data", "metrics", "models", "plots", "pruning", "signals", "store", "training")
+_MODULES = (
+    "attacks",
+    "claims",
+    "data",
+    "divergence",
+    "metrics",
+    "models",
+    "plots",
+    "pruning",
+    "signals",
+    "store",
+    "training",
+)
 
 __all__ = ["Adversary", "Experiment", "Lab", "SignalPair", "Signals", "__version__", *_MODULES]
 

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -30,6 +30,9 @@ DEFENSES: tuple[str, ...] = get_args(DefenseName)
 CONVOLUTIONAL: frozenset[str] = frozenset(MODELS) - {"columnfc"}
 WIDTHS: dict[str, int] = {"cnn1d": 32, "cnn2d": 16}
 """Channels of the first block where the network's width can be chosen."""
+
+
+Sparsity = Annotated[float, Field(gt=0, lt=1)]
 
 
 class _Frozen(BaseModel):
@@ -157,6 +160,9 @@ class PageParameters(_Frozen):
     """Parameters of the book's pages that are no field of an `Experiment`."""
 
     seeds: int = Field(3, ge=1, le=100, description="runs, with seeds seed, seed + 1, …")
+    sparsities: tuple[Sparsity, ...] = Field(
+        (0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="sparsities to compare"
+    )
     bootstraps: int = Field(1000, ge=20, le=100_000, description="resamples behind a bootstrap interval")
 
 

@@ -91,6 +91,12 @@ class Lab:
         """Return the pruned and fine-tuned network; 0 is the victim, 1 … k the shadows."""
         return self._network(exp, "pruned", network)
 
+    def accuracies(self, exp: Experiment, of: Of = "pruned") -> pd.DataFrame:
+        """Return one row a network (0 the victim, 1 … k the shadows): its accuracies (0 … 1) and sparsity."""
+        networks = [network for group in _groups(exp) for network in self._networks(exp, of, group)]
+        rows = [n.accuracy | {"sparsity": n.sparsity} for n in networks]
+        return pd.DataFrame(rows, columns=["train", "validation", "test", "sparsity"]).rename_axis("network")
+
     def signals(self, exp: Experiment, of: Of = "pruned") -> SignalPair:
         """Return what the adversary learns on and what it attacks.
 
@@ -216,7 +222,8 @@ class Lab:
 
     @contextlib.contextmanager
     def _progress(self, title: str, epochs: int) -> Iterator[stages.Report]:
-        with tqdm(total=epochs, desc=title, unit="epoch", disable=not self.progress, leave=False) as bar:
+        pause = 0.2 if sys.stderr.isatty() else 5.0  # seconds between lines: a log wants fewer
+        with tqdm(total=epochs, desc=title, unit="epoch", disable=not self.progress, mininterval=pause) as bar:
 
             def report(line: str) -> None:
                 bar.set_postfix_str(line, refresh=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,7 +15,19 @@ from scipy import stats
 from prunemia import intervals
 from prunemia.intervals import LEVEL, Estimate
 
-__all__ = ["FPRS", "Comparison", "Estimate", "Evaluation", "by_class", "compare", "evaluate", "holm", "over_seeds"]
+__all__ = [
+    "FPRS",
+    "Comparison",
+    "Estimate",
+    "Evaluation",
+    "by_class",
+    "compare",
+    "evaluate",
+    "holm",
+    "over_seeds",
+    "summarize",
+    "table",
+]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -238,6 +250,28 @@ def over_seeds(values: Sequence[float]) -> Estimate:
         return Estimate(mean, note="one seed: no interval")
     width = float(stats.t.isf((1 - LEVEL) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
     return Estimate(mean, mean - width, mean + width)
+
+
+def table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
+    """Return a table to read: one row an evaluation, each cell a value with its 95 % interval."""
+    rows = {name: {key: str(e) for key, e in found.estimates().items()} for name, found in evaluations.items()}
+    return pd.DataFrame(rows).T[["accuracy", "auc", *(f"tpr@{fpr:g}" for fpr in FPRS)]]
+
+
+def summarize(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the mean and t-interval of each column over the rows of each group: name, name_low, name_high, runs.
+
+    ``by``: the columns that make a group, which stay as columns in their order of appearance; none: one row of all.
+    """
+    groups = table.groupby(list(by), sort=False) if by else [((), table)]
+    rows = []
+    for key, group in groups:
+        row: dict[str, Any] = dict(zip(by, key, strict=True)) | {"runs": len(group)}
+        for column in columns:
+            mean = over_seeds(group[column].to_list())
+            row |= {column: mean.value, f"{column}_low": mean.low, f"{column}_high": mean.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def _sides(membership: ArrayLike) -> Bools:

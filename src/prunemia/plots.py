@@ -1,0 +1,216 @@
+"""Every figure of the book: the caller owns the axes, the axes carry meaning.
+
+One style, one colour for each concept in the whole book (Okabe and Ito's palette, safe for the
+colour-blind); wherever something was sampled, its 95 % interval is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_curve
+
+Floats = NDArray[np.float64]
+
+MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
+ORIGINAL, PRUNED = "#999999", "#009E73"
+COLORS = {"members": MEMBERS, "non-members": NONMEMBERS, "original": ORIGINAL, "pruned": PRUNED}
+ATTACKS = dict(
+    zip(
+        ("conf", "xent", "mentr", "top1conf", "nn", "top3nn", "nncls", "blindmi", "samia"),
+        ("#E69F00", "#F0E442", "#D55E00", "#CC79A7", "#56B4E9", "#0072B2", "#332288", "#999999", "#009E73"),
+        strict=True,
+    )
+)
+"""One colour an attack across the whole book."""
+
+WIDTH = 6.4
+"""Inches: the text's width on a desktop; on a phone a figure of one column stays readable."""
+
+
+def setup() -> None:
+    """Set the book's style, and SVG figures whose bytes depend on their content alone."""
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
+    mpl.rcParams.update(
+        {
+            "figure.constrained_layout.use": True,
+            "figure.figsize": (WIDTH, 3.6),
+            "svg.hashsalt": "prunemia",
+            "font.size": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "grid.alpha": 0.5,
+        }
+    )
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg", metadata={"Date": None})
+    except (ImportError, AttributeError):  # not in a notebook
+        pass
+
+
+def figure(rows: int = 1, *, height: float = 3.4, **options: Any) -> tuple[Figure, Any]:
+    """Return a figure of ``rows`` panels, one below the other so that a phone can show them."""
+    return plt.subplots(rows, 1, figsize=(WIDTH, height * rows), **options)
+
+
+def intervals(
+    table: pd.DataFrame, x: str, value: str, ax: Axes, *, color: str, label: str | None = None, shift: float = 0.0
+) -> None:
+    """Draw ``value`` against ``x`` as points with the intervals ``value_low`` … ``value_high``."""
+    at = np.arange(len(table)) + shift if table[x].dtype == object else table[x].to_numpy(dtype=float) + shift
+    middle = table[value].to_numpy(dtype=float)
+    low, high = (table[f"{value}_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
+    spread = np.nan_to_num(np.stack([middle - low, high - middle]).clip(min=0))
+    ax.errorbar(at, middle, yerr=spread, fmt="o", ms=5, capsize=2.5, lw=1.4, color=color, label=label)
+    if table[x].dtype == object:
+        ax.set_xticks(np.arange(len(table)), table[x])
+
+
+def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax: Axes) -> None:
+    """Draw accuracy on members and non-members against sparsity, the original network's as dotted lines.
+
+    ``table``: columns sparsity, and members, nonmembers with _low and _high; ``original``: the two values.
+    """
+    for name, column in (("members", "members"), ("non-members", "nonmembers")):
+        intervals(table, "sparsity", column, ax, color=COLORS[name], label=f"{name}, pruned")
+        ax.plot(table["sparsity"], table[column], color=COLORS[name], lw=1)
+        ax.axhline(original[column], color=COLORS[name], ls=":", label=f"{name}, original")
+    ax.set(xlabel="Sparsity (fraction of weights removed)", ylabel="Accuracy", ylim=(0, 1.03))
+    ax.legend(ncols=2, loc="lower left")
+
+
+def training_history(histories: Mapping[str, Any], ax: Axes) -> None:
+    """Draw validation accuracy epoch by epoch; a dot marks the epoch that was kept.
+
+    ``histories`` maps "original" and "pruned" to a `training.History`.
+    """
+    for name, history in histories.items():
+        epochs = np.arange(1, len(history.validation) + 1)
+        ax.plot(epochs, history.validation, color=COLORS[name], label=name)
+        best = history.best_epoch
+        ax.plot(best + 1, history.validation[best], "o", color=COLORS[name])
+    ax.set(xlabel="Epoch", ylabel="Validation accuracy")
+    ax.legend(loc="lower right")
+
+
+def distributions(values: ArrayLike, membership: ArrayLike, ax: Axes, *, bins: int = 40, log: bool = False) -> None:
+    """Draw how a quantity is distributed over members and over non-members, each sample to one.
+
+    ``values``, ``membership``: shape (n,). ``log``: logarithmic values; those of 0 sit at the left edge.
+    """
+    x = np.asarray(values, dtype=float)
+    member = np.asarray(membership, dtype=bool)
+    if log:
+        positive = x[x > 0]
+        x = np.clip(x, np.quantile(positive, 0.001) if len(positive) else 1e-12, None)
+        edges = np.geomspace(x.min(), x.max() * 1.0001, bins + 1)
+        ax.set_xscale("log")
+    else:
+        edges = np.histogram_bin_edges(x, bins)
+    for name, side in (("members", member), ("non-members", ~member)):
+        weights = np.full(int(side.sum()), 1 / side.sum())
+        ax.hist(x[side], edges, weights=weights, histtype="stepfilled", alpha=0.35, color=COLORS[name], label=name)
+        ax.hist(x[side], edges, weights=weights, histtype="step", color=COLORS[name])
+    ax.set_ylabel("Share of samples")
+    ax.legend()
+
+
+def class_differences(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
+    """Draw the mean difference between members and non-members in each class, before and after pruning.
+
+    ``table``: one quantity of `divergence.by_class`.
+    """
+    order = table.sort_values("class")
+    for name, shift in (("original", -0.15), ("pruned", 0.15)):
+        intervals(order, "class", name, ax, color=COLORS[name], label=name, shift=shift)
+    ax.axhline(0, color="0.4", lw=0.8)
+    ax.set(xlabel="Class", ylabel=ylabel)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend()
+
+
+def changes(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw what pruning changed, relative to the original network: one row a (quantity, distance).
+
+    ``table``: columns name, change, change_low, change_high, in units of the original's distance.
+    """
+    at = np.arange(len(table))[::-1]
+    middle = table["change"].to_numpy(dtype=float)
+    spread = np.stack([middle - table["change_low"], table["change_high"] - middle]).clip(min=0)
+    ax.errorbar(middle, at, xerr=np.nan_to_num(spread), fmt="o", ms=5, capsize=2.5, color=PRUNED)
+    ax.axvline(0, color="0.4", lw=0.8)
+    ax.set_yticks(at, table["name"])
+    ax.set_xlabel("Change by pruning, relative to the original network")
+
+
+def roc(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes, *, colors: Mapping[str, str] | None = None
+) -> None:
+    """Draw ROC curves on log axes, down to the smallest rates that the sample can resolve.
+
+    ``curves`` maps a label to (membership, scores), each shape (n,). The axes stop at
+    1 / non-members: no smaller false-positive rate can be measured.
+    """
+    floor = 1.0
+    for label, (membership, scores) in curves.items():
+        member = np.asarray(membership, dtype=bool)
+        fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
+        floor = min(floor, 1 / int((~member).sum()))
+        color = (colors or COLORS | ATTACKS).get(label)
+        ax.step(fpr, tpr, where="post", label=label, color=color, lw=1.6)
+    ax.plot([floor, 1], [floor, 1], color="0.6", ls=":", label="guessing")
+    ax.set(xscale="log", yscale="log", xlim=(floor, 1), ylim=(floor, 1.05))
+    ax.set(xlabel="False-positive rate", ylabel="True-positive rate")
+    ax.legend(loc="lower right")
+
+
+def class_accuracy(tables: Mapping[str, pd.DataFrame], ax: Axes) -> None:
+    """Draw an attack's balanced accuracy class by class; a dotted line marks guessing.
+
+    ``tables`` maps "original" and "pruned" to `metrics.by_class`.
+    """
+    shifts = np.linspace(-0.15, 0.15, len(tables))
+    for shift, (name, table) in zip(shifts, tables.items(), strict=True):
+        named = table.rename(columns={"low": "accuracy_low", "high": "accuracy_high"}).reset_index()
+        intervals(named, "class", "accuracy", ax, color=COLORS[name], label=name, shift=float(shift))
+    ax.axhline(0.5, color="0.4", ls=":")
+    ax.set(xlabel="Class", ylabel="Attack accuracy")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend()
+
+
+def attack_intervals(tables: Mapping[str, pd.DataFrame], ax: Axes, *, value: str, xlabel: str) -> None:
+    """Draw one row an attack: ``value`` and its interval, for each network of ``tables``; dotted: guessing.
+
+    ``tables`` maps "original" and "pruned" to a table with columns attack, value, value_low, value_high.
+    """
+    names: list[Any] = list(dict.fromkeys(name for table in tables.values() for name in table["attack"]))
+    shifts = np.linspace(0.15, -0.15, len(tables))
+    for shift, (side, table) in zip(shifts, tables.items(), strict=True):
+        shown = table.set_index("attack").reindex(names)
+        middle = shown[value].to_numpy(dtype=float)
+        spread = np.stack([middle - shown[f"{value}_low"], shown[f"{value}_high"] - middle])
+        at = np.arange(len(names))[::-1] + shift
+        ax.errorbar(middle, at, xerr=np.nan_to_num(spread).clip(min=0), fmt="o", ms=5, capsize=2.5,
+                    color=COLORS[side], label=side)  # fmt: skip
+    ax.set_yticks(np.arange(len(names))[::-1], names)
+    ax.set_xlabel(xlabel)
+    ax.legend()
+
+
+def marks(values: ArrayLike, ax: Axes, *, label: str) -> None:
+    """Mark values on the horizontal axis, shape (k,): thresholds, say."""
+    sns.rugplot(x=np.asarray(values, dtype=float), ax=ax, height=0.08, color="0.1", lw=1.5, label=label)
+    ax.legend()
