@@ -1,9 +1,12 @@
 import io
 import json
+import multiprocessing
 import os
 import sys
+import time
 
 import nbformat
+import psutil
 import pytest
 from minibook import write_page
 
@@ -151,3 +154,25 @@ def test_kernels_started_here_are_this_interpreter(execute_one, monkeypatch):
     assert json.loads(printed) == [sys.prefix, "1"]
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "JUPYTER_PATH" not in os.environ
+
+
+def test_nothing_keeps_running_when_the_runner_is_killed(tmp_path):
+    page = task(tmp_path, "long", "import time\nprint('at work', file=__import__('sys').stderr)\ntime.sleep(300)")
+    runner = multiprocessing.get_context("spawn").Process(target=execute_all, args=([page], 1, print))
+    runner.start()
+    for_seconds(60, lambda: page.log.is_file() and "at work" in page.log.read_text())
+    started = psutil.Process(runner.pid).children(recursive=True)
+    assert len(started) >= 2  # the page's process and its kernel
+
+    runner.kill()
+    runner.join()
+
+    for_seconds(20, lambda: not any(process.is_running() and process.status() != "zombie" for process in started))
+    assert not page.output.exists()
+
+
+def for_seconds(seconds, condition):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
