@@ -20,6 +20,7 @@ from typing import Any, TextIO
 KEPT_CELL_METADATA = ("tags", "mystnb")
 WIDGETS = "application/vnd.jupyter.widget-view+json"
 SECONDS_BETWEEN_NEWS = 10.0
+_TABLE = re.compile(r"\bT_[0-9a-f]{5}(?=[_\"' ])")
 _BAR = re.compile(r"\|[^|]*\| ")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
@@ -76,7 +77,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], stderr:
 
 
 def clean(notebook: Any) -> Any:
-    """Remove what differs between two equal runs: paths, times, random ids, stderr, widget views."""
+    """Take out what differs between two equal runs: paths, times, random ids, stderr, widget views."""
     for name in ("papermill", "widgets"):
         notebook.metadata.pop(name, None)
     for number, cell in enumerate(notebook.cells):
@@ -84,12 +85,22 @@ def clean(notebook: Any) -> Any:
         if "injected-parameters" in cell.metadata.get("tags", []) or "id" not in cell:
             cell.id = f"cell-{number}"
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if not _dropped(o)]
+            cell.outputs = [_renamed(o, number) for o in cell.outputs if not _dropped(o)]
     return notebook
 
 
 def _dropped(output: Any) -> bool:
     return output.get("name") == "stderr" or WIDGETS in output.get("data", {})
+
+
+def _renamed(output: Any, number: int) -> Any:
+    """Give the tables of a styled DataFrame, whose ids are random, ids that tell the cell."""
+    html = output.get("data", {}).get("text/html", "")
+    for table, random in enumerate(dict.fromkeys(_TABLE.findall(html))):
+        html = html.replace(random, f"T_{number}_{table}")
+    if html:
+        output["data"]["text/html"] = html
+    return output
 
 
 def _failing_cell(source: str, error: str) -> str:
