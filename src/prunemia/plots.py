@@ -16,6 +16,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
@@ -115,10 +116,10 @@ def distributions(values: ArrayLike, membership: ArrayLike, ax: Axes, *, bins: i
     if log:
         positive = x[x > 0]
         x = np.clip(x, np.quantile(positive, 0.001) if len(positive) else 1e-12, None)
-        edges = np.geomspace(x.min(), x.max() * 1.0001, bins + 1)
+        edges = np.geomspace(x.min(), x.max() * 1.0001, bins + 1).tolist()
         ax.set_xscale("log")
     else:
-        edges = np.histogram_bin_edges(x, bins)
+        edges = np.histogram_bin_edges(x, bins).tolist()
     for name, side in (("members", member), ("non-members", ~member)):
         weights = np.full(int(side.sum()), 1 / side.sum())
         ax.hist(x[side], edges, weights=weights, histtype="stepfilled", alpha=0.35, color=COLORS[name], label=name)
@@ -137,21 +138,22 @@ def class_differences(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
         intervals(order, "class", name, ax, color=COLORS[name], label=name, shift=shift)
     ax.axhline(0, color="0.4", lw=0.8)
     ax.set(xlabel="Class", ylabel=ylabel)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.label_outer()
     ax.legend()
 
 
 def changes(table: pd.DataFrame, ax: Axes) -> None:
     """Draw what pruning changed, relative to the original network: one row a (quantity, distance).
 
-    ``table``: columns name, change, change_low, change_high, in units of the original's distance.
+    ``table``: indexed by what changed; columns value, low, high, in units of the original's distance.
     """
     at = np.arange(len(table))[::-1]
-    middle = table["change"].to_numpy(dtype=float)
-    spread = np.stack([middle - table["change_low"], table["change_high"] - middle]).clip(min=0)
+    middle = table["value"].to_numpy(dtype=float)
+    spread = np.stack([middle - table["low"], table["high"] - middle]).clip(min=0)
     ax.errorbar(middle, at, xerr=np.nan_to_num(spread), fmt="o", ms=5, capsize=2.5, color=PRUNED)
     ax.axvline(0, color="0.4", lw=0.8)
-    ax.set_yticks(at, table["name"])
+    ax.set_yticks(at, table.index)
     ax.set_xlabel("Change by pruning, relative to the original network")
 
 
@@ -187,7 +189,7 @@ def class_accuracy(tables: Mapping[str, pd.DataFrame], ax: Axes) -> None:
         intervals(named, "class", "accuracy", ax, color=COLORS[name], label=name, shift=float(shift))
     ax.axhline(0.5, color="0.4", ls=":")
     ax.set(xlabel="Class", ylabel="Attack accuracy")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()
 
 
