@@ -69,7 +69,8 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
     widget = v4.new_output("display_data", data=WIDGET)
     kept = {"tags": ["hide-input"], "mystnb": {"figure": {"name": "fig"}}}
     styles = [f'<style>#T_{i} {{}}</style><table id="T_{i}"><td id="T_{i}_row0">T_12</td>' for i in ("0fe3a", "1_0")]
-    table = v4.new_output("execute_result", data={"text/html": styles[0]}, execution_count=1)
+    data = {"text/html": styles[0], "text/plain": "<Styler at 0x7f366b560890>"}
+    table = v4.new_output("execute_result", data=data, execution_count=1)
     code = v4.new_code_cell("1", outputs=[stream["stderr"], widget, stream["stdout"], table])
     code.metadata = kept | {"papermill": {"duration": 3}, "execution": {"started": "now"}}
     injected = v4.new_code_cell("x = 1", id="random", metadata={"tags": ["injected-parameters"]})
@@ -81,7 +82,7 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
 
     assert cleaned.cells[1].metadata == kept
     assert cleaned.cells[1].outputs[0] == stream["stdout"]
-    assert cleaned.cells[1].outputs[1].data == {"text/html": styles[1]}
+    assert cleaned.cells[1].outputs[1].data == {"text/html": styles[1], "text/plain": "<Styler>"}
     assert len(cleaned.cells[1].outputs) == 2
     assert cleaned.cells[0].id == "cell-0"
     assert set(cleaned.metadata) == {"language_info"}
