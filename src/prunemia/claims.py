@@ -96,6 +96,13 @@ def table(claims: Iterable[Claim]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def counts(claims: Iterable[Claim]) -> dict[str, int]:
+    """Return how many claims got each verdict: supported_count, contradicted_count, undecided_count."""
+    found = [claim.verdict for claim in claims]
+    names = ("supported_count", "contradicted_count", "undecided_count")
+    return {name: found.count(word) for name, word in zip(names, VERDICTS, strict=True)}
+
+
 def divergence_grows(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     """Test that pruning increases the prediction divergence (Yuan & Zhang 2022, section 4)."""
     chosen = {

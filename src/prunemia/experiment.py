@@ -184,7 +184,7 @@ def explain(error: ValidationError) -> str:
 
 def _sentence(item: dict[str, Any]) -> str:
     field = ".".join(str(part) for part in item["loc"])
-    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message: str = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if not field:
         return message
     if item["type"] == "extra_forbidden":
