@@ -47,8 +47,8 @@ class Strength:
         if strength is None or (self.default is not None and self.low <= strength <= self.high):
             return ""
         if self.default is None:
-            return f"{strength:g} needs a defense that has a strength, and {self.meaning}"
-        return f"{strength:g} is not allowed: {self.meaning} is {self.low:g} to {self.high:g}"
+            return f"{strength} needs a defense that has one; {self.meaning}"
+        return f"{strength} is not allowed: {self.meaning} is {self.low:g} to {self.high:g}"
 
 
 DEFENSES: dict[str, Strength] = {
