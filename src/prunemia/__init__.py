@@ -21,6 +21,7 @@ _MODULES = (
     "attacks",
     "claims",
     "data",
+    "defenses",
     "divergence",
     "metrics",
     "models",
