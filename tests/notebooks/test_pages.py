@@ -136,9 +136,11 @@ class TestBuiltBook:
         assert list(site.pictures_without_words()) == []
 
     def test_pages_executed_one_by_one_from_stored_results_are_the_same_bytes(self, smoke, tmp_path):
-        again = make_book(tmp_path, smoke.parent / "store", "--jobs", "1", "--no-build")
+        names = ("setting", "divergence", "attacks/conf")
+        only = [word for name in names for word in ("--only", name)]
+        again = make_book(tmp_path, smoke.parent / "store", "--jobs", "1", "--no-build", *only)
 
-        for name in discover(ROOT):
+        for name in names:
             first, second = (build / "pages" / "smoke" / f"{name}.ipynb" for build in (smoke, again))
             assert first.read_bytes() == second.read_bytes(), name
 
