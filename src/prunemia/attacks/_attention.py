@@ -126,7 +126,7 @@ def attention_weights(mixed: Tensor) -> Tensor:
     """Return softmax(q kᵀ / 4) for queries, keys and values side by side: (B, heads, C, C)."""
     rows, tokens, _ = mixed.shape
     q, k, _ = _heads(mixed, 3)
-    weights = (torch.bmm(q, k.transpose(1, 2)) * DEPTH**-0.5).softmax(dim=-1)
+    weights: Tensor = (torch.bmm(q, k.transpose(1, 2)) * DEPTH**-0.5).softmax(dim=-1)
     return weights.view(rows, HEADS, tokens, tokens)
 
 
@@ -146,7 +146,8 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, drop: PooledDropout) -> Tensor:
         """Return (B, C, 64) for (B, C, 64)."""
         x = self.norm1(x + drop(self.out(Attend.apply(self.mix(x), drop))))
-        return self.norm2(x + drop(self.down(drop(F.gelu(self.up(x))))))
+        out: Tensor = self.norm2(x + drop(self.down(drop(F.gelu(self.up(x))))))
+        return out
 
 
 class Network(nn.Module):
@@ -188,6 +189,6 @@ class Network(nn.Module):
         """Return every layer's attention weights: (layers, B, heads, C, C), queries before keys."""
         found, x = [], self.embedded(x)
         for layer in self.layers:
-            found.append(attention_weights(layer.mix(x)))
+            found.append(attention_weights(layer.get_submodule("mix")(x)))
             x = layer(x, self.inside)
         return torch.stack(found)

@@ -164,7 +164,7 @@ def _epoch(
     for rows in parts:
         optimizer.zero_grad(set_to_none=True)
         loss = F.cross_entropy(module(x[rows]), members[rows])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
         total += loss.detach() * len(rows)
