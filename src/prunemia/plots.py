@@ -7,6 +7,7 @@ colour-blind); wherever something was sampled, its 95 % interval is drawn.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -234,9 +235,7 @@ def marks(values: ArrayLike, ax: Axes, *, label: str) -> None:
 
 def attention(weights: ArrayLike, ax: Axes) -> None:
     """Draw attention between classes, shape (C, C): each row, the class that asks, sums to one."""
-    sns.heatmap(
-        np.asarray(weights, dtype=float), ax=ax, cmap="cividis", square=True, vmin=0, cbar_kws={"label": "Weight"}
-    )
+    sns.heatmap(np.asarray(weights, dtype=float), ax=ax, cmap="cividis", square=True, cbar_kws={"label": "Weight"})
     ax.set(xlabel="Class attended to", ylabel="Class that attends")
 
 
@@ -255,6 +254,6 @@ def effects(claims: Sequence[Claim], ax: Axes) -> None:
     ax.axvline(0, color="0.4", lw=0.8)
     for edge in (-1, 1):
         ax.axvline(edge, color="0.4", ls=":")
-    ax.set_yticks(at, [c.text for c in shown], fontsize=8)
+    ax.set_yticks(at, [textwrap.fill(c.text, 42) for c in shown], fontsize=8)
     ax.set_xlabel("Effect, in half-widths of its 95 % interval over seeds")
     ax.legend(loc="upper center", bbox_to_anchor=(0.2, -0.15), ncols=3, fontsize=8)
