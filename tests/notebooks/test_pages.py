@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import filelock
 import nbformat
 import papermill
 import pytest
@@ -100,10 +101,15 @@ def make_book(build, store, *options):
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory):
-    """Execute every page on the smoke profile and build the book; return the build folder."""
-    folder = tmp_path_factory.mktemp("smoke")
-    return make_book(folder / "build", folder / "store", "--jobs", "2")
+def smoke(tmp_path_factory, worker_id):
+    """Execute every page on the smoke profile and build the book, once for all workers; return the build folder."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "smoke"
+    folder.mkdir(exist_ok=True)
+    with filelock.FileLock(folder / "lock"):
+        if not (folder / "build" / "_build" / "html" / "index.html").is_file():
+            make_book(folder / "build", folder / "store", "--jobs", "2")
+    return folder / "build"
 
 
 @pytest.fixture(scope="session")
