@@ -117,7 +117,7 @@ def test_an_undefended_victim_may_be_thought_defended():
 
 
 def test_a_strength_not_given_is_the_default():
-    assert [pm.Experiment(defense=name).defense_strength for name in DEFENSES] == [None, None, 4, 3, 1]
+    assert [pm.Experiment(defense=name).defense_strength for name in DEFENSES] == [None, None, 4, 1, 1]
     assert pm.Experiment(defense="ppb", strength=2).defense_strength == 2
 
 

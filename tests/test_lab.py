@@ -182,12 +182,12 @@ lab = pm.Lab(sys.argv[1], device="cpu", progress=False)
 exp = pm.Experiment(**{fields!r})
 if sys.argv[2] == "slow":
     import time
-    before = training._Run.validate
+    before = training.Run.validate
     def validate(run, epoch, *rest):
         print("epoch", epoch, flush=True)
         time.sleep(0.2)
         return before(run, epoch, *rest)
-    training._Run.validate = validate
+    training.Run.validate = validate
 lab.signals(exp).target.save(sys.argv[1] + ".npz")
 """
 
