@@ -182,7 +182,7 @@ class Lab:
         return stages.unpack(files, exp, dataset, self.device)
 
     def _networks_key(self, exp: Experiment, of: Of, group: Group) -> str:
-        recipe = [exp.patience, exp.batch_size, exp.learning_rate, exp.weight_decay]
+        recipe = [exp.patience, exp.batch_size, exp.learning_rate, exp.weight_decay, exp.precision]
         if of == "original":
             own = [self.dataset(exp).fingerprint, exp.seed, group, exp.model, exp.width, exp.training_epochs]
         else:
