@@ -1,9 +1,9 @@
 """A sweep on Dask: the steps of a plan as tasks, named by their content, on workers that share the store's folder.
 
 A task's result is in the store, not in Dask's memory: a worker that dies loses the stage that it was at, and Dask
-gives that task to another. Tasks wait for their inputs, never for one another's locks. Where the scheduler's workers offer the
-resource ``GPU`` (``dask worker ADDRESS --nthreads 4 --resources GPU=1``), every task asks for one, so a GPU has one
-network at a time. On the same kind of device, results are those of one process, bit for bit.
+gives that task to another. Tasks wait for their inputs, never for one another's locks. Where the scheduler's workers
+offer the resource ``GPU`` (``dask worker ADDRESS --nthreads 4 --resources GPU=1``), every task asks for one, so a GPU
+has one network at a time. On the same kind of device, results are those of one process, bit for bit.
 """
 
 from __future__ import annotations

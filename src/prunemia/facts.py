@@ -47,8 +47,7 @@ def origin(name: str, samples: int | None) -> str:
         status = Path(name).stat()
         return content_key([VERSION, _digest(name, status.st_mtime_ns, status.st_size), samples])
     archives = [archive.checksum for archive in data.SOURCES[name].archives]
-    made_by = archives or [f"{package} {version(package)}" for package in GENERATORS]
-    return content_key([VERSION, name, made_by, samples])
+    return content_key([VERSION, name, archives or _versions(), samples])
 
 
 def remembered(store: Store, name: str, samples: int | None, load: Callable[[], data.Dataset]) -> Facts:
@@ -77,6 +76,11 @@ def _known(store: Store, key: str) -> Facts | None:
         return None
     record = unpack_json(files["facts.json"])
     return Facts(**{**record, "shape": tuple(record["shape"])})
+
+
+@lru_cache(maxsize=1)
+def _versions() -> list[str]:
+    return [f"{package} {version(package)}" for package in GENERATORS]
 
 
 @lru_cache(maxsize=64)

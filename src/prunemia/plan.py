@@ -76,7 +76,7 @@ class Plan:
         return dict(total)
 
     def seconds(self, device: str, measured: bool = True) -> tuple[float, float]:
-        """Return how long the work takes on a core ("cpu") or a GPU ("cuda"), and the part that rests on measured cost."""
+        """Return how long the work takes on a core ("cpu") or a GPU ("cuda"), and what of that was measured."""
         rates = costs.measured(self.lab.store.entries(), device) if measured and self.work else {}
         known = sum(amount / rates[kind] for kind, amount in self.work.items() if kind in rates)
         unknown = sum(amount / costs.assumed(kind, device) for kind, amount in self.work.items() if kind not in rates)
@@ -85,10 +85,8 @@ class Plan:
     def describe(self) -> str:
         """Return the plan in sentences."""
         experiments = len({row.exp for row in self.rows} | {failure.exp for failure in self.refused})
-        there = sum(
-            step.name not in {s.name for s in self.todo}
-            for step in {row.step.name: row.step for row in self.rows}.values()
-        )
+        missing = {step.name for step in self.todo}
+        there = sum(row.step.name not in missing for row in self.rows)
         lines = [
             f"{experiments:,} experiments, {len(self.rows):,} rows; the results of {there:,} are in the store.",
             f"Networks: {self.networks('original'):,} to train, {self.networks('pruned'):,} to prune and fine-tune; "
@@ -101,14 +99,12 @@ class Plan:
         total, known = self.seconds(device)
         unit = "GPU" if device == "cuda" else "core"
         lines = [
-            f"Estimated time: {_hours(total)} of one {unit} of this machine if no training ends early; {known / total:.0%} of "
-            f"it by measured cost, the rest by {costs.RATES[device]:.0e} FLOPs a second (an assumption)."
+            f"Estimated time: {_hours(total)} of one {unit} here if no training ends early; {known / total:.0%}"
+            f" of it by measured cost, the rest by {costs.RATES[device]:.0e} FLOPs a second (an assumption)."
         ]
         if device != "cuda":
-            gpu = _hours(self.seconds("cuda")[0])
-            lines.append(
-                f"On a GPU at {costs.RATES['cuda']:.0e} FLOPs a second (an assumption): {gpu.replace('hours', 'GPU hours')}."
-            )
+            gpu = _hours(self.seconds("cuda")[0]).replace("hours", "GPU hours")
+            lines.append(f"On a GPU at {costs.RATES['cuda']:.0e} FLOPs a second (an assumption): {gpu}.")
         return lines
 
 

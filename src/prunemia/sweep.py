@@ -61,11 +61,11 @@ def checked(attacks: Iterable[str] | None, of: Of | Iterable[Of]) -> tuple[tuple
         else tuple(dict.fromkeys([attacks] if isinstance(attacks, str) else attacks))
     )
     sides: tuple[Any, ...] = tuple(dict.fromkeys([of] if isinstance(of, str) else of))
-    for name in names:
-        registry.get(name)
     for side in sides:
         if side not in get_args(Of):
             raise ValueError(f"of: {side!r} is not allowed; allowed: {', '.join(get_args(Of))}")
+    for name in names:
+        registry.get(name)
     return names, sides
 
 

@@ -58,7 +58,7 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
 
 
 def sizes(rows: int) -> tuple[int, int, int]:
-    """Return how many training, validation and test rows the victim has, of a data set of so many (a shadow: as many)."""
+    """Return how many training, validation and test rows the victim has, of a data set of ``rows``."""
     return _shares(rows // 2)
 
 
