@@ -22,7 +22,7 @@ book: $(READY) ## execute what changed and build the book [PROFILE=default JOBS=
 	@$(BIN)/prunemia book --profile $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 test: $(READY) ## unit tests, every page on the smoke profile, the built book checked [ARGS=…]
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)
 
 lint: $(READY) ## ruff, mypy, and no outputs in notebook sources
 	@$(BIN)/ruff check .

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 import prunemia as pm
-from prunemia.experiment import DATASETS, MODELS, PageParameters, content_key, explain, seed_of
+from prunemia.experiment import DATASETS, DEFENSES, MODELS, PageParameters, content_key, explain, seed_of
 
 
 def refusal(**fields) -> str:
@@ -37,7 +37,15 @@ def refusal(**fields) -> str:
             {"dataset": "fashion_mnist", "model": "vgg16"},
             "'vgg16' takes images of 32×32 or more, and data set ",
         ),
-        ({"strength": 4.0}, "strength: 4.0 needs a defense"),
+        ({"strength": 4.0}, "strength: 4.0 needs a defense that has one; defense is 'none'"),
+        ({"defense": "earlystop", "strength": 1}, "strength: 1.0 needs a defense that has one; defense 'earlystop'"),
+        ({"defense": "ppb", "strength": 1e6}, "strength: 1000000.0 is not allowed: the weight λ"),
+        ({"defense": "dp", "strength": 0}, "strength: 0.0 is not allowed: the noise multiplier σ of DP-SGD is 0.1 to"),
+        ({"defense": "ppb", "strength": -1}, "strength: -1 is not allowed"),
+        ({"defense": "relaxloss"}, "defense: 'relaxloss' is not allowed: should be 'none', 'earlystop'"),
+        ({"adversary": {"strength": 4}}, "adversary.strength: 4.0 needs a defense that has one"),
+        ({"adversary": {"defense": "dp", "strength": 0.01}}, "adversary.strength: 0.01 is not allowed: the noise"),
+        ({"defense": "ppb", "adversary": {"defense": "none", "strength": 4}}, "adversary.strength: 4.0 needs"),
         ({"adversary": {"sparcity": 0.5}}, "adversary.sparcity: no such field; allowed: pruner, sparsity"),
         ({"seed": -1}, "seed: -1 is not allowed"),
         ({"shadows": 0}, "shadows: 0 is not allowed"),
@@ -57,7 +65,7 @@ def test_equal_fields_equal_key_and_every_field_enters_it():
     base = pm.Experiment(dataset="digits", model="cnn2d")
     changes = {
         "dataset": "svhn", "samples": 500, "model": "resnet18", "width": 8, "pruner": "slim", "sparsity": 0.5,
-        "shadows": 3, "seed": 1, "adversary": {"sparsity": 0.5}, "epochs": 3, "finetune_epochs": 2,
+        "defense": "ppb", "shadows": 3, "seed": 1, "adversary": {"sparsity": 0.5}, "epochs": 3, "finetune_epochs": 2,
         "finetune_warmup": 1, "patience": 2, "batch_size": 64, "learning_rate": 0.1, "weight_decay": 0.0,
         "epsilon": 0.1, "draws": 3, "precision": "bfloat16",
     }  # fmt: skip
@@ -65,8 +73,8 @@ def test_equal_fields_equal_key_and_every_field_enters_it():
 
     assert base.key == pm.Experiment(dataset="digits", model="cnn2d").key == base.replace(seed=0).key
     assert len(keys | {base.key}) == len(changes) + 1
-    missing = set(pm.Experiment.model_fields) - changes.keys()
-    assert missing <= {"defense", "strength"}
+    assert set(pm.Experiment.model_fields) - changes.keys() == {"strength"}
+    assert base.replace(defense="ppb", strength=1).key != base.replace(defense="ppb", strength=2).key
 
 
 def test_keys_do_not_change_between_versions_by_accident():
@@ -90,6 +98,36 @@ def test_what_the_adversary_assumes():
     assert truth.assumed() is truth
     assert guess.assumed() == truth.replace(sparsity=0.5, pruner="slim")
     assert truth.replace(adversary={"pruner": "none"}).assumed() == truth
+
+
+@pytest.mark.parametrize(
+    ("adversary", "defense", "strength"),
+    [
+        (None, "ppb", 8),
+        ({}, "ppb", 8),
+        ({"defense": "ppb"}, "ppb", 8),
+        ({"strength": 2}, "ppb", 2),
+        ({"defense": "none"}, "none", None),
+        ({"defense": "earlystop"}, "earlystop", None),
+        ({"defense": "adv"}, "adv", None),
+        ({"defense": "dp", "strength": 2}, "dp", 2),
+        ({"pruner": "none", "defense": "none"}, "none", None),
+    ],
+)
+def test_the_defense_that_the_adversary_assumes(adversary, defense, strength):
+    victim = pm.Experiment(defense="ppb", strength=8)
+    believed = victim.replace(adversary=adversary).assumed()
+    assert believed == victim.replace(defense=defense, strength=strength)
+
+
+def test_an_undefended_victim_may_be_thought_defended():
+    believed = pm.Experiment(adversary={"defense": "ppb", "strength": 2}).assumed()
+    assert believed == pm.Experiment(defense="ppb", strength=2)
+
+
+def test_a_strength_not_given_is_the_default():
+    assert [pm.Experiment(defense=name).defense_strength for name in DEFENSES] == [None, None, 4, 3, 1]
+    assert pm.Experiment(defense="ppb", strength=2).defense_strength == 2
 
 
 def test_epochs_default_to_the_papers():

@@ -1,9 +1,12 @@
 import io
 import json
+import multiprocessing
 import os
 import sys
+import time
 
 import nbformat
+import psutil
 import pytest
 from minibook import write_page
 
@@ -65,7 +68,10 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
     stream = {name: v4.new_output("stream", name=name, text=name) for name in ("stdout", "stderr")}
     widget = v4.new_output("display_data", data=WIDGET)
     kept = {"tags": ["hide-input"], "mystnb": {"figure": {"name": "fig"}}}
-    code = v4.new_code_cell("1", outputs=[stream["stderr"], widget, stream["stdout"]])
+    styles = [f'<style>#T_{i} {{}}</style><table id="T_{i}"><td id="T_{i}_row0">T_12</td>' for i in ("0fe3a", "1_0")]
+    data = {"text/html": styles[0], "text/plain": "<Styler at 0x7f366b560890>"}
+    table = v4.new_output("execute_result", data=data, execution_count=1)
+    code = v4.new_code_cell("1", outputs=[stream["stderr"], widget, stream["stdout"], table])
     code.metadata = kept | {"papermill": {"duration": 3}, "execution": {"started": "now"}}
     injected = v4.new_code_cell("x = 1", id="random", metadata={"tags": ["injected-parameters"]})
     notebook = v4.new_notebook(
@@ -75,7 +81,9 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
     cleaned = clean(notebook)
 
     assert cleaned.cells[1].metadata == kept
-    assert cleaned.cells[1].outputs == [stream["stdout"]]
+    assert cleaned.cells[1].outputs[0] == stream["stdout"]
+    assert cleaned.cells[1].outputs[1].data == {"text/html": styles[1], "text/plain": "<Styler>"}
+    assert len(cleaned.cells[1].outputs) == 2
     assert cleaned.cells[0].id == "cell-0"
     assert set(cleaned.metadata) == {"language_info"}
 
@@ -151,3 +159,25 @@ def test_kernels_started_here_are_this_interpreter(execute_one, monkeypatch):
     assert json.loads(printed) == [sys.prefix, "1"]
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "JUPYTER_PATH" not in os.environ
+
+
+def test_nothing_keeps_running_when_the_runner_is_killed(tmp_path):
+    page = task(tmp_path, "long", "import time\nprint('at work', file=__import__('sys').stderr)\ntime.sleep(300)")
+    runner = multiprocessing.get_context("spawn").Process(target=execute_all, args=([page], 1, print))
+    runner.start()
+    for_seconds(60, lambda: page.log.is_file() and "at work" in page.log.read_text())
+    started = psutil.Process(runner.pid).children(recursive=True)
+    assert len(started) >= 2  # the page's process and its kernel
+
+    runner.kill()
+    runner.join()
+
+    for_seconds(20, lambda: not any(process.is_running() and process.status() != "zombie" for process in started))
+    assert not page.output.exists()
+
+
+def for_seconds(seconds, condition):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)

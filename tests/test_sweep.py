@@ -191,7 +191,8 @@ def test_the_command_writes_the_table_and_lists_what_failed(done, tmp_path):
     grid = tmp_path / "grid.yml"
     grid.write_text(
         "attacks: [conf, mentr]\nsparsity: [0.5, 0.7]\nseed: [0, 1]\ndataset: digits\nmodel: columnfc\n"
-        "epochs: 2\nfinetune_epochs: 2\nshadows: 2\ndraws: 2\ngrids: [{samples: 300}, {samples: 1798, seed: 0, sparsity: 0.5}]\n"
+        "epochs: 2\nfinetune_epochs: 2\nshadows: 2\ndraws: 2\n"
+        "grids: [{samples: 300}, {samples: 1798, seed: 0, sparsity: 0.5}]\n"
     )
     command = [sys.executable, "-m", "prunemia.cli", "sweep", str(grid), "--store", str(lab.store.root)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

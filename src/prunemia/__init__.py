@@ -20,7 +20,9 @@ _LATER = {
 _MODULES = (
     "attacks",
     "claims",
+    "cutting",
     "data",
+    "defenses",
     "divergence",
     "metrics",
     "models",

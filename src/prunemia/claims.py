@@ -1,33 +1,174 @@
-"""Claims as tests: an effect, its interval, and a verdict in words that the numbers decide."""
+"""Each claim of the paper as a test: an effect, its interval, a corrected p, and a verdict in words.
+
+A claim is put so that it holds where its effect is positive. The unit of evidence is the seed: another
+split, other networks, other attacks. Claims of one family are corrected together (Holm).
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from prunemia.intervals import Estimate
+import pandas as pd
+from scipy import stats
+
+from prunemia import divergence
+from prunemia.attacks import names as attack_names
+from prunemia.experiment import Experiment
+from prunemia.intervals import LEVEL, Estimate
+from prunemia.lab import Lab
+from prunemia.metrics import holm, over_seeds
+from prunemia.steps import Of
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided at this size"
+VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED)
+SIDES: tuple[Of, Of] = ("original", "pruned")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim and what the runs say of it.
+
+    Attributes
+    ----------
+    text : the claim in words; true where ``effect`` is positive.
+    statistic : what the effect is, and its unit.
+    effect : mean over seeds with a 95 % t-interval, not corrected.
+    p : two-sided, corrected within its family; NaN with a single seed.
+    """
+
+    text: str
+    statistic: str
+    effect: Estimate
+    p: float
+
+    @property
+    def verdict(self) -> str:
+        """Return supported or contradicted where p is below 5 %, by the effect's sign; else not decided."""
+        if math.isnan(self.p) or self.p >= 1 - LEVEL:
+            return UNDECIDED
+        return SUPPORTED if self.effect.value > 0 else CONTRADICTED
 
 
 def verdict(effect: Estimate) -> str:
-    """Say whether a claim that ``effect`` is positive holds.
-
-    Supported: the 95 % interval lies above 0. Contradicted: below 0. Else, or without an interval: not decided.
-    """
+    """Say whether ``effect`` is positive: supported, contradicted (its interval excludes 0), or not decided."""
     if math.isnan(effect.low) or effect.low <= 0 <= effect.high:
         return UNDECIDED
     return SUPPORTED if effect.low > 0 else CONTRADICTED
 
 
-@dataclass(frozen=True)
-class Change:
-    """Words for a change whose sign the data may or may not decide, e.g. "pruning {verb} the leakage"."""
+def verb(effect: Estimate) -> str:
+    """Return raises, lowers, or does not measurably change: "pruning {verb} the leakage"."""
+    words = {SUPPORTED: "raises", CONTRADICTED: "lowers", UNDECIDED: "does not measurably change"}
+    return words[verdict(effect)]
 
-    effect: Estimate
 
-    @property
-    def verb(self) -> str:
-        """Return raises, lowers, or does not measurably change."""
-        words = {SUPPORTED: "raises", CONTRADICTED: "lowers", UNDECIDED: "does not measurably change"}
-        return words[verdict(self.effect)]
+def over_runs(text: str, statistic: str, values: Sequence[float]) -> Claim:
+    """Return the claim that the mean of one value a seed is positive (t-test, not corrected yet)."""
+    alike = len(values) < 2 or all(value == values[0] for value in values)
+    p = math.nan if alike else float(stats.ttest_1samp(values, 0).pvalue)
+    return Claim(text, statistic, over_seeds(values), p)
+
+
+def family(claims: Iterable[Claim]) -> list[Claim]:
+    """Correct the claims' p-values for being tested together (Holm); claims without a p stay as they are."""
+    claims = list(claims)
+    tested = [i for i, claim in enumerate(claims) if not math.isnan(claim.p)]
+    if tested:
+        for i, p in zip(tested, holm([claims[i].p for i in tested]), strict=True):
+            claims[i] = dataclasses.replace(claims[i], p=float(p))
+    return claims
+
+
+def table(claims: Iterable[Claim]) -> pd.DataFrame:
+    """Return one row a claim: claim, effect (statistic), estimate with interval, corrected p, verdict."""
+    rows = [
+        {
+            "claim": c.text,
+            "effect": c.statistic,
+            "estimate [95 % interval]": str(c.effect),
+            "p (Holm)": "–" if math.isnan(c.p) else f"{c.p:.3f}",
+            "verdict": c.verdict,
+        }
+        for c in claims
+    ]
+    return pd.DataFrame(rows)
+
+
+def counts(claims: Iterable[Claim]) -> dict[str, int]:
+    """Return how many claims got each verdict: supported_count, contradicted_count, undecided_count."""
+    found = [claim.verdict for claim in claims]
+    names = ("supported_count", "contradicted_count", "undecided_count")
+    return {name: found.count(word) for name, word in zip(names, VERDICTS, strict=True)}
+
+
+def divergence_grows(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
+    """Test that pruning increases the prediction divergence (Yuan & Zhang 2022, section 4)."""
+    chosen = {
+        "confidence": ("confidence", "Wasserstein-1"),
+        "sensitivity": ("sensitivity", "Wasserstein-1"),
+        "generalization gap": ("correctness", "mean difference"),
+    }
+    tables = []
+    for run in runs(exp, seeds):
+        pair = [lab.signals(run, of=of).target for of in SIDES]
+        tables.append(divergence.relative_changes(divergence.compare(*pair, bootstraps=20, seed=run.seed)))
+    return family(
+        over_runs(
+            f"Pruning increases the divergence in {name}",
+            f"relative change, {distance}",
+            [float(changes[f"{quantity}, {distance}"]) for changes in tables],
+        )
+        for name, (quantity, distance) in chosen.items()
+    )
+
+
+def divergence_varies_over_classes(lab: Lab, exp: Experiment, seeds: int, permutations: int = 1000) -> list[Claim]:
+    """Test that a pruned network's divergence differs from class to class (section 4).
+
+    The effect is the standard deviation over classes, less what it is when classes are shuffled. Each
+    seed has a permutation p; Fisher's method combines them.
+    """
+    claims = []
+    for quantity in ("confidence", "sensitivity"):
+        found = [
+            divergence.class_spread(lab.signals(run).target, quantity, permutations=permutations, seed=run.seed)
+            for run in runs(exp, seeds)
+        ]
+        p = float(stats.combine_pvalues([f["p"] for f in found], method="fisher").pvalue)
+        effect = over_seeds([f["spread"] - f["chance"] for f in found])
+        text = f"The divergence in {quantity} of a pruned network differs from class to class"
+        claims.append(Claim(text, "standard deviation over classes, above chance", effect, p))
+    return family(claims)
+
+
+def samia_beats_the_others(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
+    """Test that SAMIA is more accurate on pruned networks than each of the eight attacks before it (section 5)."""
+    others = [name for name in attack_names() if name != "samia"]
+
+    def accuracy(run: Experiment, name: str) -> float:
+        return lab.attack(run, name).evaluation.accuracy.value
+
+    return family(
+        over_runs(
+            f"SAMIA beats {name} on pruned networks",
+            "difference in balanced accuracy",
+            [accuracy(run, "samia") - accuracy(run, name) for run in runs(exp, seeds)],
+        )
+        for name in others
+    )
+
+
+def runs(exp: Experiment, seeds: int) -> list[Experiment]:
+    """Return the experiment ``seeds`` times, with the seeds that follow its own."""
+    return [exp.replace(seed=exp.seed + i) for i in range(seeds)]
+
+
+SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
+    divergence_grows,
+    divergence_varies_over_classes,
+    samia_beats_the_others,
+)
+"""The families of claims that the scorecard page tests, in the book's order."""

@@ -87,6 +87,18 @@ def compare(original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed:
     return table
 
 
+def relative_changes(table: pd.DataFrame) -> pd.Series:
+    """Return `compare`'s changes in units of the original network's distance, by "quantity, distance"."""
+    return (table["change"] / table["original"].abs()).set_axis(table["quantity"] + ", " + table["distance"])
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `compare`'s table to read: three digits, the change with its interval in one cell."""
+    change = [f"{r.change:+.3f} [{r.change_low:+.3f}, {r.change_high:+.3f}]" for r in table.itertuples()]
+    numbers = table[["original", "pruned", "chance"]].map("{:.3f}".format)
+    return table[["quantity", "distance"]].join(numbers).assign(change=change)
+
+
 def by_class(original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Return one row a (class, quantity): the mean difference between members and non-members.
 

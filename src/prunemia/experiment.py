@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -30,12 +32,11 @@ DatasetName = Literal[
 ModelName = Literal["columnfc", "cnn1d", "cnn2d", "resnet18", "vgg16", "densenet121"]
 PrunerName = Literal["l1unstructured", "l1structured", "l2structured", "slim"]
 AssumedPruner = Literal["none", "l1unstructured", "l1structured", "l2structured", "slim"]
-DefenseName = Literal["none"]
+DefenseName = Literal["none", "earlystop", "ppb", "adv", "dp"]
 
 DATASETS: tuple[str, ...] = get_args(DatasetName)
 MODELS: tuple[str, ...] = get_args(ModelName)
 PRUNERS: tuple[str, ...] = get_args(PrunerName)
-DEFENSES: tuple[str, ...] = get_args(DefenseName)
 
 # Feature networks have no filters and no BatchNorm: nothing for these to rank.
 CONVOLUTIONAL: frozenset[str] = frozenset(MODELS) - {"columnfc"}
@@ -49,6 +50,33 @@ _TAKES = {"cnn1d": _SERIES, "cnn2d": _IMAGES, "resnet18": _IMAGES, "vgg16": _IMA
 _SMALL_IMAGES = {"digits": "8×8", "fashion_mnist": "28×28"}
 """Images that VGG-16 would halve five times to nothing."""
 
+
+@dataclass(frozen=True)
+class Strength:
+    """A defense's strength: what it is, its default, and its range (ends included); no default: it has none."""
+
+    meaning: str
+    default: float | None = None
+    low: float = 0.0
+    high: float = math.inf
+
+    def refusal(self, strength: float | None) -> str:
+        """Return why ``strength`` is not allowed, "" where it is; None stands for the default."""
+        if strength is None or (self.default is not None and self.low <= strength <= self.high):
+            return ""
+        if self.default is None:
+            return f"{strength} needs a defense that has one; {self.meaning}"
+        return f"{strength} is not allowed: {self.meaning} is {self.low:g} to {self.high:g}"
+
+
+DEFENSES: dict[str, Strength] = {
+    "none": Strength("defense is 'none'"),
+    "earlystop": Strength("defense 'earlystop' has none"),
+    "ppb": Strength("the weight λ of PPB's divergence", 4.0, 0.0, 1000.0),
+    "adv": Strength("the weight α of the inference network's gain", 3.0, 0.0, 1000.0),
+    "dp": Strength("the noise multiplier σ of DP-SGD", 1.0, 0.1, 1000.0),
+}
+"""Each defense's strength. PPB: Yuan & Zhang (2022) sweep 1 … 16; adv: 3 is Nasr et al.'s for Purchase-100."""
 
 Sparsity = Annotated[float, Field(gt=0, lt=1)]
 
@@ -138,8 +166,11 @@ class Experiment(_Frozen):
         if self.width is not None and self.model not in WIDTHS:
             allowed = ", ".join(WIDTHS)
             raise ValueError(f"width: {self.width} cannot be set for model {self.model!r}; only for {allowed}")
-        if self.strength is not None and self.defense == "none":
-            raise ValueError(f"strength: {self.strength} needs a defense; defense is 'none'")
+        if refusal := DEFENSES[self.defense].refusal(self.strength):
+            raise ValueError(f"strength: {refusal}")
+        believed = self.adversary
+        if believed and (refusal := DEFENSES[believed.defense or self.defense].refusal(believed.strength)):
+            raise ValueError(f"adversary.strength: {refusal}")
         return self
 
     @property
@@ -151,6 +182,11 @@ class Experiment(_Frozen):
     def tuning_epochs(self) -> int:
         """Most epochs of fine-tuning: half of training, rounded up, unless given."""
         return self.finetune_epochs or -(-self.training_epochs // 2)
+
+    @property
+    def defense_strength(self) -> float | None:
+        """The defense's strength, or its default where none is given; None where it has none."""
+        return DEFENSES[self.defense].default if self.strength is None else self.strength
 
     @property
     def key(self) -> str:
@@ -168,9 +204,11 @@ class Experiment(_Frozen):
         """
         if self.adversary is None:
             return self
-        known = {k: v for k, v in self.adversary.model_dump().items() if v is not None and v != "none"}
-        if "defense" in known and "strength" not in known:
-            known["strength"] = self.strength if known["defense"] == self.defense else None
+        known = {k: v for k, v in self.adversary.model_dump().items() if v is not None}
+        if known.get("pruner") == "none":
+            del known["pruner"]
+        if known.get("defense", self.defense) != self.defense:
+            known.setdefault("strength", None)
         return self.replace(adversary=None, **known)
 
     def describe(self) -> pd.Series:
@@ -220,7 +258,7 @@ def explain(error: ValidationError) -> str:
 
 def _sentence(item: dict[str, Any]) -> str:
     field = ".".join(str(part) for part in item["loc"])
-    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message: str = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if not field:
         return message
     if item["type"] == "extra_forbidden":

@@ -272,8 +272,8 @@ class Lab:
         if of == "original":
             own = [self.facts(exp).fingerprint, exp.seed, group, exp.model, exp.width, exp.training_epochs]
         else:
-            own = [self._networks_key(exp, "original", group), exp.pruner, exp.sparsity, exp.defense, exp.strength]
-            own += [exp.tuning_epochs, exp.finetune_warmup]
+            own = [self._networks_key(exp, "original", group), exp.pruner, exp.sparsity]
+            own += [exp.defense, exp.defense_strength, exp.tuning_epochs, exp.finetune_warmup]
         return content_key([of, VERSIONS[of], own, recipe])
 
     def _signals(self, exp: Experiment, of: Of, group: Group) -> Signals:
@@ -352,6 +352,9 @@ def _carry_out(attack: attacks.Attack, pair: SignalPair) -> Files:
 
 def _title(exp: Experiment, of: Of = "pruned") -> str:
     how = f", {exp.pruner} {exp.sparsity:g}" if of == "pruned" else ""
+    if of == "pruned" and exp.defense != "none":
+        strength = exp.defense_strength
+        how += f", {exp.defense}" + ("" if strength is None else f" {strength:g}")
     return f"{Path(exp.dataset).name}/{exp.model}{how}, seed {exp.seed}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ __all__ = [
     "evaluate",
     "holm",
     "over_seeds",
+    "pairs",
     "summarize",
     "table",
 ]
@@ -141,6 +142,15 @@ def by_class(membership: ArrayLike, predictions: ArrayLike, labels: ArrayLike) -
     return pd.DataFrame(rows, columns=["class", "members", "nonmembers", "accuracy", "low", "high"]).set_index("class")
 
 
+class Decided(Protocol):
+    """What an attack said of the target's rows: a `lab.AttackResult`, or alike."""
+
+    scores: Floats
+    predictions: Bools
+    membership: Bools
+    evaluation: Evaluation
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The first attack against the second on the same rows; a positive difference: the first does better.
@@ -222,6 +232,24 @@ def _auc_difference(member: Bools, first: Floats, second: Floats) -> tuple[Estim
     width = float(stats.norm.isf((1 - LEVEL) / 2)) * error
     p = 2 * float(stats.norm.sf(abs(value) / error))
     return Estimate(value, max(-1.0, value - width), min(1.0, value + width)), p
+
+
+def pairs(first: Decided, others: Mapping[str, Decided]) -> pd.DataFrame:
+    """Return one row an attack of ``others``: ``first`` against it on the same rows, differences and Holm's p."""
+    rows = {}
+    for name, other in others.items():
+        ranks = other.evaluation.auc.resolved and first.evaluation.auc.resolved
+        decided = [(r.scores, r.predictions) for r in (first, other)]
+        rows[name] = compare(first.membership, decided[0], decided[1], ranks=ranks)
+    by_auc = {name: c.auc_p for name, c in rows.items() if not math.isnan(c.auc_p)}
+    p = dict(zip(rows, holm([c.accuracy_p for c in rows.values()]), strict=True))
+    p_auc = dict(zip(by_auc, holm(list(by_auc.values())), strict=True)) if by_auc else {}
+    cells = {
+        name: [str(c.accuracy), f"{p[name]:.3f}", str(c.auc), f"{p_auc[name]:.3f}" if name in p_auc else "–"]
+        for name, c in rows.items()
+    }
+    columns = ["accuracy difference", "McNemar p (Holm)", "AUC difference", "DeLong p (Holm)"]
+    return pd.DataFrame.from_dict(cells, orient="index", columns=columns)
 
 
 def holm(pvalues: ArrayLike) -> Floats:

@@ -6,8 +6,9 @@ colour-blind); wherever something was sampled, its 95 % interval is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -16,8 +17,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
+
+if TYPE_CHECKING:
+    from prunemia.claims import Claim
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +37,8 @@ ATTACKS = dict(
     )
 )
 """One colour an attack across the whole book."""
+
+VERDICTS = {"supported": "#009E73", "contradicted": "#D55E00", "not decided at this size": "#999999"}
 
 WIDTH = 6.4
 """Inches: the text's width on a desktop; on a phone a figure of one column stays readable."""
@@ -105,8 +112,16 @@ def training_history(histories: Mapping[str, Any], ax: Axes) -> None:
     ax.legend(loc="lower right")
 
 
-def distributions(values: ArrayLike, membership: ArrayLike, ax: Axes, *, bins: int = 40, log: bool = False) -> None:
-    """Draw how a quantity is distributed over members and over non-members, each sample to one.
+def distributions(
+    values: ArrayLike,
+    membership: ArrayLike,
+    ax: Axes,
+    *,
+    bins: int = 40,
+    log: bool = False,
+    names: tuple[str, str] = ("members", "non-members"),
+) -> None:
+    """Draw how a quantity is distributed over members and over non-members (``names``), each sample to one.
 
     ``values``, ``membership``: shape (n,). ``log``: logarithmic values; those of 0 sit at the left edge.
     """
@@ -115,14 +130,14 @@ def distributions(values: ArrayLike, membership: ArrayLike, ax: Axes, *, bins: i
     if log:
         positive = x[x > 0]
         x = np.clip(x, np.quantile(positive, 0.001) if len(positive) else 1e-12, None)
-        edges = np.geomspace(x.min(), x.max() * 1.0001, bins + 1)
+        edges = np.geomspace(x.min(), x.max() * 1.0001, bins + 1).tolist()
         ax.set_xscale("log")
     else:
-        edges = np.histogram_bin_edges(x, bins)
-    for name, side in (("members", member), ("non-members", ~member)):
+        edges = np.histogram_bin_edges(x, bins).tolist()
+    for name, side, color in zip(names, (member, ~member), (MEMBERS, NONMEMBERS), strict=True):
         weights = np.full(int(side.sum()), 1 / side.sum())
-        ax.hist(x[side], edges, weights=weights, histtype="stepfilled", alpha=0.35, color=COLORS[name], label=name)
-        ax.hist(x[side], edges, weights=weights, histtype="step", color=COLORS[name])
+        ax.hist(x[side], edges, weights=weights, histtype="stepfilled", alpha=0.35, color=color, label=name)
+        ax.hist(x[side], edges, weights=weights, histtype="step", color=color)
     ax.set_ylabel("Share of samples")
     ax.legend()
 
@@ -137,21 +152,22 @@ def class_differences(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
         intervals(order, "class", name, ax, color=COLORS[name], label=name, shift=shift)
     ax.axhline(0, color="0.4", lw=0.8)
     ax.set(xlabel="Class", ylabel=ylabel)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.label_outer()
     ax.legend()
 
 
 def changes(table: pd.DataFrame, ax: Axes) -> None:
     """Draw what pruning changed, relative to the original network: one row a (quantity, distance).
 
-    ``table``: columns name, change, change_low, change_high, in units of the original's distance.
+    ``table``: indexed by what changed; columns value, low, high, in units of the original's distance.
     """
     at = np.arange(len(table))[::-1]
-    middle = table["change"].to_numpy(dtype=float)
-    spread = np.stack([middle - table["change_low"], table["change_high"] - middle]).clip(min=0)
+    middle = table["value"].to_numpy(dtype=float)
+    spread = np.stack([middle - table["low"], table["high"] - middle]).clip(min=0)
     ax.errorbar(middle, at, xerr=np.nan_to_num(spread), fmt="o", ms=5, capsize=2.5, color=PRUNED)
     ax.axvline(0, color="0.4", lw=0.8)
-    ax.set_yticks(at, table["name"])
+    ax.set_yticks(at, table.index)
     ax.set_xlabel("Change by pruning, relative to the original network")
 
 
@@ -187,7 +203,7 @@ def class_accuracy(tables: Mapping[str, pd.DataFrame], ax: Axes) -> None:
         intervals(named, "class", "accuracy", ax, color=COLORS[name], label=name, shift=float(shift))
     ax.axhline(0.5, color="0.4", ls=":")
     ax.set(xlabel="Class", ylabel="Attack accuracy")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()
 
 
@@ -214,3 +230,31 @@ def marks(values: ArrayLike, ax: Axes, *, label: str) -> None:
     """Mark values on the horizontal axis, shape (k,): thresholds, say."""
     sns.rugplot(x=np.asarray(values, dtype=float), ax=ax, height=0.08, color="0.1", lw=1.5, label=label)
     ax.legend()
+
+
+def attention(weights: ArrayLike, ax: Axes) -> None:
+    """Draw attention between classes, shape (C, C): each row, the class that asks, sums to one."""
+    sns.heatmap(
+        np.asarray(weights, dtype=float), ax=ax, cmap="cividis", square=True, vmin=0, cbar_kws={"label": "Weight"}
+    )
+    ax.set(xlabel="Class attended to", ylabel="Class that attends")
+
+
+def effects(claims: Sequence[Claim], ax: Axes) -> None:
+    """Draw one row a claim: its effect in half-widths of its interval, coloured by its verdict.
+
+    Dotted lines: where one test alone would reach 5 %. A claim without an interval is left out.
+    """
+    shown = [c for c in claims if not math.isnan(c.effect.low) and c.effect.high > c.effect.low]
+    half = [(c.effect.high - c.effect.low) / 2 for c in shown]
+    at = np.arange(len(shown))[::-1]
+    for c, width, y in zip(shown, half, at, strict=True):
+        ax.plot(c.effect.value / width, y, "o", color=VERDICTS[c.verdict])
+    for word, color in VERDICTS.items():
+        ax.plot([], [], "o", color=color, label=word)
+    ax.axvline(0, color="0.4", lw=0.8)
+    for edge in (-1, 1):
+        ax.axvline(edge, color="0.4", ls=":")
+    ax.set_yticks(at, [c.text for c in shown], fontsize=8)
+    ax.set_xlabel("Effect, in half-widths of its 95 % interval over seeds")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.2, -0.15), ncols=3, fontsize=8)

@@ -20,6 +20,8 @@ from typing import Any, TextIO
 KEPT_CELL_METADATA = ("tags", "mystnb")
 WIDGETS = "application/vnd.jupyter.widget-view+json"
 SECONDS_BETWEEN_NEWS = 10.0
+_TABLE = re.compile(r"\bT_[0-9a-f]{5}(?=[_\"' ])")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _BAR = re.compile(r"\|[^|]*\| ")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
@@ -76,7 +78,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], stderr:
 
 
 def clean(notebook: Any) -> Any:
-    """Remove what differs between two equal runs: paths, times, random ids, stderr, widget views."""
+    """Take out what differs between two equal runs: paths, times, random ids, stderr, widget views."""
     for name in ("papermill", "widgets"):
         notebook.metadata.pop(name, None)
     for number, cell in enumerate(notebook.cells):
@@ -84,12 +86,22 @@ def clean(notebook: Any) -> Any:
         if "injected-parameters" in cell.metadata.get("tags", []) or "id" not in cell:
             cell.id = f"cell-{number}"
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if not _dropped(o)]
+            cell.outputs = [_steady(o, number) for o in cell.outputs if not _dropped(o)]
     return notebook
 
 
 def _dropped(output: Any) -> bool:
     return output.get("name") == "stderr" or WIDGETS in output.get("data", {})
+
+
+def _steady(output: Any, number: int) -> Any:
+    """Take memory addresses out, and give the tables of styled DataFrames ids that tell the cell; theirs are random."""
+    data = output.get("data", {})
+    if "text/plain" in data:
+        data["text/plain"] = _ADDRESS.sub("", data["text/plain"])
+    for table, random in enumerate(dict.fromkeys(_TABLE.findall(data.get("text/html", "")))):
+        data["text/html"] = data["text/html"].replace(random, f"T_{number}_{table}")
+    return output
 
 
 def _failing_cell(source: str, error: str) -> str:

@@ -40,10 +40,14 @@ def stackable(module: nn.Module) -> bool:
     return type(module) is nn.Sequential and all(type(layer) in _FORMS for layer in module)
 
 
-def gather(modules: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> Networks:
-    """Return the networks as one function; only stackable ones can be more than one."""
-    if stackable(modules[0]):
+def gather(
+    modules: Sequence[nn.Module], generators: Sequence[torch.Generator], *, one_by_one: bool = False
+) -> Networks:
+    """Return the networks as one function; only stackable ones can be more than one, ``one_by_one`` none."""
+    if stackable(modules[0]) and not one_by_one:
         return Stack(modules, generators)
+    if len(modules) > 1 and one_by_one:
+        raise ValueError(f"{len(modules)} networks of a defense that takes one at a time: train them one by one")
     if len(modules) > 1:
         raise ValueError(f"{type(modules[0]).__name__} cannot be stacked: train its networks one by one")
     return Alone(modules[0], generators[0])
@@ -126,7 +130,7 @@ class Stack:
         bias = self.parameters.get(f"{place}.bias")
         flat = None if bias is None else bias.flatten()
         kernel = _channels_last(weight.flatten(0, 1)[:, :, None])
-        stride, padding, dilation = (1, *layer.stride), (0, *layer.padding), (1, *layer.dilation)  # type: ignore[misc]
+        stride, padding, dilation = (1, *layer.stride), (0, *layer.padding), (1, *layer.dilation)
         return F.conv2d(h, kernel, flat, stride, padding, dilation, groups=len(weight))
 
     def _batchnorm(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from prunemia import models, pruning, query, training
+from prunemia import defenses, models, pruning, query, training
 from prunemia.data import Dataset, split
 from prunemia.experiment import Experiment, seed_of
 from prunemia.signals import Signals
@@ -35,13 +35,18 @@ class TrainedModel:
     module : in evaluation mode; masked weights are exactly zero.
     accuracy : "train", "validation", "test" → share classified right, 0 … 1.
     sparsity : fraction removed of all prunable weights; 0 for an original network.
-    history : loss and validation accuracy, epoch by epoch.
+    history : losses and validation accuracy, epoch by epoch.
     """
 
     module: nn.Module
     accuracy: dict[str, float]
     sparsity: float
     history: training.History
+
+    @property
+    def privacy(self) -> dict[str, Any]:
+        """What the defense guarantees: for ``dp`` epsilon, delta, and the caveat that belongs beside them."""
+        return self.history.guarantee
 
 
 def train(
@@ -60,13 +65,19 @@ def prune(
     device: torch.device,
     report: Report | None = None,
 ) -> list[TrainedModel]:
-    """Prune the networks of ``group`` and fine-tune them side by side; the originals' modules are used up."""
+    """Prune the networks of ``group`` and fine-tune them under the defense; the originals' modules are used up."""
     jobs = []
     for i, original in zip(group, originals, strict=True):
         masks = pruning.prune(original.module, exp.pruner, exp.sparsity)
         floor = FLOOR * original.accuracy["validation"]
         jobs.append(_job(exp, dataset, i, "fine-tuning", original.module, masks, floor))
-    return _fit(exp, dataset, jobs, exp.tuning_epochs, exp.finetune_warmup, device, report)
+    together = [[job] for job in jobs] if defenses.get(exp.defense, exp.strength).one_by_one else [jobs]
+    epochs, warmup = exp.tuning_epochs, exp.finetune_warmup
+    return [
+        network
+        for some in together
+        for network in _fit(exp, dataset, some, epochs, warmup, device, report, defenses.get(exp.defense, exp.strength))
+    ]
 
 
 def ask(
@@ -138,13 +149,14 @@ def _fit(
     warmup: int,
     device: torch.device,
     report: Report | None,
+    defense: defenses.Defense | None = None,
 ) -> list[TrainedModel]:
     features = torch.from_numpy(dataset.features).to(device)
     labels = torch.from_numpy(dataset.labels).to(device)
     recipe = training.Recipe(
         epochs, exp.patience, warmup, exp.batch_size, exp.learning_rate, exp.weight_decay, exp.precision
     )
-    histories = training.fit(jobs, features, labels, recipe, report=report)
+    histories = training.fit(jobs, features, labels, recipe, defense=defense, report=report)
     return [
         TrainedModel(
             job.module,

@@ -40,6 +40,11 @@ class Site:
         found = sorted(path for path in self.folder.rglob("*.html") if "_static" not in path.parts)
         return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in found}
 
+    @cached_property
+    def anchors(self) -> dict[Path, set[str]]:
+        """The ids of every page."""
+        return {path: {str(tag["id"]) for tag in page.find_all(id=True)} for path, page in self.pages.items()}
+
     def external_resources(self) -> Iterator[str]:
         """Yield what a browser would load from another host."""
         for path, page in self.pages.items():
@@ -65,7 +70,7 @@ class Site:
         file = (path.parent / unquote(target)).resolve() if target else path
         if file not in self.pages or not fragment:
             return file.exists()
-        return bool(self.pages[file].find(id=unquote(fragment)))
+        return unquote(fragment) in self.anchors[file]
 
     def errors(self) -> Iterator[str]:
         """Yield what cells wrote as errors or to stderr."""

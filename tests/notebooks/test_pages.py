@@ -89,17 +89,21 @@ def test_every_profile_is_allowed_on_every_page(name):
         parameters.check(pages[page], values)
 
 
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory):
-    """Execute every page on the smoke profile and build the book; return the build folder."""
-    folder = tmp_path_factory.mktemp("smoke")
-    environment = os.environ | {"PRUNEMIA_STORE": str(folder / "store")}
-    command = [sys.executable, "-m", "prunemia.cli", "book", "--profile", "smoke", "--to", str(folder / "build")]
+def make_book(build, store, *options):
+    command = [sys.executable, "-m", "prunemia.cli", "book", "--profile", "smoke", "--to", str(build), *options]
+    environment = os.environ | {"PRUNEMIA_STORE": str(store)}
     result = subprocess.run(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     assert result.returncode == 0, result.stdout
-    return folder / "build"
+    return build
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """Execute every page on the smoke profile and build the book; return the build folder."""
+    folder = tmp_path_factory.mktemp("smoke")
+    return make_book(folder / "build", folder / "store", "--jobs", "2")
 
 
 @pytest.fixture(scope="session")
@@ -130,6 +134,15 @@ class TestBuiltBook:
 
     def test_every_picture_has_words(self, site):
         assert list(site.pictures_without_words()) == []
+
+    def test_pages_executed_one_by_one_from_stored_results_are_the_same_bytes(self, smoke, tmp_path):
+        names = ("setting", "divergence", "attacks/conf")
+        only = [word for name in names for word in ("--only", name)]
+        again = make_book(tmp_path, smoke.parent / "store", "--jobs", "1", "--no-build", *only)
+
+        for name in names:
+            first, second = (build / "pages" / "smoke" / f"{name}.ipynb" for build in (smoke, again))
+            assert first.read_bytes() == second.read_bytes(), name
 
     def test_plain_papermill_executes_a_page(self, smoke, tmp_path):
         path = min(SOURCES, key=lambda path: len(path.read_text()))

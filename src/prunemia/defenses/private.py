@@ -1,0 +1,113 @@
+"""DP-SGD by Opacus: each row's gradient is clipped, noise is added, and an accountant keeps the bill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from prunemia.defenses.base import Defense, TrainingError
+from prunemia.experiment import seed_of
+from prunemia.stacking import Alone
+
+if TYPE_CHECKING:
+    from prunemia.training import Run
+
+MAX_GRAD_NORM = 1.0
+"""A row's gradient over all parameters is scaled down to at most this L2 norm."""
+
+DELTA = 1e-5
+"""The δ at which ε is reported."""
+
+CAVEAT = (
+    "ε covers the fine-tuning alone: the original network was trained on the same rows without noise, "
+    "and what was pruned, and the weights that fine-tuning starts from, come from it"
+)
+
+
+class PrivateTraining(Defense):
+    """DP-SGD; the strength is the noise multiplier σ.
+
+    Each row's gradient is clipped to `MAX_GRAD_NORM`, their sum gets Gaussian noise of σ times that, and Adam
+    takes the step, with the experiment's learning rate and weight decay. Batches are Poisson samples: with s
+    batches an epoch, every row enters a batch with probability 1/s, independently, which is what the
+    accountant (Rényi, Opacus) assumes; a batch may be empty. ε counts every step taken, also those after the
+    epoch that is kept. The noise is seeded, so that a result can be repeated: whoever knows the seed
+    can subtract it. BatchNorm is frozen, statistics and parameters, for it mixes the rows of a batch.
+
+    Source: Abadi et al. (2016).
+    """
+
+    one_by_one = True
+
+    def start(self, run: Run) -> None:
+        """Attach Opacus to the network and the optimizer."""
+        from opacus.accountants import RDPAccountant
+        from opacus.grad_sample import GradSampleModule
+        from opacus.optimizers import DPOptimizer
+
+        job, device = run.jobs[0], run.train.device
+        self.frozen = _freeze(job.module, job.name)
+        run.networks = _Private(job.module, run.generators[0])
+        self.steps = len(run.cuts)
+        try:
+            self.hooks = GradSampleModule(job.module)
+        except NotImplementedError as error:
+            raise TrainingError(f"{job.name}: defense 'dp' cannot take this network: {error}") from error
+        self.accountant = RDPAccountant()
+        run.optimizer = DPOptimizer(
+            run.optimizer,
+            noise_multiplier=self.strength,
+            max_grad_norm=MAX_GRAD_NORM,
+            expected_batch_size=run.train.shape[1] / self.steps,
+            generator=torch.Generator(device).manual_seed(seed_of(job.seed, "noise")),
+        )
+
+    def batches(self, run: Run) -> Iterator[Tensor]:
+        """Yield Poisson samples of the rows, shape (1, b), and note each in the bill."""
+        rows = run.train[0]
+        for _ in range(self.steps):
+            drawn = torch.rand(len(rows), generator=run.generators[0], device=rows.device) < 1 / self.steps
+            self.accountant.step(noise_multiplier=self.strength, sample_rate=1 / self.steps)
+            yield rows[drawn][None]
+
+    def finish(self, run: Run) -> dict[str, Any]:  # noqa: ARG002
+        """Detach Opacus and return ε, δ and what they do not cover."""
+        self.hooks.to_standard_module()
+        for parameter in self.frozen:
+            parameter.requires_grad_(True)
+        epsilon = self.accountant.get_epsilon(DELTA)
+        return {"epsilon": epsilon, "delta": DELTA, "caveat": CAVEAT}
+
+
+class _Private(Alone):
+    """One network whose BatchNorm layers stay in evaluation mode."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        # An input without gradients would make torch warn of Opacus' hooks on the first layer.
+        return super().__call__(x.requires_grad_(self.module.training))
+
+    def train(self, mode: bool) -> None:
+        super().train(mode)
+        for layer in self.module.modules():
+            if isinstance(layer, _BatchNorm):
+                layer.eval()
+
+
+def _freeze(module: nn.Module, name: str) -> list[nn.Parameter]:
+    """Stop BatchNorm's parameters from learning, and return them."""
+    frozen = []
+    for place, layer in module.named_modules():
+        if isinstance(layer, _BatchNorm):
+            if layer.running_mean is None:
+                raise TrainingError(
+                    f"{name}: defense 'dp' cannot take layer {place!r}: this {type(layer).__name__} always "
+                    f"normalizes by the batch; give it running statistics, or choose another defense"
+                )
+            frozen += list(layer.parameters())
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    return frozen
