@@ -67,12 +67,12 @@ def test_a_plan_of_unread_data_downloads_nothing(tmp_path, data_folder):
     exp = pm.Experiment(dataset="cifar10", model="resnet18")
     planned = plan(pm.Lab(tmp_path).planner(), [exp.replace(seed=k) for k in (0, 1)], ["conf"], ["pruned"])
 
-    # Twice six networks, 150 epochs of 3 × 13,500 + 2,454 rows, 1.11 GFLOP each: 8.6e16, so 2.4 hours at 1e13 a second;
-    # querying 27,000 rows twelve times adds 2 %.
+    # Twice six networks, 150 epochs of 3 × 13,500 + 3,000 rows, 1.11 GFLOP each: 8.7e16; querying 27,000 rows twelve
+    # times adds 4e15: 9.1e16, or 2.5 hours at 1e13 a second.
     assert planned.networks("original") == planned.networks("pruned") == 12
     assert planned.refused == []
-    assert planned.seconds("cuda")[0] == pytest.approx(3600 * 2.4, rel=0.05)
-    assert "2.4 GPU hours" in planned.describe()
+    assert planned.seconds("cuda")[0] == pytest.approx(12 * (150 * 43_500 + 12 * 27_000) * 1.11085e9 / 1e13, rel=1e-3)
+    assert "2.5 GPU hours" in planned.describe()
     assert not data_folder.exists()
 
 
@@ -87,6 +87,7 @@ def test_a_failing_experiment_does_not_stop_the_others_and_is_listed(done, tmp_p
     _, table = done
     few = QUICK.replace(samples=1798)
     lab = pm.Lab(tmp_path, progress=False)
+    assert "1 experiments cannot be carried out; the first: dataset" in plan(lab, [few], ATTACKS, ["pruned"]).describe()
 
     with pytest.raises(SweepError, match="1 experiments failed") as caught:
         lab.map([few, *EXPERIMENTS], ATTACKS)

@@ -92,6 +92,8 @@ class Plan:
             f"Networks: {self.networks('original'):,} to train, {self.networks('pruned'):,} to prune and fine-tune; "
             f"{self.stored:,} are in the store.",
         ]
+        if self.refused:
+            lines.append(f"{len(self.refused):,} experiments cannot be carried out; the first: {self.refused[0]}")
         return "\n".join([*lines, *self._times()] if self.todo else [*lines, "Nothing to do but to read the results."])
 
     def _times(self) -> list[str]:
