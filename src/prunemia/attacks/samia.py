@@ -1,0 +1,77 @@
+"""samia: the self-attention attack.
+
+Source: Yuan & Zhang (2022), section 5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from prunemia.attacks._attention import HEADS, LAYERS, Network
+from prunemia.attacks.base import Floats
+from prunemia.attacks.neural import Inputs, NeuralAttack, one_hot
+from prunemia.signals import Signals
+
+INPUTS = ("posterior", "sensitivity", "label")
+
+
+class SAMIA(NeuralAttack):
+    """Self-attention over classes: each class is a token of its posterior, its sensitivity, and whether it is true.
+
+    Parameters
+    ----------
+    seed, recipe, epochs, device, progress : see `NeuralAttack`. The fast recipe also leaves out the
+        BatchNorm over the inputs and the dropout inside the encoder, for one dropout after it.
+    inputs : which of ``"posterior"``, ``"sensitivity"``, ``"label"`` the network sees. The others are
+        replaced by zeros, so that it keeps its shape.
+    """
+
+    name = "samia"
+    most_epochs = 4
+
+    def __init__(
+        self,
+        seed: int = 0,
+        recipe: str = "fast",
+        epochs: int | None = None,
+        device: str | torch.device | None = None,
+        progress: bool = False,
+        inputs: Sequence[str] = INPUTS,
+    ) -> None:
+        super().__init__(seed, recipe, epochs, device, progress)
+        self.inputs = inputs
+
+    def _check_options(self) -> None:
+        super()._check_options()
+        seen = () if isinstance(self.inputs, str) else tuple(self.inputs)
+        if not seen or len(set(seen)) < len(seen) or not set(seen) <= set(INPUTS):
+            raise ValueError(f"inputs: {self.inputs!r} is not allowed; allowed: one or more of {', '.join(INPUTS)}")
+
+    def features(self, signals: Signals) -> Inputs:
+        """Return posterior, sensitivity and one-hot label side by side, shape (n, 3C); what it may not see is zero."""
+        parts = zip(INPUTS, (signals.posteriors, signals.sensitivities, one_hot(signals)), strict=True)
+        return np.concatenate([part if name in self.inputs else np.zeros_like(part) for name, part in parts], axis=1)
+
+    def network(self, width: int, classes: int) -> nn.Module:  # noqa: ARG002 (3C always)
+        """Return the self-attention network."""
+        return Network(classes, fast=self.recipe == "fast")
+
+    def attention(self, target: Signals, batch: int = 256) -> Floats:
+        """Return how much each class attends to each, on average over the target's rows.
+
+        Returns
+        -------
+        shape (layers, heads, C, C): [l, h, i, j] is the weight that class i gives to class j; over j it sums to one.
+        """
+        x, setting = self._tensor(self.features(self._observed(target))), self._setting()
+        total = torch.zeros(LAYERS, HEADS, target.classes, target.classes, dtype=torch.float64)
+        network = self.network_
+        assert isinstance(network, Network)
+        with torch.inference_mode(), setting.computing():
+            for part in torch.split(x, batch):
+                total += network.attention(part.to(setting.device)).sum(dim=1, dtype=torch.float64).cpu()
+        return (total / len(x)).numpy()
