@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 import prunemia as pm
-from prunemia.experiment import DEFENSES, PageParameters, content_key, explain, seed_of
+from prunemia.experiment import DATASETS, DEFENSES, MODELS, PageParameters, content_key, explain, seed_of
 
 
 def refusal(**fields) -> str:
@@ -28,6 +28,15 @@ def refusal(**fields) -> str:
         ({"model": "columnfc", "pruner": "slim"}, "'slim' ranks BatchNorm scales, of which model 'columnfc' has none"),
         ({"model": "columnfc", "adversary": {"pruner": "l1structured"}}, "adversary.pruner: 'l1structured' ranks"),
         ({"model": "columnfc", "width": 8}, "width: 8 cannot be set for model 'columnfc'"),
+        (
+            {"dataset": "location"},
+            "model: 'cnn1d' takes series, and data set 'location' holds features; allowed",
+        ),
+        ({"dataset": "cifar10", "model": "cnn1d"}, "allowed with it: columnfc, cnn2d, resnet18, vgg16, densenet121"),
+        (
+            {"dataset": "fashion_mnist", "model": "vgg16"},
+            "'vgg16' takes images of 32×32 or more, and data set ",
+        ),
         ({"strength": 4.0}, "strength: 4.0 needs a defense that has one; defense is 'none'"),
         ({"defense": "earlystop", "strength": 1}, "strength: 1.0 needs a defense that has one; defense 'earlystop'"),
         ({"defense": "ppb", "strength": 1e6}, "strength: 1000000.0 is not allowed: the weight λ"),
@@ -53,16 +62,16 @@ def test_an_experiment_cannot_be_changed_in_place():
 
 
 def test_equal_fields_equal_key_and_every_field_enters_it():
-    base = pm.Experiment()
+    base = pm.Experiment(dataset="digits", model="cnn2d")
     changes = {
-        "dataset": "digits", "samples": 500, "model": "cnn2d", "width": 8, "pruner": "slim", "sparsity": 0.5,
+        "dataset": "svhn", "samples": 500, "model": "resnet18", "width": 8, "pruner": "slim", "sparsity": 0.5,
         "defense": "ppb", "shadows": 3, "seed": 1, "adversary": {"sparsity": 0.5}, "epochs": 3, "finetune_epochs": 2,
         "finetune_warmup": 1, "patience": 2, "batch_size": 64, "learning_rate": 0.1, "weight_decay": 0.0,
-        "epsilon": 0.1, "draws": 3,
+        "epsilon": 0.1, "draws": 3, "precision": "bfloat16",
     }  # fmt: skip
     keys = {base.replace(**{name: value}).key for name, value in changes.items()}
 
-    assert base.key == pm.Experiment().key == base.replace(seed=0).key
+    assert base.key == pm.Experiment(dataset="digits", model="cnn2d").key == base.replace(seed=0).key
     assert len(keys | {base.key}) == len(changes) + 1
     assert set(pm.Experiment.model_fields) - changes.keys() == {"strength"}
     assert base.replace(defense="ppb", strength=1).key != base.replace(defense="ppb", strength=2).key
@@ -126,6 +135,24 @@ def test_epochs_default_to_the_papers():
     column = pm.Experiment(dataset="location", model="columnfc")
     assert (column.training_epochs, column.tuning_epochs) == (50, 25)
     assert column.replace(epochs=3).tuning_epochs == 2
+
+
+def test_every_data_set_that_can_be_read_can_be_named():
+    from prunemia import data
+
+    assert tuple(data.SOURCES) == DATASETS
+    dimensions = {name: len(source.shape) for name, source in data.SOURCES.items()}
+    for name, count in dimensions.items():
+        allowed = [m for m in MODELS if m != "columnfc" and _is_allowed(name, m)]
+        assert allowed[:1] == {1: [], 2: ["cnn1d"], 3: ["cnn2d"]}[count]
+
+
+def _is_allowed(dataset, model):
+    try:
+        pm.Experiment(dataset=dataset, model=model)
+    except ValidationError:
+        return False
+    return True
 
 
 def test_own_arrays_may_be_named_by_their_path(tmp_path):

@@ -4,11 +4,62 @@ from torch import nn
 
 from prunemia import models
 from prunemia.experiment import MODELS
+from prunemia.pruning import prune
+from prunemia.query import posteriors
 from prunemia.stacking import stackable
+from prunemia.training import Job, Recipe, fit
 
 
 def test_the_networks_are_those_an_experiment_allows():
     assert tuple(models.BUILDERS) == MODELS
+
+
+# Weights by hand, ten classes: ResNet-18 of torchvision has 11,689,512 with a 7×7 stem and 1,000 classes;
+# the 3×3 stem saves 64·3·(49 − 9) = 7,680, the head 513·990 = 507,870. DenseNet-121 likewise: 7,978,856 − 7,680 −
+# 1025·990. VGG-16's thirteen convolutions and their normalizations have 14,723,136, the head 513·10.
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("resnet18", 11_689_512 - 64 * 3 * (49 - 9) - 513 * 990),
+        ("densenet121", 7_978_856 - 64 * 3 * (49 - 9) - 1025 * 990),
+        ("vgg16", 14_723_136 + 5_130),
+    ],
+)
+def test_published_networks_keep_torchvisions_layers_but_stem_and_head(name, weights):
+    module = models.build(name, (3, 32, 32), 10, seed=1).eval()
+    again = models.build(name, (3, 32, 32), 10, seed=1).eval()
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    assert sum(p.numel() for p in module.parameters()) == weights
+    assert module(x).shape == (2, 10)
+    assert torch.equal(module(x), again(x))
+    stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
+    assert stem(x).shape[2:] == (32, 32)
+    assert stem.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("method", ["l1unstructured", "l1structured", "l2structured", "slim"])
+@pytest.mark.parametrize("name", ["resnet18", "vgg16", "densenet121"])
+def test_published_networks_are_pruned_trained_and_queried(name, method):
+    module = models.build(name, (1, 32, 32), 3, seed=0)
+    for layer in module.modules():  # scales that differ, as training leaves them
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.weight, 0.5, 1.5, generator=torch.Generator().manual_seed(layer.num_features))
+    masks = prune(module, method, 0.5)
+    x = torch.randn(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    rows = torch.arange(6)
+    job = Job("network", module, rows[:4], rows[4:], rows[4:], 0, masks)
+
+    fit([job], x, rows % 3, Recipe(epochs=1, batch_size=4))
+
+    assert masks.sparsity == pytest.approx(0.5, abs=0.02)
+    assert all(not module.get_parameter(n)[~keep].any() for n, keep in masks.keep.items())
+    assert posteriors(module, x).sum(dim=1).tolist() == pytest.approx([1] * 6)
+
+
+def test_vgg16_refuses_small_images():
+    with pytest.raises(ValueError, match="'vgg16' takes images of 32×32 or more"):
+        models.build("vgg16", (1, 28, 28), 10)
 
 
 @pytest.mark.parametrize(("name", "shape"), [("columnfc", (446,)), ("cnn1d", (1, 40)), ("cnn2d", (3, 32, 32))])

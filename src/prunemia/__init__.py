@@ -20,6 +20,7 @@ _LATER = {
 _MODULES = (
     "attacks",
     "claims",
+    "cutting",
     "data",
     "defenses",
     "divergence",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def read(folder: Path) -> dict[str, bytes]:
-    """Return the artefact's files by name, each verified.
+def read(folder: Path, only: Collection[str] | None = None) -> dict[str, bytes]:
+    """Return the artefact's files by name (None: all), each verified.
 
     Raises
     ------
@@ -71,6 +71,8 @@ def read(folder: Path) -> dict[str, bytes]:
     """
     files = {}
     for name, record in read_manifest(folder)["files"].items():
+        if only is not None and name not in only:
+            continue
         files[name] = _read(folder / name)
         if len(files[name]) != record["bytes"] or _digest(files[name]) != record["sha256"]:
             raise DamageError(f"{name} does not agree with its checksum")

@@ -18,8 +18,9 @@ from prunemia import divergence
 from prunemia.attacks import names as attack_names
 from prunemia.experiment import Experiment
 from prunemia.intervals import LEVEL, Estimate
-from prunemia.lab import Lab, Of
+from prunemia.lab import Lab
 from prunemia.metrics import holm, over_seeds
+from prunemia.steps import Of
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided at this size"
 VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED)

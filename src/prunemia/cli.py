@@ -81,6 +81,51 @@ def run(
     say(f"Written in {time.monotonic() - started:.0f} s: {output}")
 
 
+Where = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="FOLDER", help="Default: $PRUNEMIA_STORE, or .prunemia/ here."),
+]
+
+
+@app.command()
+def sweep(
+    grid: Annotated[Path, typer.Argument(metavar="GRID.yml", help="Fields of an experiment; lists are crossed.")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="A .csv or .parquet; default: the grid's name, .csv, here.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what there is to do and how long it takes; do nothing.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Processes on this machine; default: this one alone.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler whose workers share the store's folder.")
+    ] = None,
+    where: Where = None,
+) -> None:
+    """Carry out many experiments, and write one table of their attacks.
+
+    Interrupted, it resumes with what the store has. An experiment that fails
+    does not stop the others; it is listed at the end, with exit code 1.
+    """
+    from prunemia import grid as grids
+
+    if workers is not None and scheduler is not None:
+        raise UsageError("--workers starts a cluster here, --scheduler names one that runs: give one of the two")
+    asked = grids.read(grid)
+    table = output or Path(f"{grid.stem}.csv")
+    if not plan:
+        grids.check_output(table)
+    root = open_store(where).root
+    from prunemia import sweep as sweeps
+
+    try:
+        sweeps.run(asked, root, None if plan else table, workers, scheduler, say)
+    except sweeps.SweepError as error:
+        raise RunError(str(error)) from error
+
+
 data_app = typer.Typer(no_args_is_help=True, help="The data sets.")
 app.add_typer(data_app, name="data")
 
@@ -135,11 +180,6 @@ def _copied(file: Path, folder: Path) -> Path:
 
 store_app = typer.Typer(no_args_is_help=True, help="The results on disk.")
 app.add_typer(store_app, name="store")
-
-Where = Annotated[
-    Path | None,
-    typer.Option("--store", metavar="FOLDER", help="Default: $PRUNEMIA_STORE, or .prunemia/ here."),
-]
 
 
 @store_app.command("list")

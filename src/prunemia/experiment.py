@@ -17,8 +17,19 @@ from typing import Annotated, Any, Literal, Self, get_args
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-DatasetName = Literal["mnist1d", "digits", "location"]
-ModelName = Literal["columnfc", "cnn1d", "cnn2d"]
+DatasetName = Literal[
+    "mnist1d",
+    "digits",
+    "location",
+    "texas",
+    "purchase",
+    "cifar10",
+    "cifar100",
+    "svhn",
+    "chmnist",
+    "fashion_mnist",
+]
+ModelName = Literal["columnfc", "cnn1d", "cnn2d", "resnet18", "vgg16", "densenet121"]
 PrunerName = Literal["l1unstructured", "l1structured", "l2structured", "slim"]
 AssumedPruner = Literal["none", "l1unstructured", "l1structured", "l2structured", "slim"]
 DefenseName = Literal["none", "earlystop", "ppb", "adv", "dp"]
@@ -31,6 +42,13 @@ PRUNERS: tuple[str, ...] = get_args(PrunerName)
 CONVOLUTIONAL: frozenset[str] = frozenset(MODELS) - {"columnfc"}
 WIDTHS: dict[str, int] = {"cnn1d": 32, "cnn2d": 16}
 """Channels of the first block where the network's width can be chosen."""
+
+_FEATURES, _SERIES, _IMAGES = "features", "series", "images"
+_HOLDS = {"mnist1d": _SERIES, "location": _FEATURES, "texas": _FEATURES, "purchase": _FEATURES}
+_TAKES = {"cnn1d": _SERIES, "cnn2d": _IMAGES, "resnet18": _IMAGES, "vgg16": _IMAGES, "densenet121": _IMAGES}
+"""What a data set holds (images where nothing else is said) and a network takes (columnfc: anything)."""
+_SMALL_IMAGES = {"digits": "8×8", "fashion_mnist": "28×28"}
+"""Images that VGG-16 would halve five times to nothing."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +136,9 @@ class Experiment(_Frozen):
     weight_decay: float = Field(5e-4, ge=0, le=1, description="L2 weight decay")
     epsilon: float = Field(1e-3, gt=0, le=1, description="size of the perturbation behind a sensitivity")
     draws: int = Field(10, ge=1, le=1000, description="perturbations behind a sensitivity")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the arithmetic while training; bfloat16 is faster on a GPU"
+    )
 
     @field_validator("dataset")
     @classmethod
@@ -141,6 +162,8 @@ class Experiment(_Frozen):
                     f"{who}pruner: {pruner!r} ranks {ranked}, of which model {self.model!r} has none; "
                     f"allowed with it: l1unstructured"
                 )
+        if mismatch := _mismatch(self.dataset, self.model):
+            raise ValueError(mismatch)
         if self.width is not None and self.model not in WIDTHS:
             allowed = ", ".join(WIDTHS)
             raise ValueError(f"width: {self.width} cannot be set for model {self.model!r}; only for {allowed}")
@@ -204,6 +227,19 @@ class PageParameters(_Frozen):
     )
     paper_epochs: int = Field(100, ge=1, le=1000, description="epochs of the paper's recipe for SAMIA")
     bootstraps: int = Field(1000, ge=20, le=100_000, description="resamples behind a bootstrap interval")
+
+
+def _mismatch(dataset: str, model: str) -> str:
+    """Say why the network cannot take the data set's samples; "" where it can, or where only the data will tell."""
+    if dataset not in DATASETS or model not in _TAKES:
+        return ""
+    holds, takes = _HOLDS.get(dataset, _IMAGES), _TAKES[model]
+    if holds != takes:
+        fitting = ", ".join(name for name in MODELS if _TAKES.get(name, holds) == holds)
+        return f"model: {model!r} takes {takes}, and data set {dataset!r} holds {holds}; allowed with it: {fitting}"
+    if model == "vgg16" and dataset in _SMALL_IMAGES:
+        return f"model: 'vgg16' takes images of 32×32 or more, and data set {dataset!r} holds {_SMALL_IMAGES[dataset]}"
+    return ""
 
 
 def content_key(value: Any) -> str:

@@ -20,24 +20,26 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from prunemia import attacks, data, stages
+from prunemia import attacks, costs, data, stages
 from prunemia.attacks import names as attack_names
 from prunemia.experiment import Experiment, content_key
+from prunemia.facts import Facts, foreseen, origin, remembered
 from prunemia.metrics import Evaluation, evaluate
 from prunemia.models import STACKED
 from prunemia.signals import SignalPair, Signals
 from prunemia.stages import VICTIM, TrainedModel
+from prunemia.steps import Group, Of, Step
 from prunemia.store import Store, default_root, pack_arrays, pack_json, unpack_arrays, unpack_json
+from prunemia.training import one_thread
 
 VERSIONS = {"original": 1, "pruned": 1, "signals": 1, "attack": 1}
 STACK = 16
 """Most networks that are trained in one stack."""
 
-Of = Literal["pruned", "original"]
 Files = dict[str, bytes]
-Group = tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,20 +66,45 @@ class Lab:
     ----------
     store : a folder; None: ``$PRUNEMIA_STORE``, else ``.prunemia/`` at the repository's root,
         else the user's cache folder.
+    scheduler : the address of a Dask scheduler, as in ``tcp://127.0.0.1:8786``, whose workers carry out `map` and
+        share the store's folder; None: this process does.
     device : where networks compute; None: cuda where there is one, else cpu.
     progress : show on stderr what is being computed.
     """
 
     def __init__(
-        self, store: str | Path | None = None, device: str | torch.device | None = None, progress: bool = True
+        self,
+        store: str | Path | None = None,
+        scheduler: str | None = None,
+        device: str | torch.device | None = None,
+        progress: bool = True,
     ) -> None:
         self.store = Store(default_root() if store is None else Path(store))
+        self.scheduler = scheduler
+        self.asked_device = None if device is None else str(device)
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.progress = progress
+        self._facts: dict[str, Facts] = {}
+        self._foresees = False
+        self._nested = [0.0, 0.0]  # CPU and wall seconds of the stages inside the one that is being computed
 
     def dataset(self, exp: Experiment) -> data.Dataset:
         """Return the experiment's data set."""
-        return _dataset(exp.dataset, exp.samples)
+        return _dataset(exp.dataset, exp.samples, origin(exp.dataset, exp.samples))
+
+    def facts(self, exp: Experiment) -> Facts:
+        """Return the fingerprint and shape of the experiment's data set; read once, then remembered in the store."""
+        key = origin(exp.dataset, exp.samples)
+        if key not in self._facts:
+            find = foreseen if self._foresees else remembered
+            self._facts[key] = find(self.store, exp.dataset, exp.samples, lambda: self.dataset(exp))
+        return self._facts[key]
+
+    def planner(self) -> Lab:
+        """Return a lab that knows what is in the store and reads no published data: for plans."""
+        lab = Lab(self.store.root, self.scheduler, self.asked_device, progress=False)
+        lab._foresees = True
+        return lab
 
     def split(self, exp: Experiment, network: int = VICTIM) -> data.Split:
         """Return which rows a network trains, validates and tests on; 0 is the victim, 1 … k the shadows."""
@@ -117,31 +144,86 @@ class Lab:
             There is no such attack, option, or side (``of``).
         """
         attack = self._prepare(name, exp, options)
-        learned_on = [self._signals_key(*side) for side in self._shadow_sides(exp, of)]
-        decided_on = self._signals_key(exp, of, (VICTIM,))
-        settings = {k: v for k, v in attack.get_params().items() if k not in ("device", "progress")}
-        key = content_key([VERSIONS["attack"], name, settings, learned_on, decided_on])
+        signals = [self._signals_key(*side) for side in self._sides(exp, of)]
         title = f"{name} on the {of} network, {_title(exp)}"
-        files = self._stored("attack", key, title, lambda: _carry_out(attack, self.signals(exp, of)))
+
+        def compute() -> Files:
+            return _carry_out(attack, self.signals(exp, of))
+
+        step = Step("attack", _attack_key(attack, name, signals), exp, of, (), name)
+        files = self._stored(step, title, compute)
         arrays = unpack_arrays(files["decisions.npz"])
         evaluation = Evaluation.from_dict(unpack_json(files["evaluation.json"]))
         return AttackResult(arrays["scores"], arrays["predictions"], arrays["membership"], evaluation)
 
     def compare(self, exp: Experiment, attacks: Iterable[str] | None = None, of: Of = "pruned") -> pd.DataFrame:
         """Return one row an attack (None: all), with accuracy, AUC and TPR at low FPR and their intervals."""
-        table = self.map([exp], attacks, of)
-        return table.loc[:, "attack":]
+        names = attack_names() if attacks is None else tuple(attacks)
+        return pd.DataFrame([{"attack": name} | self.attack(exp, name, of).evaluation.row() for name in names])
 
     def map(
-        self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None, of: Of = "pruned"
+        self,
+        experiments: Iterable[Experiment],
+        attacks: Iterable[str] | None = None,
+        of: Of | Iterable[Of] = "pruned",
+        errors: Literal["raise", "collect"] = "raise",
     ) -> pd.DataFrame:
-        """Return one row an (experiment, attack): the experiment's fields, then the evaluation."""
-        names = attack_names() if attacks is None else tuple(attacks)
-        rows = []
-        for exp in experiments:
-            fields = exp.model_dump(mode="json", exclude={"adversary"}) | {"key": exp.key, "of": of}
-            rows += [fields | {"attack": name} | self.attack(exp, name, of).evaluation.row() for name in names]
-        return pd.DataFrame(rows)
+        """Return one row an (experiment, of, attack): the experiment's fields, then the evaluation.
+
+        Whatever can be computed is, whatever fails. The rows of what failed are missing; at the end comes a
+        `sweep.SweepError`, whose ``table`` has the others, or with ``errors="collect"`` the table, whose
+        ``attrs["failures"]`` lists for each failed experiment its key, its description and the error.
+
+        Raises
+        ------
+        ValueError
+            There is no such attack or side (``of``); nothing was computed.
+        prunemia.sweep.SweepError
+            Experiments failed, and ``errors`` is "raise".
+        """
+        from prunemia import sweep
+
+        return sweep.sweep(self, experiments, attacks, of, errors)
+
+    def steps(self, exp: Experiment, names: Iterable[str], of: Of) -> list[Step]:
+        """Return the steps to the attacks' results, inputs first; several may have the same name."""
+        signals: list[Step] = []
+        found: list[Step] = []
+        for side in self._sides(exp, of):
+            found += self._side_steps(*side)
+            signals.append(found[-1])
+        for name in names:
+            key = _attack_key(self._prepare(name, exp, {}), name, [step.key for step in signals])
+            found.append(Step("attack", key, exp, of, (), name, tuple(step.name for step in signals)))
+        return found
+
+    def _side_steps(self, exp: Experiment, of: Of, group: Group) -> list[Step]:
+        """Return the steps to one side's signals, inputs first."""
+        steps: list[Step] = []
+        stages: tuple[Of, ...] = ("original", "pruned") if of == "pruned" else ("original",)
+        for stage in stages:
+            needs = tuple(step.name for step in steps[-1:])
+            steps.append(Step(stage, self._networks_key(exp, stage, group), exp, stage, group, "", needs))
+        key = self._signals_key(exp, of, group)
+        return [*steps, Step("signals", key, exp, of, group, "", (steps[-1].name,))]
+
+    def carry_out(self, step: Step) -> None:
+        """See to it that the step's artefact, and those that it needs, are in the store."""
+        if step.stage == "attack":
+            self.attack(step.exp, step.attack, step.of)
+        elif step.stage == "signals":
+            self._signals(step.exp, step.of, step.group)
+        else:
+            self._networks(step.exp, step.of, step.group)
+
+    def work(self, step: Step) -> costs.Work:
+        """Return how much work a step is, without what it needs."""
+        facts = self.facts(step.exp)
+        if step.stage == "attack":
+            return costs.of_attack(step.exp.assumed(), step.attack, facts)
+        if step.stage == "signals":
+            return costs.of_query(step.exp, facts, len(step.group))
+        return costs.of_network(step.exp, step.stage, facts, len(step.group))
 
     def _prepare(self, name: str, exp: Experiment, options: dict[str, Any]) -> attacks.Attack:
         kind = attacks.get(name)
@@ -150,6 +232,10 @@ class Lab:
             raise ValueError(f"{name}: no option {', '.join(unknown)}; allowed: {', '.join(sorted(allowed)) or 'none'}")
         given = {"seed": exp.seed, "device": str(self.device), "progress": self.progress}
         return kind(**{k: v for k, v in given.items() if k in allowed} | options)
+
+    def _sides(self, exp: Experiment, of: Of) -> list[tuple[Experiment, Of, Group]]:
+        """Return whose signals an attack gets: the shadow networks', then the victim's."""
+        return [*self._shadow_sides(exp, of), (exp, of, (VICTIM,))]
 
     def _shadow_sides(self, exp: Experiment, of: Of) -> list[tuple[Experiment, Of, Group]]:
         """Return what the adversary's shadow networks are: experiment, pruned or original, group."""
@@ -178,13 +264,13 @@ class Lab:
             with self._progress(title, exp.tuning_epochs) as report:
                 return stages.pack(stages.prune(exp, dataset, group, originals, self.device, report))
 
-        files = self._stored(of, self._networks_key(exp, of, group), title, compute)
+        files = self._stored(Step(of, self._networks_key(exp, of, group), exp, of, group), title, compute)
         return stages.unpack(files, exp, dataset, self.device)
 
     def _networks_key(self, exp: Experiment, of: Of, group: Group) -> str:
-        recipe = [exp.patience, exp.batch_size, exp.learning_rate, exp.weight_decay]
+        recipe = [exp.patience, exp.batch_size, exp.learning_rate, exp.weight_decay, exp.precision]
         if of == "original":
-            own = [self.dataset(exp).fingerprint, exp.seed, group, exp.model, exp.width, exp.training_epochs]
+            own = [self.facts(exp).fingerprint, exp.seed, group, exp.model, exp.width, exp.training_epochs]
         else:
             own = [self._networks_key(exp, "original", group), exp.pruner, exp.sparsity]
             own += [exp.defense, exp.defense_strength, exp.tuning_epochs, exp.finetune_warmup]
@@ -197,24 +283,38 @@ class Lab:
                 "signals.npz": pack_arrays(stages.ask(exp, self.dataset(exp), group, networks, self.device).arrays())
             }
 
-        files = self._stored("signals", self._signals_key(exp, of, group), f"signals, {_title(exp, of)}", compute)
+        step = Step("signals", self._signals_key(exp, of, group), exp, of, group)
+        files = self._stored(step, f"signals, {_title(exp, of)}", compute)
         return Signals(**unpack_arrays(files["signals.npz"]))
 
     def _signals_key(self, exp: Experiment, of: Of, group: Group) -> str:
         return content_key([VERSIONS["signals"], self._networks_key(exp, of, group), exp.epsilon, exp.draws])
 
-    def _stored(self, stage: str, key: str, title: str, compute: Callable[[], Files]) -> Files:
+    def _stored(self, step: Step, title: str, compute: Callable[[], Files]) -> Files:
         """Return the artefact, computed first if nobody has; another process that is at it is waited for."""
+        stage, key = step.stage, step.key
         files = self.store.get(stage, key)
         if files is not None:
             return files
         with self.store.lock(stage, key, on_wait=lambda: self._say(f"waiting for another process: {title}")):
             files = self.store.get(stage, key)
             if files is None:
-                started = time.process_time()
-                files = compute()
-                self.store.put(stage, key, files, {"what": title, "cpu_seconds": time.process_time() - started})
+                files, spent = self._timed(compute)
+                work = self.work(step)
+                note = {"what": title, "kind": work.kind, "work": work.amount, "device": self.device.type}
+                self.store.put(stage, key, files, note | spent)
         return files
+
+    def _timed(self, compute: Callable[[], Files]) -> tuple[Files, dict[str, float]]:
+        """Compute a stage; return its files and its own CPU and wall seconds, without those of the stages inside."""
+        outer, self._nested = self._nested, [0.0, 0.0]
+        before = time.process_time(), time.perf_counter()
+        try:
+            files = compute()
+        finally:
+            cpu, wall = time.process_time() - before[0], time.perf_counter() - before[1]
+            inner, self._nested = self._nested, [outer[0] + cpu, outer[1] + wall]
+        return files, {"cpu_seconds": cpu - inner[0], "seconds": wall - inner[1]}
 
     def _say(self, text: str) -> None:
         if self.progress:
@@ -242,9 +342,10 @@ def _groups(exp: Experiment) -> list[Group]:
 def _carry_out(attack: attacks.Attack, pair: SignalPair) -> Files:
     membership = pair.target.require_membership()
     hidden = pair.target.observed()
-    scores = attack.fit(pair.shadow).decision_function(hidden)
-    predictions = scores >= 0
-    evaluation = evaluate(membership, scores, predictions, ranks=attack.ranks)
+    with one_thread(), threadpool_limits(1):  # the same bits on any machine load and in any worker
+        scores = attack.fit(pair.shadow).decision_function(hidden)
+        predictions = scores >= 0
+        evaluation = evaluate(membership, scores, predictions, ranks=attack.ranks)
     decisions = {"scores": scores, "predictions": predictions, "membership": membership}
     return {"decisions.npz": pack_arrays(decisions), "evaluation.json": pack_json(evaluation.to_dict())}
 
@@ -257,6 +358,12 @@ def _title(exp: Experiment, of: Of = "pruned") -> str:
     return f"{Path(exp.dataset).name}/{exp.model}{how}, seed {exp.seed}"
 
 
+def _attack_key(attack: attacks.Attack, name: str, signals: list[str]) -> str:
+    """Return the key of an attack that learns on signals (by key) and decides on the last of them."""
+    settings = {k: v for k, v in attack.get_params().items() if k not in ("device", "progress")}
+    return content_key([VERSIONS["attack"], name, settings, signals[:-1], signals[-1]])
+
+
 @lru_cache(maxsize=4)
-def _dataset(name: str, samples: int | None) -> data.Dataset:
+def _dataset(name: str, samples: int | None, _origin: str) -> data.Dataset:
     return data.load(name, samples)

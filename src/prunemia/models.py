@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prunemia.experiment import WIDTHS
+from prunemia.published import densenet121, resnet18, vgg16
 
 
 class Dropout(nn.Dropout):
@@ -42,7 +43,7 @@ def dropout_mask(
 
 
 def build(name: str, input_shape: Sequence[int], classes: int, *, width: int | None = None, seed: int = 0) -> nn.Module:
-    """Return a fresh network with Xavier-normal weights and zero biases.
+    """Return a fresh network with Xavier-normal weights and zero biases; 2-D kernels lie channels-last in memory.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def build(name: str, input_shape: Sequence[int], classes: int, *, width: int | N
                 nn.init.xavier_normal_(layer.weight)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-    return module
+        return module.to(memory_format=torch.channels_last)
 
 
 def _columnfc(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
@@ -107,6 +108,19 @@ def _cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 
 
+def _published(name: str, builder: Callable[[int, int], nn.Module]) -> Callable[[tuple[int, ...], int, int], nn.Module]:
+    """One of torchvision's networks (`prunemia.published`) as a builder here."""
+    smallest = {"vgg16": 32}.get(name, 8)
+
+    def build(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
+        _require(name, shape, 3, "(channels, height, width)")
+        if min(shape[1:]) < smallest:
+            raise ValueError(f"model: {name!r} takes images of {smallest}×{smallest} or more; these are {shape}")
+        return builder(shape[0], classes)
+
+    return build
+
+
 def _require(name: str, shape: tuple[int, ...], dimensions: int, form: str) -> None:
     if len(shape) != dimensions:
         raise ValueError(f"model: {name!r} takes samples of shape {form}; this data set's are {shape}")
@@ -116,6 +130,9 @@ BUILDERS: dict[str, Callable[[tuple[int, ...], int, int], nn.Module]] = {
     "columnfc": _columnfc,
     "cnn1d": _cnn1d,
     "cnn2d": _cnn2d,
+    "resnet18": _published("resnet18", resnet18),
+    "vgg16": _published("vgg16", vgg16),
+    "densenet121": _published("densenet121", densenet121),
 }
 STACKED = frozenset({"columnfc", "cnn1d"})
 """Networks of which several train faster as one stack; 2-D convolutions do not."""

@@ -71,7 +71,11 @@ def _answering(module: nn.Module) -> Iterator[None]:
     before = module.training
     module.eval()
     try:
-        with torch.inference_mode(), torch.backends.cudnn.flags(allow_tf32=False), one_thread():
+        with (
+            torch.inference_mode(),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+            one_thread(),
+        ):
             yield
     finally:
         module.train(before)

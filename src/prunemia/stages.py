@@ -153,7 +153,9 @@ def _fit(
 ) -> list[TrainedModel]:
     features = torch.from_numpy(dataset.features).to(device)
     labels = torch.from_numpy(dataset.labels).to(device)
-    recipe = training.Recipe(epochs, exp.patience, warmup, exp.batch_size, exp.learning_rate, exp.weight_decay)
+    recipe = training.Recipe(
+        epochs, exp.patience, warmup, exp.batch_size, exp.learning_rate, exp.weight_decay, exp.precision
+    )
     histories = training.fit(jobs, features, labels, recipe, defense=defense, report=report)
     return [
         TrainedModel(

@@ -16,7 +16,7 @@ import shutil
 import tomllib
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,8 +106,8 @@ class Store:
         with self._explained():
             return (self._folder(stage, key) / artefact.MANIFEST).is_file()
 
-    def get(self, stage: str, key: str) -> dict[str, bytes] | None:
-        """Return the artefact's files by name, each checksum verified; None where there is none.
+    def get(self, stage: str, key: str, only: Collection[str] | None = None) -> dict[str, bytes] | None:
+        """Return the artefact's files by name (None: all), each checksum verified; None where there is none.
 
         A damaged artefact is reported by a `DamagedArtefactWarning` and removed:
         None again, and the caller computes it anew.
@@ -118,7 +118,7 @@ class Store:
             if identity is None:
                 return None
             try:
-                return artefact.read(folder)
+                return artefact.read(folder, only)
             except artefact.DamageError as damage:
                 if _identity(folder) == identity:  # else: removed or replaced by another process meanwhile
                     self._discard(folder)

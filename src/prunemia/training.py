@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
@@ -35,6 +35,8 @@ class Recipe:
     batch_size: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 5e-4
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: matrix products and convolutions of a training step; weights, losses and validation stay float32."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +119,7 @@ def fit(
         A loss became NaN or infinite, or the defense cannot take the network.
     """
     run = Run(list(jobs), features, labels, recipe, defense or Defense())
-    with one_thread():
+    with one_thread(), torch.backends.cudnn.flags(enabled=True, deterministic=True):
         run.defense.start(run)
         for epoch in range(recipe.epochs):
             run.train_epoch(epoch)
@@ -192,7 +194,8 @@ class Run:
 
     def _step(self, x: Tensor, y: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        logits = self.networks(x)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            logits = self.networks(x).float()
         each = _cross_entropy(logits, y)
         losses = each.mean(dim=1) if each.shape[1] else each.sum(dim=1)  # a random batch can be empty
         penalty = self.defense.penalty(self, x, y, logits)

@@ -48,14 +48,24 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     order = _permutation(n, dataset.fingerprint, seed, "halves")
     half = order[: n // 2] if index == 0 else order[n // 2 :]
     own = half[_permutation(len(half), dataset.fingerprint, seed, index)]
-    tests = _ceil_share(len(own), 4500)
-    validations = _ceil_share(len(own) - tests, 1818)
+    _, validations, tests = _shares(len(own))
     parts = Split(own[tests + validations :], own[tests : tests + validations], own[:tests])
     if min(len(parts.train), len(parts.validation)) < FEWEST:
         raise DataError(f"data set {dataset.name!r}: {n} rows are too few to split among victim and adversary")
     if len(np.unique(dataset.labels[parts.train])) < 2:
         raise DataError(f"data set {dataset.name!r}: the training rows of network {index} are all of one class")
     return parts
+
+
+def sizes(rows: int) -> tuple[int, int, int]:
+    """Return how many training, validation and test rows the victim has, of a data set of ``rows``."""
+    return _shares(rows // 2)
+
+
+def _shares(own: int) -> tuple[int, int, int]:
+    tests = _ceil_share(own, 4500)
+    validations = _ceil_share(own - tests, 1818)
+    return own - tests - validations, validations, tests
 
 
 def _ceil_share(rows: int, per_10_000: int) -> int:

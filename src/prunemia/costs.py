@@ -1,0 +1,109 @@
+"""What a stage costs: its work, by a stated model, and how fast such work was done before.
+
+The model. A network stage's work is counted in floating-point operations: an epoch passes the training rows
+forward and backward (three forward passes' worth) and the validation rows forward; all epochs that are allowed
+count, though patience may end a training sooner. A query passes each row forward 2 + draws times. An attack's work
+is its rows. Time is work divided by a rate: the one that was measured (the store notes each stage's work and
+seconds), else an assumed one. Small networks are slower than assumed: calls, not arithmetic, take their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from prunemia.data.splitting import sizes
+from prunemia.experiment import Experiment
+from prunemia.facts import Facts
+from prunemia.models import build
+from prunemia.store import Entry
+
+RATES = {"cpu": 1e10, "cuda": 1e13}
+"""Assumed floating-point operations a second: one CPU core; one GPU of the A100's class in float32 with TF32."""
+THRESHOLD_ROWS, LEARNED_ROWS = 1e6, 500.0
+"""Assumed rows a second of an attack: a threshold one, one that trains networks."""
+THRESHOLDS = frozenset({"conf", "xent", "mentr", "top1conf"})
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much there is to do, of one kind: "original cnn1d", "signals vgg16", "attack samia"."""
+
+    kind: str
+    amount: float
+
+
+def of_network(exp: Experiment, stage: str, facts: Facts, networks: int) -> Work:
+    """Return the work of training ("original") or fine-tuning ("pruned") so many networks."""
+    train, validation, _ = sizes(facts.rows)
+    epochs = exp.training_epochs if stage == "original" else exp.tuning_epochs
+    rows = epochs * (3 * train + validation)
+    return Work(f"{stage} {exp.model}", networks * rows * forward(exp.model, exp.width, facts.shape, facts.classes))
+
+
+def of_query(exp: Experiment, facts: Facts, networks: int) -> Work:
+    """Return the work of querying so many networks on their members and non-members."""
+    train, _, test = sizes(facts.rows)
+    passes = (train + test) * (2 + exp.draws)
+    once = forward(exp.model, exp.width, facts.shape, facts.classes)
+    return Work(f"signals {exp.model}", networks * passes * once)
+
+
+def of_attack(exp: Experiment, name: str, facts: Facts) -> Work:
+    """Return the work of an attack: the shadows' rows and the target's."""
+    train, _, test = sizes(facts.rows)
+    return Work(f"attack {name}", float((exp.shadows + 1) * (train + test)))
+
+
+@lru_cache(maxsize=256)
+def forward(model: str, width: int | None, shape: tuple[int, ...], classes: int) -> float:
+    """Return the floating-point operations of one sample's forward pass: two a multiplication with a weight."""
+    return 2.0 * macs(build(model, shape, classes, width=width), shape)
+
+
+@torch.no_grad()
+def macs(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """Return the multiplications with a weight in one sample's forward pass, of convolutions and linear layers."""
+    total = 0
+
+    def count(layer: nn.Module, _: object, output: Tensor) -> None:
+        nonlocal total
+        weight = layer.get_parameter("weight")
+        places = output[0].numel() // len(weight)  # where each filter is applied
+        total += places * weight.numel()
+
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    before = module.training
+    try:
+        module.eval()(torch.zeros((1, *shape), device=next(module.parameters()).device))
+    finally:
+        module.train(before)
+        for hook in hooks:
+            hook.remove()
+    return total
+
+
+def measured(entries: Iterable[Entry], device: str) -> dict[str, float]:
+    """Return the rate of each kind of work on a device ("cpu", "cuda"), from what the store noted."""
+    amounts: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for entry in entries:
+        note = entry.note
+        if "kind" in note and note.get("device") == device:
+            kind = str(note["kind"])
+            amounts[kind] = amounts.get(kind, 0.0) + float(note["work"])
+            seconds[kind] = seconds.get(kind, 0.0) + float(note["cpu_seconds" if device == "cpu" else "seconds"])
+    return {kind: amounts[kind] / spent for kind, spent in seconds.items() if spent > 0}
+
+
+def assumed(kind: str, device: str) -> float:
+    """Return the rate where none was measured."""
+    stage, name = kind.split(" ", 1)
+    if stage == "attack":
+        return THRESHOLD_ROWS if name in THRESHOLDS else LEARNED_ROWS
+    return RATES[device]
