@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,7 +83,6 @@ def fit(
     members: Tensor,
     recipe: Recipe,
     setting: Setting,
-    after_epoch: Callable[[], object] | None = None,
 ) -> None:
     """Fit ``module`` (rows to two logits, non-member and member) in place, and leave it in evaluation mode.
 
@@ -103,38 +102,36 @@ def fit(
     optimizer, schedule = recipe.optimizer(module, len(cuts))
     title = f"{setting.name}, {recipe.name} recipe"
     with setting.computing(), _dropping(module, setting), setting.bar(title, recipe.epochs) as bar:
+        module.train()
         for epoch in range(recipe.epochs):
-            module.train()
             rows = torch.randperm(len(x), generator=order).to(setting.device)
             loss = _epoch(module, x, members, [rows[a:b] for a, b in cuts], optimizer, schedule)
             if not math.isfinite(loss):
                 raise TrainingError(f"{title}: the loss is {loss} in epoch {epoch + 1}; look for extreme inputs")
-            if after_epoch is not None:
-                after_epoch()
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update()
     module.eval()
 
 
 def choose_epochs(
-    make: Callable[[], nn.Module], x: Tensor, members: Tensor, model: NDArray[np.int64], most: int, setting: Setting
+    make: Callable[[], nn.Module],
+    x: Tensor,
+    members: Tensor,
+    held: NDArray[np.bool_],
+    recipes: Sequence[Recipe],
+    setting: Setting,
 ) -> int:
-    """Return after which epoch of a fit without the last shadow network's rows the AUC on those rows is best.
+    """Return with how many epochs, of the ``recipes``, a fit without the rows ``held`` ranks those best, by AUC.
 
-    ``model``, shape (n,), says whose row it is. With one network, or if it or the rest has members or
-    non-members alone, nothing can be held back: ``most``.
+    Each is a fit of its own, for a schedule that was cut short says little of one that was carried through.
     """
-    held = torch.from_numpy(model == model.max())
-    sides = [members[held].float().mean(), members[~held].float().mean()]
-    if not all(0 < side < 1 for side in sides):
-        return most
-    trial, found = setting.build(make), []
-
-    def look() -> None:
-        found.append(roc_auc_score(members[held].numpy(), log_odds(trial, x[held], setting)))
-
-    fit(trial, x[~held], members[~held], Recipe("fast", most), replace(setting, name=f"{setting.name}, trial"), look)
-    return 1 + int(np.argmax(found))
+    out = torch.from_numpy(held)
+    found = []
+    for recipe in recipes:
+        trial = setting.build(make)
+        fit(trial, x[~out], members[~out], recipe, replace(setting, name=f"{setting.name}, trial of {recipe.epochs}"))
+        found.append(roc_auc_score(members[out].numpy(), log_odds(trial, x[out], setting)))
+    return recipes[int(np.argmax(found))].epochs
 
 
 @contextlib.contextmanager

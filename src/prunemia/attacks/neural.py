@@ -23,6 +23,7 @@ from prunemia.models import Dropout
 from prunemia.signals import Signals
 
 Inputs = NDArray[np.float32]
+HELD_BACK = "held-back"
 PAPER_EPOCHS = 100
 ENOUGH_ROWS = 8192
 """With fewer rows the fast recipe takes more epochs, so that it still takes enough steps."""
@@ -38,10 +39,10 @@ class NeuralAttack(Attack):
     seed : of the weights, the batches and dropout. Nothing depends on, or moves, torch's global generator.
     recipe : ``"fast"`` standardizes the inputs and fits by AdamW under a one-cycle schedule; ``"paper"`` is the
         published recipe (see `Recipe`).
-    epochs : how many; None: 100 for ``"paper"``; for ``"fast"`` chosen on a held-back shadow network: one
-        fit of `most_epochs` without the last network's rows looks after each epoch at the AUC on those
-        rows, then the fit on all rows takes as many epochs as did best. The target has no say in it.
-        With a single shadow network: `most_epochs`.
+    epochs : how many; None: 100 for ``"paper"``, `usual_epochs` for ``"fast"`` (more with few rows), which was chosen
+        on held-back shadow networks (``bench/fast_epochs.py``). ``"held-back"`` chooses for these shadows:
+        half, one and two times the usual, by the AUC on the last shadow network's rows, of fits without
+        them; then it fits all rows. That takes four times as long. The target never has a say.
     device : where it computes; None: cuda where there is one, else cpu.
     progress : show the epochs on stderr.
 
@@ -53,13 +54,13 @@ class NeuralAttack(Attack):
     """
 
     name: ClassVar[str]
-    most_epochs: ClassVar[int]
+    usual_epochs: ClassVar[int]
 
     def __init__(
         self,
         seed: int = 0,
         recipe: str = "fast",
-        epochs: int | None = None,
+        epochs: int | str | None = None,
         device: str | torch.device | None = None,
         progress: bool = False,
     ) -> None:
@@ -80,7 +81,7 @@ class NeuralAttack(Attack):
     def _check_options(self) -> None:
         require_integer("seed", self.seed, 0)
         require_choice("recipe", self.recipe, ("fast", "paper"))
-        if self.epochs is not None:
+        if self.epochs not in (None, HELD_BACK):
             require_integer("epochs", self.epochs, 1)
         require_choice("progress", self.progress, (True, False))
         self._setting()
@@ -112,20 +113,19 @@ class NeuralAttack(Attack):
                     nn.init.zeros_(layer.bias)
             return network
 
-        self.epochs_ = self._epochs(shadow)
-        if self.epochs is None and self.recipe == "fast":
-            assert shadow.model is not None
-            self.epochs_ = choose_epochs(make, x, members, shadow.model, self.epochs_, setting)
+        self.epochs_ = self._usual(shadow) if self.epochs in (None, HELD_BACK) else int(self.epochs)
+        if self.epochs == HELD_BACK:
+            held = _held_back(shadow, membership)
+            tried = [Recipe(self.recipe, n) for n in (max(1, self.epochs_ // 2), self.epochs_, 2 * self.epochs_)]
+            self.epochs_ = choose_epochs(make, x, members, held, tried, setting)
         self.network_ = setting.build(make)
         fit(self.network_, x, members, Recipe(self.recipe, self.epochs_), setting)
 
-    def _epochs(self, shadow: Signals) -> int:
-        """Return how many epochs to take, at most."""
-        if self.epochs is not None:
-            return int(self.epochs)
+    def _usual(self, shadow: Signals) -> int:
+        """Return the recipe's number of epochs."""
         if self.recipe == "paper":
             return PAPER_EPOCHS
-        return round(self.most_epochs * min(10.0, max(1.0, ENOUGH_ROWS / len(shadow))))
+        return round(self.usual_epochs * min(10.0, max(1.0, ENOUGH_ROWS / len(shadow))))
 
     def _tensor(self, raw: Inputs) -> torch.Tensor:
         return torch.from_numpy(((raw - self.mean_) / self.scale_).astype(np.float32))
@@ -134,10 +134,22 @@ class NeuralAttack(Attack):
         return log_odds(self.network_, self._tensor(self.features(target)), self._setting())
 
 
+def _held_back(shadow: Signals, membership: Bools) -> Bools:
+    """Return True for the rows of the last shadow network; ValueError where that leaves a side empty."""
+    assert shadow.model is not None
+    held: Bools = shadow.model == shadow.model.max()
+    if not all(0 < membership[rows].sum() < rows.sum() for rows in (held, ~held)):
+        raise ValueError(
+            f"epochs: {HELD_BACK!r} needs two or more shadow networks, each with members and non-members; "
+            f"here: {len(np.unique(shadow.model))}"
+        )
+    return held
+
+
 class _Perceptron(NeuralAttack):
     """An MLP 512-256-128-2 with ReLU and dropout 0.2."""
 
-    most_epochs = 12
+    usual_epochs = 12
 
     def network(self, width: int, classes: int) -> nn.Module:  # noqa: ARG002 (SAMIA needs the classes)
         """Return the MLP."""

@@ -31,13 +31,13 @@ class SAMIA(NeuralAttack):
     """
 
     name = "samia"
-    most_epochs = 4
+    usual_epochs = 4
 
     def __init__(
         self,
         seed: int = 0,
         recipe: str = "fast",
-        epochs: int | None = None,
+        epochs: int | str | None = None,
         device: str | torch.device | None = None,
         progress: bool = False,
         inputs: Sequence[str] = INPUTS,
