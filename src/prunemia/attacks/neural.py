@@ -39,10 +39,11 @@ class NeuralAttack(Attack):
     seed : of the weights, the batches and dropout. Nothing depends on, or moves, torch's global generator.
     recipe : ``"fast"`` standardizes the inputs and fits by AdamW under a one-cycle schedule; ``"paper"`` is the
         published recipe (see `Recipe`).
-    epochs : how many; None: 100 for ``"paper"``, `usual_epochs` for ``"fast"`` (more with few rows), which was chosen
-        on held-back shadow networks (``bench/fast_epochs.py``). ``"held-back"`` chooses for these shadows:
-        half, one and two times the usual, by the AUC on the last shadow network's rows, of fits without
-        them; then it fits all rows. That takes four times as long. The target never has a say.
+    epochs : how many; None: 100 for ``"paper"``, `usual_epochs` for ``"fast"`` (more with few rows), which was
+        chosen on held-back shadow networks (``bench/fast_epochs.py`` repeats that). ``"held-back"`` chooses
+        for the shadows at hand: half, one or two times the usual, whichever ranks the last shadow network's
+        rows best by AUC when fitted without them; then it fits all rows. That takes four times as long.
+        The target never has a say.
     device : where it computes; None: cuda where there is one, else cpu.
     progress : show the epochs on stderr.
 
