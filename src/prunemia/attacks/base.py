@@ -21,8 +21,9 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     """A membership inference attack, as a scikit-learn estimator over `Signals`.
 
     A subclass stores its options verbatim in ``__init__`` and fills three hooks: ``_check_options``,
-    ``_fit`` and ``_decide``. ``fit``, ``decision_function`` and ``predict`` are final: a subclass that
-    overrides one is refused with a TypeError, for that is where the target's membership is taken away.
+    ``_fit`` and ``_decide``. ``fit``, ``decision_function``, ``predict`` and ``_observed`` are final: a subclass
+    that overrides one, or inherits another, is refused with a TypeError, for that is where the target's
+    membership is taken away.
 
     Attributes
     ----------
@@ -34,9 +35,10 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     n_classes_: int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        sealed = {"fit", "decision_function", "predict"} & vars(cls).keys()
-        if sealed:
-            raise TypeError(f"{cls.__name__} overrides {', '.join(sorted(sealed))}; fill _fit and _decide instead")
+        sealed = ("_observed", "decision_function", "fit", "predict")
+        changed = [name for name in sealed if getattr(cls, name) is not getattr(Attack, name)]  # inherited ones, too
+        if changed:
+            raise TypeError(f"{cls.__name__} overrides {', '.join(changed)}; fill _fit and _decide instead")
         super().__init_subclass__(**kwargs)
 
     @final
@@ -70,7 +72,6 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         ValueError
             The target has other classes than the shadows.
         """
-        check_is_fitted(self, "n_classes_")
         return np.asarray(self._decide(self._observed(target)), dtype=np.float64)
 
     @final
@@ -79,8 +80,10 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         member: Bools = self.decision_function(target) >= 0
         return member
 
+    @final
     def _observed(self, target: Signals) -> Signals:
-        """Return the target without its membership, after a look at its shape."""
+        """Return the target without its membership, after a look at its shape; refuse where nothing was fitted."""
+        check_is_fitted(self, "n_classes_")
         _require_signals("target", target)
         if target.classes != self.n_classes_:
             raise ValueError(f"target: {target.classes} classes; allowed: {self.n_classes_}, as the shadows have")
