@@ -186,7 +186,7 @@ def test_the_auc_is_covered_at_95_percent(shift, sizes):
     covered = np.mean([e.low <= truth <= e.high for e in found])
 
     assert covered == pytest.approx(0.95, abs=0.049)
-    # Nor is it wide for nothing: the variance is at most A(1 - A) / min(m, n) (van Dantzig 1951); a tenth for the logit.
+    # Nor is it wide for nothing: the variance is at most A(1 - A) / min(m, n) (van Dantzig 1951); + 10 % for the logit.
     assert np.mean([e.high - e.low for e in found]) < 2.2 * Z * math.sqrt(truth * (1 - truth) / min(sizes))
 
 

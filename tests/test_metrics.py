@@ -62,9 +62,8 @@ def test_accuracy_and_auc_are_sklearns(n, seed):
     assert result.accuracy.value == pytest.approx(balanced_accuracy_score(member, found))
     assert result.auc.value == pytest.approx(roc_auc_score(member, scores))
     order = draw.permutation(n)
-    assert metrics.evaluate(member[order], scores[order], found[order]).row() == pytest.approx(
-        result.row(), nan_ok=True
-    )
+    shuffled = metrics.evaluate(member[order], scores[order], found[order])
+    assert shuffled.row() == pytest.approx(result.row(), nan_ok=True)
 
 
 def test_what_the_sample_resolves_is_measured_and_the_rest_is_said():
@@ -182,7 +181,7 @@ def test_labels_are_one_integer_a_row(labels):
 
 
 def test_mcnemar_by_hand():
-    # Rows that only the first decides right: 1; only the second: 6. P(at most 1 of 7 heads) = (1 + 7) / 128; twice: 1/8.
+    # Only the first decides 1 row right, only the second 6. P(at most 1 of 7 heads) = (1 + 7) / 128; twice: 1/8.
     member = flags("1111100000")
     first, second = flags("1000011000"), flags("0111100000")
     first_right, second_right = first == member, second == member
@@ -245,7 +244,7 @@ def test_the_auc_difference_has_the_jackknifes_variance(n, seed):
 
 
 def test_the_auc_difference_has_the_paired_bootstraps_spread():
-    # 600 resamplings know a standard deviation to 1 / √1200 = 3 %: four of those, and DeLong's is asymptotic (200 a side).
+    # 600 resamplings know a standard deviation to 1 / √1200 = 3 %: four of those, and DeLong's is asymptotic.
     member, scores = drawn(400)
     other = scores + np.random.default_rng(1).normal(0, 1, 400)
     draw, differences = np.random.default_rng(2), []
@@ -259,8 +258,8 @@ def test_the_auc_difference_has_the_paired_bootstraps_spread():
 
 
 def test_both_tests_reject_a_true_null_at_their_level():
-    # Two attacks, each the truth plus noise of its own: alike in law. Of 400 samples 5 % are rejected, ± 4 standard errors
-    # of √(0.05 · 0.95 / 400) = 0.011; McNemar's exact test rejects no more than that. Their intervals agree.
+    # Two attacks, each the truth plus noise of its own: alike in law. Of 400 samples 5 % are rejected, ± 4 standard
+    # errors of √(0.05 · 0.95 / 400) = 0.011; McNemar's exact test rejects no more than that. Their intervals agree.
     draw = np.random.default_rng(3)
     member = np.arange(120) < 60
     found = []
@@ -362,8 +361,8 @@ def test_what_is_no_p_value_is_refused(p):
 
 
 def test_the_t_interval_by_hand():
-    # 1, 2, 3: mean 2, standard deviation 1; t at 97.5 % with 2 degrees of freedom is 4.30265.
-    assert limits(metrics.over_seeds([1, 2, 3])) == pytest.approx((2, 2 - 4.30265 / 3**0.5, 2 + 4.30265 / 3**0.5))
+    # 1, 2, 3: mean 2, standard deviation 1; t at 97.5 % with 2 degrees of freedom is 4.302653.
+    assert limits(metrics.over_seeds([1, 2, 3])) == pytest.approx((2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
     # Two seeds, 0 and 1: s = √½, so s / √2 = ½, times 12.7062.
     assert limits(metrics.over_seeds([0.0, 1.0])) == pytest.approx((0.5, 0.5 - 6.3531, 0.5 + 6.3531), abs=1e-4)
     assert limits(metrics.over_seeds([0.7, 0.7])) == pytest.approx((0.7, 0.7, 0.7))

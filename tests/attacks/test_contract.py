@@ -106,10 +106,68 @@ def test_an_attack_that_looks_for_the_membership_finds_none():
     assert attack.seen_ is None
 
 
-@pytest.mark.parametrize("method", ["fit", "decision_function", "predict"])
+@pytest.mark.parametrize("method", ["fit", "decision_function", "predict", "_observed"])
 def test_what_takes_the_membership_away_cannot_be_overridden(method):
     with pytest.raises(TypeError, match=f"Rogue overrides {method}; fill _fit and _decide instead"):
         type("Rogue", (Peeping,), {method: lambda _, signals: signals.membership})
+
+
+def test_nor_can_another_parent_bring_an_override():
+    class Peek:
+        def decision_function(self, target):
+            return np.where(target.membership, 1.0, -1.0)
+
+    with pytest.raises(TypeError, match="Rogue overrides decision_function"):
+        type("Rogue", (Peek, Peeping), {})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_hook_of_each_attack_gets_the_rows_without_membership(name):
+    class Spy(attacks.get(name)):
+        def _decide(self, target):
+            seen.append(target)
+            return super()._decide(target)
+
+    seen, target = [], drawn(12, seed=9)
+    spy = Spy(**build(name).get_params()).fit(drawn())
+    spy.predict(target)
+    spy.decision_function(target)
+
+    assert len(seen) == 2
+    for each in seen:
+        assert type(each) is pm.Signals
+        assert "membership" not in each.arrays()
+        assert np.array_equal(each.posteriors, target.posteriors)
+    assert target.membership is not None
+
+
+def test_attention_sees_a_fitted_attacks_classes_only():
+    with pytest.raises(NotFittedError):
+        build("samia").attention(drawn())
+    with pytest.raises(ValueError, match="target: 4 classes; allowed: 3"):
+        build("samia").fit(drawn()).attention(drawn(classes=4))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numpys_global_generator_is_neither_used_nor_moved(name):
+    found = []
+    for seed in (1, 2):
+        np.random.seed(seed)  # noqa: NPY002
+        before = np.random.get_state()  # noqa: NPY002
+        found.append(build(name).fit(drawn(seed=1)).decision_function(drawn()))
+        after = np.random.get_state()  # noqa: NPY002
+        assert np.array_equal(before[1], after[1])
+        assert before[2:] == after[2:]
+
+    assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_second_fit_forgets_the_first(name):
+    attack = build(name).fit(drawn(classes=5, seed=4)).fit(drawn(seed=1))
+    once = build(name).fit(drawn(seed=1))
+
+    assert np.array_equal(attack.decision_function(drawn()), once.decision_function(drawn()))
 
 
 @pytest.mark.parametrize("name", LEARNED)
@@ -155,13 +213,21 @@ def test_two_classes_are_enough(name):
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_class_with_one_side_alone_or_no_rows_is_no_trouble(name):
-    # Class 0 has members alone among the shadows, class 2 no rows at all; the target has rows of all three.
-    labels = np.where(np.arange(60) % 2 == 0, np.arange(60) // 2 % 2, 1)
+def test_a_class_with_one_side_alone_or_no_rows_is_no_trouble(name, side):
+    # Class 0 has members alone (or others) among the shadows, class 2 no rows; the target has rows of all three.
+    labels = np.where(np.arange(60) % 2 == side, np.arange(60) // 2 % 2, 1)
     scores = build(name).fit(drawn(seed=1, labels=labels)).decision_function(drawn())
 
     assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_posteriors_of_zero_and_one_are_no_trouble(name):
+    sure = pm.Signals(np.eye(3), np.zeros((3, 3)), np.array([0, 2, 1]))
+
+    assert np.isfinite(build(name).fit(drawn()).decision_function(sure)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -127,3 +127,77 @@ def test_a_shift_of_the_logit_is_found_as_theory_says(name):
         assert balanced(attack.values(target), member, attack.thresholds_[0]) == pytest.approx(norm.cdf(0.5), abs=0.025)
     else:  # they also count it when the wrong class is sure, which blurs them
         assert 0.6 < area < norm.cdf(0.5**0.5) + 0.025
+
+
+def shifted(n, shift, seed, easy=0.0, apart=0.0):
+    """Two classes, n members and n others: margins N(easy + shift, 1) and N(easy, 1), class 1's ``apart`` larger."""
+    draw = np.random.default_rng(seed)
+    member = np.arange(2 * n) < n
+    labels = np.arange(2 * n) % 2 if apart else np.zeros(2 * n, dtype=int)
+    logits = np.zeros((2 * n, 2))
+    logits[np.arange(2 * n), labels] = draw.normal(easy + shift * member + apart * labels)
+    return pm.Signals.from_logits(logits, np.zeros((2 * n, 2)), labels, membership=member)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_every_statistic_ranks_sure_networks_rows_by_margin(name, shift):
+    # Margins about 4: all four statistics rise with a positive margin (3 in 100,000 are not). AUC Φ(shift / √2): ½ in
+    # the null; on 4,000 rows a side its standard error is at most √(¼ / 4000) = 0.008: four of them.
+    target = shifted(4000, shift, seed=2, easy=4)
+    scores = attacks.get(name)().fit(shifted(4000, shift, seed=1, easy=4)).decision_function(target)
+
+    assert roc_auc_score(target.membership, scores) == pytest.approx(norm.cdf(shift / 2**0.5), abs=0.032)
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_a_null_is_guessing(name):
+    # Nothing to find in 2,000 rows a side: accuracy ½, standard error √(¼ / 4000) = 0.008, four of them.
+    target = shifted(2000, 0, seed=6, apart=1)
+    found = attacks.get(name)().fit(shifted(2000, 0, seed=5, apart=1)).predict(target)
+
+    assert balanced(found, target.membership, True) == pytest.approx(0.5, abs=0.032)
+
+
+@pytest.mark.parametrize("name", ["conf", "xent", "mentr"])
+def test_thresholds_of_their_own_serve_classes_of_different_ease(name):
+    # Halfway between members and others, 2 apart, is best in each class: Φ(1) = 0.841, standard error over 8,000 rows
+    # 0.004, four of them. The learned threshold costs little.
+    target = shifted(4000, 2, seed=4, easy=3, apart=4)
+    found = attacks.get(name)().fit(shifted(4000, 2, seed=3, easy=3, apart=4)).predict(target)
+
+    assert balanced(found, target.membership, True) == pytest.approx(norm.cdf(1), abs=0.018)
+
+
+def test_top1conf_has_one_threshold_and_cannot_serve_both():
+    # With classes 6 apart it suits one, and in the other calls all alike: ½ (Φ(1) + ½) = 0.671.
+    shadow, target = shifted(4000, 2, seed=3, apart=6), shifted(4000, 2, seed=4, apart=6)
+    attack = attacks.get("top1conf")(statistic="true_class").fit(shadow)
+    found = attack.predict(target)
+
+    assert len(set(attack.thresholds_)) == 1
+    assert balanced(found, target.membership, True) == pytest.approx((norm.cdf(1) + 0.5) / 2, abs=0.025)
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+@settings(max_examples=20, deadline=None)
+@given(n=st.integers(4, 60), classes=st.integers(2, 7), seed=st.integers(0, 999))
+def test_on_its_own_shadows_it_decides_as_the_quadratic_loop(name, n, classes, seed):
+    # Row by row: every threshold of its class, or of all rows where that class lacks a side; compared as integers.
+    draw = np.random.default_rng(seed)
+    shadow = signals(draw.dirichlet(np.ones(classes), n), draw.integers(0, classes, n), np.arange(n) % 2 == 0)
+    attack = attacks.get(name)().fit(shadow)
+    values, member = attack.values(shadow), shadow.membership
+    expected = []
+    for i in range(n):
+        rows = np.flatnonzero(shadow.labels == shadow.labels[i])
+        if name == "top1conf" or not 0 < member[rows].sum() < len(rows):
+            rows = np.arange(n)
+        gains = {}
+        for t in np.unique(values[rows]):
+            taken, m = values[rows] >= t, member[rows]
+            gains[t] = (taken & m).sum() * (~m).sum() - (taken & ~m).sum() * m.sum()
+        best = sorted(t for t, gain in gains.items() if gain == max(gains.values()))
+        expected.append(values[i] >= best[(len(best) - 1) // 2])
+
+    assert attack.predict(shadow).tolist() == expected
