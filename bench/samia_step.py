@@ -38,22 +38,32 @@ def copy(ours: Network, plain: Plain) -> None:
         target.load_state_dict(state)
 
 
+def steps(network: nn.Module, count: int = 12) -> None:
+    """Take ``count`` training steps of the paper's recipe; the fused optimizer is a part of ours."""
+    x = torch.randn(ROWS, 3 * network.classes, generator=torch.Generator().manual_seed(1))
+    y = torch.arange(ROWS) % 2
+    fused = isinstance(network, Network)
+    sgd = torch.optim.SGD(network.parameters(), 1e-3, 0.9, weight_decay=5e-4, fused=fused)
+    network.train()
+    for _ in range(count):
+        sgd.zero_grad()
+        nn.functional.cross_entropy(network(x), y).backward()
+        sgd.step()
+
+
+def twins(classes: int) -> tuple[Plain, Network]:
+    """Return torch's and our network with the same weights; refuse to if their outputs differ."""
+    torch.manual_seed(0)
+    ours, plain = Network(classes, fast=False), Plain(classes)
+    copy(ours, plain)
+    x = torch.randn(ROWS, 3 * classes)
+    torch.testing.assert_close(ours.eval()(x), plain.eval()(x), rtol=1e-4, atol=1e-5)
+    return plain, ours
+
+
 def main() -> None:
     for classes, target in ((30, 1.6), (100, 2.0)):
-        torch.manual_seed(0)
-        ours, plain = Network(classes, fast=False), Plain(classes)
-        copy(ours, plain)
-        x, y = torch.randn(ROWS, 3 * classes), torch.arange(ROWS) % 2
-        torch.testing.assert_close(ours.eval()(x), plain.eval()(x), rtol=1e-4, atol=1e-5)
-
-        def steps(network: nn.Module, x: torch.Tensor = x, y: torch.Tensor = y) -> None:
-            network.train()
-            sgd = torch.optim.SGD(network.parameters(), 1e-3, 0.9, weight_decay=5e-4, fused=network is not plain)  # noqa: B023
-            for _ in range(12):
-                sgd.zero_grad()
-                nn.functional.cross_entropy(network(x), y).backward()
-                sgd.step()
-
+        plain, ours = twins(classes)
         name = f"SAMIA, paper recipe, C = {classes}, 12 steps of {ROWS} rows, against nn.TransformerEncoder"
         side_by_side(name, lambda p=plain: steps(p), lambda o=ours: steps(o), target=target)
 
