@@ -220,6 +220,12 @@ def test_an_fpr_below_one_in_n_is_not_measurable(fpr, enough):
     assert intervals.tpr_at(members, np.linspace(0, 1, enough), fpr).value == (members > second).mean()
 
 
+def test_a_share_of_rows_is_counted_as_written():
+    # 100 · 0.29 is 28.999999999999996 in floating point; 29 false alarms are meant: members must exceed 70.
+    found = intervals.tpr_at(floats(69.5, 70.5, 71.5, 99), np.arange(100.0), 0.29)
+    assert found.value == 0.75
+
+
 def test_the_tpr_interval_by_hand():
     # 40 others 0 … 39, FPR 0.05: two false alarms, so members must exceed 37. K ~ Binomial(40, 0.05) of the others lie
     # above the true threshold: P(K = 0) = 0.95^40 = 0.129 > 1.25 %, so K >= 0 tells nothing: low limit 0. P(K <= 6) =
