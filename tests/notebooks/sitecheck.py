@@ -84,7 +84,7 @@ class Site:
                 if not str(tag.get("alt") or "").strip() or str(tag["alt"]).startswith(("../", "_images")):
                     yield f"{path.name}: {tag.get('src')}"
             for tag in page.select(".cell_output svg"):
-                placeholder = tag.find_parent("table") is not None  # an interactive table's, until its script runs
+                placeholder = tag.find_parent(["table", "noscript"])  # an interactive table's, until its script runs
                 if not tag.get("aria-label") and not placeholder:
                     yield f"{path.name}: an inline drawing"
 
