@@ -31,7 +31,8 @@ def test_an_epoch_costs_three_passes_of_training_rows_and_one_of_validation_rows
     assert costs.of_network(COLUMN, "original", LOCATION, 2).amount == 2 * 10 * (3 * 1126 + 251) * FORWARD
     assert costs.of_network(COLUMN, "pruned", LOCATION, 1).amount == 4 * (3 * 1126 + 251) * FORWARD
     assert costs.of_query(COLUMN, LOCATION, 1).amount == (1126 + 1128) * (2 + 3) * FORWARD
-    assert costs.of_attack(COLUMN, "conf", LOCATION).amount == 6 * (1126 + 1128)
+    assert costs.of_fit(COLUMN, "conf", LOCATION).amount == 5 * (1126 + 1128)
+    assert costs.of_attack("conf", LOCATION).amount == 1126 + 1128
 
 
 @pytest.mark.parametrize("rows", [100, 101, 1797, 5010])
@@ -54,4 +55,4 @@ def test_rates_are_all_work_over_all_time_of_one_kind_and_device():
 
 def test_assumed_rates():
     assert costs.assumed("original vgg16", "cuda") == costs.RATES["cuda"]
-    assert costs.assumed("attack conf", "cpu") > costs.assumed("attack samia", "cpu")
+    assert costs.assumed("fit conf", "cpu") > costs.assumed("fit samia", "cpu")

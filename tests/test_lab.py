@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import prunemia as pm
-from prunemia import attacks, stages
+from prunemia import attacks, cutting, keys, stages
 from prunemia.store import DamagedArtefactWarning
 
 TINY = {
@@ -60,7 +60,7 @@ def test_another_sparsity_prunes_the_same_original(shared, exp, monkeypatch):
 
 
 def test_another_seed_or_data_set_shares_nothing(fresh, exp):
-    keys = {fresh._networks_key(e, "original", (0,)) for e in (exp, exp.replace(seed=1), exp.replace(samples=401))}
+    keys = {fresh._networks_key((e, "original", (0,))) for e in (exp, exp.replace(seed=1), exp.replace(samples=401))}
     assert len(keys) == 3
 
 
@@ -114,7 +114,7 @@ def test_no_attack_is_handed_the_targets_membership(shared, exp, monkeypatch):
     seen = []
     kind = attacks.get("conf")
     monkeypatch.setattr(kind, "_decide", lambda _, target: seen.append(target) or np.zeros(len(target)))
-    monkeypatch.setattr("prunemia.lab.VERSIONS", {"original": 1, "pruned": 1, "signals": 1, "attack": "test"})
+    monkeypatch.setitem(keys.VERSIONS, "attack", "test")
 
     shared.attack(exp, "conf")
 
@@ -131,6 +131,50 @@ def test_what_the_adversary_assumes_decides_the_shadows_alone(shared, exp):
     assert same(shared.signals(wrong).shadow, half.shadow)
     assert same(shared.signals(unpruned).target, truth.target)
     assert same(shared.signals(unpruned).shadow, shared.signals(exp, of="original").shadow)
+
+
+def test_an_attack_is_fitted_once_for_all_victims_that_the_same_shadows_are_turned_on(shared, exp, monkeypatch):
+    guess = {"adversary": pm.Adversary(sparsity=0.7)}
+    truth, wrong = shared.attack(exp, "conf"), exp.replace(sparsity=0.5, **guess)
+    monkeypatch.setattr(attacks.get("conf"), "_fit", lambda *_: pytest.fail("fitted again"))
+
+    found = shared.attack(wrong, "conf")
+    by_hand = shared.fitted(exp, "conf").decision_function(shared.signals(exp.replace(sparsity=0.5)).target)
+
+    assert np.array_equal(found.scores, by_hand)
+    assert not np.array_equal(found.scores, truth.scores)
+
+
+def test_a_blind_attack_does_not_depend_on_what_the_adversary_assumes(shared, exp):
+    truth = shared.attack(exp, "blindmi")
+    stored = len(list(shared.store.root.glob("attack/*/*")))
+
+    wrong = shared.attack(exp.replace(adversary=pm.Adversary(sparsity=0.5)), "blindmi")
+
+    assert np.array_equal(wrong.scores, truth.scores)
+    assert len(list(shared.store.root.glob("attack/*/*"))) == stored
+    assert all(step.stage != "fit" for step in shared.steps(exp, ["blindmi"], "pruned"))
+
+
+def test_steps_are_what_gets_stored(fresh, exp):
+    planned = {step.name for step in fresh.steps(exp, ["conf", "nn", "blindmi"], "pruned")}
+    fresh.map([exp], attacks=["conf", "nn", "blindmi"])
+
+    there = {f"{path.parent.parent.name}-{path.name}" for path in fresh.store.root.glob("*/*/*") if path.is_dir()}
+    assert {name for name in there if not name.startswith("data-")} == planned
+
+
+def test_cost_is_that_of_the_networks_and_measured_once(fresh, monkeypatch):
+    exp = pm.Experiment(**{**TINY, "model": "cnn2d", "width": 4, "epochs": 1, "finetune_epochs": 1},
+                        pruner="l1structured", sparsity=0.5)  # fmt: skip
+    costs = fresh.cost(exp)
+    monkeypatch.setattr(cutting, "cut", lambda *_: pytest.fail("cut again"))
+
+    assert list(costs.index) == ["original", "pruned", "cut"]
+    assert costs.loc["original", "parameters"] == sum(p.numel() for p in fresh.original(exp).module.parameters())
+    assert costs.loc["original", "parameters"] == costs.loc["pruned", "parameters"] > costs.loc["cut", "parameters"]
+    assert costs.loc["original", "macs"] > costs.loc["cut", "macs"]
+    assert fresh.cost(exp).equals(costs)
 
 
 def test_tables(shared, exp):

@@ -362,7 +362,9 @@ def test_what_is_no_p_value_is_refused(p):
 
 def test_the_t_interval_by_hand():
     # 1, 2, 3: mean 2, standard deviation 1; t at 97.5 % with 2 degrees of freedom is 4.302653.
-    assert limits(metrics.over_seeds([1, 2, 3])) == pytest.approx((2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-5)
+    assert limits(metrics.over_seeds([1, 2, 3])) == pytest.approx(
+        (2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-5
+    )
     # Two seeds, 0 and 1: s = √½, so s / √2 = ½, times 12.7062.
     assert limits(metrics.over_seeds([0.0, 1.0])) == pytest.approx((0.5, 0.5 - 6.3531, 0.5 + 6.3531), abs=1e-4)
     assert limits(metrics.over_seeds([0.7, 0.7])) == pytest.approx((0.7, 0.7, 0.7))

@@ -2,9 +2,10 @@
 
 The model. A network stage's work is counted in floating-point operations: an epoch passes the training rows
 forward and backward (three forward passes' worth) and the validation rows forward; all epochs that are allowed
-count, though patience may end a training sooner. A query passes each row forward 2 + draws times. An attack's work
-is its rows. Time is work divided by a rate: the one that was measured (the store notes each stage's work and
-seconds), else an assumed one. Small networks are slower than assumed: calls, not arithmetic, take their time.
+count, though patience may end a training sooner. A query passes each row forward 2 + draws times. The work of fitting
+an attack, and of deciding, is its rows. Time is work divided by a rate: the one that was measured (the store notes
+each stage's work and seconds), else an assumed one. Small networks are slower than assumed: calls, not arithmetic,
+take their time.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from prunemia.store import Entry
 
 RATES = {"cpu": 1e10, "cuda": 1e13}
 """Assumed floating-point operations a second: one CPU core; one GPU of the A100's class in float32 with TF32."""
-THRESHOLD_ROWS, LEARNED_ROWS = 1e6, 500.0
-"""Assumed rows a second of an attack: a threshold one, one that trains networks."""
+QUICK_ROWS, LEARNED_ROWS = 1e6, 500.0
+"""Assumed rows a second: of an attack's decision or a threshold's fit, and of a fit that trains networks."""
 THRESHOLDS = frozenset({"conf", "xent", "mentr", "top1conf"})
 
 
 @dataclass(frozen=True)
 class Work:
-    """How much there is to do, of one kind: "original cnn1d", "signals vgg16", "attack samia"."""
+    """How much there is to do, of one kind: "original cnn1d", "signals vgg16", "fit samia"."""
 
     kind: str
     amount: float
@@ -53,10 +54,21 @@ def of_query(exp: Experiment, facts: Facts, networks: int) -> Work:
     return Work(f"signals {exp.model}", networks * passes * once)
 
 
-def of_attack(exp: Experiment, name: str, facts: Facts) -> Work:
-    """Return the work of an attack: the shadows' rows and the target's."""
+def of_fit(exp: Experiment, name: str, facts: Facts) -> Work:
+    """Return the work of fitting an attack: the shadows' rows."""
     train, _, test = sizes(facts.rows)
-    return Work(f"attack {name}", float((exp.shadows + 1) * (train + test)))
+    return Work(f"fit {name}", float(exp.shadows * (train + test)))
+
+
+def of_attack(name: str, facts: Facts) -> Work:
+    """Return the work of deciding: the target's rows."""
+    train, _, test = sizes(facts.rows)
+    return Work(f"attack {name}", float(train + test))
+
+
+def of_cutting(exp: Experiment) -> Work:
+    """Return the work of cutting a network and timing it: one."""
+    return Work(f"cost {exp.model}", 1.0)
 
 
 @lru_cache(maxsize=256)
@@ -104,6 +116,6 @@ def measured(entries: Iterable[Entry], device: str) -> dict[str, float]:
 def assumed(kind: str, device: str) -> float:
     """Return the rate where none was measured."""
     stage, name = kind.split(" ", 1)
-    if stage == "attack":
-        return THRESHOLD_ROWS if name in THRESHOLDS else LEARNED_ROWS
+    if stage in ("fit", "attack"):
+        return QUICK_ROWS if stage == "attack" or name in THRESHOLDS else LEARNED_ROWS
     return RATES[device]

@@ -1,8 +1,8 @@
 """The pipeline: an experiment in, artefacts out, each computed once.
 
-Each stage's result is stored under the hash of what it depends on: its part of the experiment, its
-inputs' keys, and the stage's version (raise it when the stage computes something else). The networks of
-one group (the victim alone; shadows in stacks) are trained side by side and stored as one artefact.
+Each stage's result is stored under the hash of what it depends on (`prunemia.keys`). The networks of one group
+(the victim alone; shadows in stacks) are trained side by side and stored as one artefact; an attack is fitted once
+on a set of shadow networks, whatever victims it then decides on.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,21 +23,17 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from prunemia import attacks, costs, data, stages
+from prunemia import attacks, costs, cutting, data, keys, stages
 from prunemia.attacks import names as attack_names
-from prunemia.experiment import Experiment, content_key
+from prunemia.experiment import Experiment
 from prunemia.facts import Facts, foreseen, origin, remembered
+from prunemia.keys import Side
 from prunemia.metrics import Evaluation, evaluate
-from prunemia.models import STACKED
 from prunemia.signals import SignalPair, Signals
 from prunemia.stages import VICTIM, TrainedModel
-from prunemia.steps import Group, Of, Step
+from prunemia.steps import Of, Step
 from prunemia.store import Store, default_root, pack_arrays, pack_json, unpack_arrays, unpack_json
 from prunemia.training import one_thread
-
-VERSIONS = {"original": 1, "pruned": 1, "signals": 1, "attack": 1}
-STACK = 16
-"""Most networks that are trained in one stack."""
 
 Files = dict[str, bytes]
 
@@ -120,7 +116,7 @@ class Lab:
 
     def accuracies(self, exp: Experiment, of: Of = "pruned") -> pd.DataFrame:
         """Return one row a network (0 the victim, 1 … k the shadows): its accuracies (0 … 1) and sparsity."""
-        networks = [network for group in _groups(exp) for network in self._networks(exp, of, group)]
+        networks = [network for group in keys.groups(exp) for network in self._networks((exp, of, group))]
         rows = [n.accuracy | {"sparsity": n.sparsity} for n in networks]
         return pd.DataFrame(rows, columns=["train", "validation", "test", "sparsity"]).rename_axis("network")
 
@@ -130,11 +126,10 @@ class Lab:
         The shadow networks are pruned as ``exp.adversary`` assumes; the target is the victim as it is.
         Members are a network's training rows, non-members its test rows.
         """
-        shadow = [self._signals(*side) for side in self._shadow_sides(exp, of)]
-        return SignalPair(Signals.concatenate(shadow), self._signals(exp, of, (VICTIM,)))
+        return SignalPair(self._shadow_signals(exp, of), self._signals((exp, of, (VICTIM,))))
 
-    def attack(self, exp: Experiment, name: str, of: Of = "pruned", **options: Any) -> AttackResult:
-        """Fit the attack on the shadow networks' signals and decide on the victim's samples.
+    def fitted(self, exp: Experiment, name: str, of: Of = "pruned", **options: Any) -> attacks.Attack:
+        """Return the attack, fitted on the shadow networks' signals.
 
         ``options`` go to the attack, e.g. ``recipe="paper"`` for samia. A learned attack is seeded by ``exp.seed``.
 
@@ -143,18 +138,49 @@ class Lab:
         ValueError
             There is no such attack, option, or side (``of``).
         """
+        return self._fitted(self._prepare(name, exp, options), exp, name, of)
+
+    def attack(self, exp: Experiment, name: str, of: Of = "pruned", **options: Any) -> AttackResult:
+        """Fit the attack (as `fitted`) and decide on the victim's samples.
+
+        Raises
+        ------
+        ValueError
+            There is no such attack, option, or side (``of``).
+        """
         attack = self._prepare(name, exp, options)
-        signals = [self._signals_key(*side) for side in self._sides(exp, of)]
-        title = f"{name} on the {of} network, {_title(exp)}"
+        victim: Side = (exp, of, (VICTIM,))
+        key = keys.attack(self._fit_key(attack, exp, name, of), self._signals_key(victim))
 
         def compute() -> Files:
-            return _carry_out(attack, self.signals(exp, of))
+            return _decide(self._fitted(attack, exp, name, of), self._signals(victim))
 
-        step = Step("attack", _attack_key(attack, name, signals), exp, of, (), name)
-        files = self._stored(step, title, compute)
+        files = self._stored(Step("attack", key, *victim, name), f"{name} on the {of} network, {_title(exp)}", compute)
         arrays = unpack_arrays(files["decisions.npz"])
         evaluation = Evaluation.from_dict(unpack_json(files["evaluation.json"]))
         return AttackResult(arrays["scores"], arrays["predictions"], arrays["membership"], evaluation)
+
+    def cost(self, exp: Experiment) -> pd.DataFrame:
+        """Return what the victim costs to keep and to run: original, pruned, and cut (`cutting.cut`).
+
+        Returns
+        -------
+        One row each, with the columns of `cutting.Cost`. Times depend on the machine and its load: they are measured
+        once and kept.
+        """
+        side: Side = (exp, "pruned", (VICTIM,))
+
+        def compute() -> Files:
+            shape = self.dataset(exp).features.shape[1:]
+            pruned = self.pruned(exp).module
+            modules = {"original": self.original(exp).module, "pruned": pruned, "cut": cutting.cut(pruned, shape)}
+            return {"costs.json": pack_json({name: asdict(cutting.cost(m, shape)) for name, m in modules.items()})}
+
+        step = Step("cost", keys.cost(side, self.facts(exp).fingerprint), *side)
+        files = self._stored(step, f"cost of the victim, {_title(exp)}", compute)
+        return pd.DataFrame.from_dict(unpack_json(files["costs.json"]), orient="index").loc[
+            ["original", "pruned", "cut"]
+        ]
 
     def compare(self, exp: Experiment, attacks: Iterable[str] | None = None, of: Of = "pruned") -> pd.DataFrame:
         """Return one row an attack (None: all), with accuracy, AUC and TPR at low FPR and their intervals."""
@@ -187,40 +213,51 @@ class Lab:
 
     def steps(self, exp: Experiment, names: Iterable[str], of: Of) -> list[Step]:
         """Return the steps to the attacks' results, inputs first; several may have the same name."""
-        signals: list[Step] = []
-        found: list[Step] = []
-        for side in self._sides(exp, of):
-            found += self._side_steps(*side)
-            signals.append(found[-1])
+        victim: Side = (exp, of, (VICTIM,))
+        shadows = [self._side_steps(side) for side in keys.shadow_sides(exp, of)]
+        target = self._side_steps(victim)
+        found = [step for side in (*shadows, target) for step in side]
         for name in names:
-            key = _attack_key(self._prepare(name, exp, {}), name, [step.key for step in signals])
-            found.append(Step("attack", key, exp, of, (), name, tuple(step.name for step in signals)))
+            attack = self._prepare(name, exp, {})
+            needs = [target[-1].name]
+            fit = self._fit_key(attack, exp, name, of)
+            if not attack.blind:
+                learned_on = tuple(side[-1].name for side in shadows)
+                found.append(Step("fit", fit, exp, of, (), name, learned_on))
+                needs.append(found[-1].name)
+            found.append(Step("attack", keys.attack(fit, target[-1].key), *victim, name, tuple(needs)))
         return found
 
-    def _side_steps(self, exp: Experiment, of: Of, group: Group) -> list[Step]:
+    def _side_steps(self, side: Side) -> list[Step]:
         """Return the steps to one side's signals, inputs first."""
+        exp, of, group = side
         steps: list[Step] = []
         stages: tuple[Of, ...] = ("original", "pruned") if of == "pruned" else ("original",)
         for stage in stages:
             needs = tuple(step.name for step in steps[-1:])
-            steps.append(Step(stage, self._networks_key(exp, stage, group), exp, stage, group, "", needs))
-        key = self._signals_key(exp, of, group)
-        return [*steps, Step("signals", key, exp, of, group, "", (steps[-1].name,))]
+            steps.append(Step(stage, self._networks_key((exp, stage, group)), exp, stage, group, "", needs))
+        return [*steps, Step("signals", self._signals_key(side), *side, "", (steps[-1].name,))]
 
     def carry_out(self, step: Step) -> None:
         """See to it that the step's artefact, and those that it needs, are in the store."""
         if step.stage == "attack":
             self.attack(step.exp, step.attack, step.of)
+        elif step.stage == "fit":
+            self.fitted(step.exp, step.attack, step.of)
         elif step.stage == "signals":
-            self._signals(step.exp, step.of, step.group)
+            self._signals((step.exp, step.of, step.group))
         else:
-            self._networks(step.exp, step.of, step.group)
+            self._networks((step.exp, step.of, step.group))
 
     def work(self, step: Step) -> costs.Work:
         """Return how much work a step is, without what it needs."""
         facts = self.facts(step.exp)
         if step.stage == "attack":
-            return costs.of_attack(step.exp.assumed(), step.attack, facts)
+            return costs.of_attack(step.attack, facts)
+        if step.stage == "fit":
+            return costs.of_fit(step.exp.assumed(), step.attack, facts)
+        if step.stage == "cost":
+            return costs.of_cutting(step.exp)
         if step.stage == "signals":
             return costs.of_query(step.exp, facts, len(step.group))
         return costs.of_network(step.exp, step.stage, facts, len(step.group))
@@ -233,25 +270,14 @@ class Lab:
         given = {"seed": exp.seed, "device": str(self.device), "progress": self.progress}
         return kind(**{k: v for k, v in given.items() if k in allowed} | options)
 
-    def _sides(self, exp: Experiment, of: Of) -> list[tuple[Experiment, Of, Group]]:
-        """Return whose signals an attack gets: the shadow networks', then the victim's."""
-        return [*self._shadow_sides(exp, of), (exp, of, (VICTIM,))]
-
-    def _shadow_sides(self, exp: Experiment, of: Of) -> list[tuple[Experiment, Of, Group]]:
-        """Return what the adversary's shadow networks are: experiment, pruned or original, group."""
-        if of not in get_args(Of):
-            raise ValueError(f"of: {of!r} is not allowed; allowed: {', '.join(get_args(Of))}")
-        unpruned = of == "pruned" and exp.adversary is not None and exp.adversary.pruner == "none"
-        assumed = exp.assumed()
-        return [(assumed, "original" if unpruned else of, group) for group in _groups(assumed)[1:]]
-
     def _network(self, exp: Experiment, of: Of, network: int) -> TrainedModel:
-        for group in _groups(exp):
+        for group in keys.groups(exp):
             if network in group:
-                return self._networks(exp, of, group)[group.index(network)]
+                return self._networks((exp, of, group))[group.index(network)]
         raise ValueError(f"network: {network} is not allowed; allowed: 0 (the victim) to {exp.shadows}")
 
-    def _networks(self, exp: Experiment, of: Of, group: Group) -> list[TrainedModel]:
+    def _networks(self, side: Side) -> list[TrainedModel]:
+        exp, of, group = side
         dataset = self.dataset(exp)
         who = "victim" if group == (VICTIM,) else f"shadow networks {group[0]}–{group[-1]}"
         title = f"{'training' if of == 'original' else 'pruning'} the {who}, {_title(exp, of)}"
@@ -260,35 +286,48 @@ class Lab:
             if of == "original":
                 with self._progress(title, exp.training_epochs) as report:
                     return stages.pack(stages.train(exp, dataset, group, self.device, report))
-            originals = self._networks(exp, "original", group)
+            originals = self._networks((exp, "original", group))
             with self._progress(title, exp.tuning_epochs) as report:
                 return stages.pack(stages.prune(exp, dataset, group, originals, self.device, report))
 
-        files = self._stored(Step(of, self._networks_key(exp, of, group), exp, of, group), title, compute)
+        files = self._stored(Step(of, self._networks_key(side), *side), title, compute)
         return stages.unpack(files, exp, dataset, self.device)
 
-    def _networks_key(self, exp: Experiment, of: Of, group: Group) -> str:
-        recipe = [exp.patience, exp.batch_size, exp.learning_rate, exp.weight_decay, exp.precision]
-        if of == "original":
-            own = [self.facts(exp).fingerprint, exp.seed, group, exp.model, exp.width, exp.training_epochs]
-        else:
-            own = [self._networks_key(exp, "original", group), exp.pruner, exp.sparsity]
-            own += [exp.defense, exp.defense_strength, exp.tuning_epochs, exp.finetune_warmup]
-        return content_key([of, VERSIONS[of], own, recipe])
+    def _networks_key(self, side: Side) -> str:
+        return keys.networks(side, self.facts(side[0]).fingerprint)
 
-    def _signals(self, exp: Experiment, of: Of, group: Group) -> Signals:
+    def _signals(self, side: Side) -> Signals:
+        exp, of, group = side
+
         def compute() -> Files:
-            networks = self._networks(exp, of, group)
-            return {
-                "signals.npz": pack_arrays(stages.ask(exp, self.dataset(exp), group, networks, self.device).arrays())
-            }
+            asked = stages.ask(exp, self.dataset(exp), group, self._networks(side), self.device)
+            return {"signals.npz": pack_arrays(asked.arrays())}
 
-        step = Step("signals", self._signals_key(exp, of, group), exp, of, group)
+        step = Step("signals", self._signals_key(side), *side)
         files = self._stored(step, f"signals, {_title(exp, of)}", compute)
         return Signals(**unpack_arrays(files["signals.npz"]))
 
-    def _signals_key(self, exp: Experiment, of: Of, group: Group) -> str:
-        return content_key([VERSIONS["signals"], self._networks_key(exp, of, group), exp.epsilon, exp.draws])
+    def _signals_key(self, side: Side) -> str:
+        return keys.signals(side, self.facts(side[0]).fingerprint)
+
+    def _shadow_signals(self, exp: Experiment, of: Of) -> Signals:
+        return Signals.concatenate([self._signals(side) for side in keys.shadow_sides(exp, of)])
+
+    def _fitted(self, attack: attacks.Attack, exp: Experiment, name: str, of: Of) -> attacks.Attack:
+        if attack.blind:
+            return attack.restore({"n_classes_": np.array(self.facts(exp).classes)})
+
+        def compute() -> Files:
+            shadow = self._shadow_signals(exp, of)
+            with _same_bits():
+                return {"attack.npz": pack_arrays(attack.fit(shadow).learned())}
+
+        step = Step("fit", self._fit_key(attack, exp, name, of), exp, of, (), name)
+        files = self._stored(step, f"fitting {name} on {of} shadow networks, {_title(exp.assumed())}", compute)
+        return attack.restore(unpack_arrays(files["attack.npz"]))
+
+    def _fit_key(self, attack: attacks.Attack, exp: Experiment, name: str, of: Of) -> str:
+        return keys.fit(attack, name, [self._signals_key(side) for side in keys.shadow_sides(exp, of)])
 
     def _stored(self, step: Step, title: str, compute: Callable[[], Files]) -> Files:
         """Return the artefact, computed first if nobody has; another process that is at it is waited for."""
@@ -332,18 +371,17 @@ class Lab:
             yield report
 
 
-def _groups(exp: Experiment) -> list[Group]:
-    """Cut networks 0 … k into what is trained side by side: the victim, then stacks of shadows."""
-    size = STACK if exp.model in STACKED else 1
-    last = exp.shadows + 1
-    return [(VICTIM,), *(tuple(range(start, min(start + size, last))) for start in range(1, last, size))]
+@contextlib.contextmanager
+def _same_bits() -> Iterator[None]:
+    """Compute on one thread: the same bits on any machine load and in any worker."""
+    with one_thread(), threadpool_limits(1):
+        yield
 
 
-def _carry_out(attack: attacks.Attack, pair: SignalPair) -> Files:
-    membership = pair.target.require_membership()
-    hidden = pair.target.observed()
-    with one_thread(), threadpool_limits(1):  # the same bits on any machine load and in any worker
-        scores = attack.fit(pair.shadow).decision_function(hidden)
+def _decide(attack: attacks.Attack, target: Signals) -> Files:
+    membership = target.require_membership()
+    with _same_bits():
+        scores = attack.decision_function(target.observed())
         predictions = scores >= 0
         evaluation = evaluate(membership, scores, predictions, ranks=attack.ranks)
     decisions = {"scores": scores, "predictions": predictions, "membership": membership}
@@ -356,12 +394,6 @@ def _title(exp: Experiment, of: Of = "pruned") -> str:
         strength = exp.defense_strength
         how += f", {exp.defense}" + ("" if strength is None else f" {strength:g}")
     return f"{Path(exp.dataset).name}/{exp.model}{how}, seed {exp.seed}"
-
-
-def _attack_key(attack: attacks.Attack, name: str, signals: list[str]) -> str:
-    """Return the key of an attack that learns on signals (by key) and decides on the last of them."""
-    settings = {k: v for k, v in attack.get_params().items() if k not in ("device", "progress")}
-    return content_key([VERSIONS["attack"], name, settings, signals[:-1], signals[-1]])
 
 
 @lru_cache(maxsize=4)

@@ -19,7 +19,7 @@ class Step:
     ----------
     stage, key : where the store has it; steps with the same ones are the same, whatever else they say.
     exp, of, group : one of the experiments that need it; networks pruned or original; network numbers.
-    attack : the attack's name, where the stage is "attack".
+    attack : the attack's name, where the stage is "fit" or "attack".
     needs : the names of the steps that come first.
     """
 
@@ -41,5 +41,6 @@ class Step:
         """What is done, for people."""
         networks = f"{self.exp.model}, seed {self.exp.seed}"
         how = f"{self.exp.pruner} {self.exp.sparsity:g}, " if self.of == "pruned" else ""
-        what = {"original": "training", "pruned": "pruning", "signals": "querying"}.get(self.stage, self.attack)
+        named = {"original": "training", "pruned": "pruning", "signals": "querying", "fit": f"fitting {self.attack}"}
+        what = named.get(self.stage, self.attack)
         return f"{what} {how}{networks}"

@@ -196,6 +196,27 @@ def test_a_fitted_attack_can_be_copied_and_kept(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_was_learned_can_be_kept_as_arrays_and_taken_back(name):
+    attack = build(name).fit(drawn(seed=1))
+    kept = {key: np.array(value) for key, value in attack.learned().items()}
+    again = build(name).restore(kept)
+
+    assert all(value.dtype.kind in "biuf" for value in kept.values())
+    assert np.array_equal(again.decision_function(drawn()), attack.decision_function(drawn()))
+    assert again.learned().keys() == kept.keys()
+    with pytest.raises(NotFittedError):
+        build(name).learned()
+
+
+def test_what_is_neither_number_nor_array_is_not_kept_silently():
+    attack = Peeping().fit(drawn())
+    attack.seen_ = {"a": 1}
+
+    with pytest.raises(TypeError, match=r"Peeping\.seen_ is no number or array: override learned and restore"):
+        attack.learned()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_rows_are_judged_one_by_one_where_the_decision_is_no_set(name):
     attack = build(name).fit(drawn(seed=1))
     target = drawn(n=20)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
@@ -28,10 +28,12 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     Attributes
     ----------
     ranks : False for an attack whose decision is a set, so that it has no ROC and no AUC.
+    blind : True for an attack that learns nothing from the shadow networks.
     n_classes_ : C, the number of classes of the shadows it was fitted on.
     """
 
     ranks: ClassVar[bool] = True
+    blind: ClassVar[bool] = False
     n_classes_: int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -79,6 +81,32 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         """Return True for the rows taken for members, shape (n,): a score of 0 or more."""
         member: Bools = self.decision_function(target) >= 0
         return member
+
+    def learned(self) -> dict[str, NDArray[Any]]:
+        """Return what was learned, as arrays by name, which `restore` takes: numbers and arrays, each named like_this_.
+
+        An attack that learned something else overrides both.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            The attack was not fitted.
+        TypeError
+            It learned what is neither number nor array.
+        """
+        check_is_fitted(self, "n_classes_")
+        found = {name: np.asarray(value) for name, value in vars(self).items() if name.endswith("_")}
+        for name, value in found.items():
+            if value.dtype.kind not in "biuf":
+                raise TypeError(f"{type(self).__name__}.{name} is no number or array: override learned and restore")
+        return found
+
+    def restore(self, learned: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `learned` gave, instead of a fit; the options must be those of that fit."""
+        self._check_options()
+        for name, value in learned.items():
+            setattr(self, name, value if value.ndim else value.item())
+        return self
 
     @final
     def _observed(self, target: Signals) -> Signals:

@@ -36,6 +36,7 @@ class BlindMI(Attack):
     """
 
     ranks: ClassVar[bool] = False
+    blind: ClassVar[bool] = True
 
     def __init__(self, start: int = 1000, batch: int = 1000, rounds: int = 100) -> None:
         self.start = start

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from prunemia.attacks._fit import Recipe, Setting, choose_epochs, fit, log_odds
@@ -130,6 +131,26 @@ class NeuralAttack(Attack):
 
     def _tensor(self, raw: Inputs) -> torch.Tensor:
         return torch.from_numpy(((raw - self.mean_) / self.scale_).astype(np.float32))
+
+    def learned(self) -> dict[str, NDArray[Any]]:
+        """Return what was learned; the network's weights are named ``network_.`` and so on."""
+        check_is_fitted(self, "network_")
+        weights = {f"network_.{name}": value.cpu().numpy() for name, value in self.network_.state_dict().items()}
+        network = self.__dict__.pop("network_")
+        try:
+            return super().learned() | weights
+        finally:
+            self.network_ = network
+
+    def restore(self, learned: Mapping[str, NDArray[Any]]) -> Self:
+        """Take back what `learned` gave."""
+        parts = {name: name.startswith("network_.") for name in learned}
+        super().restore({name: learned[name] for name, is_weight in parts.items() if not is_weight})
+        network = self.network(len(self.mean_), self.n_classes_)
+        weights = {name.removeprefix("network_."): torch.from_numpy(learned[name]) for name in parts if parts[name]}
+        network.load_state_dict(weights)
+        self.network_ = network.to(self._setting().device).eval()
+        return self
 
     def _decide(self, target: Signals) -> Floats:
         return log_odds(self.network_, self._tensor(self.features(target)), self._setting())
