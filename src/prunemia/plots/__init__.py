@@ -1,0 +1,55 @@
+"""Every figure of the book: the caller owns the axes, the axes carry meaning."""
+
+from __future__ import annotations
+
+from prunemia.plots.pages import (
+    accuracy_by_sparsity,
+    attack_intervals,
+    attention,
+    changes,
+    class_accuracy,
+    class_differences,
+    distributions,
+    effects,
+    marks,
+    roc,
+    training_history,
+)
+from prunemia.plots.style import (
+    ATTACKS,
+    COLORS,
+    MEMBERS,
+    NONMEMBERS,
+    ORIGINAL,
+    PRUNED,
+    VERDICTS,
+    WIDTH,
+    figure,
+    intervals,
+    setup,
+)
+
+__all__ = [
+    "ATTACKS",
+    "COLORS",
+    "MEMBERS",
+    "NONMEMBERS",
+    "ORIGINAL",
+    "PRUNED",
+    "VERDICTS",
+    "WIDTH",
+    "accuracy_by_sparsity",
+    "attack_intervals",
+    "attention",
+    "changes",
+    "class_accuracy",
+    "class_differences",
+    "distributions",
+    "effects",
+    "figure",
+    "intervals",
+    "marks",
+    "roc",
+    "setup",
+    "training_history",
+]

@@ -1,0 +1,75 @@
+"""Every figure of the book: the caller owns the axes, the axes carry meaning.
+
+One style, one colour for each concept in the whole book (Okabe and Ito's palette, safe for the
+colour-blind); wherever something was sampled, its 95 % interval is drawn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
+ORIGINAL, PRUNED = "#999999", "#009E73"
+COLORS = {"members": MEMBERS, "non-members": NONMEMBERS, "original": ORIGINAL, "pruned": PRUNED}
+ATTACKS = dict(
+    zip(
+        ("conf", "xent", "mentr", "top1conf", "nn", "top3nn", "nncls", "blindmi", "samia"),
+        ("#E69F00", "#F0E442", "#D55E00", "#CC79A7", "#56B4E9", "#0072B2", "#332288", "#999999", "#009E73"),
+        strict=True,
+    )
+)
+"""One colour an attack across the whole book."""
+
+VERDICTS = {"supported": "#009E73", "contradicted": "#D55E00", "not decided at this size": "#999999"}
+
+WIDTH = 6.4
+"""Inches: the text's width on a desktop; on a phone a figure of one column stays readable."""
+
+
+def setup() -> None:
+    """Set the book's style, and SVG figures whose bytes depend on their content alone."""
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
+    mpl.rcParams.update(
+        {
+            "figure.constrained_layout.use": True,
+            "figure.figsize": (WIDTH, 3.6),
+            "svg.hashsalt": "prunemia",
+            "font.size": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "legend.frameon": False,
+            "grid.alpha": 0.5,
+        }
+    )
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg", metadata={"Date": None})
+    except (ImportError, AttributeError):  # not in a notebook
+        pass
+
+
+def figure(rows: int = 1, *, height: float = 3.4, **options: Any) -> tuple[Figure, Any]:
+    """Return a figure of ``rows`` panels, one below the other so that a phone can show them."""
+    return plt.subplots(rows, 1, figsize=(WIDTH, height * rows), **options)
+
+
+def intervals(
+    table: pd.DataFrame, x: str, value: str, ax: Axes, *, color: str, label: str | None = None, shift: float = 0.0
+) -> None:
+    """Draw ``value`` against ``x`` as points with the intervals ``value_low`` … ``value_high``."""
+    at = np.arange(len(table)) + shift if table[x].dtype == object else table[x].to_numpy(dtype=float) + shift
+    middle = table[value].to_numpy(dtype=float)
+    low, high = (table[f"{value}_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
+    spread = np.nan_to_num(np.stack([middle - low, high - middle]).clip(min=0))
+    ax.errorbar(at, middle, yerr=spread, fmt="o", ms=5, capsize=2.5, lw=1.4, color=color, label=label)
+    if table[x].dtype == object:
+        ax.set_xticks(np.arange(len(table)), table[x])
