@@ -310,3 +310,10 @@ def test_packed_json_is_canonical() -> None:
     assert unpack_json(pack_json({"a": "é"})) == {"a": "é"}
     with pytest.raises(ValueError, match="JSON"):
         pack_json(float("nan"))
+
+
+def test_an_artefact_is_busy_while_somebody_holds_its_lock(store):
+    assert not store.busy("signals", "aa")
+    with store.lock("signals", "aa"):
+        assert store.busy("signals", "aa")
+    assert not store.busy("signals", "aa")

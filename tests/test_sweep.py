@@ -1,5 +1,6 @@
 """Sweeps as a whole: what is computed, what is found again, what fails, and the same table from two processes."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -179,6 +180,28 @@ def test_two_workers_one_of_them_killed_give_the_same_table(done, tmp_path, monk
     assert killed
     assert_frame_equal(found, table, check_exact=True)
     assert not (store / ".dask").exists()
+
+
+def test_what_another_process_is_at_is_left_for_later(tmp_path, monkeypatch):
+    lab = pm.Lab(tmp_path, progress=False)
+    steps = plan(lab, [QUICK, QUICK.replace(seed=1)], ["conf"], ["pruned"]).todo
+    held = [step for step in steps if step.exp.seed == 0 and step.stage == "original"]
+    order, real = [], pm.Lab.carry_out
+
+    def note(self, step):
+        order.append((step.stage, step.exp.seed))
+        if len([seed for _, seed in order if seed == 1]) == len(steps) // 2:
+            locks.close()  # seed 1 is done: the other process lets go
+        real(self, step)
+
+    monkeypatch.setattr(pm.Lab, "carry_out", note)
+    with contextlib.ExitStack() as locks:
+        for step in held:
+            locks.enter_context(lab.store.lock(step.stage, step.key))
+        table = lab.map([QUICK, QUICK.replace(seed=1)], ["conf"])
+
+    assert [seed for _, seed in order] == [1] * (len(steps) // 2) + [0] * (len(steps) // 2)
+    assert list(table["seed"]) == [0, 1]
 
 
 def test_nobody_answers_at_the_address(tmp_path, monkeypatch):

@@ -225,6 +225,10 @@ class PageParameters(_Frozen):
     sparsities: tuple[Sparsity, ...] = Field(
         (0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="sparsities to compare"
     )
+    pruners: tuple[PrunerName, ...] = Field(PRUNERS, min_length=1, description="pruning methods to compare")
+    strengths: tuple[float, ...] = Field(
+        (1, 2, 4, 8, 16), min_length=1, description="strengths of the defense to compare"
+    )
     paper_epochs: int = Field(100, ge=1, le=1000, description="epochs of the paper's recipe for SAMIA")
     bootstraps: int = Field(1000, ge=20, le=100_000, description="resamples behind a bootstrap interval")
 

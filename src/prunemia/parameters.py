@@ -95,9 +95,20 @@ def check(page: Page, values: Mapping[str, Any]) -> dict[str, Any]:
         fields = {name: value for name, value in merged.items() if name in Experiment.model_fields}
         shared = {name: value for name, value in merged.items() if name in PageParameters.model_fields}
         experiment, extra = Experiment(**fields), PageParameters(**shared)
+        _check_alternatives(page, experiment, extra)
     except ValidationError as error:
         raise UsageError(explain(error)) from error
     return {name: _coerced(name, value, page, experiment, extra) for name, value in values.items()}
+
+
+def _check_alternatives(page: Page, experiment: Experiment, extra: PageParameters) -> None:
+    """Check the experiments that the page makes of its lists, as `Experiment` does."""
+    if "pruners" in page.parameters:
+        for pruner in extra.pruners:
+            experiment.replace(pruner=pruner)
+    if "strengths" in page.parameters:
+        for strength in extra.strengths:
+            experiment.replace(defense="ppb", strength=strength)
 
 
 def _coerced(name: str, value: Any, page: Page, *models: BaseModel) -> Any:

@@ -159,6 +159,20 @@ class Store:
         finally:
             lock.release()
 
+    def busy(self, stage: str, key: str) -> bool:
+        """Return whether somebody holds the artefact's lock just now."""
+        path = self.root / LOCKS / f"{stage}.{key}"
+        if not path.exists():
+            return False
+        lock = filelock.FileLock(path)
+        with self._explained():
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                return True
+        lock.release()
+        return False
+
     def entries(self) -> Iterator[Entry]:
         """Yield every artefact in order of stage and key; contents are not read."""
         for folder in self._folders():

@@ -19,7 +19,7 @@ from prunemia.experiment import Adversary, Experiment
 from prunemia.grid import Grid
 from prunemia.metrics import Evaluation
 from prunemia.plan import Failure, Plan, Row, describe, plan
-from prunemia.steps import Of
+from prunemia.steps import Of, Step
 from prunemia.store import unpack_json
 
 if TYPE_CHECKING:
@@ -97,23 +97,42 @@ def carry_out(made: Plan) -> tuple[pd.DataFrame, list[Failure]]:
 
 
 def _here(made: Plan, done: Callable[[str], None]) -> dict[str, str]:
-    """Carry out the steps in this process; return the errors by step."""
+    """Carry out the steps in this process; return the errors by step.
+
+    What another process is at is left for later, so that two pages with steps in common share the work.
+    """
     from prunemia.lab import Lab
 
     lab = made.lab
     quiet = Lab(lab.store.root, device=lab.asked_device, progress=False)
     errors: dict[str, str] = {}
-    for step in made.todo:
-        causes = [errors[need] for need in step.needs if need in errors]
-        if causes:
-            errors[step.name] = causes[0]
-        else:
-            try:
-                quiet.carry_out(step)
-            except Exception as error:
-                errors[step.name] = f"{step.title}: {describe(error)}"
-        done(step.title)
+    waiting = list(made.todo)
+    while waiting:
+        later: dict[str, Step] = {}
+        for step in waiting:
+            if any(need in later for need in step.needs) or quiet.store.busy(step.stage, step.key):
+                later[step.name] = step
+            else:
+                _carry_out(quiet, step, errors)
+                done(step.title)
+        if len(later) == len(waiting):  # all is held: wait for the first
+            first = later.pop(waiting[0].name)
+            _carry_out(quiet, first, errors)
+            done(first.title)
+        waiting = list(later.values())
     return errors
+
+
+def _carry_out(lab: Lab, step: Step, errors: dict[str, str]) -> None:
+    """Carry out a step unless it is done, or one that it needs failed."""
+    causes = [errors[need] for need in step.needs if need in errors]
+    if causes:
+        errors[step.name] = causes[0]
+    elif not lab.store.has(step.stage, step.key):
+        try:
+            lab.carry_out(step)
+        except Exception as error:
+            errors[step.name] = f"{step.title}: {describe(error)}"
 
 
 def fields(exp: Experiment, of: Of) -> dict[str, Any]:
