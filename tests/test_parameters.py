@@ -80,6 +80,19 @@ def test_each_element_of_a_list_is_checked(root):
         parameters.check(page, {"sparsities": [0.5, 1.5]})
 
 
+@pytest.mark.parametrize(
+    ("cell", "values", "message"),
+    [
+        ("pruners: list = ['slim']\nmodel: str = 'cnn1d'\n", {"model": "columnfc"}, "'slim' ranks BatchNorm scales"),
+        ("pruners: list = ['slim']\n", {"pruners": ["slam"]}, r"pruners\.0: 'slam' is not allowed"),
+        ("strengths: list = [1, 4]\n", {"strengths": [1, 4000]}, "strength: 4000.* is not allowed: the weight λ"),
+    ],
+)
+def test_what_a_list_would_make_of_the_experiment_is_checked(root, cell, values, message):
+    with pytest.raises(UsageError, match=message):
+        parameters.check(Page("p", write_page(root, "p", parameters=cell)), values)
+
+
 def test_a_page_gets_from_a_profile_what_it_knows_and_its_own_values_win(root):
     write_profile(root, "mine", {"sparsity": 0.5, "seed": 1, "pages": {"deep/second": {"seed": 2}}})
 
