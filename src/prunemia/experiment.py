@@ -225,7 +225,11 @@ class PageParameters(_Frozen):
     sparsities: tuple[Sparsity, ...] = Field(
         (0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="sparsities to compare"
     )
-    pruners: tuple[PrunerName, ...] = Field(PRUNERS, min_length=1, description="pruning methods to compare")
+    pruners: tuple[PrunerName, ...] = Field(
+        ("l1unstructured", "l1structured", "l2structured", "slim"),
+        min_length=1,
+        description="pruning methods to compare",
+    )
     strengths: tuple[float, ...] = Field(
         (1, 2, 4, 8, 16), min_length=1, description="strengths of the defense to compare"
     )
