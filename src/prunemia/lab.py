@@ -8,8 +8,6 @@ on a set of shadow networks, whatever victims it then decides on.
 from __future__ import annotations
 
 import contextlib
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -21,10 +19,10 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from prunemia import attacks, costs, cutting, data, keys, stages
 from prunemia.attacks import names as attack_names
+from prunemia.computing import Computing, Files
 from prunemia.experiment import Experiment
 from prunemia.facts import Facts, foreseen, origin, remembered
 from prunemia.keys import Side
@@ -34,8 +32,6 @@ from prunemia.stages import VICTIM, TrainedModel
 from prunemia.steps import Of, Step
 from prunemia.store import Store, default_root, pack_arrays, pack_json, unpack_arrays, unpack_json
 from prunemia.training import one_thread
-
-Files = dict[str, bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +78,7 @@ class Lab:
         self.progress = progress
         self._facts: dict[str, Facts] = {}
         self._foresees = False
-        self._nested = [0.0, 0.0]  # CPU and wall seconds of the stages inside the one that is being computed
+        self._computing = Computing(self.store, progress)
 
     def dataset(self, exp: Experiment) -> data.Dataset:
         """Return the experiment's data set."""
@@ -284,14 +280,21 @@ class Lab:
 
         def compute() -> Files:
             if of == "original":
-                with self._progress(title, exp.training_epochs) as report:
+                with self._computing.bar(title, exp.training_epochs) as report:
                     return stages.pack(stages.train(exp, dataset, group, self.device, report))
             originals = self._networks((exp, "original", group))
-            with self._progress(title, exp.tuning_epochs) as report:
+            with self._computing.bar(title, exp.tuning_epochs) as report:
                 return stages.pack(stages.prune(exp, dataset, group, originals, self.device, report))
 
         files = self._stored(Step(of, self._networks_key(side), *side), title, compute)
         return stages.unpack(files, exp, dataset, self.device)
+
+    def _stored(self, step: Step, title: str, compute: Callable[[], Files]) -> Files:
+        def note() -> dict[str, Any]:
+            work = self.work(step)
+            return {"kind": work.kind, "work": work.amount, "device": self.device.type}
+
+        return self._computing.once(step.stage, step.key, title, compute, note)
 
     def _networks_key(self, side: Side) -> str:
         return keys.networks(side, self.facts(side[0]).fingerprint)
@@ -328,47 +331,6 @@ class Lab:
 
     def _fit_key(self, attack: attacks.Attack, exp: Experiment, name: str, of: Of) -> str:
         return keys.fit(attack, name, [self._signals_key(side) for side in keys.shadow_sides(exp, of)])
-
-    def _stored(self, step: Step, title: str, compute: Callable[[], Files]) -> Files:
-        """Return the artefact, computed first if nobody has; another process that is at it is waited for."""
-        stage, key = step.stage, step.key
-        files = self.store.get(stage, key)
-        if files is not None:
-            return files
-        with self.store.lock(stage, key, on_wait=lambda: self._say(f"waiting for another process: {title}")):
-            files = self.store.get(stage, key)
-            if files is None:
-                files, spent = self._timed(compute)
-                work = self.work(step)
-                note = {"what": title, "kind": work.kind, "work": work.amount, "device": self.device.type}
-                self.store.put(stage, key, files, note | spent)
-        return files
-
-    def _timed(self, compute: Callable[[], Files]) -> tuple[Files, dict[str, float]]:
-        """Compute a stage; return its files and its own CPU and wall seconds, without those of the stages inside."""
-        outer, self._nested = self._nested, [0.0, 0.0]
-        before = time.process_time(), time.perf_counter()
-        try:
-            files = compute()
-        finally:
-            cpu, wall = time.process_time() - before[0], time.perf_counter() - before[1]
-            inner, self._nested = self._nested, [outer[0] + cpu, outer[1] + wall]
-        return files, {"cpu_seconds": cpu - inner[0], "seconds": wall - inner[1]}
-
-    def _say(self, text: str) -> None:
-        if self.progress:
-            tqdm.write(text, file=sys.stderr)
-
-    @contextlib.contextmanager
-    def _progress(self, title: str, epochs: int) -> Iterator[stages.Report]:
-        pause = 0.2 if sys.stderr.isatty() else 5.0  # seconds between lines: a log wants fewer
-        with tqdm(total=epochs, desc=title, unit="epoch", disable=not self.progress, mininterval=pause) as bar:
-
-            def report(line: str) -> None:
-                bar.set_postfix_str(line, refresh=False)
-                bar.update()
-
-            yield report
 
 
 @contextlib.contextmanager
