@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,10 +16,15 @@ from prunemia import intervals
 from prunemia.checks import Bools, Floats, flags, scores_of, sides
 from prunemia.intervals import LEVEL, Estimate
 
-if TYPE_CHECKING:
-    from prunemia.metrics import Evaluation
-
 NO_ROC = "the attack decides on a set and ranks nothing"
+
+
+class Evaluated(Protocol):
+    """How right it was: a `metrics.Evaluation`, or alike."""
+
+    @property
+    def auc(self) -> Estimate:
+        """The area under the ROC; missing for an attack that ranks nothing."""
 
 
 class Decided(Protocol):
@@ -28,7 +33,7 @@ class Decided(Protocol):
     scores: Floats
     predictions: Bools
     membership: Bools
-    evaluation: Evaluation
+    evaluation: Evaluated
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,12 @@ from prunemia.plots.style import (
     intervals,
     setup,
 )
+from prunemia.plots.tradeoff import DEFENSES, by_defense, class_defenses, front, pareto, strengths
 
 __all__ = [
     "ATTACKS",
     "COLORS",
+    "DEFENSES",
     "MEMBERS",
     "NONMEMBERS",
     "ORIGINAL",
@@ -41,15 +43,20 @@ __all__ = [
     "accuracy_by_sparsity",
     "attack_intervals",
     "attention",
+    "by_defense",
     "changes",
     "class_accuracy",
+    "class_defenses",
     "class_differences",
     "distributions",
     "effects",
     "figure",
+    "front",
     "intervals",
     "marks",
+    "pareto",
     "roc",
     "setup",
+    "strengths",
     "training_history",
 ]
