@@ -51,6 +51,21 @@ QUANTITIES: Mapping[str, Callable[[Signals], Floats]] = {
 }
 
 
+def gaps(signals: Signals) -> dict[str, float]:
+    """Return the mean over members minus the mean over non-members, by quantity; of correctness: generalization gap.
+
+    Raises
+    ------
+    ValueError
+        Membership is hidden or has an empty side.
+    """
+    membership = signals.require_membership()
+    return {
+        name: float(values[membership].mean() - values[~membership].mean())
+        for name, values in ((name, value(signals)) for name, value in QUANTITIES.items())
+    }
+
+
 def compare(original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Return one row a (quantity, distance): before, after, and the change that pruning brought.
 

@@ -122,7 +122,11 @@ class Lab:
         The shadow networks are pruned as ``exp.adversary`` assumes; the target is the victim as it is.
         Members are a network's training rows, non-members its test rows.
         """
-        return SignalPair(self._shadow_signals(exp, of), self._signals((exp, of, (VICTIM,))))
+        return SignalPair(self._shadow_signals(exp, of), self.target(exp, of))
+
+    def target(self, exp: Experiment, of: Of = "pruned") -> Signals:
+        """Return what the adversary attacks: the victim's answers, with their membership."""
+        return self._signals((exp, of, (VICTIM,)))
 
     def fitted(self, exp: Experiment, name: str, of: Of = "pruned", **options: Any) -> attacks.Attack:
         """Return the attack, fitted on the shadow networks' signals.

@@ -19,6 +19,8 @@ from prunemia.claims.base import (
     verb,
     verdict,
 )
+from prunemia.claims.defense import ppb_protects
+from prunemia.claims.pruning import leakage_over_pruners, leakage_over_sparsity, leakage_under_wrong_knowledge
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 
@@ -33,7 +35,11 @@ __all__ = [
     "divergence_grows",
     "divergence_varies_over_classes",
     "family",
+    "leakage_over_pruners",
+    "leakage_over_sparsity",
+    "leakage_under_wrong_knowledge",
     "over_runs",
+    "ppb_protects",
     "runs",
     "samia_beats_the_others",
     "table",
@@ -45,5 +51,9 @@ SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
     divergence_grows,
     divergence_varies_over_classes,
     samia_beats_the_others,
+    leakage_over_sparsity,
+    leakage_over_pruners,
+    leakage_under_wrong_knowledge,
+    ppb_protects,
 )
 """The families of claims that the scorecard page tests, in the book's order."""

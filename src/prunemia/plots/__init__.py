@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prunemia.plots.grids import PRUNERS, matrix, over_sparsity, privacy_against_compute
 from prunemia.plots.pages import (
     accuracy_by_sparsity,
     attack_intervals,
@@ -38,6 +39,7 @@ __all__ = [
     "NONMEMBERS",
     "ORIGINAL",
     "PRUNED",
+    "PRUNERS",
     "VERDICTS",
     "WIDTH",
     "accuracy_by_sparsity",
@@ -54,7 +56,10 @@ __all__ = [
     "front",
     "intervals",
     "marks",
+    "matrix",
+    "over_sparsity",
     "pareto",
+    "privacy_against_compute",
     "roc",
     "setup",
     "strengths",

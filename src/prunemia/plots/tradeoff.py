@@ -1,0 +1,123 @@
+"""The figures of the defenses: what they cost, what they bring, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from prunemia.intervals import Estimate
+from prunemia.plots.style import intervals
+
+DEFENSES = {"none": "#999999", "earlystop": "#E69F00", "ppb": "#0072B2", "adv": "#009E73", "dp": "#CC79A7"}
+"""One colour a defense across the whole book."""
+
+MARKERS = dict(zip(DEFENSES, "osD^v", strict=True))
+
+ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
+"""The colour and line of an adversary."""
+
+SHIFT = 0.04
+"""How far two adversaries stand to the left and right of a strength, in doublings, so that no bar hides another."""
+
+
+def strengths(
+    tables: Mapping[str, pd.DataFrame],
+    ax: Axes,
+    *,
+    value: str,
+    ylabel: str,
+    none: Estimate | None = None,
+) -> None:
+    """Draw ``value`` and its interval against a defense's strength, on a log2 axis; dotted: without the defense.
+
+    ``tables`` maps a label ("adaptive", "non-adaptive") to columns strength (> 0), value, value_low, value_high.
+    """
+    shifts = 2 ** np.linspace(-SHIFT, SHIFT, len(tables)) if len(tables) > 1 else [1.0]
+    for shift, (label, table) in zip(shifts, tables.items(), strict=True):
+        color, line = ADVERSARIES.get(label, (DEFENSES["ppb"], "-"))
+        moved = table.assign(strength=table["strength"] * shift)
+        intervals(moved, "strength", value, ax, color=color, label=label)
+        ax.plot(moved["strength"], moved[value], color=color, ls=line, lw=1.4)
+    if none is not None:
+        ax.axhline(none.value, color="0.4", ls=":", label="no defense")
+        if np.isfinite([none.low, none.high]).all():
+            ax.axhspan(none.low, none.high, color="0.4", alpha=0.12, lw=0)
+    ticks = sorted({float(x) for table in tables.values() for x in table["strength"]})
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
+    ax.set_ylabel(ylabel)
+    ax.legend()
+
+
+def by_defense(table: pd.DataFrame, ax: Axes, *, value: str, xlabel: str) -> None:
+    """Draw one row an attack: ``value`` and its interval under each defense; a value that is missing is left out.
+
+    ``table``: columns defense, attack, value, value_low, value_high.
+    """
+    names = list(dict.fromkeys(table["attack"]))
+    rows = np.arange(len(names))[::-1]
+    kinds = list(dict.fromkeys(table["defense"]))
+    for kind, shift in zip(kinds, np.linspace(0.3, -0.3, len(kinds)), strict=True):
+        shown = table[table["defense"] == kind].set_index("attack").reindex(names)
+        middle, spread = _spread(shown, value)
+        ax.errorbar(middle, rows + shift, xerr=spread, fmt="o", ms=4, capsize=2, color=DEFENSES[kind], label=kind)
+    ax.set_yticks(rows, names)
+    ax.set_xlabel(xlabel)
+    _legend(ax)
+
+
+def pareto(table: pd.DataFrame, ax: Axes, *, x: str, y: str) -> None:
+    """Draw ``y`` (better if low) against ``x`` (better if high), one point a defense; a dotted line joins the front.
+
+    ``table``: one row a defense; columns defense, and x and y, each with _low and _high. A row without a value is
+    left out.
+    """
+    shown = table[table[[x, y]].notna().all(axis=1)]
+    shown = shown.sort_values("defense", key=lambda names: names.map(list(DEFENSES).index))
+    best = shown[front(shown, x, y)].sort_values(x)
+    ax.plot(best[x], best[y], color="0.4", ls=":", lw=1.2, zorder=1)
+    for at, name in enumerate(shown["defense"]):
+        (across, widths), (up, heights) = (_spread(shown.iloc[[at]], value) for value in (x, y))
+        ax.errorbar(across, up, xerr=widths, yerr=heights, fmt=MARKERS[name], ms=7, capsize=2.5, lw=1.2,
+                    color=DEFENSES[name], label=name)  # fmt: skip
+    _legend(ax)
+
+
+def front(table: pd.DataFrame, x: str, y: str) -> NDArray[np.bool_]:
+    """Return which rows no other row beats: none has as much ``x`` and as little ``y``, and more or less of one."""
+    high, low = table[x].to_numpy(dtype=float), table[y].to_numpy(dtype=float)
+    as_good = (high[:, None] >= high) & (low[:, None] <= low)
+    better = (high[:, None] > high) | (low[:, None] < low)
+    return np.asarray(~(as_good & better).any(axis=0))
+
+
+def class_defenses(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
+    """Draw the mean difference between members and non-members in each class, without a defense and with PPB.
+
+    ``table``: columns class, and none and ppb, each with _low and _high.
+    """
+    order = table.sort_values("class")
+    for name, shift in (("none", -0.15), ("ppb", 0.15)):
+        intervals(order, "class", name, ax, color=DEFENSES[name], label=name, shift=shift)
+    ax.axhline(0, color="0.4", lw=0.8)
+    ax.set(xlabel="Class", ylabel=ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.label_outer()
+    ax.legend()
+
+
+def _spread(table: pd.DataFrame, value: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the values, shape (n,), and how far the interval reaches below and above, shape (2, n); 0: none."""
+    middle = table[value].to_numpy(dtype=float)
+    low, high = (table[f"{value}_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
+    return middle, np.nan_to_num(np.stack([middle - low, high - middle])).clip(min=0)
+
+
+def _legend(ax: Axes) -> None:
+    """Name the defenses above the axes, in one line."""
+    ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1.06), ncols=len(DEFENSES), handletextpad=0.1, columnspacing=1)
