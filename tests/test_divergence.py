@@ -142,3 +142,13 @@ def test_other_rows_are_refused(shifted):
         divergence.compare(shifted, shifted.subset(np.arange(800) != 3))
     with pytest.raises(ValueError, match="membership: None"):
         divergence.compare(shifted, shifted.observed())
+
+
+def test_gaps_are_members_minus_nonmembers():
+    p = np.array([[0.9, 0.1], [0.7, 0.3], [0.4, 0.6], [0.2, 0.8]])
+    signals = pm.Signals(p, 2 * p, np.array([0, 0, 0, 1]), np.array([True, True, False, False]))
+
+    # p_y: 0.9, 0.7 against 0.4, 0.8; ‖s‖₁ is 2 for all; right: 1, 1 against 0, 1.
+    assert divergence.gaps(signals) == pytest.approx(
+        {"confidence": 0.2, "sensitivity": 0.0, "correctness": 0.5}, abs=1e-6
+    )
