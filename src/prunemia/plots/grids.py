@@ -27,6 +27,7 @@ def matrix(table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2) -> Non
     )  # fmt: skip
     ax.set(xlabel=table.columns.name, ylabel=table.index.name)
     ax.tick_params(axis="y", rotation=0)
+    ax.tick_params(axis="x", rotation=0 if pd.api.types.is_numeric_dtype(table.columns) else 20)
 
 
 def over_sparsity(
