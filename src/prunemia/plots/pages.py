@@ -191,4 +191,5 @@ def effects(claims: Sequence[Claim], ax: Axes) -> None:
         ax.axvline(edge, color="0.4", ls=":")
     ax.set_yticks(at, [textwrap.fill(c.text, 42) for c in shown], fontsize=8)
     ax.set_xlabel("Effect, in half-widths of its 95 % interval over seeds")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.2, -0.15), ncols=3, fontsize=8)
+    below = 0.84 / ax.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
+    ax.legend(loc="upper center", bbox_to_anchor=(0.2, -below), ncols=3, fontsize=8)
