@@ -123,7 +123,7 @@ def test_classes_stand_side_by_side(ax):
     for name in ("none", "ppb"):
         table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.01, table[name] + 0.01
 
-    plots.class_defenses(table, ax, "Δ confidence")
+    plots.class_differences(table, ax, "Δ confidence", sides=("none", "ppb"))
 
     assert points(ax) == [
         ("none", plots.DEFENSES["none"].lower(), [-0.15, 0.85], [0.1, 0.2]),

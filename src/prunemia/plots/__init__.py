@@ -19,6 +19,7 @@ from prunemia.plots.pages import (
 from prunemia.plots.style import (
     ATTACKS,
     COLORS,
+    DEFENSES,
     MEMBERS,
     NONMEMBERS,
     ORIGINAL,
@@ -29,7 +30,7 @@ from prunemia.plots.style import (
     intervals,
     setup,
 )
-from prunemia.plots.tradeoff import DEFENSES, by_defense, class_defenses, front, pareto, strengths
+from prunemia.plots.tradeoff import by_defense, front, pareto, strengths
 
 __all__ = [
     "ATTACKS",
@@ -48,7 +49,6 @@ __all__ = [
     "by_defense",
     "changes",
     "class_accuracy",
-    "class_defenses",
     "class_differences",
     "distributions",
     "effects",

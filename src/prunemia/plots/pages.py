@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from sklearn.metrics import roc_curve
 
-from prunemia.plots.style import ATTACKS, COLORS, MEMBERS, NONMEMBERS, PRUNED, VERDICTS, intervals
+from prunemia.plots.style import ATTACKS, COLORS, DEFENSES, MEMBERS, NONMEMBERS, PRUNED, VERDICTS, intervals
 
 if TYPE_CHECKING:
     from prunemia.claims import Claim
@@ -78,14 +78,16 @@ def distributions(
     ax.legend()
 
 
-def class_differences(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
-    """Draw the mean difference between members and non-members in each class, before and after pruning.
+def class_differences(
+    table: pd.DataFrame, ax: Axes, ylabel: str, *, sides: tuple[str, str] = ("original", "pruned")
+) -> None:
+    """Draw the mean difference between members and non-members in each class, of two networks (``sides``).
 
-    ``table``: one quantity of `divergence.by_class`.
+    ``table``: one quantity of `divergence.by_class`; columns class, and each side with _low and _high.
     """
     order = table.sort_values("class")
-    for name, shift in (("original", -0.15), ("pruned", 0.15)):
-        intervals(order, "class", name, ax, color=COLORS[name], label=name, shift=shift)
+    for name, shift in zip(sides, (-0.15, 0.15), strict=True):
+        intervals(order, "class", name, ax, color=(COLORS | DEFENSES)[name], label=name, shift=shift)
     ax.axhline(0, color="0.4", lw=0.8)
     ax.set(xlabel="Class", ylabel=ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

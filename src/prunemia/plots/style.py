@@ -28,6 +28,9 @@ ATTACKS = dict(
 )
 """One colour an attack across the whole book."""
 
+DEFENSES = {"none": "#999999", "earlystop": "#E69F00", "ppb": "#0072B2", "adv": "#009E73", "dp": "#CC79A7"}
+"""One colour a defense across the whole book."""
+
 VERDICTS = {"supported": "#009E73", "contradicted": "#D55E00", "not decided at this size": "#999999"}
 
 WIDTH = 6.4

@@ -7,14 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from prunemia.intervals import Estimate
-from prunemia.plots.style import intervals
-
-DEFENSES = {"none": "#999999", "earlystop": "#E69F00", "ppb": "#0072B2", "adv": "#009E73", "dp": "#CC79A7"}
-"""One colour a defense across the whole book."""
+from prunemia.plots.style import DEFENSES, intervals
 
 MARKERS = dict(zip(DEFENSES, "osD^v", strict=True))
 
@@ -94,21 +90,6 @@ def front(table: pd.DataFrame, x: str, y: str) -> NDArray[np.bool_]:
     as_good = (high[:, None] >= high) & (low[:, None] <= low)
     better = (high[:, None] > high) | (low[:, None] < low)
     return np.asarray(~(as_good & better).any(axis=0))
-
-
-def class_defenses(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
-    """Draw the mean difference between members and non-members in each class, without a defense and with PPB.
-
-    ``table``: columns class, and none and ppb, each with _low and _high.
-    """
-    order = table.sort_values("class")
-    for name, shift in (("none", -0.15), ("ppb", 0.15)):
-        intervals(order, "class", name, ax, color=DEFENSES[name], label=name, shift=shift)
-    ax.axhline(0, color="0.4", lw=0.8)
-    ax.set(xlabel="Class", ylabel=ylabel)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.label_outer()
-    ax.legend()
 
 
 def _spread(table: pd.DataFrame, value: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
