@@ -85,6 +85,11 @@ def test_each_element_of_a_list_is_checked(root):
     [
         ("pruners: list = ['slim']\nmodel: str = 'cnn1d'\n", {"model": "columnfc"}, "'slim' ranks BatchNorm scales"),
         ("pruners: list = ['slim']\n", {"pruners": ["slam"]}, r"pruners\.0: 'slam' is not allowed"),
+        (
+            "strengths: list = [1, 4]\n",
+            {"strengths": [0, 4]},
+            r"strengths\.0: 0 is not allowed: should be greater than 0",
+        ),
         ("strengths: list = [1, 4]\n", {"strengths": [1, 4000]}, "strength: 4000.* is not allowed: the weight λ"),
     ],
 )

@@ -230,7 +230,7 @@ class PageParameters(_Frozen):
         min_length=1,
         description="pruning methods to compare",
     )
-    strengths: tuple[float, ...] = Field(
+    strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (1, 2, 4, 8, 16), min_length=1, description="strengths of the defense to compare"
     )
     paper_epochs: int = Field(100, ge=1, le=1000, description="epochs of the paper's recipe for SAMIA")
