@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from minibook import write_page, write_profile, write_repository
+from minibook import write_page, write_profile, write_repository, write_toc
 
 from prunemia import book
 from prunemia.book import Book, changed
@@ -73,6 +73,17 @@ def test_a_page_is_executed_again_only_where_something_changed(mini, root, said)
     write_repository(root)
     mini.make(html=False, jobs=1)
     assert executed(root / "build" / "pages") == first
+
+
+def test_pages_of_many_experiments_start_first_and_of_equals_the_last(root, said):
+    write_page(root, "long", parameters="sparsities: list = [0.5, 0.7]\nseeds: int = 3\n")
+    write_page(root, "longer", parameters="sparsities: list = [0.5, 0.7]\nseeds: int = 4\n")
+    write_toc(root, "first", "long", "deep/second", "longer")
+
+    Book(root, root / "build", say=said.append).make(html=False)
+
+    started = [line.split()[1].rstrip(":") for line in said.take() if line.endswith("started")]
+    assert started == ["longer", "long", "deep/second", "first"]
 
 
 def test_a_failing_page_fails_the_book_and_the_others_are_kept(mini, root, said):

@@ -127,3 +127,10 @@ def test_a_wrong_profile_is_refused(root, content, message):
 def test_an_unknown_profile_is_refused(root):
     with pytest.raises(UsageError, match="--profile nosuch: no such profile; allowed: default"):
         parameters.load_profile(root / "notebooks" / "profiles", "nosuch", discover(root))
+
+
+def test_lists_and_seeds_span_experiments(root):
+    page = Page("p", write_page(root, "p", parameters="sparsities: list = [0.5, 0.7]\nseeds: int = 3\nseed: int = 9\n"))
+
+    assert parameters.experiments(page, {}) == 2 * 3
+    assert parameters.experiments(page, {"sparsities": [0.5, 0.7, 0.9], "seeds": 1}) == 3

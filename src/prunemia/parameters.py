@@ -101,6 +101,17 @@ def check(page: Page, values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _coerced(name, value, page, experiment, extra) for name, value in values.items()}
 
 
+def experiments(page: Page, values: Mapping[str, Any]) -> int:
+    """Return how many experiments the page's lists and seeds span, at these values."""
+    count = 1
+    for name, value in {**page.defaults, **values}.items():
+        if isinstance(value, list | tuple):
+            count *= len(value)
+        elif name == "seeds":
+            count *= int(value)
+    return count
+
+
 def _check_alternatives(page: Page, experiment: Experiment, extra: PageParameters) -> None:
     """Check the experiments that the page makes of its lists, as `Experiment` does."""
     if "pruners" in page.parameters:
