@@ -1,4 +1,4 @@
-"""Fixtures of several test modules: folders of a test's own, served archives, a disk that is soon full."""
+"""Fixtures of several test modules: axes to draw on, folders of a test's own, served archives, a full disk."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ import pytest
 from served import Publish, Server, serving
 
 from prunemia import data
+
+
+@pytest.fixture
+def ax() -> Iterator[Any]:
+    """Return the axes of a figure of the test's own."""
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
+    mpl.use("Agg")
+    figure, axes = plt.subplots()
+    yield axes
+    plt.close(figure)
 
 
 @pytest.fixture

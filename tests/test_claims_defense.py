@@ -48,7 +48,7 @@ class FakeLab:
         step = 0.001 * exp.seed if exp.defense == "ppb" else 0.0
         return self.network(weights, TEST[exp.defense] - step)
 
-    def attack(self, exp, name):
+    def attack(self, exp, name, of="pruned"):  # noqa: ARG002
         self.asked.add((exp.defense, exp.strength, exp.adversary and exp.adversary.defense, exp.seed))
         step = 0.002 * exp.seed if exp.defense == "ppb" else 0.0
         value = ACCURACY[name, exp.defense, exp.adversary is None] + step

@@ -1,16 +1,8 @@
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
 from prunemia import plots
 from prunemia.intervals import Estimate
-
-
-@pytest.fixture
-def ax():
-    figure, axes = plt.subplots()
-    yield axes
-    plt.close(figure)
 
 
 def table(values):

@@ -1,22 +1,11 @@
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib import pyplot as plt
 from matplotlib.colors import to_hex
 
 from prunemia import plots
 from prunemia.experiment import DEFENSES
 from prunemia.intervals import Estimate
-
-mpl.use("Agg")
-
-
-@pytest.fixture
-def ax():
-    fig, ax = plt.subplots()
-    yield ax
-    plt.close(fig)
 
 
 def points(ax):

@@ -182,12 +182,7 @@ def run_sphinx(build: Path, strict: bool) -> None:
 
 def _by_length(tasks: list[Task], pages: Mapping[str, Page]) -> list[Task]:
     """Put pages of many experiments first, so that none of them is at work alone in the end; of equals the last."""
-    position = {name: number for number, name in enumerate(pages)}
-
-    def length(task: Task) -> tuple[int, int]:
-        return parameters.experiments(pages[task.name], task.parameters), position[task.name]
-
-    return sorted(tasks, key=length, reverse=True)
+    return sorted(tasks, key=lambda task: parameters.experiments(pages[task.name], task.parameters))[::-1]
 
 
 def stamp_path(output: Path) -> Path:

@@ -21,11 +21,11 @@ def sides(membership: ArrayLike) -> Bools:
 
 def flags(name: str, value: ArrayLike, n: int | None) -> Bools:
     """Return the value as bool, shape (n,); ValueError where it is not (``n`` None: any length)."""
-    flags = np.asarray(value)
-    if flags.ndim != 1 or flags.dtype != np.bool_ or (n is not None and len(flags) != n):
+    found = np.asarray(value)
+    if found.ndim != 1 or found.dtype != np.bool_ or (n is not None and len(found) != n):
         allowed = "n" if n is None else n
-        raise ValueError(f"{name}: shape {flags.shape}, dtype {flags.dtype}; allowed: ({allowed},) of bool")
-    return flags
+        raise ValueError(f"{name}: shape {found.shape}, dtype {found.dtype}; allowed: ({allowed},) of bool")
+    return found
 
 
 def scores_of(name: str, value: ArrayLike, n: int) -> Floats:

@@ -60,10 +60,8 @@ def gaps(signals: Signals) -> dict[str, float]:
         Membership is hidden or has an empty side.
     """
     membership = signals.require_membership()
-    return {
-        name: float(values[membership].mean() - values[~membership].mean())
-        for name, values in ((name, value(signals)) for name, value in QUANTITIES.items())
-    }
+    weights = _weights(membership)
+    return {name: float(_mean_difference(f(signals), membership)(weights)[0]) for name, f in QUANTITIES.items()}
 
 
 def compare(original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0) -> pd.DataFrame:

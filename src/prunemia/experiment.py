@@ -36,10 +36,11 @@ DefenseName = Literal["none", "earlystop", "ppb", "adv", "dp"]
 
 DATASETS: tuple[str, ...] = get_args(DatasetName)
 MODELS: tuple[str, ...] = get_args(ModelName)
-PRUNERS: tuple[str, ...] = get_args(PrunerName)
+PRUNERS: tuple[PrunerName, ...] = get_args(PrunerName)
 
 # Feature networks have no filters and no BatchNorm: nothing for these to rank.
 CONVOLUTIONAL: frozenset[str] = frozenset(MODELS) - {"columnfc"}
+_FOR_FEATURES: tuple[PrunerName, ...] = ("l1unstructured",)
 WIDTHS: dict[str, int] = {"cnn1d": 32, "cnn2d": 16}
 """Channels of the first block where the network's width can be chosen."""
 
@@ -156,11 +157,11 @@ class Experiment(_Frozen):
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
         for who, pruner in (("", self.pruner), ("adversary.", self.adversary and self.adversary.pruner)):
-            if self.model not in CONVOLUTIONAL and pruner in ("l1structured", "l2structured", "slim"):
+            if pruner in PRUNERS and pruner not in allowed_pruners(self.model):
                 ranked = "BatchNorm scales" if pruner == "slim" else "convolution filters"
                 raise ValueError(
                     f"{who}pruner: {pruner!r} ranks {ranked}, of which model {self.model!r} has none; "
-                    f"allowed with it: l1unstructured"
+                    f"allowed with it: {', '.join(allowed_pruners(self.model))}"
                 )
         if mismatch := _mismatch(self.dataset, self.model):
             raise ValueError(mismatch)
@@ -225,16 +226,17 @@ class PageParameters(_Frozen):
     sparsities: tuple[Sparsity, ...] = Field(
         (0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="sparsities to compare"
     )
-    pruners: tuple[PrunerName, ...] = Field(
-        ("l1unstructured", "l1structured", "l2structured", "slim"),
-        min_length=1,
-        description="pruning methods to compare",
-    )
+    pruners: tuple[PrunerName, ...] = Field(PRUNERS, min_length=1, description="pruning methods to compare")
     strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (1, 2, 4, 8, 16), min_length=1, description="strengths of the defense to compare"
     )
     paper_epochs: int = Field(100, ge=1, le=1000, description="epochs of the paper's recipe for SAMIA")
     bootstraps: int = Field(1000, ge=20, le=100_000, description="resamples behind a bootstrap interval")
+
+
+def allowed_pruners(model: str) -> tuple[PrunerName, ...]:
+    """Return the pruners that find in this network what they rank."""
+    return PRUNERS if model in CONVOLUTIONAL else _FOR_FEATURES
 
 
 def _mismatch(dataset: str, model: str) -> str:

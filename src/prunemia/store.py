@@ -144,8 +144,7 @@ class Store:
 
         ``on_wait`` is called once where another process or thread holds it.
         """
-        self._folder(stage, key)
-        lock = filelock.FileLock(self.root / LOCKS / f"{stage}.{key}")
+        lock = self._lock_file(stage, key)
         with self._explained():
             (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
             try:
@@ -161,10 +160,9 @@ class Store:
 
     def busy(self, stage: str, key: str) -> bool:
         """Return whether somebody holds the artefact's lock just now."""
-        path = self.root / LOCKS / f"{stage}.{key}"
-        if not path.exists():
+        lock = self._lock_file(stage, key)
+        if not Path(lock.lock_file).exists():
             return False
-        lock = filelock.FileLock(path)
         with self._explained():
             try:
                 lock.acquire(timeout=0)
@@ -172,6 +170,10 @@ class Store:
                 return True
         lock.release()
         return False
+
+    def _lock_file(self, stage: str, key: str) -> filelock.BaseFileLock:
+        self._folder(stage, key)  # refuses names that are none
+        return filelock.FileLock(self.root / LOCKS / f"{stage}.{key}")
 
     def entries(self) -> Iterator[Entry]:
         """Yield every artefact in order of stage and key; contents are not read."""

@@ -95,11 +95,15 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
             It learned what is neither number nor array.
         """
         check_is_fitted(self, "n_classes_")
-        found = {name: np.asarray(value) for name, value in vars(self).items() if name.endswith("_")}
+        found = {name: np.asarray(value) for name, value in self._remembered().items()}
         for name, value in found.items():
             if value.dtype.kind not in "biuf":
                 raise TypeError(f"{type(self).__name__}.{name} is no number or array: override learned and restore")
         return found
+
+    def _remembered(self) -> dict[str, Any]:
+        """Return what a fit left, by name."""
+        return {name: value for name, value in vars(self).items() if name.endswith("_")}
 
     def restore(self, learned: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `learned` gave, instead of a fit; the options must be those of that fit."""

@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from prunemia.attacks._fit import Recipe, Setting, choose_epochs, fit, log_odds
@@ -25,6 +24,8 @@ from prunemia.signals import Signals
 
 Inputs = NDArray[np.float32]
 HELD_BACK = "held-back"
+WEIGHT = "network_."
+"""What the names of a kept network's weights start with."""
 PAPER_EPOCHS = 100
 ENOUGH_ROWS = 8192
 """With fewer rows the fast recipe takes more epochs, so that it still takes enough steps."""
@@ -132,22 +133,17 @@ class NeuralAttack(Attack):
     def _tensor(self, raw: Inputs) -> torch.Tensor:
         return torch.from_numpy(((raw - self.mean_) / self.scale_).astype(np.float32))
 
-    def learned(self) -> dict[str, NDArray[Any]]:
-        """Return what was learned; the network's weights are named ``network_.`` and so on."""
-        check_is_fitted(self, "network_")
-        weights = {f"network_.{name}": value.cpu().numpy() for name, value in self.network_.state_dict().items()}
-        network = self.__dict__.pop("network_")
-        try:
-            return super().learned() | weights
-        finally:
-            self.network_ = network
+    def _remembered(self) -> dict[str, Any]:
+        """Return what a fit left, the network as its weights: ``network_.`` and their name."""
+        found = super()._remembered()
+        weights = found.pop("network_").state_dict()
+        return found | {f"{WEIGHT}{name}": value.cpu().numpy() for name, value in weights.items()}
 
     def restore(self, learned: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `learned` gave."""
-        parts = {name: name.startswith("network_.") for name in learned}
-        super().restore({name: learned[name] for name, is_weight in parts.items() if not is_weight})
+        super().restore({name: value for name, value in learned.items() if not name.startswith(WEIGHT)})
+        weights = {n.removeprefix(WEIGHT): torch.from_numpy(v) for n, v in learned.items() if n.startswith(WEIGHT)}
         network = self.network(len(self.mean_), self.n_classes_)
-        weights = {name.removeprefix("network_."): torch.from_numpy(learned[name]) for name in parts if parts[name]}
         network.load_state_dict(weights)
         self.network_ = network.to(self._setting().device).eval()
         return self

@@ -6,7 +6,7 @@ from scipy import stats
 
 from prunemia import divergence
 from prunemia.attacks import names as attack_names
-from prunemia.claims.base import Claim, family, over_runs, runs
+from prunemia.claims.base import Claim, accuracies, family, minus, over_runs, runs
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 from prunemia.metrics import over_seeds
@@ -24,7 +24,7 @@ def divergence_grows(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     }
     tables = []
     for run in runs(exp, seeds):
-        pair = [lab.signals(run, of=of).target for of in SIDES]
+        pair = [lab.target(run, of) for of in SIDES]
         tables.append(divergence.relative_changes(divergence.compare(*pair, bootstraps=20, seed=run.seed)))
     return family(
         over_runs(
@@ -45,7 +45,7 @@ def divergence_varies_over_classes(lab: Lab, exp: Experiment, seeds: int, permut
     claims = []
     for quantity in ("confidence", "sensitivity"):
         found = [
-            divergence.class_spread(lab.signals(run).target, quantity, permutations=permutations, seed=run.seed)
+            divergence.class_spread(lab.target(run), quantity, permutations=permutations, seed=run.seed)
             for run in runs(exp, seeds)
         ]
         p = float(stats.combine_pvalues([f["p"] for f in found], method="fisher").pvalue)
@@ -57,16 +57,14 @@ def divergence_varies_over_classes(lab: Lab, exp: Experiment, seeds: int, permut
 
 def samia_beats_the_others(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     """Test that SAMIA is more accurate on pruned networks than each of the eight attacks before it (section 5)."""
-    others = [name for name in attack_names() if name != "samia"]
-
-    def accuracy(run: Experiment, name: str) -> float:
-        return lab.attack(run, name).evaluation.accuracy.value
-
+    tested = runs(exp, seeds)
+    samia = accuracies(lab, tested, "samia")
     return family(
         over_runs(
             f"SAMIA beats {name} on pruned networks",
             "difference in balanced accuracy",
-            [accuracy(run, "samia") - accuracy(run, name) for run in runs(exp, seeds)],
+            minus(samia, accuracies(lab, tested, name)),
         )
-        for name in others
+        for name in attack_names()
+        if name != "samia"
     )

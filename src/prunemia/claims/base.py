@@ -16,7 +16,9 @@ from scipy import stats
 
 from prunemia.experiment import Experiment
 from prunemia.intervals import LEVEL, Estimate
+from prunemia.lab import Lab
 from prunemia.metrics import holm, over_seeds
+from prunemia.steps import Of
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided at this size"
 VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED)
@@ -97,6 +99,16 @@ def counts(claims: Iterable[Claim]) -> dict[str, int]:
     found = [claim.verdict for claim in claims]
     names = ("supported_count", "contradicted_count", "undecided_count")
     return {name: found.count(word) for name, word in zip(names, VERDICTS, strict=True)}
+
+
+def accuracies(lab: Lab, experiments: Iterable[Experiment], name: str, of: Of = "pruned") -> list[float]:
+    """Return an attack's balanced accuracy on each experiment's victim."""
+    return [lab.attack(exp, name, of=of).evaluation.accuracy.value for exp in experiments]
+
+
+def minus(first: Iterable[float], second: Iterable[float]) -> list[float]:
+    """Return the differences, pair by pair."""
+    return [a - b for a, b in zip(first, second, strict=True)]
 
 
 def runs(exp: Experiment, seeds: int) -> list[Experiment]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from prunemia import pruning
-from prunemia.claims.base import Claim, family, over_runs, runs
+from prunemia.claims.base import Claim, accuracies, family, minus, over_runs, runs
 from prunemia.experiment import DEFENSES, Adversary, DefenseName, Experiment
 from prunemia.intervals import Estimate
 from prunemia.lab import Lab
@@ -40,9 +40,9 @@ def ppb_protects(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     for who, adaptive in ADVERSARIES.items():
         protected = [defended(run, "ppb", adaptive=adaptive) for run in plain]
         for name in ("samia", "conf"):
-            pairs = zip(_accuracies(lab, plain, name), _accuracies(lab, protected, name), strict=True)
+            lowered = minus(accuracies(lab, plain, name), accuracies(lab, protected, name))
             text = f"PPB lowers the accuracy of {name} for {'an' if adaptive else 'a'} {who} adversary"
-            tested.append(over_runs(text, "balanced accuracy, none − PPB", [before - after for before, after in pairs]))
+            tested.append(over_runs(text, "balanced accuracy, none − PPB", lowered))
     networks = [(lab.pruned(run), lab.pruned(defended(run, "ppb"))) for run in plain]
     kept = [ALLOWED_LOSS - (before.accuracy["test"] - after.accuracy["test"]) for before, after in networks]
     tested.append(over_runs("PPB keeps the test accuracy", f"{ALLOWED_LOSS:g} − loss of test accuracy", kept))
@@ -66,10 +66,6 @@ def choice(table: pd.DataFrame, allowed: float = 0.05) -> str:
     test = table.set_index("defense")["test"]
     affordable = table[table["test"] >= test["none"] - allowed]
     return str(affordable.sort_values(["accuracy", "test"], ascending=[True, False])["defense"].iloc[0])
-
-
-def _accuracies(lab: Lab, experiments: list[Experiment], name: str) -> list[float]:
-    return [lab.attack(exp, name).evaluation.accuracy.value for exp in experiments]
 
 
 def _keeps_sparsity(missed: int, count: int) -> Claim:

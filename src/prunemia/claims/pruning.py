@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from prunemia.claims.base import Claim, family, over_runs, runs
-from prunemia.experiment import CONVOLUTIONAL, PRUNERS, Adversary, Experiment
+from prunemia.claims.base import Claim, accuracies, family, minus, over_runs, runs
+from prunemia.experiment import Adversary, Experiment, allowed_pruners
 from prunemia.lab import Lab
-from prunemia.steps import Of
 
 SPARSITIES = (0.5, 0.7, 0.9)
 DIFFERENCE = "difference in balanced accuracy"
@@ -13,28 +12,27 @@ DIFFERENCE = "difference in balanced accuracy"
 
 def leakage_over_sparsity(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     """Test that pruning raises the attack's accuracy at each sparsity, and most at the lowest (section 6)."""
-    original = _accuracies(lab, runs(exp, seeds), "original")
-    found = {s: _accuracies(lab, runs(exp.replace(sparsity=s), seeds)) for s in SPARSITIES}
+    original = accuracies(lab, runs(exp, seeds), "samia", "original")
+    found = {s: accuracies(lab, runs(exp.replace(sparsity=s), seeds), "samia") for s in SPARSITIES}
     claims = [
-        over_runs(f"Pruning at sparsity {s:g} raises SAMIA's accuracy", DIFFERENCE, _minus(found[s], original))
+        over_runs(f"Pruning at sparsity {s:g} raises SAMIA's accuracy", DIFFERENCE, minus(found[s], original))
         for s in SPARSITIES
     ]
     low, high = min(SPARSITIES), max(SPARSITIES)
     text = f"SAMIA finds more at sparsity {low:g} than at {high:g}"
-    return family([*claims, over_runs(text, DIFFERENCE, _minus(found[low], found[high]))])
+    return family([*claims, over_runs(text, DIFFERENCE, minus(found[low], found[high]))])
 
 
 def leakage_over_pruners(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     """Test for each pruning method that the network allows that it raises the attack's accuracy (section 6)."""
-    original = _accuracies(lab, runs(exp, seeds), "original")
-    allowed = PRUNERS if exp.model in CONVOLUTIONAL else ("l1unstructured",)
+    original = accuracies(lab, runs(exp, seeds), "samia", "original")
     return family(
         over_runs(
             f"Pruning by {pruner} raises SAMIA's accuracy",
             DIFFERENCE,
-            _minus(_accuracies(lab, runs(exp.replace(pruner=pruner), seeds)), original),
+            minus(accuracies(lab, runs(exp.replace(pruner=pruner), seeds), "samia"), original),
         )
-        for pruner in allowed
+        for pruner in allowed_pruners(exp.model)
     )
 
 
@@ -45,19 +43,11 @@ def leakage_under_wrong_knowledge(lab: Lab, exp: Experiment, seeds: int) -> list
     """
     guesses = {f"sparsity {s:g}": Adversary(sparsity=s) for s in SPARSITIES if s != exp.sparsity}  # type: ignore[call-arg]
     guesses["no pruning"] = Adversary(pruner="none")  # type: ignore[call-arg]
-    truth = _accuracies(lab, runs(exp, seeds))
+    truth = accuracies(lab, runs(exp, seeds), "samia")
     claims = []
     for name, guess in guesses.items():
-        wrong = _accuracies(lab, runs(exp.replace(adversary=guess), seeds))
+        wrong = accuracies(lab, runs(exp.replace(adversary=guess), seeds), "samia")
         beats = [accuracy - 0.5 for accuracy in wrong]
         claims.append(over_runs(f"SAMIA finds members though it assumes {name}", "balanced accuracy − ½", beats))
-        claims.append(over_runs(f"Assuming {name} costs SAMIA accuracy", DIFFERENCE, _minus(truth, wrong)))
+        claims.append(over_runs(f"Assuming {name} costs SAMIA accuracy", DIFFERENCE, minus(truth, wrong)))
     return family(claims)
-
-
-def _accuracies(lab: Lab, experiments: list[Experiment], of: Of = "pruned") -> list[float]:
-    return [lab.attack(exp, "samia", of).evaluation.accuracy.value for exp in experiments]
-
-
-def _minus(first: list[float], second: list[float]) -> list[float]:
-    return [a - b for a, b in zip(first, second, strict=True)]

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from sklearn.metrics import roc_curve
 
-from prunemia.plots.style import ATTACKS, COLORS, DEFENSES, MEMBERS, NONMEMBERS, PRUNED, VERDICTS, intervals
+from prunemia.plots.style import ATTACKS, COLORS, DEFENSES, MEMBERS, NONMEMBERS, PRUNED, VERDICTS, intervals, spread
 
 if TYPE_CHECKING:
     from prunemia.claims import Claim
@@ -145,20 +145,21 @@ def class_accuracy(tables: Mapping[str, pd.DataFrame], ax: Axes) -> None:
     ax.legend()
 
 
-def attack_intervals(tables: Mapping[str, pd.DataFrame], ax: Axes, *, value: str, xlabel: str) -> None:
-    """Draw one row an attack: ``value`` and its interval, for each network of ``tables``; dotted: guessing.
+def attack_intervals(
+    tables: Mapping[str, pd.DataFrame], ax: Axes, *, value: str, xlabel: str, reach: float = 0.15
+) -> None:
+    """Draw one row an attack: ``value`` and its interval, for each network or defense of ``tables``.
 
-    ``tables`` maps "original" and "pruned" to a table with columns attack, value, value_low, value_high.
+    ``tables`` maps "original" and "pruned", or defenses, to a table with columns attack, value, value_low, value_high.
+    A missing value is left out. ``reach``: how far they stand above and below the row.
     """
     names: list[Any] = list(dict.fromkeys(name for table in tables.values() for name in table["attack"]))
-    shifts = np.linspace(0.15, -0.15, len(tables))
+    shifts = np.linspace(reach, -reach, len(tables))
     for shift, (side, table) in zip(shifts, tables.items(), strict=True):
-        shown = table.set_index("attack").reindex(names)
-        middle = shown[value].to_numpy(dtype=float)
-        spread = np.stack([middle - shown[f"{value}_low"], shown[f"{value}_high"] - middle])
+        middle, bars = spread(table.set_index("attack").reindex(names), value)
         at = np.arange(len(names))[::-1] + shift
-        ax.errorbar(middle, at, xerr=np.nan_to_num(spread).clip(min=0), fmt="o", ms=5, capsize=2.5,
-                    color=COLORS[side], label=side)  # fmt: skip
+        color = (COLORS | DEFENSES)[side]
+        ax.errorbar(middle, at, xerr=bars, fmt="o", ms=5, capsize=2.5, color=color, label=side)
     ax.set_yticks(np.arange(len(names))[::-1], names)
     ax.set_xlabel(xlabel)
     ax.legend()

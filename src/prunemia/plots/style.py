@@ -15,6 +15,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
 ORIGINAL, PRUNED = "#999999", "#009E73"
@@ -65,14 +68,19 @@ def figure(rows: int = 1, *, height: float = 3.4, **options: Any) -> tuple[Figur
     return plt.subplots(rows, 1, figsize=(WIDTH, height * rows), **options)
 
 
+def spread(table: pd.DataFrame, value: str) -> tuple[Floats, Floats]:
+    """Return the values, shape (n,), and how far the interval reaches below and above, shape (2, n); 0: none."""
+    middle = table[value].to_numpy(dtype=float)
+    low, high = (table[f"{value}_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
+    return middle, np.nan_to_num(np.stack([middle - low, high - middle])).clip(min=0)
+
+
 def intervals(
     table: pd.DataFrame, x: str, value: str, ax: Axes, *, color: str, label: str | None = None, shift: float = 0.0
 ) -> None:
     """Draw ``value`` against ``x`` as points with the intervals ``value_low`` … ``value_high``."""
     at = np.arange(len(table)) + shift if table[x].dtype == object else table[x].to_numpy(dtype=float) + shift
-    middle = table[value].to_numpy(dtype=float)
-    low, high = (table[f"{value}_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
-    spread = np.nan_to_num(np.stack([middle - low, high - middle]).clip(min=0))
-    ax.errorbar(at, middle, yerr=spread, fmt="o", ms=5, capsize=2.5, lw=1.4, color=color, label=label)
+    middle, bars = spread(table, value)
+    ax.errorbar(at, middle, yerr=bars, fmt="o", ms=5, capsize=2.5, lw=1.4, color=color, label=label)
     if table[x].dtype == object:
         ax.set_xticks(np.arange(len(table)), table[x])

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from prunemia.intervals import Estimate
-from prunemia.plots.style import DEFENSES, intervals
+from prunemia.plots.pages import attack_intervals
+from prunemia.plots.style import DEFENSES, intervals, spread
 
 MARKERS = dict(zip(DEFENSES, "osD^v", strict=True))
 
@@ -55,15 +56,8 @@ def by_defense(table: pd.DataFrame, ax: Axes, *, value: str, xlabel: str) -> Non
 
     ``table``: columns defense, attack, value, value_low, value_high.
     """
-    names = list(dict.fromkeys(table["attack"]))
-    rows = np.arange(len(names))[::-1]
-    kinds = list(dict.fromkeys(table["defense"]))
-    for kind, shift in zip(kinds, np.linspace(0.3, -0.3, len(kinds)), strict=True):
-        shown = table[table["defense"] == kind].set_index("attack").reindex(names)
-        middle, spread = _spread(shown, value)
-        ax.errorbar(middle, rows + shift, xerr=spread, fmt="o", ms=4, capsize=2, color=DEFENSES[kind], label=kind)
-    ax.set_yticks(rows, names)
-    ax.set_xlabel(xlabel)
+    kinds = {str(kind): rows for kind, rows in table.groupby("defense", sort=False)}
+    attack_intervals(kinds, ax, value=value, xlabel=xlabel, reach=0.3)
     _legend(ax)
 
 
@@ -78,7 +72,7 @@ def pareto(table: pd.DataFrame, ax: Axes, *, x: str, y: str) -> None:
     best = shown[front(shown, x, y)].sort_values(x)
     ax.plot(best[x], best[y], color="0.4", ls=":", lw=1.2, zorder=1)
     for at, name in enumerate(shown["defense"]):
-        (across, widths), (up, heights) = (_spread(shown.iloc[[at]], value) for value in (x, y))
+        (across, widths), (up, heights) = (spread(shown.iloc[[at]], value) for value in (x, y))
         ax.errorbar(across, up, xerr=widths, yerr=heights, fmt=MARKERS[name], ms=7, capsize=2.5, lw=1.2,
                     color=DEFENSES[name], label=name)  # fmt: skip
     _legend(ax)
@@ -90,13 +84,6 @@ def front(table: pd.DataFrame, x: str, y: str) -> NDArray[np.bool_]:
     as_good = (high[:, None] >= high) & (low[:, None] <= low)
     better = (high[:, None] > high) | (low[:, None] < low)
     return np.asarray(~(as_good & better).any(axis=0))
-
-
-def _spread(table: pd.DataFrame, value: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the values, shape (n,), and how far the interval reaches below and above, shape (2, n); 0: none."""
-    middle = table[value].to_numpy(dtype=float)
-    low, high = (table[f"{value}_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
-    return middle, np.nan_to_num(np.stack([middle - low, high - middle])).clip(min=0)
 
 
 def _legend(ax: Axes) -> None:
