@@ -17,12 +17,17 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 
 
 def side_by_side(
-    name: str, plain: Callable[[], object], ours: Callable[[], object], *, target: float, repeats: int = 5
+    name: str,
+    plain: Callable[[], object],
+    ours: Callable[[], object],
+    *,
+    target: float,
+    repeats: int = 5,
 ) -> None:
     """Time ``plain`` and ``ours`` in turn and print their ratio, its spread, and whether it reaches the target.
 
-    The ratio is of the medians; the spread is that of the ratios pair by pair. Results must have been
-    compared before: this function only times.
+    The ratio is of the medians; the spread is that of the ratios pair by pair. Results must have
+    been compared before: this function only times.
     """
     torch.set_num_threads(1)
     pairs = [(cpu_seconds(plain), cpu_seconds(ours)) for _ in range(repeats)]

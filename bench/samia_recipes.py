@@ -1,8 +1,9 @@
 """SAMIA's fast recipe against the paper's: time to equal accuracy, and the accuracies side by side.
 
-The seeds are splits that the fast recipe was not tuned on (it was on seeds 0 and 1). By default one split of
-MNIST-1D, until the paper's recipe gets there; the details go to stderr. For three splits of Location, and the
-paper's 100 epochs carried through: ``bench/samia_recipes.py --dataset location --model columnfc --seeds 2 3 4 --full``.
+The seeds are splits that the fast recipe was not tuned on (it was on seeds 0 and 1). By default one
+split of MNIST-1D, until the paper's recipe gets there; the details go to stderr. For three splits
+of Location, and the paper's 100 epochs carried through: ``bench/samia_recipes.py --dataset location
+--model columnfc --seeds 2 3 4 --full``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def fit_watched(attack: attacks.Attack, shadow: pm.Signals, look: Callable[[int, float], bool]) -> None:
+def fit_watched(
+    attack: attacks.Attack, shadow: pm.Signals, look: Callable[[int, float], bool]
+) -> None:
     """Fit the attack; after each epoch call ``look`` with its number and the CPU seconds so far, until that is True."""
     epoch, seconds, one_epoch = 0, 0.0, _fit._epoch
 
@@ -57,16 +60,22 @@ def split(pair: pm.SignalPair, full: bool) -> tuple[float, float, int, metrics.C
     fast_seconds = cpu_seconds(lambda: fast.fit(pair.shadow))
     scores = fast.decision_function(pair.target)
     goal = metrics.evaluate(member, scores, scores >= 0)
-    say(f"  fast, {fast.epochs_} epochs, {fast_seconds:.0f} s: accuracy {goal.accuracy}, AUC {goal.auc}")
+    say(
+        f"  fast, {fast.epochs_} epochs, {fast_seconds:.0f} s: accuracy {goal.accuracy}, AUC {goal.auc}"
+    )
     paper = attacks.get("samia")(recipe="paper", device="cpu")
     equal: list[tuple[int, float]] = []
 
     def look(epoch: int, seconds: float) -> bool:
-        found = metrics.evaluate(member, paper.decision_function(pair.target), paper.predict(pair.target))
+        found = metrics.evaluate(
+            member, paper.decision_function(pair.target), paper.predict(pair.target)
+        )
         if not equal and found.accuracy.value >= goal.accuracy.value:
             equal.append((epoch, seconds))
         if equal[-1:] == [(epoch, seconds)] or epoch % 10 == 0:
-            say(f"  paper, {epoch} epochs, {seconds:.0f} s: accuracy {found.accuracy}, AUC {found.auc}")
+            say(
+                f"  paper, {epoch} epochs, {seconds:.0f} s: accuracy {found.accuracy}, AUC {found.auc}"
+            )
         return bool(equal) and not full
 
     fit_watched(paper, pair.shadow, look)
@@ -92,7 +101,9 @@ def main() -> None:
         found.append(split(lab.signals(exp), chosen.full))
         say(f"  fast minus paper: accuracy {found[-1][3].accuracy}, AUC {found[-1][3].auc}")
     plain, ours = twins(lab.dataset(exp).classes)
-    pairs = [(cpu_seconds(lambda: steps(plain)), cpu_seconds(lambda: steps(ours))) for _ in range(5)]
+    pairs = [
+        (cpu_seconds(lambda: steps(plain)), cpu_seconds(lambda: steps(ours))) for _ in range(5)
+    ]
     written_out = np.median([a for a, _ in pairs]) / np.median([b for _, b in pairs])
     ratios = [slow / fast for fast, slow, _, _ in found]
     epochs = ", ".join(str(count) for _, _, count, _ in found)

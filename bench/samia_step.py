@@ -31,10 +31,17 @@ def copy(ours: Network, plain: Plain) -> None:
     """Give ``plain`` the weights of ``ours``."""
     for name in ("normalize", "embed", "hidden", "head"):
         getattr(plain, name).load_state_dict(getattr(ours, name).state_dict())
-    names = {"mix": "self_attn.in_proj_", "out": "self_attn.out_proj.", "up": "linear1.", "down": "linear2."}
+    names = {
+        "mix": "self_attn.in_proj_",
+        "out": "self_attn.out_proj.",
+        "up": "linear1.",
+        "down": "linear2.",
+    }
     names |= {"norm1": "norm1.", "norm2": "norm2."}
     for source, target in zip(ours.layers, plain.encoder.layers, strict=True):
-        state = {names[k.split(".")[0]] + k.split(".")[1]: v for k, v in source.state_dict().items()}
+        state = {
+            names[k.split(".")[0]] + k.split(".")[1]: v for k, v in source.state_dict().items()
+        }
         target.load_state_dict(state)
 
 

@@ -5,13 +5,16 @@ from _timing import side_by_side
 from torch import nn
 
 from prunemia import models
-from prunemia.training import Job, Recipe, accuracy, fit
+from prunemia.training.fit import Job, Recipe, accuracy, fit
 
 ROWS, NETWORKS, EPOCHS = 1125, 5, 4
 
 
 def main() -> None:
-    for kind, shape, classes, target in (("columnfc", (446,), 30, 1.3), ("cnn1d", (1, 40), 10, 1.2)):
+    for kind, shape, classes, target in (
+        ("columnfc", (446,), 30, 1.3),
+        ("cnn1d", (1, 40), 10, 1.2),
+    ):
         draw = torch.Generator().manual_seed(0)
         features = torch.randn(2 * ROWS, *shape, generator=draw)
         labels = features.flatten(1)[:, :classes].argmax(dim=1)
@@ -19,7 +22,10 @@ def main() -> None:
 
         def jobs(kind=kind, shape=shape, classes=classes, rows=rows) -> list[Job]:
             built = [models.build(kind, shape, classes, seed=i) for i in range(NETWORKS)]
-            return [Job(f"{i}", m, rows[:ROWS], rows[ROWS:], rows[ROWS:], i) for i, m in enumerate(built)]
+            return [
+                Job(f"{i}", m, rows[:ROWS], rows[ROWS:], rows[ROWS:], i)
+                for i, m in enumerate(built)
+            ]
 
         def plain(features=features, labels=labels, jobs=jobs) -> list[nn.Module]:
             modules = []
@@ -30,7 +36,9 @@ def main() -> None:
                     job.module.train()
                     for batch in job.train[torch.randperm(ROWS, generator=draw)].split(128):
                         adam.zero_grad()
-                        nn.functional.cross_entropy(job.module(features[batch]), labels[batch]).backward()
+                        nn.functional.cross_entropy(
+                            job.module(features[batch]), labels[batch]
+                        ).backward()
                         adam.step()
                     accuracy(job.module, features, labels, job.validation)
                 modules.append(job.module)
@@ -42,9 +50,16 @@ def main() -> None:
             return [job.module for job in made]
 
         test = rows[ROWS:]
-        scores = [[accuracy(m, features, labels, test) for m in train()] for train in (plain, stacked)]
+        scores = [
+            [accuracy(m, features, labels, test) for m in train()] for train in (plain, stacked)
+        ]
         assert all(abs(a - b) < 0.06 for a, b in zip(*scores, strict=True)), scores
-        side_by_side(f"{kind}, {NETWORKS} networks stacked, against one by one", plain, stacked, target=target)
+        side_by_side(
+            f"{kind}, {NETWORKS} networks stacked, against one by one",
+            plain,
+            stacked,
+            target=target,
+        )
 
 
 if __name__ == "__main__":

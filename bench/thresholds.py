@@ -25,7 +25,10 @@ def main() -> None:
 
     # One pass is too short to time: twenty of ours against one loop, so the target is a twentieth.
     side_by_side(
-        "thresholds, n = 10,000 (one loop against 20 of ours)", lambda: loop(values, member), many, target=100 / 20
+        "thresholds, n = 10,000 (one loop against 20 of ours)",
+        lambda: loop(values, member),
+        many,
+        target=100 / 20,
     )
 
 

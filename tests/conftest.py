@@ -61,8 +61,14 @@ def publish(server: Server, data_folder: Path, monkeypatch: pytest.MonkeyPatch) 
             path = f"/{archive.file}"
             server.files[path] = content
             digest = checksum or f"sha256:{hashlib.sha256(content).hexdigest()}"
-            system = str(installed) if installed else None  # None: not what this very machine has installed
-            archives.append(dataclasses.replace(archive, url=server.url + path, checksum=digest, installed=system))
+            system = (
+                str(installed) if installed else None
+            )  # None: not what this very machine has installed
+            archives.append(
+                dataclasses.replace(
+                    archive, url=server.url + path, checksum=digest, installed=system
+                )
+            )
         small = dataclasses.replace(source, archives=tuple(archives), **changes)
         monkeypatch.setattr(data, "SOURCES", {**data.SOURCES, name: small})
         return small

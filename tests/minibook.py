@@ -33,7 +33,11 @@ def write_page(root: Path, name: str, *code: str, parameters: str = PARAMETERS) 
 def write_toc(root: Path, *names: str) -> None:
     """Write book/_toc.yml with the intro and these pages, in parts and sections."""
     chapters = [{"file": f"notebooks/{name}"} for name in names]
-    toc = {"format": "jb-book", "root": "book/intro", "parts": [{"caption": "Part", "chapters": chapters[:1]}]}
+    toc = {
+        "format": "jb-book",
+        "root": "book/intro",
+        "parts": [{"caption": "Part", "chapters": chapters[:1]}],
+    }
     toc["parts"].append({"chapters": [{"file": "book/more", "sections": chapters[1:]}]})
     (root / "book").mkdir(exist_ok=True)
     (root / "book" / "_toc.yml").write_text(yaml.safe_dump(toc))
@@ -43,7 +47,9 @@ def write_profile(root: Path, name: str, content: object) -> None:
     """Write notebooks/profiles/NAME.yml."""
     folder = root / "notebooks" / "profiles"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.yml").write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    (folder / f"{name}.yml").write_text(
+        content if isinstance(content, str) else yaml.safe_dump(content)
+    )
 
 
 def write_repository(root: Path) -> Path:
@@ -54,5 +60,7 @@ def write_repository(root: Path) -> Path:
     write_profile(root, "default", {})
     for name in ("intro", "more"):
         (root / "book" / f"{name}.md").write_text(f"# {name.title()}\n\nText.\n")
-    (root / "_config.yml").write_text("title: Mini\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n")
+    (root / "_config.yml").write_text(
+        "title: Mini\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
+    )
     return root

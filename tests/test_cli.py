@@ -12,7 +12,7 @@ from minibook import write_page, write_repository
 
 from prunemia import data
 from prunemia.cli import main, pair_up
-from prunemia.store import Store
+from prunemia.store.store import Store
 
 
 @pytest.fixture
@@ -23,7 +23,9 @@ def call(tmp_path):
 
     def run(*arguments):
         command = [sys.executable, "-m", "prunemia.cli", *map(str, arguments)]
-        return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, text=True, check=False
+        )
 
     return run
 
@@ -31,14 +33,22 @@ def call(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-p", "sparcity", "0.9"], "sparcity: no such parameter (did you mean 'sparsity'?); allowed: dataset, model,"),
+        (
+            ["-p", "sparcity", "0.9"],
+            "sparcity: no such parameter (did you mean 'sparsity'?); allowed: dataset, model,",
+        ),
         (["-p", "sparsity", "1.5"], "sparsity: 1.5 is not allowed: should be less than 1"),
         (["-p", "dataset", "nosuch"], "dataset: 'nosuch' must be one of mnist1d, digits, location"),
-        (["-p", "pruner", "slim", "-p", "model", "columnfc"], "pruner: 'slim' ranks BatchNorm scales, of which model"),
+        (
+            ["-p", "pruner", "slim", "-p", "model", "columnfc"],
+            "pruner: 'slim' ranks BatchNorm scales, of which model",
+        ),
         (["-p", "sparsity"], "-p sparsity: a parameter needs a name and a value"),
     ],
 )
-def test_a_wrong_parameter_is_one_sentence_and_exit_code_2_at_once(call, tmp_path, arguments, message):
+def test_a_wrong_parameter_is_one_sentence_and_exit_code_2_at_once(
+    call, tmp_path, arguments, message
+):
     started = time.monotonic()
     result = call("run", "first", tmp_path / "out.ipynb", *arguments)
 
@@ -53,14 +63,29 @@ def test_a_wrong_parameter_is_one_sentence_and_exit_code_2_at_once(call, tmp_pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "frist", "out.ipynb"], "frist: there is no such page; there are first, deep/second"),
+        (
+            ["run", "frist", "out.ipynb"],
+            "frist: there is no such page; there are first, deep/second",
+        ),
         (["run", "frist.ipynb", "out.ipynb"], "frist.ipynb: there is no such notebook"),
-        (["run", "notebooks/first.ipynb", "notebooks/first.ipynb"], "notebooks/first.ipynb: is the source"),
+        (
+            ["run", "notebooks/first.ipynb", "notebooks/first.ipynb"],
+            "notebooks/first.ipynb: is the source",
+        ),
         (["run", "first", "book"], "book: is a folder; name another file to write"),
         (["book", "--profile", "nosuch"], "--profile nosuch: no such profile; allowed: default"),
-        (["book", "--only", "nosuch"], "--only nosuch: there is no such page; allowed: first, deep/second"),
-        (["data", "fetch", "nosuch"], "nosuch: there is no such data set; allowed: mnist1d, digits, location"),
-        (["data", "fetch", "location", "--to", "book/intro.md"], "--to book/intro.md: cannot be written: File exists"),
+        (
+            ["book", "--only", "nosuch"],
+            "--only nosuch: there is no such page; allowed: first, deep/second",
+        ),
+        (
+            ["data", "fetch", "nosuch"],
+            "nosuch: there is no such data set; allowed: mnist1d, digits, location",
+        ),
+        (
+            ["data", "fetch", "location", "--to", "book/intro.md"],
+            "--to book/intro.md: cannot be written: File exists",
+        ),
         (["store", "list", "--store", "nosuch"], "--store nosuch: there is no such folder"),
     ],
 )
@@ -73,7 +98,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(call, arguments, message):
 
 
 def test_refusing_imports_no_torch():
-    code = "import prunemia.cli, prunemia.parameters, prunemia.book, sys; sys.exit('torch' in sys.modules)"
+    code = "import prunemia.cli, prunemia.book.parameters, prunemia.book.build, sys; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -94,7 +119,9 @@ def test_run_of_a_failing_page_shows_the_cell_and_leaves_nothing(call, tmp_path)
     result = call("run", "notebooks/bad.ipynb", tmp_path / "out.ipynb")
 
     assert result.returncode == 1
-    assert result.stderr.endswith("prunemia: in the cell\n    | 1 / 0\n    ZeroDivisionError: division by zero\n")
+    assert result.stderr.endswith(
+        "prunemia: in the cell\n    | 1 / 0\n    ZeroDivisionError: division by zero\n"
+    )
     assert not (tmp_path / "out.ipynb").exists()
 
 
@@ -159,7 +186,10 @@ def test_a_name_and_its_value_are_joined(given, joined):
 
 def test_help_names_every_command():
     result = subprocess.run(
-        [Path(sys.executable).with_name("prunemia"), "--help"], capture_output=True, text=True, check=True
+        [Path(sys.executable).with_name("prunemia"), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
     assert {"book", "run", "store"} <= set(result.stdout.split())

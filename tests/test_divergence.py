@@ -65,16 +65,23 @@ def test_sorted_posterior_and_gap_by_hand():
     table = divergence.compare(made, made, bootstraps=20)
 
     expected = 0.8 * np.log(4 / 3) + 0.2 * np.log(1 / 2)
-    assert row(table, "sorted posterior", "Kullback–Leibler").original == pytest.approx(expected, rel=1e-6)
+    assert row(table, "sorted posterior", "Kullback–Leibler").original == pytest.approx(
+        expected, rel=1e-6
+    )
     assert row(table, "correctness", "mean difference").original == 0.5
 
 
 def test_change_is_paired_and_its_interval_covers_a_known_shift(shifted):
-    # Every member's confidence rises by 0.02: the mean difference rises by 0.02 with every resample.
+    # Every member's confidence rises by 0.02: the mean difference rises by 0.02 with every
+    # resample.
     confidence = divergence.confidence(shifted).copy()
     confidence[:400] = np.minimum(confidence[:400] + 0.02, 1)
     exact = confidence[:400].mean() - divergence.confidence(shifted)[:400].mean()
-    change = row(divergence.compare(shifted, signals(confidence), bootstraps=200), "confidence", "mean difference")
+    change = row(
+        divergence.compare(shifted, signals(confidence), bootstraps=200),
+        "confidence",
+        "mean difference",
+    )
 
     assert change.change == pytest.approx(exact, rel=1e-5)
     assert change.change_low <= exact <= change.change_high
@@ -85,7 +92,9 @@ def test_bootstrap_interval_of_a_mean_difference_is_as_wide_as_theory(shifted):
     # 1.96 sqrt(var_1/400 + var_0/400) on each side.
     values = divergence.confidence(shifted)
     error = np.sqrt(values[:400].var() / 400 + values[400:].var() / 400)
-    found = row(divergence.compare(shifted, shifted, bootstraps=2000), "confidence", "mean difference")
+    found = row(
+        divergence.compare(shifted, shifted, bootstraps=2000), "confidence", "mean difference"
+    )
 
     assert found.original_high - found.original_low == pytest.approx(2 * 1.96 * error, rel=0.1)
 
@@ -105,7 +114,9 @@ def test_a_null_reads_like_chance():
 def test_by_class_is_the_mean_difference_in_each_class():
     labels = np.tile([0, 1], 100)
     confidence = np.where((labels == 0) & (np.arange(200) < 100), 0.9, 0.7)
-    table = divergence.by_class(signals(confidence, labels=labels), signals(confidence, labels=labels), bootstraps=50)
+    table = divergence.by_class(
+        signals(confidence, labels=labels), signals(confidence, labels=labels), bootstraps=50
+    )
     values = table[table.quantity == "confidence"].set_index("class").original
 
     assert values.tolist() == pytest.approx([0.2, 0.0], abs=1e-6)
@@ -130,7 +141,9 @@ def test_class_spread_finds_a_planted_difference_and_not_a_null():
 
     assert divergence.class_spread(signals(planted, labels=labels), permutations=200)["p"] < 0.01
     nulls = [
-        divergence.class_spread(signals(draw.normal(0.6, 0.05, 400), labels=labels), permutations=99)["p"]
+        divergence.class_spread(
+            signals(draw.normal(0.6, 0.05, 400), labels=labels), permutations=99
+        )["p"]
         for _ in range(40)
     ]
     # Uniform under the null: the mean of 40 has standard error 0.046.

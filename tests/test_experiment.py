@@ -6,7 +6,15 @@ import pytest
 from pydantic import ValidationError
 
 import prunemia as pm
-from prunemia.experiment import DATASETS, DEFENSES, MODELS, PageParameters, content_key, explain, seed_of
+from prunemia.experiment import (
+    DATASETS,
+    DEFENSES,
+    MODELS,
+    PageParameters,
+    content_key,
+    explain,
+    seed_of,
+)
 
 
 def refusal(**fields) -> str:
@@ -25,28 +33,55 @@ def refusal(**fields) -> str:
         ({"dataset": "locatoin"}, "did you mean 'location'"),
         ({"dataset": "nowhere/a.npz"}, "there is no such file"),
         ({"model": "vgg"}, "model: 'vgg' is not allowed: should be 'columnfc'"),
-        ({"model": "columnfc", "pruner": "slim"}, "'slim' ranks BatchNorm scales, of which model 'columnfc' has none"),
-        ({"model": "columnfc", "adversary": {"pruner": "l1structured"}}, "adversary.pruner: 'l1structured' ranks"),
+        (
+            {"model": "columnfc", "pruner": "slim"},
+            "'slim' ranks BatchNorm scales, of which model 'columnfc' has none",
+        ),
+        (
+            {"model": "columnfc", "adversary": {"pruner": "l1structured"}},
+            "adversary.pruner: 'l1structured' ranks",
+        ),
         ({"model": "columnfc", "width": 8}, "width: 8 cannot be set for model 'columnfc'"),
         (
             {"dataset": "location"},
             "model: 'cnn1d' takes series, and data set 'location' holds features; allowed",
         ),
-        ({"dataset": "cifar10", "model": "cnn1d"}, "allowed with it: columnfc, cnn2d, resnet18, vgg16, densenet121"),
+        (
+            {"dataset": "cifar10", "model": "cnn1d"},
+            "allowed with it: columnfc, cnn2d, resnet18, vgg16, densenet121",
+        ),
         (
             {"dataset": "fashion_mnist", "model": "vgg16"},
             "'vgg16' takes images of 32×32 or more, and data set ",
         ),
         ({"strength": 4.0}, "strength: 4.0 needs a defense that has one; defense is 'none'"),
-        ({"defense": "earlystop", "strength": 1}, "strength: 1.0 needs a defense that has one; defense 'earlystop'"),
+        (
+            {"defense": "earlystop", "strength": 1},
+            "strength: 1.0 needs a defense that has one; defense 'earlystop'",
+        ),
         ({"defense": "ppb", "strength": 1e6}, "strength: 1000000.0 is not allowed: the weight λ"),
-        ({"defense": "dp", "strength": 0}, "strength: 0.0 is not allowed: the noise multiplier σ of DP-SGD is 0.1 to"),
+        (
+            {"defense": "dp", "strength": 0},
+            "strength: 0.0 is not allowed: the noise multiplier σ of DP-SGD is 0.1 to",
+        ),
         ({"defense": "ppb", "strength": -1}, "strength: -1 is not allowed"),
-        ({"defense": "relaxloss"}, "defense: 'relaxloss' is not allowed: should be 'none', 'earlystop'"),
+        (
+            {"defense": "relaxloss"},
+            "defense: 'relaxloss' is not allowed: should be 'none', 'earlystop'",
+        ),
         ({"adversary": {"strength": 4}}, "adversary.strength: 4.0 needs a defense that has one"),
-        ({"adversary": {"defense": "dp", "strength": 0.01}}, "adversary.strength: 0.01 is not allowed: the noise"),
-        ({"defense": "ppb", "adversary": {"defense": "none", "strength": 4}}, "adversary.strength: 4.0 needs"),
-        ({"adversary": {"sparcity": 0.5}}, "adversary.sparcity: no such field; allowed: pruner, sparsity"),
+        (
+            {"adversary": {"defense": "dp", "strength": 0.01}},
+            "adversary.strength: 0.01 is not allowed: the noise",
+        ),
+        (
+            {"defense": "ppb", "adversary": {"defense": "none", "strength": 4}},
+            "adversary.strength: 4.0 needs",
+        ),
+        (
+            {"adversary": {"sparcity": 0.5}},
+            "adversary.sparcity: no such field; allowed: pruner, sparsity",
+        ),
         ({"seed": -1}, "seed: -1 is not allowed"),
         ({"shadows": 0}, "shadows: 0 is not allowed"),
         ({"learning_rate": float("nan")}, "learning_rate: nan is not allowed"),
@@ -71,17 +106,23 @@ def test_equal_fields_equal_key_and_every_field_enters_it():
     }  # fmt: skip
     keys = {base.replace(**{name: value}).key for name, value in changes.items()}
 
-    assert base.key == pm.Experiment(dataset="digits", model="cnn2d").key == base.replace(seed=0).key
+    assert (
+        base.key == pm.Experiment(dataset="digits", model="cnn2d").key == base.replace(seed=0).key
+    )
     assert len(keys | {base.key}) == len(changes) + 1
     assert set(pm.Experiment.model_fields) - changes.keys() == {"strength"}
-    assert base.replace(defense="ppb", strength=1).key != base.replace(defense="ppb", strength=2).key
+    assert (
+        base.replace(defense="ppb", strength=1).key != base.replace(defense="ppb", strength=2).key
+    )
 
 
 def test_keys_do_not_change_between_versions_by_accident():
     # SHA-256 of the canonical JSON {"a":[1,0.5,null]}, first 32 hexadecimal digits.
     import hashlib
 
-    assert content_key({"a": [1, 0.5, None]}) == hashlib.sha256(b'{"a":[1,0.5,null]}').hexdigest()[:32]
+    assert (
+        content_key({"a": [1, 0.5, None]}) == hashlib.sha256(b'{"a":[1,0.5,null]}').hexdigest()[:32]
+    )
     assert content_key({"a": 1, "b": 2}) == content_key({"b": 2, "a": 1})
 
 
@@ -126,7 +167,13 @@ def test_an_undefended_victim_may_be_thought_defended():
 
 
 def test_a_strength_not_given_is_the_default():
-    assert [pm.Experiment(defense=name).defense_strength for name in DEFENSES] == [None, None, 4, 1, 1]
+    assert [pm.Experiment(defense=name).defense_strength for name in DEFENSES] == [
+        None,
+        None,
+        4,
+        1,
+        1,
+    ]
     assert pm.Experiment(defense="ppb", strength=2).defense_strength == 2
 
 

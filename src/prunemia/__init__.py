@@ -17,21 +17,22 @@ _LATER = {
     "SignalPair": "prunemia.signals",
     "Signals": "prunemia.signals",
 }
-_MODULES = (
-    "attacks",
-    "claims",
-    "cutting",
-    "data",
-    "defenses",
-    "divergence",
-    "metrics",
-    "models",
-    "plots",
-    "pruning",
-    "signals",
-    "store",
-    "training",
-)
+_MODULES = {
+    "attacks": "prunemia.attacks",
+    "claims": "prunemia.claims",
+    "cutting": "prunemia.pruning.cutting",
+    "data": "prunemia.data",
+    "defenses": "prunemia.defenses",
+    "divergence": "prunemia.divergence",
+    "metrics": "prunemia.metrics",
+    "models": "prunemia.models",
+    "plots": "prunemia.plots",
+    "pruning": "prunemia.pruning",
+    "query": "prunemia.signals.query",
+    "signals": "prunemia.signals",
+    "store": "prunemia.store",
+    "training": "prunemia.training",
+}
 
 __all__ = ["Adversary", "Experiment", "Lab", "SignalPair", "Signals", "__version__", *_MODULES]
 
@@ -40,7 +41,7 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         return getattr(importlib.import_module(_LATER[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"prunemia.{name}")
+        return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'prunemia' has no attribute {name!r}")
 
 

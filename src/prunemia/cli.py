@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prunemia.pages import UsageError, find_page, find_root
-from prunemia.runner import RunError, execute, own_kernel
+from prunemia.book.execute import execute, own_kernel
+from prunemia.book.pages import find_page, find_root
+from prunemia.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from prunemia.store import Store
@@ -28,19 +29,35 @@ app = typer.Typer(
 
 Given = Annotated[
     list[str],
-    typer.Option("-p", metavar="NAME VALUE", help="A parameter; VALUE is YAML: 0.9, null, '[0.5, 0.7]'. Repeatable."),
+    typer.Option(
+        "-p",
+        metavar="NAME VALUE",
+        help="A parameter; VALUE is YAML: 0.9, null, '[0.5, 0.7]'. Repeatable.",
+    ),
 ]
 
 
 @app.command()
 def book(
-    profile: Annotated[str, typer.Option(help="The book's parameters: a file of notebooks/profiles/.")] = "default",
-    jobs: Annotated[int, typer.Option(min=1, help="Pages executed at a time.")] = min(2, os.cpu_count() or 1),
-    only: Annotated[list[str], typer.Option(metavar="PAGE", help="Execute this page alone. Repeatable.")] = [],  # noqa: B006
+    profile: Annotated[
+        str, typer.Option(help="The book's parameters: a file of notebooks/profiles/.")
+    ] = "default",
+    jobs: Annotated[int, typer.Option(min=1, help="Pages executed at a time.")] = min(
+        2, os.cpu_count() or 1
+    ),
+    only: Annotated[
+        list[str], typer.Option(metavar="PAGE", help="Execute this page alone. Repeatable.")
+    ] = [],  # noqa: B006
     given: Given = [],  # noqa: B006
-    force: Annotated[bool, typer.Option("--force", help="Execute and build even what has not changed.")] = False,
-    html: Annotated[bool, typer.Option("--build/--no-build", help="Build the book after executing.")] = True,
-    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Where to build; default: build/.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Execute and build even what has not changed.")
+    ] = False,
+    html: Annotated[
+        bool, typer.Option("--build/--no-build", help="Build the book after executing.")
+    ] = True,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to build; default: build/.")
+    ] = None,
 ) -> None:
     """Execute the pages that changed, and build the book.
 
@@ -49,8 +66,8 @@ def book(
     profile; one that never was appears without results. A page gets of the
     given parameters those that it has.
     """
-    from prunemia import parameters
-    from prunemia.book import Book
+    from prunemia.book import parameters
+    from prunemia.book.build import Book
 
     root = find_root()
     made = Book(root, (to or root / "build").resolve(), profile, say)
@@ -59,7 +76,9 @@ def book(
 
 @app.command()
 def run(
-    notebook: Annotated[str, typer.Argument(help="A page, as in attacks/conf, or a notebook's path.")],
+    notebook: Annotated[
+        str, typer.Argument(help="A page, as in attacks/conf, or a notebook's path.")
+    ],
     output: Annotated[Path, typer.Argument(help="Where to write the executed notebook.")],
     given: Given = [],  # noqa: B006
 ) -> None:
@@ -68,12 +87,14 @@ def run(
     Names and values are checked before anything runs; where a cell fails,
     no output is written.
     """
-    from prunemia import parameters
+    from prunemia.book import parameters
 
     page = find_page(notebook)
     values = parameters.check(page, parameters.parse(given))
     if output.is_dir() or output.resolve() == page.path.resolve():
-        raise UsageError(f"{output}: is {'a folder' if output.is_dir() else 'the source'}; name another file to write")
+        raise UsageError(
+            f"{output}: is {'a folder' if output.is_dir() else 'the source'}; name another file to write"
+        )
     started = time.monotonic()
     say(f"Executing {page.path} …")
     with own_kernel():
@@ -89,18 +110,28 @@ Where = Annotated[
 
 @app.command()
 def sweep(
-    grid: Annotated[Path, typer.Argument(metavar="GRID.yml", help="Fields of an experiment; lists are crossed.")],
+    grid: Annotated[
+        Path, typer.Argument(metavar="GRID.yml", help="Fields of an experiment; lists are crossed.")
+    ],
     output: Annotated[
-        Path | None, typer.Option(metavar="TABLE", help="A .csv or .parquet; default: the grid's name, .csv, here.")
+        Path | None,
+        typer.Option(
+            metavar="TABLE", help="A .csv or .parquet; default: the grid's name, .csv, here."
+        ),
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="Say what there is to do and how long it takes; do nothing.")
+        bool,
+        typer.Option("--plan", help="Say what there is to do and how long it takes; do nothing."),
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Processes on this machine; default: this one alone.")
+        int | None,
+        typer.Option(min=1, max=1024, help="Processes on this machine; default: this one alone."),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler whose workers share the store's folder.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="A Dask scheduler whose workers share the store's folder."
+        ),
     ] = None,
     where: Where = None,
 ) -> None:
@@ -109,16 +140,18 @@ def sweep(
     Interrupted, it resumes with what the store has. An experiment that fails
     does not stop the others; it is listed at the end, with exit code 1.
     """
-    from prunemia import grid as grids
+    from prunemia.sweep import grid as grids
 
     if workers is not None and scheduler is not None:
-        raise UsageError("--workers starts a cluster here, --scheduler names one that runs: give one of the two")
+        raise UsageError(
+            "--workers starts a cluster here, --scheduler names one that runs: give one of the two"
+        )
     asked = grids.read(grid)
     table = output or Path(f"{grid.stem}.csv")
     if not plan:
         grids.check_output(table)
     root = open_store(where).root
-    from prunemia import sweep as sweeps
+    from prunemia.lab import map as sweeps
 
     try:
         sweeps.run(asked, root, None if plan else table, workers, scheduler, say)
@@ -137,7 +170,9 @@ def data_list() -> None:
 
     for name, sheet in sheets().iterrows():
         say(f"{name}: {sheet['about']}")
-        say(f"    {sheet['rows']:,} rows of {sheet['features']}, {sheet['classes']} classes; {sheet['used for']}")
+        say(
+            f"    {sheet['rows']:,} rows of {sheet['features']}, {sheet['classes']} classes; {sheet['used for']}"
+        )
         say(f"    {sheet['source']}; license: {sheet['license']}; {sheet['integrity']}")
     say(f"Downloads are looked up in, and go to: {', '.join(map(str, folders()))}")
 
@@ -145,7 +180,9 @@ def data_list() -> None:
 @data_app.command("fetch")
 def data_fetch(
     name: Annotated[str, typer.Argument(help="A data set of `prunemia data list`.")],
-    to: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Default: $PRUNEMIA_DATA, else the cache.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Default: $PRUNEMIA_DATA, else the cache.")
+    ] = None,
 ) -> None:
     """Download a data set, verified."""
     from prunemia import data
@@ -188,7 +225,9 @@ def store_list(where: Where = None) -> None:
     store = open_store(where)
     total = count = 0
     for entry in store.entries():
-        say(f"{entry.stage:<10} {entry.key}  {_size(entry.bytes):>9}  {entry.created:%Y-%m-%d %H:%M}")
+        say(
+            f"{entry.stage:<10} {entry.key}  {_size(entry.bytes):>9}  {entry.created:%Y-%m-%d %H:%M}"
+        )
         total, count = total + entry.bytes, count + 1
     say(f"{count} results, {_size(total)}, in {store.root}")
 
@@ -201,19 +240,27 @@ def store_verify(where: Where = None) -> None:
     for problem in problems:
         say(str(problem))
     if problems:
-        raise RunError(f"{len(problems)} problems in {store.root}; `prunemia store prune` removes them")
+        raise RunError(
+            f"{len(problems)} problems in {store.root}; `prunemia store prune` removes them"
+        )
     say(f"Every result is sound: {store.root}")
 
 
 @store_app.command("prune")
 def store_prune(
     where: Where = None,
-    stage: Annotated[str | None, typer.Option(help="Also remove the results of this stage.")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="Also remove the results of this stage.")
+    ] = None,
     older_than: Annotated[
         float | None,
-        typer.Option(metavar="DAYS", min=0, help="Also remove what is older; with --stage, of that."),
+        typer.Option(
+            metavar="DAYS", min=0, help="Also remove what is older; with --stage, of that."
+        ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and leave it.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be removed, and leave it.")
+    ] = False,
 ) -> None:
     """Remove what is damaged or left over, or asked for."""
     store = open_store(where)
@@ -221,7 +268,9 @@ def store_prune(
     for entry in gone:
         say(f"{entry.stage:<10} {entry.key}  {_size(entry.bytes):>9}  {entry.problem}".rstrip())
     freed = _size(sum(entry.bytes for entry in gone))
-    say(f"{'Would remove' if dry_run else 'Removed'} {len(gone)} results, {freed}, from {store.root}")
+    say(
+        f"{'Would remove' if dry_run else 'Removed'} {len(gone)} results, {freed}, from {store.root}"
+    )
 
 
 def open_store(where: Path | None) -> Store:

@@ -1,7 +1,8 @@
 """How differently a network behaves on members and on non-members, and what pruning does to that.
 
-Each distance compares the distribution of a quantity over members with that over non-members. Original
-and pruned network answered the same samples, so both are resampled with the same rows (paired bootstrap).
+Each distance compares the distribution of a quantity over members with that over non-members.
+Original and pruned network answered the same samples, so both are resampled with the same rows
+(paired bootstrap).
 
 Source: Yuan & Zhang (2022), section 4 (prediction divergence).
 """
@@ -16,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import rel_entr
 
-from prunemia.intervals import LEVEL
+from prunemia.metrics import LEVEL
 from prunemia.signals import Signals
 
 Floats = NDArray[np.float64]
@@ -61,10 +62,15 @@ def gaps(signals: Signals) -> dict[str, float]:
     """
     membership = signals.require_membership()
     weights = _weights(membership)
-    return {name: float(_mean_difference(f(signals), membership)(weights)[0]) for name, f in QUANTITIES.items()}
+    return {
+        name: float(_mean_difference(f(signals), membership)(weights)[0])
+        for name, f in QUANTITIES.items()
+    }
 
 
-def compare(original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0) -> pd.DataFrame:
+def compare(
+    original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """Return one row a (quantity, distance): before, after, and the change that pruning brought.
 
     Parameters
@@ -75,9 +81,10 @@ def compare(original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed:
 
     Returns
     -------
-    Columns ``original``, ``pruned``, ``change`` (pruned − original), each with ``_low`` and ``_high`` (95 %,
-    percentile), and ``chance``: the pruned network's mean distance when membership is shuffled. All
-    distances but the mean difference are >= 0 and so exceed 0 by chance: read them against that column.
+    Columns ``original``, ``pruned``, ``change`` (pruned − original), each with ``_low`` and
+    ``_high`` (95 %, percentile), and ``chance``: the pruned network's mean distance when membership
+    is shuffled. All distances but the mean difference are >= 0 and so exceed 0 by chance: read them
+    against that column.
 
     Raises
     ------
@@ -87,7 +94,9 @@ def compare(original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed:
     membership = _same_rows(original, pruned)
     measures = {(q, d): (f(original), f(pruned)) for q, d, f in _measures(membership)}
     draws = _resampled(measures, membership, bootstraps, np.random.default_rng(seed))
-    whole = {name: [float(f(_weights(membership))[0]) for f in pair] for name, pair in measures.items()}
+    whole = {
+        name: [float(f(_weights(membership))[0]) for f in pair] for name, pair in measures.items()
+    }
     rows = []
     for name in measures:
         before, after = draws[name]
@@ -96,27 +105,36 @@ def compare(original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed:
         row |= _cells("change", whole[name][1] - whole[name][0], after - before)
         rows.append(row)
     table = pd.DataFrame(rows)
-    table["chance"] = _by_chance(pruned, membership, max(20, bootstraps // 20), np.random.default_rng([seed, 1]))
+    table["chance"] = _by_chance(
+        pruned, membership, max(20, bootstraps // 20), np.random.default_rng([seed, 1])
+    )
     return table
 
 
 def relative_changes(table: pd.DataFrame) -> pd.Series:
     """Return `compare`'s changes in units of the original network's distance, by "quantity, distance"."""
-    return (table["change"] / table["original"].abs()).set_axis(table["quantity"] + ", " + table["distance"])
+    return (table["change"] / table["original"].abs()).set_axis(
+        table["quantity"] + ", " + table["distance"]
+    )
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Return `compare`'s table to read: three digits, the change with its interval in one cell."""
-    change = [f"{r.change:+.3f} [{r.change_low:+.3f}, {r.change_high:+.3f}]" for r in table.itertuples()]
+    change = [
+        f"{r.change:+.3f} [{r.change_low:+.3f}, {r.change_high:+.3f}]" for r in table.itertuples()
+    ]
     numbers = table[["original", "pruned", "chance"]].map("{:.3f}".format)
     return table[["quantity", "distance"]].join(numbers).assign(change=change)
 
 
-def by_class(original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0) -> pd.DataFrame:
+def by_class(
+    original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """Return one row a (class, quantity): the mean difference between members and non-members.
 
-    Columns as `compare` (without ``chance``), and ``class``, ``members``, ``nonmembers``. A class with fewer than
-    two rows on a side is left out. ``correctness`` is the class's generalization gap.
+    Columns as `compare` (without ``chance``), and ``class``, ``members``, ``nonmembers``. A class
+    with fewer than two rows on a side is left out. ``correctness`` is the class's generalization
+    gap.
     """
     membership = _same_rows(original, pruned)
     generator = np.random.default_rng(seed)
@@ -131,8 +149,15 @@ def by_class(original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed
         for quantity, value in QUANTITIES.items():
             before, after = (_mean_difference(value(part), side) for part in parts)
             whole = [float(f(_weights(side))[0]) for f in (before, after)]
-            row = {"class": int(c), "quantity": quantity, "members": int(side.sum()), "nonmembers": int((~side).sum())}
-            row |= _cells("original", whole[0], before(weights)) | _cells("pruned", whole[1], after(weights))
+            row = {
+                "class": int(c),
+                "quantity": quantity,
+                "members": int(side.sum()),
+                "nonmembers": int((~side).sum()),
+            }
+            row |= _cells("original", whole[0], before(weights)) | _cells(
+                "pruned", whole[1], after(weights)
+            )
             row |= _cells("change", whole[1] - whole[0], after(weights) - before(weights))
             rows.append(row)
     return pd.DataFrame(rows)
@@ -143,12 +168,13 @@ def class_spread(
 ) -> dict[str, float]:
     """Test whether members and non-members differ by other amounts in other classes.
 
-    The statistic is the standard deviation over classes of the mean difference; its null shuffles the
-    classes among members, and among non-members, so that all classes share one difference.
+    The statistic is the standard deviation over classes of the mean difference; its null shuffles
+    the classes among members, and among non-members, so that all classes share one difference.
 
     Returns
     -------
-    ``spread``, ``chance`` (its mean under the null) in units of the quantity, and the one-sided ``p``.
+    ``spread``, ``chance`` (its mean under the null) in units of the quantity, and the one-sided
+    ``p``.
     """
     membership = signals.require_membership()
     values = QUANTITIES[quantity](signals)
@@ -164,7 +190,9 @@ def class_spread(
     return {"spread": observed, "chance": float(np.mean(null)), "p": p}
 
 
-def _spread(values: Floats, labels: NDArray[np.int64], membership: NDArray[np.bool_], classes: int) -> float:
+def _spread(
+    values: Floats, labels: NDArray[np.int64], membership: NDArray[np.bool_], classes: int
+) -> float:
     means = []
     for side in (membership, ~membership):
         counts = np.bincount(labels[side], minlength=classes)
@@ -174,19 +202,26 @@ def _spread(values: Floats, labels: NDArray[np.int64], membership: NDArray[np.bo
     return float(np.std(differences[np.isfinite(differences)], ddof=1))
 
 
-# A distance is a function of resampling weights, shape (B, n), and returns one number a resample, shape (B,).
-# Weights sum to one over the members and to one over the non-members: a whole sample weighs its rows alike.
+# A distance is a function of resampling weights, shape (B, n), and returns one number a resample,
+# shape (B,). Weights sum to one over the members and to one over the non-members: a whole sample
+# weighs its rows alike.
 
 Weighed = Callable[[Floats], Floats]
 
 
 def _measures(membership: NDArray[np.bool_]) -> list[tuple[str, str, Callable[[Signals], Weighed]]]:
-    def over(quantity: str, distance: Callable[[Floats, NDArray[np.bool_]], Weighed]) -> Callable[[Signals], Weighed]:
+    def over(
+        quantity: str, distance: Callable[[Floats, NDArray[np.bool_]], Weighed]
+    ) -> Callable[[Signals], Weighed]:
         return lambda signals: distance(QUANTITIES[quantity](signals), membership)
 
-    found = [(q, d, over(q, f)) for q in ("confidence", "sensitivity") for d, f in _DISTANCES.items()]
+    found = [
+        (q, d, over(q, f)) for q in ("confidence", "sensitivity") for d, f in _DISTANCES.items()
+    ]
     found.append(("correctness", "mean difference", over("correctness", _mean_difference)))
-    found.append(("sorted posterior", "Kullback–Leibler", lambda signals: _kl_of_means(signals, membership)))
+    found.append(
+        ("sorted posterior", "Kullback–Leibler", lambda signals: _kl_of_means(signals, membership))
+    )
     return found
 
 
@@ -275,7 +310,10 @@ def _resampled(
         weights = _resample(membership, min(CHUNK, count - start), generator)
         for name, (before, after) in measures.items():
             parts[name].append((before(weights), after(weights)))
-    return {name: (np.concatenate([b for b, _ in p]), np.concatenate([a for _, a in p])) for name, p in parts.items()}
+    return {
+        name: (np.concatenate([b for b, _ in p]), np.concatenate([a for _, a in p]))
+        for name, p in parts.items()
+    }
 
 
 def _by_chance(
@@ -296,5 +334,7 @@ def _same_rows(original: Signals, pruned: Signals) -> NDArray[np.bool_]:
     membership = pruned.require_membership()
     before = original.require_membership()
     if not (np.array_equal(membership, before) and np.array_equal(original.labels, pruned.labels)):
-        raise ValueError("original and pruned: labels or membership differ; allowed: the same rows in the same order")
+        raise ValueError(
+            "original and pruned: labels or membership differ; allowed: the same rows in the same order"
+        )
     return membership

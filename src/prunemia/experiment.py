@@ -46,7 +46,13 @@ WIDTHS: dict[str, int] = {"cnn1d": 32, "cnn2d": 16}
 
 _FEATURES, _SERIES, _IMAGES = "features", "series", "images"
 _HOLDS = {"mnist1d": _SERIES, "location": _FEATURES, "texas": _FEATURES, "purchase": _FEATURES}
-_TAKES = {"cnn1d": _SERIES, "cnn2d": _IMAGES, "resnet18": _IMAGES, "vgg16": _IMAGES, "densenet121": _IMAGES}
+_TAKES = {
+    "cnn1d": _SERIES,
+    "cnn2d": _IMAGES,
+    "resnet18": _IMAGES,
+    "vgg16": _IMAGES,
+    "densenet121": _IMAGES,
+}
 """What a data set holds (images where nothing else is said) and a network takes (columnfc: anything)."""
 _SMALL_IMAGES = {"digits": "8×8", "fashion_mnist": "28×28"}
 """Images that VGG-16 would halve five times to nothing."""
@@ -78,7 +84,8 @@ DEFENSES: dict[str, Strength] = {
     "dp": Strength("the noise multiplier σ of DP-SGD", 1.0, 0.1, 1000.0),
 }
 """Each defense's strength. PPB: Yuan & Zhang (2022) sweep 1 … 16. Adversarial regularization: Nasr et al. (2018) take
-2 … 6 on far larger data sets; here 3 leaves Location less than half of its test accuracy, so the default is 1."""
+2 … 6 on far larger data sets; here 3 leaves Location less than half of its test accuracy, so the
+default is 1."""
 
 Sparsity = Annotated[float, Field(gt=0, lt=1)]
 
@@ -97,7 +104,9 @@ class Adversary(_Frozen):
     pruner: AssumedPruner | None = Field(
         None, description='the pruner of the shadow networks; "none" leaves them unpruned'
     )
-    sparsity: float | None = Field(None, gt=0, lt=1, description="the sparsity of the shadow networks")
+    sparsity: float | None = Field(
+        None, gt=0, lt=1, description="the sparsity of the shadow networks"
+    )
     defense: DefenseName | None = Field(None, description="the defense of the shadow networks")
     strength: float | None = Field(None, ge=0, description="that defense's strength")
 
@@ -115,27 +124,48 @@ class Experiment(_Frozen):
         turns it into one sentence.
     """
 
-    dataset: str = Field("mnist1d", description="a data set's name, or the path of an .npz with features and labels")
+    dataset: str = Field(
+        "mnist1d", description="a data set's name, or the path of an .npz with features and labels"
+    )
     samples: int | None = Field(None, ge=100, description="rows to use; None: all (mnist1d: 5,000)")
     model: ModelName = Field("cnn1d", description="the network")
     width: int | None = Field(
-        None, ge=2, le=512, description="channels of the first block of cnn1d or cnn2d; None: the network's own"
+        None,
+        ge=2,
+        le=512,
+        description="channels of the first block of cnn1d or cnn2d; None: the network's own",
     )
     pruner: PrunerName = Field("l1unstructured", description="how weights are ranked for pruning")
-    sparsity: float = Field(0.7, gt=0, lt=1, description="fraction of what the pruner ranks that is removed")
+    sparsity: float = Field(
+        0.7, gt=0, lt=1, description="fraction of what the pruner ranks that is removed"
+    )
     defense: DefenseName = Field("none", description="the defense used while fine-tuning")
-    strength: float | None = Field(None, ge=0, description="the defense's strength; None: its default")
+    strength: float | None = Field(
+        None, ge=0, description="the defense's strength; None: its default"
+    )
     shadows: int = Field(5, ge=1, le=256, description="shadow networks of the adversary")
     seed: int = Field(0, ge=0, lt=2**31, description="the seed of every random draw")
-    adversary: Adversary | None = Field(None, description="what the adversary assumes; None: the truth")
-    epochs: int | None = Field(None, ge=1, le=1000, description="most training epochs; None: 100, columnfc 50")
-    finetune_epochs: int | None = Field(None, ge=1, le=1000, description="most fine-tuning epochs; None: half")
-    finetune_warmup: int = Field(15, ge=0, le=1000, description="fine-tuning epochs before patience counts")
-    patience: int = Field(6, ge=1, le=1000, description="epochs in a row without a better validation accuracy")
+    adversary: Adversary | None = Field(
+        None, description="what the adversary assumes; None: the truth"
+    )
+    epochs: int | None = Field(
+        None, ge=1, le=1000, description="most training epochs; None: 100, columnfc 50"
+    )
+    finetune_epochs: int | None = Field(
+        None, ge=1, le=1000, description="most fine-tuning epochs; None: half"
+    )
+    finetune_warmup: int = Field(
+        15, ge=0, le=1000, description="fine-tuning epochs before patience counts"
+    )
+    patience: int = Field(
+        6, ge=1, le=1000, description="epochs in a row without a better validation accuracy"
+    )
     batch_size: int = Field(128, ge=2, le=65536, description="rows a training step")
     learning_rate: float = Field(1e-3, gt=0, le=10, description="Adam's step size")
     weight_decay: float = Field(5e-4, ge=0, le=1, description="L2 weight decay")
-    epsilon: float = Field(1e-3, gt=0, le=1, description="size of the perturbation behind a sensitivity")
+    epsilon: float = Field(
+        1e-3, gt=0, le=1, description="size of the perturbation behind a sensitivity"
+    )
     draws: int = Field(10, ge=1, le=1000, description="perturbations behind a sensitivity")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the arithmetic while training; bfloat16 is faster on a GPU"
@@ -149,14 +179,19 @@ class Experiment(_Frozen):
         if not value.endswith(".npz"):
             near = difflib.get_close_matches(value, DATASETS, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ValueError(f"must be one of {', '.join(DATASETS)}, or the path of an .npz file{hint}")
+            raise ValueError(
+                f"must be one of {', '.join(DATASETS)}, or the path of an .npz file{hint}"
+            )
         if not Path(value).is_file():
             raise ValueError("is a path, but there is no such file")
         return value
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
-        for who, pruner in (("", self.pruner), ("adversary.", self.adversary and self.adversary.pruner)):
+        for who, pruner in (
+            ("", self.pruner),
+            ("adversary.", self.adversary and self.adversary.pruner),
+        ):
             if pruner in PRUNERS and pruner not in allowed_pruners(self.model):
                 ranked = "BatchNorm scales" if pruner == "slim" else "convolution filters"
                 raise ValueError(
@@ -167,11 +202,15 @@ class Experiment(_Frozen):
             raise ValueError(mismatch)
         if self.width is not None and self.model not in WIDTHS:
             allowed = ", ".join(WIDTHS)
-            raise ValueError(f"width: {self.width} cannot be set for model {self.model!r}; only for {allowed}")
+            raise ValueError(
+                f"width: {self.width} cannot be set for model {self.model!r}; only for {allowed}"
+            )
         if refusal := DEFENSES[self.defense].refusal(self.strength):
             raise ValueError(f"strength: {refusal}")
         believed = self.adversary
-        if believed and (refusal := DEFENSES[believed.defense or self.defense].refusal(believed.strength)):
+        if believed and (
+            refusal := DEFENSES[believed.defense or self.defense].refusal(believed.strength)
+        ):
             raise ValueError(f"adversary.strength: {refusal}")
         return self
 
@@ -226,12 +265,18 @@ class PageParameters(_Frozen):
     sparsities: tuple[Sparsity, ...] = Field(
         (0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="sparsities to compare"
     )
-    pruners: tuple[PrunerName, ...] = Field(PRUNERS, min_length=1, description="pruning methods to compare")
+    pruners: tuple[PrunerName, ...] = Field(
+        PRUNERS, min_length=1, description="pruning methods to compare"
+    )
     strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (1, 2, 4, 8, 16), min_length=1, description="strengths of the defense to compare"
     )
-    paper_epochs: int = Field(100, ge=1, le=1000, description="epochs of the paper's recipe for SAMIA")
-    bootstraps: int = Field(1000, ge=20, le=100_000, description="resamples behind a bootstrap interval")
+    paper_epochs: int = Field(
+        100, ge=1, le=1000, description="epochs of the paper's recipe for SAMIA"
+    )
+    bootstraps: int = Field(
+        1000, ge=20, le=100_000, description="resamples behind a bootstrap interval"
+    )
 
 
 def allowed_pruners(model: str) -> tuple[PrunerName, ...]:
@@ -254,7 +299,9 @@ def _mismatch(dataset: str, model: str) -> str:
 
 def content_key(value: Any) -> str:
     """Hash a JSON value: 32 hexadecimal digits of SHA-256 of its canonical form."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -274,6 +321,8 @@ def _sentence(item: dict[str, Any]) -> str:
     if not field:
         return message
     if item["type"] == "extra_forbidden":
-        allowed = Adversary.model_fields if field.startswith("adversary.") else Experiment.model_fields
+        allowed = (
+            Adversary.model_fields if field.startswith("adversary.") else Experiment.model_fields
+        )
         return f"{field}: no such field; allowed: {', '.join(allowed)}"
     return f"{field}: {item['input']!r} {'' if message.startswith(('must', 'is ')) else 'is not allowed: '}{message}"

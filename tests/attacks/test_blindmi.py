@@ -57,7 +57,12 @@ def brute_attack(points, start, batch, rounds=100):
 
 
 @settings(max_examples=25, deadline=None)
-@given(n=st.integers(3, 24), classes=st.integers(2, 6), batch=st.integers(1, 10), seed=st.integers(0, 99))
+@given(
+    n=st.integers(3, 24),
+    classes=st.integers(2, 6),
+    batch=st.integers(1, 10),
+    seed=st.integers(0, 99),
+)
 def test_decisions_match_the_definition(n, classes, batch, seed):
     draw = np.random.default_rng(seed)
     target = signals(draw.dirichlet(np.full(classes, 0.5), n))
@@ -106,8 +111,16 @@ def test_neither_set_is_emptied_and_one_row_is_a_member():
 def test_it_has_no_ranking_and_looks_at_no_shadow():
     draw = np.random.default_rng(3)
     target = signals(draw.dirichlet(np.ones(4), 60))
-    first = attacks.get("blindmi")().fit(signals(draw.dirichlet(np.ones(4), 8))).decision_function(target)
-    second = attacks.get("blindmi")().fit(signals(draw.dirichlet(np.ones(4), 80))).decision_function(target)
+    first = (
+        attacks.get("blindmi")()
+        .fit(signals(draw.dirichlet(np.ones(4), 8)))
+        .decision_function(target)
+    )
+    second = (
+        attacks.get("blindmi")()
+        .fit(signals(draw.dirichlet(np.ones(4), 80)))
+        .decision_function(target)
+    )
 
     assert not attacks.get("blindmi").ranks
     assert set(first) <= {-1.0, 1.0}
@@ -122,7 +135,8 @@ def test_options_are_checked(option, value):
 
 
 def test_memory_stays_bounded():
-    # 5,000 points against all: in one piece the kernel would take 5,000² · 8 bytes = 200 MB; blocks take 4 MiB each.
+    # 5,000 points against all: in one piece the kernel would take 5,000² · 8 bytes = 200 MB; blocks
+    # take 4 MiB each.
     code = (
         "import numpy as np, resource\n"
         "from prunemia.attacks.blindmi import kernel_sums\n"
@@ -132,6 +146,10 @@ def test_memory_stays_bounded():
         "kernel_sums(x, x)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
-    grown = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    grown = int(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+    )
     assert grown < 60_000  # KiB
     assert blindmi.ENTRIES * 8 <= 2**22

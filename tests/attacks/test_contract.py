@@ -39,11 +39,23 @@ def drawn(n=60, classes=3, seed=0, **fields):
 
 
 def test_the_papers_nine_in_its_order():
-    assert NAMES == ("conf", "xent", "mentr", "top1conf", "nn", "top3nn", "nncls", "blindmi", "samia")
+    assert NAMES == (
+        "conf",
+        "xent",
+        "mentr",
+        "top1conf",
+        "nn",
+        "top3nn",
+        "nncls",
+        "blindmi",
+        "samia",
+    )
 
 
 def test_an_unknown_name_is_refused_with_those_that_exist():
-    with pytest.raises(ValueError, match=r"attack: 'lucky' is not allowed; allowed: conf, xent, .*, samia"):
+    with pytest.raises(
+        ValueError, match=r"attack: 'lucky' is not allowed; allowed: conf, xent, .*, samia"
+    ):
         attacks.get("lucky")
 
 
@@ -83,7 +95,9 @@ def test_the_targets_membership_has_no_say(name):
     lie = drawn(membership=~truth.membership)
 
     assert np.array_equal(attack.decision_function(truth), attack.decision_function(lie))
-    assert np.array_equal(attack.decision_function(truth), attack.decision_function(truth.observed()))
+    assert np.array_equal(
+        attack.decision_function(truth), attack.decision_function(truth.observed())
+    )
 
 
 class Peeping(Attack):
@@ -212,7 +226,9 @@ def test_what_is_neither_number_nor_array_is_not_kept_silently():
     attack = Peeping().fit(drawn())
     attack.seen_ = {"a": 1}
 
-    with pytest.raises(TypeError, match=r"Peeping\.seen_ is no number or array: override learned and restore"):
+    with pytest.raises(
+        TypeError, match=r"Peeping\.seen_ is no number or array: override learned and restore"
+    ):
         attack.learned()
 
 
@@ -237,7 +253,8 @@ def test_two_classes_are_enough(name):
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_class_with_one_side_alone_or_no_rows_is_no_trouble(name, side):
-    # Class 0 has members alone (or others) among the shadows, class 2 no rows; the target has rows of all three.
+    # Class 0 has members alone (or others) among the shadows, class 2 no rows; the target has rows
+    # of all three.
     labels = np.where(np.arange(60) % 2 == side, np.arange(60) // 2 % 2, 1)
     scores = build(name).fit(drawn(seed=1, labels=labels)).decision_function(drawn())
 
@@ -253,7 +270,9 @@ def test_posteriors_of_zero_and_one_are_no_trouble(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=6, deadline=None)
-@given(n=st.integers(2, 40), m=st.integers(1, 30), classes=st.integers(2, 7), seed=st.integers(0, 999))
+@given(
+    n=st.integers(2, 40), m=st.integers(1, 30), classes=st.integers(2, 7), seed=st.integers(0, 999)
+)
 def test_any_shape_will_do(name, n, m, classes, seed):
     scores = build(name).fit(drawn(n, classes, seed)).decision_function(drawn(m, classes, seed + 1))
 
@@ -266,7 +285,10 @@ def test_any_shape_will_do(name, n, m, classes, seed):
     ("shadow", "sentence"),
     [
         (lambda: drawn(membership=None), "membership: None; allowed here: one bool a row"),
-        (lambda: drawn(membership=np.ones(60, dtype=bool)), "60 members and 0 non-members; allowed: 1 or more of each"),
+        (
+            lambda: drawn(membership=np.ones(60, dtype=bool)),
+            "60 members and 0 non-members; allowed: 1 or more of each",
+        ),
         (lambda: drawn(membership=np.zeros(60, dtype=bool)), "0 members and 60 non-members"),
         (lambda: drawn(1), "1 members and 0 non-members"),
     ],
@@ -356,5 +378,7 @@ def test_held_back_epochs_are_chosen_without_the_target(name):
 
 
 def test_nothing_can_be_held_back_of_one_network():
-    with pytest.raises(ValueError, match=r"epochs: 'held-back' needs two or more shadow networks, .*; here: 1"):
+    with pytest.raises(
+        ValueError, match=r"epochs: 'held-back' needs two or more shadow networks, .*; here: 1"
+    ):
         build("nn", epochs="held-back").fit(drawn(model=np.zeros(60, dtype=int)))

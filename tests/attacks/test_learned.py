@@ -89,10 +89,13 @@ def test_gradients_with_dropout_are_those_of_the_same_masks():
 
 
 def test_pooled_masks_drop_a_share_p():
-    # 60 masks of 10,000 entries at p = 0.2: the share's standard error is below 0.002, reuse included.
+    # 60 masks of 10,000 entries at p = 0.2: the share's standard error is below 0.002, reuse
+    # included.
     drop = PooledDropout(0.2)
     drop.generator = torch.Generator().manual_seed(0)
-    shares = [float((drop.cut((100, 100), torch.device("cpu")) == 0).float().mean()) for _ in range(60)]
+    shares = [
+        float((drop.cut((100, 100), torch.device("cpu")) == 0).float().mean()) for _ in range(60)
+    ]
 
     assert np.mean(shares) == pytest.approx(0.2, abs=0.006)
     assert drop(torch.ones(70, 30)).max() == pytest.approx(1 / 0.8)
@@ -106,7 +109,11 @@ def test_a_planted_signal_is_found_and_a_null_is_not(name, recipe):
     if recipe == "paper" and name == "samia":
         epochs = 12
     kind = attacks.get(name)
-    strong = kind(recipe=recipe, epochs=epochs).fit(drawn(shift=3, seed=1)).decision_function(drawn(shift=3, seed=2))
+    strong = (
+        kind(recipe=recipe, epochs=epochs)
+        .fit(drawn(shift=3, seed=1))
+        .decision_function(drawn(shift=3, seed=2))
+    )
     null = kind(recipe=recipe, epochs=3).fit(drawn(seed=3)).decision_function(drawn(seed=4))
     members = drawn(seed=2).membership
 
@@ -119,7 +126,11 @@ def test_a_planted_signal_is_found_and_a_null_is_not(name, recipe):
 def test_a_last_batch_of_one_row_is_no_trouble(name):
     for n in (257, 129):
         recipe = "fast" if n == 257 else "paper"
-        scores = attacks.get(name)(recipe=recipe, epochs=1).fit(drawn(n)).decision_function(drawn(31, seed=5))
+        scores = (
+            attacks.get(name)(recipe=recipe, epochs=1)
+            .fit(drawn(n))
+            .decision_function(drawn(31, seed=5))
+        )
         assert np.isfinite(scores).all()
 
 
@@ -131,11 +142,15 @@ def test_an_input_that_is_left_out_has_no_influence():
     def leaking(seed):
         draw = np.random.default_rng(seed)
         return pm.Signals(
-            flat, np.exp(draw.normal(size=(400, 3)) - 2 * member[:, None]), draw.integers(0, 3, 400), member
+            flat,
+            np.exp(draw.normal(size=(400, 3)) - 2 * member[:, None]),
+            draw.integers(0, 3, 400),
+            member,
         )
 
     both = [
-        attacks.get("samia")(inputs=i, epochs=6).fit(leaking(0)) for i in (("sensitivity",), ("posterior", "label"))
+        attacks.get("samia")(inputs=i, epochs=6).fit(leaking(0))
+        for i in (("sensitivity",), ("posterior", "label"))
     ]
     found = [roc_auc_score(member, attack.decision_function(leaking(1))) for attack in both]
 
@@ -165,7 +180,11 @@ def test_attention_is_the_mean_over_rows():
     [
         ("nn", {"recipe": "quick"}, "recipe: 'quick' is not allowed; allowed: 'fast', 'paper'"),
         ("samia", {"epochs": 0}, "epochs: 0 is not allowed"),
-        ("samia", {"inputs": ("posterior", "weights")}, "inputs: .* allowed: one or more of posterior"),
+        (
+            "samia",
+            {"inputs": ("posterior", "weights")},
+            "inputs: .* allowed: one or more of posterior",
+        ),
         ("samia", {"inputs": ()}, "inputs: "),
         ("samia", {"inputs": "posterior"}, "inputs: 'posterior' is not allowed"),
         ("nncls", {"seed": -1}, "seed: -1 is not allowed"),
@@ -178,7 +197,7 @@ def test_options_are_checked_before_anything_is_fitted(name, options, sentence):
 
 def test_a_loss_that_is_no_number_is_said():
     from prunemia.attacks._fit import Recipe, Setting, fit
-    from prunemia.training import TrainingError
+    from prunemia.training.fit import TrainingError
 
     broken = torch.full((8, 3), float("nan"))
     setting = Setting("samia", torch.device("cpu"), 0, progress=False)
@@ -191,4 +210,6 @@ def test_top_three_does_not_depend_on_the_order_of_classes():
     shuffled = pm.Signals(target.posteriors[:, ::-1], target.sensitivities, target.labels)
     attack = attacks.get("top3nn")(epochs=2).fit(shadow)
 
-    assert attack.decision_function(shuffled) == pytest.approx(attack.decision_function(target), abs=1e-6)
+    assert attack.decision_function(shuffled) == pytest.approx(
+        attack.decision_function(target), abs=1e-6
+    )

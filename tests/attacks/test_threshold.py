@@ -25,7 +25,8 @@ def balanced(values, member, threshold):
 
 
 # One row (0.5, 0.25, 0.25): entropy ½ ln 2 + 2 · ¼ ln 4 = 1.5 ln 2.
-# With true class 1: p_y = ¼, mentr = ¾ ln 4 + ½ ln 2 + ¼ ln(4/3) (the class of ½, and the other of ¼).
+# With true class 1: p_y = ¼, mentr = ¾ ln 4 + ½ ln 2 + ¼ ln(4/3) (the class of ½, and the other of
+# ¼).
 ROW = [[0.5, 0.25, 0.25]]
 
 
@@ -43,7 +44,8 @@ def test_statistics_by_hand(name, expected):
 
 
 def test_the_modified_entropy_is_bounded_where_the_network_is_surely_wrong():
-    # p = (1, 0), true class 1: -(1 - 0) ln 1e-30 - 1 · ln 1e-30 = 60 ln 10 = 138.155; surely right: 0.
+    # p = (1, 0), true class 1: -(1 - 0) ln 1e-30 - 1 · ln 1e-30 = 60 ln 10 = 138.155; surely right:
+    # 0.
     wrong, right = attacks.get("mentr")().values(signals([[1, 0], [1, 0]], [1, 0]))
 
     assert wrong == pytest.approx(-60 * math.log(10))
@@ -60,14 +62,19 @@ def test_top1conf_of_the_published_code_takes_the_true_class():
     attack = attacks.get("top1conf")(statistic="true_class")
 
     assert attack.values(signals(ROW, [1])) == pytest.approx([0.25])
-    with pytest.raises(ValueError, match="statistic: 'mean' is not allowed; allowed: 'max', 'true_class'"):
-        attacks.get("top1conf")(statistic="mean").fit(signals([[1, 0], [0, 1]], [0, 0], [True, False]))
+    with pytest.raises(
+        ValueError, match="statistic: 'mean' is not allowed; allowed: 'max', 'true_class'"
+    ):
+        attacks.get("top1conf")(statistic="mean").fit(
+            signals([[1, 0], [0, 1]], [0, 0], [True, False])
+        )
 
 
 def test_thresholds_by_hand():
-    # Class 0: members 0.9, 0.6, non-members 0.7, 0.2. At 0.9: (½ + 1)/2 = ¾; at 0.7: (½ + ½)/2; at 0.6: (1 + ½)/2 = ¾.
-    # Both are best: the lower of the two. Class 1: members 0.8, non-member 0.3: 0.8 separates them.
-    # Class 2 has a member alone. Over all, members .9 .6 .8 .5, others .7 .2 .3: at 0.5 (1 + ⅔)/2 is best.
+    # Class 0: members 0.9, 0.6, non-members 0.7, 0.2. At 0.9: (½ + 1)/2 = ¾; at 0.7: (½ + ½)/2; at
+    # 0.6: (1 + ½)/2 = ¾. Both are best: the lower of the two. Class 1: members 0.8, non-member 0.3:
+    # 0.8 separates them. Class 2 has a member alone. Over all, members .9 .6 .8 .5, others .7 .2
+    # .3: at 0.5 (1 + ⅔)/2 is best.
     true = np.array([0.9, 0.6, 0.7, 0.2, 0.8, 0.3, 0.5])
     labels = np.array([0, 0, 0, 0, 1, 1, 2])
     posteriors = np.repeat((1 - true)[:, None] / 2, 3, axis=1)
@@ -110,8 +117,9 @@ def test_no_candidate_does_better_and_row_order_does_not_matter(rows, random):
 
 @pytest.mark.parametrize("name", THRESHOLDS)
 def test_a_shift_of_the_logit_is_found_as_theory_says(name):
-    # Two classes, true class 0, logit difference N(2, 1) for members, N(1, 1) for others: p_y increases with it,
-    # so the AUC of conf is Φ(1 / √2) = 0.760. mentr = -(1 - p) ln p - (1 - p) ln p falls with p as well: the same AUC.
+    # Two classes, true class 0, logit difference N(2, 1) for members, N(1, 1) for others: p_y
+    # increases with it, so the AUC of conf is Φ(1 / √2) = 0.760. mentr = -(1 - p) ln p - (1 - p) ln
+    # p falls with p as well: the same AUC.
     draw = np.random.default_rng(0)
     member = np.arange(4000) % 2 == 0
     z = draw.normal(size=4000) + 1 + member
@@ -124,7 +132,9 @@ def test_a_shift_of_the_logit_is_found_as_theory_says(name):
 
     if name in ("conf", "mentr"):
         assert area == pytest.approx(norm.cdf(0.5**0.5), abs=0.025)
-        assert balanced(attack.values(target), member, attack.thresholds_[0]) == pytest.approx(norm.cdf(0.5), abs=0.025)
+        assert balanced(attack.values(target), member, attack.thresholds_[0]) == pytest.approx(
+            norm.cdf(0.5), abs=0.025
+        )
     else:  # they also count it when the wrong class is sure, which blurs them
         assert 0.6 < area < norm.cdf(0.5**0.5) + 0.025
 
@@ -142,17 +152,21 @@ def shifted(n, shift, seed, easy=0.0, apart=0.0):
 @pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
 @pytest.mark.parametrize("name", THRESHOLDS)
 def test_every_statistic_ranks_sure_networks_rows_by_margin(name, shift):
-    # Margins about 4: all four statistics rise with a positive margin (3 in 100,000 are not). AUC Φ(shift / √2): ½ in
-    # the null; on 4,000 rows a side its standard error is at most √(¼ / 4000) = 0.008: four of them.
+    # Margins about 4: all four statistics rise with a positive margin (3 in 100,000 are not). AUC
+    # Φ(shift / √2): ½ in the null; on 4,000 rows a side its standard error is at most √(¼ / 4000) =
+    # 0.008: four of them.
     target = shifted(4000, shift, seed=2, easy=4)
     scores = attacks.get(name)().fit(shifted(4000, shift, seed=1, easy=4)).decision_function(target)
 
-    assert roc_auc_score(target.membership, scores) == pytest.approx(norm.cdf(shift / 2**0.5), abs=0.032)
+    assert roc_auc_score(target.membership, scores) == pytest.approx(
+        norm.cdf(shift / 2**0.5), abs=0.032
+    )
 
 
 @pytest.mark.parametrize("name", THRESHOLDS)
 def test_a_null_is_guessing(name):
-    # Nothing to find in 2,000 rows a side: accuracy ½, standard error √(¼ / 4000) = 0.008, four of them.
+    # Nothing to find in 2,000 rows a side: accuracy ½, standard error √(¼ / 4000) = 0.008, four of
+    # them.
     target = shifted(2000, 0, seed=6, apart=1)
     found = attacks.get(name)().fit(shifted(2000, 0, seed=5, apart=1)).predict(target)
 
@@ -161,8 +175,8 @@ def test_a_null_is_guessing(name):
 
 @pytest.mark.parametrize("name", ["conf", "xent", "mentr"])
 def test_thresholds_of_their_own_serve_classes_of_different_ease(name):
-    # Halfway between members and others, 2 apart, is best in each class: Φ(1) = 0.841, standard error over 8,000 rows
-    # 0.004, four of them. The learned threshold costs little.
+    # Halfway between members and others, 2 apart, is best in each class: Φ(1) = 0.841, standard
+    # error over 8,000 rows 0.004, four of them. The learned threshold costs little.
     target = shifted(4000, 2, seed=4, easy=3, apart=4)
     found = attacks.get(name)().fit(shifted(4000, 2, seed=3, easy=3, apart=4)).predict(target)
 
@@ -176,16 +190,21 @@ def test_top1conf_has_one_threshold_and_cannot_serve_both():
     found = attack.predict(target)
 
     assert len(set(attack.thresholds_)) == 1
-    assert balanced(found, target.membership, True) == pytest.approx((norm.cdf(1) + 0.5) / 2, abs=0.025)
+    assert balanced(found, target.membership, True) == pytest.approx(
+        (norm.cdf(1) + 0.5) / 2, abs=0.025
+    )
 
 
 @pytest.mark.parametrize("name", THRESHOLDS)
 @settings(max_examples=20, deadline=None)
 @given(n=st.integers(4, 60), classes=st.integers(2, 7), seed=st.integers(0, 999))
 def test_on_its_own_shadows_it_decides_as_the_quadratic_loop(name, n, classes, seed):
-    # Row by row: every threshold of its class, or of all rows where that class lacks a side; compared as integers.
+    # Row by row: every threshold of its class, or of all rows where that class lacks a side;
+    # compared as integers.
     draw = np.random.default_rng(seed)
-    shadow = signals(draw.dirichlet(np.ones(classes), n), draw.integers(0, classes, n), np.arange(n) % 2 == 0)
+    shadow = signals(
+        draw.dirichlet(np.ones(classes), n), draw.integers(0, classes, n), np.arange(n) % 2 == 0
+    )
     attack = attacks.get(name)().fit(shadow)
     values, member = attack.values(shadow), shadow.membership
     expected = []

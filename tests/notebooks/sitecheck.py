@@ -38,24 +38,35 @@ class Site:
     def pages(self) -> dict[Path, BeautifulSoup]:
         """Every HTML page by its path, parsed."""
         found = sorted(path for path in self.folder.rglob("*.html") if "_static" not in path.parts)
-        return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in found}
+        return {
+            path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in found
+        }
 
     @cached_property
     def anchors(self) -> dict[Path, set[str]]:
         """The ids of every page."""
-        return {path: {str(tag["id"]) for tag in page.find_all(id=True)} for path, page in self.pages.items()}
+        return {
+            path: {str(tag["id"]) for tag in page.find_all(id=True)}
+            for path, page in self.pages.items()
+        }
 
     def external_resources(self) -> Iterator[str]:
         """Yield what a browser would load from another host."""
         for path, page in self.pages.items():
             for tag in page.find_all(list(LOADING)):
                 values = [str(tag.get(attribute, "")) for attribute in LOADING[tag.name]]
-                yield from (f"{path.name}: <{tag.name}> {value}" for value in values if ELSEWHERE.match(value))
+                yield from (
+                    f"{path.name}: <{tag.name}> {value}"
+                    for value in values
+                    if ELSEWHERE.match(value)
+                )
             for tag in page.find_all(["style", "script"]):
                 pattern = IN_STYLE if tag.name == "style" else IN_SCRIPT
                 yield from (f"{path.name}: {url}" for url in pattern.findall(tag.string or ""))
         for path in self.folder.rglob("*.css"):
-            yield from (f"{path.name}: {url}" for url in IN_STYLE.findall(path.read_text(encoding="utf-8")))
+            yield from (
+                f"{path.name}: {url}" for url in IN_STYLE.findall(path.read_text(encoding="utf-8"))
+            )
 
     def broken_links(self) -> Iterator[str]:
         """Yield links to files or anchors of this site that are not there."""
@@ -63,7 +74,9 @@ class Site:
             for tag in page.find_all(["a", *LOADING]):
                 for attribute in ("href", "src"):
                     url = urlsplit(str(tag.get(attribute) or ""))
-                    if not (url.scheme or url.netloc) and not self._leads_somewhere(path, url.path, url.fragment):
+                    if not (url.scheme or url.netloc) and not self._leads_somewhere(
+                        path, url.path, url.fragment
+                    ):
                         yield f"{path.name}: {tag.get(attribute)}"
 
     def _leads_somewhere(self, path: Path, target: str, fragment: str) -> bool:
@@ -75,16 +88,23 @@ class Site:
     def errors(self) -> Iterator[str]:
         """Yield what cells wrote as errors or to stderr."""
         for path, page in self.pages.items():
-            yield from (f"{path.name}: {_words(tag)}" for tag in page.select(".output.traceback, .output.stderr"))
+            yield from (
+                f"{path.name}: {_words(tag)}"
+                for tag in page.select(".output.traceback, .output.stderr")
+            )
 
     def pictures_without_words(self) -> Iterator[str]:
         """Yield images without an alternative text, and inline drawings in outputs without a label."""
         for path, page in self.pages.items():
             for tag in page.find_all("img"):
-                if not str(tag.get("alt") or "").strip() or str(tag["alt"]).startswith(("../", "_images")):
+                if not str(tag.get("alt") or "").strip() or str(tag["alt"]).startswith(
+                    ("../", "_images")
+                ):
                     yield f"{path.name}: {tag.get('src')}"
             for tag in page.select(".cell_output svg"):
-                placeholder = tag.find_parent(["table", "noscript"])  # an interactive table's, until its script runs
+                placeholder = tag.find_parent(
+                    ["table", "noscript"]
+                )  # an interactive table's, until its script runs
                 if not tag.get("aria-label") and not placeholder:
                     yield f"{path.name}: an inline drawing"
 

@@ -12,12 +12,14 @@ import pytest
 import yaml
 from sitecheck import Site
 
-from prunemia import parameters
+from prunemia.book import parameters
+from prunemia.book.pages import Page, discover
 from prunemia.experiment import Experiment, PageParameters
-from prunemia.pages import Page, discover
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+SOURCES = sorted(
+    path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
+)
 PROFILES = sorted(path.stem for path in (ROOT / "notebooks" / "profiles").glob("*.yml"))
 
 each_page = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
@@ -54,9 +56,18 @@ def test_a_source_has_no_results_and_stable_cell_ids(path):
 @each_page
 def test_cells_are_short_and_at_least_half_of_a_page_is_prose(path):
     notebook = read(path)
-    prose, code = ([c for c in notebook.cells if c.cell_type == kind] for kind in ("markdown", "code"))
+    prose, code = (
+        [c for c in notebook.cells if c.cell_type == kind] for kind in ("markdown", "code")
+    )
 
-    assert max(len(cell.source.splitlines()) for cell in code if cell not in tagged(notebook, "parameters")) <= 10
+    assert (
+        max(
+            len(cell.source.splitlines())
+            for cell in code
+            if cell not in tagged(notebook, "parameters")
+        )
+        <= 10
+    )
     assert sum(len(cell.source) for cell in prose) >= sum(len(cell.source) for cell in code)
     assert notebook.cells[0].source.startswith("# ")
 
@@ -70,7 +81,10 @@ def test_parameters_are_typed_explained_known_and_allowed(path):
     for parameter in page.parameters.values():
         assert parameter.annotation, parameter.name
         assert parameter.help, parameter.name
-    assert page.parameters.keys() <= Experiment.model_fields.keys() | PageParameters.model_fields.keys()
+    assert (
+        page.parameters.keys()
+        <= Experiment.model_fields.keys() | PageParameters.model_fields.keys()
+    )
     assert parameters.check(page, {}) == {}
 
 
@@ -86,15 +100,33 @@ def test_every_figure_has_a_name_a_caption_and_words_for_who_cannot_see_it(path)
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_profile_is_allowed_on_every_page(name):
     pages = discover(ROOT)
-    for page, values in parameters.load_profile(ROOT / "notebooks" / "profiles", name, pages).items():
+    for page, values in parameters.load_profile(
+        ROOT / "notebooks" / "profiles", name, pages
+    ).items():
         parameters.check(pages[page], values)
 
 
 def make_book(build, store, *options):
-    command = [sys.executable, "-m", "prunemia.cli", "book", "--profile", "smoke", "--to", str(build), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "prunemia.cli",
+        "book",
+        "--profile",
+        "smoke",
+        "--to",
+        str(build),
+        *options,
+    ]
     environment = os.environ | {"PRUNEMIA_STORE": str(store)}
     result = subprocess.run(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stdout
     return build
@@ -141,23 +173,39 @@ class TestBuiltBook:
     def test_every_picture_has_words(self, site):
         assert list(site.pictures_without_words()) == []
 
-    def test_pages_executed_one_by_one_from_stored_results_are_the_same_bytes(self, smoke, tmp_path):
+    def test_pages_executed_one_by_one_from_stored_results_are_the_same_bytes(
+        self, smoke, tmp_path
+    ):
         names = ("setting", "divergence", "attacks/conf")
         only = [word for name in names for word in ("--only", name)]
         again = make_book(tmp_path, smoke.parent / "store", "--jobs", "1", "--no-build", *only)
 
         for name in names:
-            first, second = (build / "pages" / "smoke" / f"{name}.ipynb" for build in (smoke, again))
+            first, second = (
+                build / "pages" / "smoke" / f"{name}.ipynb" for build in (smoke, again)
+            )
             assert first.read_bytes() == second.read_bytes(), name
 
     def test_plain_papermill_executes_a_page(self, smoke, tmp_path):
         path = min(SOURCES, key=lambda path: len(path.read_text()))
         values = yaml.safe_load((ROOT / "notebooks" / "profiles" / "smoke.yml").read_text()) or {}
-        values = {name: value for name, value in values.items() if name in Page("", path).parameters}
+        values = {
+            name: value for name, value in values.items() if name in Page("", path).parameters
+        }
         environment = os.environ | {"PRUNEMIA_STORE": str(smoke.parent / "store")}
         output = tmp_path / "out.ipynb"
-        command = [sys.executable, "-m", "papermill", path.name, str(output), "-y", yaml.safe_dump(values)]
+        command = [
+            sys.executable,
+            "-m",
+            "papermill",
+            path.name,
+            str(output),
+            "-y",
+            yaml.safe_dump(values),
+        ]
 
-        subprocess.run(command, cwd=path.parent, env=environment, capture_output=True, text=True, check=True)
+        subprocess.run(
+            command, cwd=path.parent, env=environment, capture_output=True, text=True, check=True
+        )
 
         assert all(cell.execution_count for cell in read(output).cells if cell.cell_type == "code")

@@ -21,8 +21,9 @@ CHUNK = 2**19
 class PooledDropout(Dropout):
     """Dropout whose masks are cut at random places from a pool, drawn anew after 16 uses of each entry.
 
-    Drawing fresh bits for each mask takes a quarter of a training step. A mask cut from the pool has the
-    same distribution; what is given up is that the masks of a few steps in a row are not independent.
+    Drawing fresh bits for each mask takes a quarter of a training step. A mask cut from the pool
+    has the same distribution; what is given up is that the masks of a few steps in a row are not
+    independent.
     """
 
     SIZE = 2**21
@@ -55,15 +56,18 @@ class PooledDropout(Dropout):
             self.pool = dropout_mask((size,), self.p, self.generator, device)
             self.left = self.USES * size
         self.left -= count
-        start = int(torch.randint(len(self.pool) - count + 1, (), generator=self.generator, device=device))
+        start = int(
+            torch.randint(len(self.pool) - count + 1, (), generator=self.generator, device=device)
+        )
         return self.pool[start : start + count].view(*shape)
 
 
 class Attend(torch.autograd.Function):
     """Multi-head attention with dropout on its weights, in chunks of rows that fit the cache.
 
-    Takes queries, keys and values side by side, (B, C, 3 · 64), and gives (B, C, 64). The backward pass reads
-    the row sums of dP ∘ P off the output, as flash attention does (Dao et al., NeurIPS 2022).
+    Takes queries, keys and values side by side, (B, C, 3 · 64), and gives (B, C, 64). The backward
+    pass reads the row sums of dP ∘ P off the output, as flash attention does (Dao et al., NeurIPS
+    2022).
     """
 
     @staticmethod
@@ -89,7 +93,9 @@ class Attend(torch.autograd.Function):
         mixed, out = ctx.saved_tensors
         gradient = gradient.contiguous()
         total = torch.empty_like(mixed)
-        for part, weights, mask in zip(_chunks(*mixed.shape[:2]), ctx.weights, ctx.masks, strict=True):
+        for part, weights, mask in zip(
+            _chunks(*mixed.shape[:2]), ctx.weights, ctx.masks, strict=True
+        ):
             q, k, v = _heads(mixed[part], 3)
             (g,), (o,) = _heads(gradient[part], 1), _heads(out[part], 1)
             inner = torch.bmm(g, v.transpose(1, 2))
@@ -98,7 +104,11 @@ class Attend(torch.autograd.Function):
             inner.sub_((g * o).sum(dim=-1, keepdim=True)).mul_(weights).mul_(DEPTH**-0.5)
             dropped = weights if mask is None else weights.mul_(mask)
             for place, piece in enumerate(
-                (torch.bmm(inner, k), torch.bmm(inner.transpose(1, 2), q), torch.bmm(dropped.transpose(1, 2), g))
+                (
+                    torch.bmm(inner, k),
+                    torch.bmm(inner.transpose(1, 2), q),
+                    torch.bmm(dropped.transpose(1, 2), g),
+                )
             ):
                 _merge(piece, total[part], 3, place)
         return total, None
@@ -119,7 +129,9 @@ def _heads(x: Tensor, kinds: int) -> Sequence[Tensor]:
 def _merge(heads: Tensor, into: Tensor, kinds: int, place: int) -> None:
     """Undo `_heads` for the tensor at ``place``, writing into (B, C, kinds · 64)."""
     rows, tokens, _ = into.shape
-    into.view(rows, tokens, kinds, HEADS, DEPTH)[:, :, place] = heads.view(rows, HEADS, tokens, DEPTH).transpose(1, 2)
+    into.view(rows, tokens, kinds, HEADS, DEPTH)[:, :, place] = heads.view(
+        rows, HEADS, tokens, DEPTH
+    ).transpose(1, 2)
 
 
 def attention_weights(mixed: Tensor) -> Tensor:
@@ -156,10 +168,11 @@ class Network(nn.Module):
     Parameters
     ----------
     classes : C.
-    fast : False for the paper's: BatchNorm over the inputs, dropout 0.2 throughout the encoder. True for ours:
-        inputs that come standardized, and dropout 0.2 after the flatten alone.
+    fast : False for the paper's: BatchNorm over the inputs, dropout 0.2 throughout the encoder.
+        True for ours: inputs that come standardized, and dropout 0.2 after the flatten alone.
 
-    Source: Yuan & Zhang (2022), section 5.1 and figure 4; the number of parameters is the published code's.
+    Source: Yuan & Zhang (2022), section 5.1 and figure 4; the number of parameters is the published
+    code's.
     """
 
     def __init__(self, classes: int, fast: bool) -> None:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from tqdm import tqdm
 
-from prunemia.models import Dropout
-from prunemia.training import TrainingError, batches, one_thread
+from prunemia.models import Dropout, one_thread
+from prunemia.training import TrainingError, batches
 
 PAPER_MILESTONES = (50, 75)
 """The epochs after which the published recipe divides its learning rate by ten."""
@@ -29,9 +29,9 @@ PAPER_MILESTONES = (50, 75)
 class Recipe:
     """How a network is fitted to tell members from non-members, by cross-entropy.
 
-    ``paper``: SGD 1e-3, momentum 0.9, L2 weight decay 5e-4, a tenth of the step after epochs 50 and 75,
-    batches of 128 (the published code). ``fast``: AdamW with a one-cycle step of at most 1e-3 (Smith &
-    Topin 2019), batches of 256: far fewer epochs for about the same accuracy.
+    ``paper``: SGD 1e-3, momentum 0.9, L2 weight decay 5e-4, a tenth of the step after epochs 50 and
+    75, batches of 128 (the published code). ``fast``: AdamW with a one-cycle step of at most 1e-3
+    (Smith & Topin 2019), batches of 256: far fewer epochs for about the same accuracy.
     """
 
     name: str
@@ -47,7 +47,9 @@ class Recipe:
         if self.name == "fast":
             adam = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
             return adam, OneCycleLR(adam, max_lr=1e-3, total_steps=self.epochs * steps)
-        sgd = torch.optim.SGD(module.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
+        sgd = torch.optim.SGD(
+            module.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True
+        )
         return sgd, MultiStepLR(sgd, [epoch * steps for epoch in PAPER_MILESTONES], gamma=0.1)
 
 
@@ -74,7 +76,14 @@ class Setting:
 
     def bar(self, title: str, epochs: int) -> Any:
         """Return a progress bar on stderr, silent unless wanted."""
-        return tqdm(total=epochs, desc=title, unit="epoch", disable=not self.progress, file=sys.stderr, leave=False)
+        return tqdm(
+            total=epochs,
+            desc=title,
+            unit="epoch",
+            disable=not self.progress,
+            file=sys.stderr,
+            leave=False,
+        )
 
 
 def fit(
@@ -107,7 +116,9 @@ def fit(
             rows = torch.randperm(len(x), generator=order).to(setting.device)
             loss = _epoch(module, x, members, [rows[a:b] for a, b in cuts], optimizer, schedule)
             if not math.isfinite(loss):
-                raise TrainingError(f"{title}: the loss is {loss} in epoch {epoch + 1}; look for extreme inputs")
+                raise TrainingError(
+                    f"{title}: the loss is {loss} in epoch {epoch + 1}; look for extreme inputs"
+                )
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update()
     module.eval()
@@ -123,13 +134,20 @@ def choose_epochs(
 ) -> int:
     """Return with how many epochs, of the ``recipes``, a fit without the rows ``held`` ranks those best, by AUC.
 
-    Each is a fit of its own, for a schedule that was cut short says little of one that was carried through.
+    Each is a fit of its own, for a schedule that was cut short says little of one that was carried
+    through.
     """
     out = torch.from_numpy(held)
     found = []
     for recipe in recipes:
         trial = setting.build(make)
-        fit(trial, x[~out], members[~out], recipe, replace(setting, name=f"{setting.name}, trial of {recipe.epochs}"))
+        fit(
+            trial,
+            x[~out],
+            members[~out],
+            recipe,
+            replace(setting, name=f"{setting.name}, trial of {recipe.epochs}"),
+        )
         found.append(roc_auc_score(members[out].numpy(), log_odds(trial, x[out], setting)))
     return recipes[int(np.argmax(found))].epochs
 
@@ -168,9 +186,13 @@ def _epoch(
     return float(total) / len(x)
 
 
-def log_odds(module: nn.Module, x: Tensor, setting: Setting, batch: int = 1024) -> NDArray[np.float64]:
+def log_odds(
+    module: nn.Module, x: Tensor, setting: Setting, batch: int = 1024
+) -> NDArray[np.float64]:
     """Return the logit of "member" minus that of "non-member", shape (n,), in evaluation mode."""
     module.eval()
     with torch.inference_mode(), setting.computing():
-        logits = torch.cat([module(part.to(setting.device)) for part in torch.split(x, batch)]).to("cpu", torch.float64)
+        logits = torch.cat([module(part.to(setting.device)) for part in torch.split(x, batch)]).to(
+            "cpu", torch.float64
+        )
     return (logits[:, 1] - logits[:, 0]).numpy()

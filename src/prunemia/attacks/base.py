@@ -20,10 +20,10 @@ Bools = NDArray[np.bool_]
 class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     """A membership inference attack, as a scikit-learn estimator over `Signals`.
 
-    A subclass stores its options verbatim in ``__init__`` and fills three hooks: ``_check_options``,
-    ``_fit`` and ``_decide``. ``fit``, ``decision_function``, ``predict`` and ``_observed`` are final: a subclass
-    that overrides one, or inherits another, is refused with a TypeError, for that is where the target's
-    membership is taken away.
+    A subclass stores its options verbatim in ``__init__`` and fills three hooks:
+    ``_check_options``, ``_fit`` and ``_decide``. ``fit``, ``decision_function``, ``predict`` and
+    ``_observed`` are final: a subclass that overrides one, or inherits another, is refused with a
+    TypeError, for that is where the target's membership is taken away.
 
     Attributes
     ----------
@@ -38,9 +38,13 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         sealed = ("_observed", "decision_function", "fit", "predict")
-        changed = [name for name in sealed if getattr(cls, name) is not getattr(Attack, name)]  # inherited ones, too
+        changed = [
+            name for name in sealed if getattr(cls, name) is not getattr(Attack, name)
+        ]  # inherited ones, too
         if changed:
-            raise TypeError(f"{cls.__name__} overrides {', '.join(changed)}; fill _fit and _decide instead")
+            raise TypeError(
+                f"{cls.__name__} overrides {', '.join(changed)}; fill _fit and _decide instead"
+            )
         super().__init_subclass__(**kwargs)
 
     @final
@@ -98,7 +102,9 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         found = {name: np.asarray(value) for name, value in self._remembered().items()}
         for name, value in found.items():
             if value.dtype.kind not in "biuf":
-                raise TypeError(f"{type(self).__name__}.{name} is no number or array: override learned and restore")
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is no number or array: override learned and restore"
+                )
         return found
 
     def _remembered(self) -> dict[str, Any]:
@@ -118,7 +124,9 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         check_is_fitted(self, "n_classes_")
         _require_signals("target", target)
         if target.classes != self.n_classes_:
-            raise ValueError(f"target: {target.classes} classes; allowed: {self.n_classes_}, as the shadows have")
+            raise ValueError(
+                f"target: {target.classes} classes; allowed: {self.n_classes_}, as the shadows have"
+            )
         return target.observed()
 
     def _check_options(self) -> None:
@@ -136,14 +144,18 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
 def require_choice(option: str, value: object, allowed: Collection[object]) -> None:
     """Refuse an option's value that is none of ``allowed``."""
     if not any(value is item or (type(value) is type(item) and value == item) for item in allowed):
-        raise ValueError(f"{option}: {value!r} is not allowed; allowed: {', '.join(map(repr, allowed))}")
+        raise ValueError(
+            f"{option}: {value!r} is not allowed; allowed: {', '.join(map(repr, allowed))}"
+        )
 
 
 def require_integer(option: str, value: object, low: int, high: int = 2**63 - 1) -> None:
     """Refuse an option's value that is no integer from ``low`` to ``high``."""
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not low <= int(value) <= high:  # type: ignore[call-overload]
-        raise ValueError(f"{option}: {value!r} is not allowed; allowed: an integer from {low} to {high}")
+        raise ValueError(
+            f"{option}: {value!r} is not allowed; allowed: an integer from {low} to {high}"
+        )
 
 
 def _require_signals(name: str, value: object) -> None:

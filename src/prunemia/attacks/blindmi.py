@@ -1,7 +1,7 @@
 """BlindMI-Diff: move samples from the unknown to the non-members while that sets the two further apart.
 
-Source: Hui et al., "Practical Blind Membership Inference Attack via Differential Comparisons" (NDSS 2021),
-single direction, without generated data. No shadow network is used.
+Source: Hui et al., "Practical Blind Membership Inference Attack via Differential Comparisons" (NDSS
+2021), single direction, without generated data. No shadow network is used.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ ENTRIES = 2**19
 class BlindMI(Attack):
     """blindmi: the three largest posteriors, compared as sets by the maximum mean discrepancy.
 
-    The least confident samples start as non-members N, the others as M. Batch by batch, every x in M whose
-    move to N would strictly increase MMD²(N, M) is marked, and the marked move together; this repeats until
-    nothing moves. Neither set is ever emptied. What stays in M is taken for members.
+    The least confident samples start as non-members N, the others as M. Batch by batch, every x in
+    M whose move to N would strictly increase MMD²(N, M) is marked, and the marked move together;
+    this repeats until nothing moves. Neither set is ever emptied. What stays in M is taken for
+    members.
 
     Parameters
     ----------

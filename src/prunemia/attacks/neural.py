@@ -1,8 +1,9 @@
 """Attacks that are networks: what they share, and the nn family: nn, top3nn, nncls.
 
-Sources: Shokri et al. (S&P 2017) and Salem et al. (NDSS 2019) for the attacks, Yuan & Zhang (2022), section 5.2,
-for their networks. The published code's recipe is ``recipe="paper"``. Linear weights start Xavier-normal, as in the
-victim's networks: from torch's own start nncls barely learns in the paper's 100 epochs.
+Sources: Shokri et al. (S&P 2017) and Salem et al. (NDSS 2019) for the attacks, Yuan & Zhang (2022),
+section 5.2, for their networks. The published code's recipe is ``recipe="paper"``. Linear weights
+start Xavier-normal, as in the victim's networks: from torch's own start nncls barely learns in the
+paper's 100 epochs.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ class NeuralAttack(Attack):
 
     Parameters
     ----------
-    seed : of the weights, the batches and dropout. Nothing depends on, or moves, torch's global generator.
-    recipe : ``"fast"`` standardizes the inputs and fits by AdamW under a one-cycle schedule; ``"paper"`` is the
-        published recipe (see `Recipe`).
-    epochs : how many; None: 100 for ``"paper"``, `usual_epochs` for ``"fast"`` (more with few rows), which was
-        chosen on held-back shadow networks (Location and MNIST-1D, seeds 0 and 1; never on a target).
-        ``"held-back"`` chooses for the shadows at hand: half, one or two times the usual, whichever ranks the
-        last shadow network's rows best by AUC when fitted without them; then it fits all rows. That takes
-        four times as long.
+    seed : of the weights, the batches and dropout. Nothing depends on, or moves, torch's global
+        generator.
+    recipe : ``"fast"`` standardizes the inputs and fits by AdamW under a one-cycle schedule;
+        ``"paper"`` is the published recipe (see `Recipe`).
+    epochs : how many; None: 100 for ``"paper"``, `usual_epochs` for ``"fast"`` (more with few
+        rows), which was chosen on held-back shadow networks (Location and MNIST-1D, seeds 0 and 1;
+        never on a target). ``"held-back"`` chooses for the shadows at hand: half, one or two times
+        the usual, whichever ranks the last shadow network's rows best by AUC when fitted without
+        them; then it fits all rows. That takes four times as long.
     device : where it computes; None: cuda where there is one, else cpu.
     progress : show the epochs on stderr.
 
@@ -53,7 +55,8 @@ class NeuralAttack(Attack):
     ----------
     network_ : the fitted network, in evaluation mode.
     epochs_ : how many epochs it was fitted for.
-    mean_, scale_ : shape (features,); the inputs are shifted and divided by them (0 and 1 for ``"paper"``).
+    mean_, scale_ : shape (features,); the inputs are shifted and divided by them (0 and 1 for
+        ``"paper"``).
     """
 
     name: ClassVar[str]
@@ -104,7 +107,10 @@ class NeuralAttack(Attack):
         self.mean_, self.scale_ = np.zeros(raw.shape[1]), np.ones(raw.shape[1])
         if self.recipe == "fast":
             deviation = raw.std(axis=0, dtype=np.float64)
-            self.mean_, self.scale_ = raw.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1)
+            self.mean_, self.scale_ = (
+                raw.mean(axis=0, dtype=np.float64),
+                np.where(deviation > 0, deviation, 1),
+            )
         x, members = self._tensor(raw), torch.from_numpy(membership.astype(np.int64))
         setting = self._setting()
 
@@ -119,7 +125,10 @@ class NeuralAttack(Attack):
         self.epochs_ = self._usual(shadow) if self.epochs in (None, HELD_BACK) else int(self.epochs)
         if self.epochs == HELD_BACK:
             held = _held_back(shadow, membership)
-            tried = [Recipe(self.recipe, n) for n in (max(1, self.epochs_ // 2), self.epochs_, 2 * self.epochs_)]
+            tried = [
+                Recipe(self.recipe, n)
+                for n in (max(1, self.epochs_ // 2), self.epochs_, 2 * self.epochs_)
+            ]
             self.epochs_ = choose_epochs(make, x, members, held, tried, setting)
         self.network_ = setting.build(make)
         fit(self.network_, x, members, Recipe(self.recipe, self.epochs_), setting)
@@ -141,8 +150,14 @@ class NeuralAttack(Attack):
 
     def restore(self, learned: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `learned` gave."""
-        super().restore({name: value for name, value in learned.items() if not name.startswith(WEIGHT)})
-        weights = {n.removeprefix(WEIGHT): torch.from_numpy(v) for n, v in learned.items() if n.startswith(WEIGHT)}
+        super().restore(
+            {name: value for name, value in learned.items() if not name.startswith(WEIGHT)}
+        )
+        weights = {
+            n.removeprefix(WEIGHT): torch.from_numpy(v)
+            for n, v in learned.items()
+            if n.startswith(WEIGHT)
+        }
         network = self.network(len(self.mean_), self.n_classes_)
         network.load_state_dict(weights)
         self.network_ = network.to(self._setting().device).eval()

@@ -26,8 +26,8 @@ class SAMIA(NeuralAttack):
     ----------
     seed, recipe, epochs, device, progress : see `NeuralAttack`. The fast recipe also leaves out the
         BatchNorm over the inputs and the dropout inside the encoder, for one dropout after it.
-    inputs : which of ``"posterior"``, ``"sensitivity"``, ``"label"`` the network sees. The others are
-        replaced by zeros, so that it keeps its shape.
+    inputs : which of ``"posterior"``, ``"sensitivity"``, ``"label"`` the network sees. The others
+        are replaced by zeros, so that it keeps its shape.
     """
 
     name = "samia"
@@ -49,12 +49,18 @@ class SAMIA(NeuralAttack):
         super()._check_options()
         seen = () if isinstance(self.inputs, str) else tuple(self.inputs)
         if not seen or len(set(seen)) < len(seen) or not set(seen) <= set(INPUTS):
-            raise ValueError(f"inputs: {self.inputs!r} is not allowed; allowed: one or more of {', '.join(INPUTS)}")
+            raise ValueError(
+                f"inputs: {self.inputs!r} is not allowed; allowed: one or more of {', '.join(INPUTS)}"
+            )
 
     def features(self, signals: Signals) -> Inputs:
         """Return posterior, sensitivity and one-hot label side by side, shape (n, 3C); what it may not see is zero."""
-        parts = zip(INPUTS, (signals.posteriors, signals.sensitivities, one_hot(signals)), strict=True)
-        return np.concatenate([part if name in self.inputs else np.zeros_like(part) for name, part in parts], axis=1)
+        parts = zip(
+            INPUTS, (signals.posteriors, signals.sensitivities, one_hot(signals)), strict=True
+        )
+        return np.concatenate(
+            [part if name in self.inputs else np.zeros_like(part) for name, part in parts], axis=1
+        )
 
     def network(self, width: int, classes: int) -> nn.Module:  # noqa: ARG002 (3C always)
         """Return the self-attention network."""
@@ -65,7 +71,8 @@ class SAMIA(NeuralAttack):
 
         Returns
         -------
-        shape (layers, heads, C, C): [l, h, i, j] is the weight that class i gives to class j; over j it sums to one.
+        shape (layers, heads, C, C): [l, h, i, j] is the weight that class i gives to class j; over
+        j it sums to one.
         """
         x, setting = self._tensor(self.features(self._observed(target))), self._setting()
         total = torch.zeros(LAYERS, HEADS, target.classes, target.classes, dtype=torch.float64)
@@ -73,5 +80,7 @@ class SAMIA(NeuralAttack):
         assert isinstance(network, Network)
         with torch.inference_mode(), setting.computing():
             for part in torch.split(x, batch):
-                total += network.attention(part.to(setting.device)).sum(dim=1, dtype=torch.float64).cpu()
+                total += (
+                    network.attention(part.to(setting.device)).sum(dim=1, dtype=torch.float64).cpu()
+                )
         return (total / len(x)).numpy()

@@ -70,7 +70,9 @@ class ThresholdAttack(Attack):
         order = np.argsort(shadow.labels, kind="stable")
         for rows in np.split(order, np.flatnonzero(np.diff(shadow.labels[order])) + 1):
             if 0 < membership[rows].sum() < len(rows):
-                self.thresholds_[shadow.labels[rows[0]]] = best_threshold(values[rows], membership[rows])
+                self.thresholds_[shadow.labels[rows[0]]] = best_threshold(
+                    values[rows], membership[rows]
+                )
 
     def _decide(self, target: Signals) -> Floats:
         return self.values(target) - self.thresholds_[target.labels]
@@ -118,8 +120,8 @@ class TopConfidence(ThresholdAttack):
 
     Parameters
     ----------
-    statistic : ``"max"``, the largest posterior, as the paper says; or ``"true_class"``, p_y, as the
-        published code has it.
+    statistic : ``"max"``, the largest posterior, as the paper says; or ``"true_class"``, p_y, as
+        the published code has it.
     """
 
     by_class: ClassVar[bool] = False

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prunemia.claims.attacks import divergence_grows, divergence_varies_over_classes, samia_beats_the_others
+from prunemia.claims.attacks import (
+    divergence_grows,
+    divergence_varies_over_classes,
+    samia_beats_the_others,
+)
 from prunemia.claims.base import (
     CONTRADICTED,
     SUPPORTED,
@@ -20,7 +24,11 @@ from prunemia.claims.base import (
     verdict,
 )
 from prunemia.claims.defense import ppb_protects
-from prunemia.claims.pruning import leakage_over_pruners, leakage_over_sparsity, leakage_under_wrong_knowledge
+from prunemia.claims.pruning import (
+    leakage_over_pruners,
+    leakage_over_sparsity,
+    leakage_under_wrong_knowledge,
+)
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 

@@ -9,8 +9,8 @@ from prunemia.attacks import names as attack_names
 from prunemia.claims.base import Claim, accuracies, family, minus, over_runs, runs
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
+from prunemia.lab.steps import Of
 from prunemia.metrics import over_seeds
-from prunemia.steps import Of
 
 SIDES: tuple[Of, Of] = ("original", "pruned")
 
@@ -25,7 +25,9 @@ def divergence_grows(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     tables = []
     for run in runs(exp, seeds):
         pair = [lab.target(run, of) for of in SIDES]
-        tables.append(divergence.relative_changes(divergence.compare(*pair, bootstraps=20, seed=run.seed)))
+        tables.append(
+            divergence.relative_changes(divergence.compare(*pair, bootstraps=20, seed=run.seed))
+        )
     return family(
         over_runs(
             f"Pruning increases the divergence in {name}",
@@ -36,16 +38,20 @@ def divergence_grows(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     )
 
 
-def divergence_varies_over_classes(lab: Lab, exp: Experiment, seeds: int, permutations: int = 1000) -> list[Claim]:
+def divergence_varies_over_classes(
+    lab: Lab, exp: Experiment, seeds: int, permutations: int = 1000
+) -> list[Claim]:
     """Test that a pruned network's divergence differs from class to class (section 4).
 
-    The effect is the standard deviation over classes, less what it is when classes are shuffled. Each
-    seed has a permutation p; Fisher's method combines them.
+    The effect is the standard deviation over classes, less what it is when classes are shuffled.
+    Each seed has a permutation p; Fisher's method combines them.
     """
     claims = []
     for quantity in ("confidence", "sensitivity"):
         found = [
-            divergence.class_spread(lab.target(run), quantity, permutations=permutations, seed=run.seed)
+            divergence.class_spread(
+                lab.target(run), quantity, permutations=permutations, seed=run.seed
+            )
             for run in runs(exp, seeds)
         ]
         p = float(stats.combine_pvalues([f["p"] for f in found], method="fisher").pvalue)

@@ -1,7 +1,7 @@
 """Each claim of the paper as a test: an effect, its interval, a corrected p, and a verdict in words.
 
-A claim is put so that it holds where its effect is positive. The unit of evidence is the seed: another
-split, other networks, other attacks. Claims of one family are corrected together (Holm).
+A claim is put so that it holds where its effect is positive. The unit of evidence is the seed:
+another split, other networks, other attacks. Claims of one family are corrected together (Holm).
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import pandas as pd
 from scipy import stats
 
 from prunemia.experiment import Experiment
-from prunemia.intervals import LEVEL, Estimate
 from prunemia.lab import Lab
-from prunemia.metrics import holm, over_seeds
-from prunemia.steps import Of
+from prunemia.lab.steps import Of
+from prunemia.metrics import LEVEL, Estimate, holm, over_seeds
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "not decided at this size"
 VERDICTS = (SUPPORTED, CONTRADICTED, UNDECIDED)
@@ -101,7 +100,9 @@ def counts(claims: Iterable[Claim]) -> dict[str, int]:
     return {name: found.count(word) for name, word in zip(names, VERDICTS, strict=True)}
 
 
-def accuracies(lab: Lab, experiments: Iterable[Experiment], name: str, of: Of = "pruned") -> list[float]:
+def accuracies(
+    lab: Lab, experiments: Iterable[Experiment], name: str, of: Of = "pruned"
+) -> list[float]:
     """Return an attack's balanced accuracy on each experiment's victim."""
     return [lab.attack(exp, name, of=of).evaluation.accuracy.value for exp in experiments]
 

@@ -15,7 +15,11 @@ def leakage_over_sparsity(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     original = accuracies(lab, runs(exp, seeds), "samia", "original")
     found = {s: accuracies(lab, runs(exp.replace(sparsity=s), seeds), "samia") for s in SPARSITIES}
     claims = [
-        over_runs(f"Pruning at sparsity {s:g} raises SAMIA's accuracy", DIFFERENCE, minus(found[s], original))
+        over_runs(
+            f"Pruning at sparsity {s:g} raises SAMIA's accuracy",
+            DIFFERENCE,
+            minus(found[s], original),
+        )
         for s in SPARSITIES
     ]
     low, high = min(SPARSITIES), max(SPARSITIES)
@@ -48,6 +52,12 @@ def leakage_under_wrong_knowledge(lab: Lab, exp: Experiment, seeds: int) -> list
     for name, guess in guesses.items():
         wrong = accuracies(lab, runs(exp.replace(adversary=guess), seeds), "samia")
         beats = [accuracy - 0.5 for accuracy in wrong]
-        claims.append(over_runs(f"SAMIA finds members though it assumes {name}", "balanced accuracy − ½", beats))
-        claims.append(over_runs(f"Assuming {name} costs SAMIA accuracy", DIFFERENCE, minus(truth, wrong)))
+        claims.append(
+            over_runs(
+                f"SAMIA finds members though it assumes {name}", "balanced accuracy − ½", beats
+            )
+        )
+        claims.append(
+            over_runs(f"Assuming {name} costs SAMIA accuracy", DIFFERENCE, minus(truth, wrong))
+        )
     return family(claims)

@@ -66,7 +66,9 @@ def fetch(name: str, progress: bool = True) -> list[Path]:
 
 def _source(name: str) -> Source:
     if name not in SOURCES:
-        raise DataError(f"data set {name!r} is not known; allowed: {', '.join(SOURCES)}, or the path of an .npz file")
+        raise DataError(
+            f"data set {name!r} is not known; allowed: {', '.join(SOURCES)}, or the path of an .npz file"
+        )
     return SOURCES[name]
 
 
@@ -75,12 +77,21 @@ def _read(source: Source, progress: bool) -> Arrays:
     features, labels = source.read(fetch(source.name, progress))
     there = (len(features), *features.shape[1:])
     if there != (source.rows, *source.shape) or labels.shape != (source.rows,):
-        raise DataError(f"{source.name} has shape {there}, not {(source.rows, *source.shape)} as published")
+        raise DataError(
+            f"{source.name} has shape {there}, not {(source.rows, *source.shape)} as published"
+        )
     if labels.min() != 0 or labels.max() != source.classes - 1:
-        raise DataError(f"{source.name} has labels {labels.min()} to {labels.max()}, not 0 to {source.classes - 1}")
+        raise DataError(
+            f"{source.name} has labels {labels.min()} to {labels.max()}, not 0 to {source.classes - 1}"
+        )
     return features, labels
 
 
 def _dataset(source: Source, arrays: Arrays) -> Dataset:
     features, labels = arrays
-    return Dataset(source.name, as_features(features), np.ascontiguousarray(labels, dtype=np.int64), source.classes)
+    return Dataset(
+        source.name,
+        as_features(features),
+        np.ascontiguousarray(labels, dtype=np.int64),
+        source.classes,
+    )

@@ -53,7 +53,9 @@ def explained(path: Path) -> Iterator[None]:
     except DataError:
         raise
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
-        raise DataError(f"{path} does not hold what was published under this name: {error}") from None
+        raise DataError(
+            f"{path} does not hold what was published under this name: {error}"
+        ) from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
 
@@ -63,5 +65,7 @@ def _safe(path: Path, name: str, size: int) -> str:
     if parts.is_absolute() or ".." in parts.parts or "\\" in name:
         raise DataError(f"{path} holds the unsafe member {name!r}; it is not used")
     if size > LARGEST:
-        raise DataError(f"{path} holds the member {name!r} of {size:,} bytes; at most {LARGEST:,} are read")
+        raise DataError(
+            f"{path} holds the member {name!r} of {size:,} bytes; at most {LARGEST:,} are read"
+        )
     return str(parts)

@@ -55,7 +55,10 @@ class Dataset:
     def fingerprint(self) -> str:
         """32 hexadecimal digits of SHA-256 of the contents; the name is not part of them."""
         digest = hashlib.sha256(repr((self.features.shape, self.classes)).encode())
-        for array in (np.ascontiguousarray(self.features, "<f4"), np.ascontiguousarray(self.labels, "<i8")):
+        for array in (
+            np.ascontiguousarray(self.features, "<f4"),
+            np.ascontiguousarray(self.labels, "<i8"),
+        ):
             digest.update(array.reshape(-1).view(np.uint8).data)
         return digest.hexdigest()[:32]
 
@@ -73,6 +76,8 @@ class Dataset:
         if rows is None or rows == len(self):
             return self
         if rows > len(self):
-            raise DataError(f"samples: {rows} of data set {self.name!r}, which has {len(self)} rows")
+            raise DataError(
+                f"samples: {rows} of data set {self.name!r}, which has {len(self)} rows"
+            )
         chosen = np.random.default_rng(seed_of("samples", len(self))).permutation(len(self))[:rows]
         return type(self)(self.name, self.features[chosen], self.labels[chosen], self.classes)

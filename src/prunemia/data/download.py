@@ -80,18 +80,24 @@ def _writable() -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK):
                 return folder
-    raise DataError(f"no data can be downloaded: {' and '.join(map(str, folders()))} cannot be written")
+    raise DataError(
+        f"no data can be downloaded: {' and '.join(map(str, folders()))} cannot be written"
+    )
 
 
 def _download(archive: Archive, target: Path, progress: bool) -> None:
-    aside = target.with_name(f".{target.name}.partial")  # whatever a killed download left is overwritten
+    aside = target.with_name(
+        f".{target.name}.partial"
+    )  # whatever a killed download left is overwritten
     try:
         with _explained_network(archive):
             _transfer(archive.url, aside, progress)
         try:
             digest = _check(aside, archive.checksum)
         except ValueError as error:
-            raise DataError(f"{archive.url} was downloaded, but {error}; nothing was kept") from None
+            raise DataError(
+                f"{archive.url} was downloaded, but {error}; nothing was kept"
+            ) from None
         aside.replace(target)
         _record(target, archive, digest)
     finally:
@@ -112,7 +118,9 @@ def _verified(path: Path, archive: Archive) -> Path:
         else:
             _record(path, archive, _check(path, archive.checksum))
     except (ValueError, IndexError, OSError) as error:
-        raise DataError(f"{path} cannot be used: {error}; remove it, and it is downloaded again") from None
+        raise DataError(
+            f"{path} cannot be used: {error}; remove it, and it is downloaded again"
+        ) from None
     return path
 
 
@@ -128,14 +136,18 @@ def _check(path: Path, checksum: str) -> str:
             published.update(block)
             sha256.update(block)
     if published.hexdigest() != expected:
-        raise ValueError(f"its {algorithm} checksum is {published.hexdigest()}, not {expected} as published")
+        raise ValueError(
+            f"its {algorithm} checksum is {published.hexdigest()}, not {expected} as published"
+        )
     return sha256.hexdigest()
 
 
 def _record(path: Path, archive: Archive, sha256: str) -> None:
     """Keep the SHA-256 beside a file that is published with a git blob id only."""
     if archive.checksum.startswith("gitblob:"):
-        with contextlib.suppress(OSError):  # a folder that cannot be written: checked by its blob id each time
+        with contextlib.suppress(
+            OSError
+        ):  # a folder that cannot be written: checked by its blob id each time
             _beside(path).write_text(f"{sha256}  {path.name}\n", encoding="utf-8")
 
 
@@ -151,20 +163,30 @@ def _explained_network(archive: Archive) -> Iterator[None]:
         yield
     except requests.HTTPError as error:
         answer = error.response
-        reason = str(error) if answer is None else f"the server answered {answer.status_code} {answer.reason}"
+        reason = (
+            str(error)
+            if answer is None
+            else f"the server answered {answer.status_code} {answer.reason}"
+        )
     except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
         reason = "the connection broke before the file was complete"
     except requests.Timeout:
         reason = f"{urlsplit(archive.url).hostname} does not answer"
     except requests.ConnectionError as error:
         broken = "Read timed out" in str(error) or "Connection broken" in str(error)
-        reason = "the connection broke" if broken else f"no connection to {urlsplit(archive.url).hostname}"
+        reason = (
+            "the connection broke"
+            if broken
+            else f"no connection to {urlsplit(archive.url).hostname}"
+        )
     except requests.RequestException as error:
         reason = str(error)
     else:
         return
     name = Path(archive.file).name
-    raise DataError(f"{archive.url} cannot be downloaded: {reason}; a copy of {name} in $PRUNEMIA_DATA is used as well")
+    raise DataError(
+        f"{archive.url} cannot be downloaded: {reason}; a copy of {name} in $PRUNEMIA_DATA is used as well"
+    )
 
 
 @contextlib.contextmanager
@@ -175,4 +197,6 @@ def _explained_writing(folder: Path) -> Iterator[None]:
         raise
     except OSError as error:
         free = shutil.disk_usage(folder).free if folder.is_dir() else 0
-        raise DataError(f"{folder} cannot be written: {error.strerror or error} ({free:,} bytes are free)") from None
+        raise DataError(
+            f"{folder} cannot be written: {error.strerror or error} ({free:,} bytes are free)"
+        ) from None

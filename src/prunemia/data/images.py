@@ -37,7 +37,9 @@ def read_cifar100(paths: Sequence[Path]) -> Arrays:
 
 def _read_cifar(path: Path, reader: Any) -> Arrays:
     """Give torchvision the batches in a temporary folder; it verifies each before it unpickles it."""
-    names = {name for name, _ in (*reader.train_list, *reader.test_list)} | {reader.meta["filename"]}
+    names = {name for name, _ in (*reader.train_list, *reader.test_list)} | {
+        reader.meta["filename"]
+    }
     with explained(path), tempfile.TemporaryDirectory() as folder:
         batches = Path(folder, reader.base_folder)
         batches.mkdir()
@@ -58,13 +60,17 @@ def read_svhn(paths: Sequence[Path]) -> Arrays:
     for path, part in zip(paths, ("train", "test"), strict=True):
         with explained(path):
             parts.append(SVHN(path.parent, split=part))
-    return np.concatenate([part.data for part in parts]), np.concatenate([part.labels for part in parts])
+    return np.concatenate([part.data for part in parts]), np.concatenate(
+        [part.labels for part in parts]
+    )
 
 
 def read_fashion_mnist(paths: Sequence[Path]) -> Arrays:
     """Read Fashion-MNIST's four files: images and labels of the training part, then of the test part."""
     images, labels, more_images, more_labels = (_read_idx(path) for path in paths)
-    return np.concatenate([images, more_images])[:, np.newaxis], np.concatenate([labels, more_labels])
+    return np.concatenate([images, more_images])[:, np.newaxis], np.concatenate(
+        [labels, more_labels]
+    )
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:

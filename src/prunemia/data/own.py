@@ -30,16 +30,24 @@ def load_own(path: Path) -> Dataset:
         The file or a field is not like that. Pickled arrays are refused.
     """
     with _opened(path) as archive:
-        name = "images" if "images" in archive.files and "features" not in archive.files else "features"
+        name = (
+            "images"
+            if "images" in archive.files and "features" not in archive.files
+            else "features"
+        )
         features = _features(path, name, _field(path, archive, name))
         labels = _field(path, archive, "labels")
     if labels.dtype.kind not in "iu" or labels.ndim != 1:
         raise _wrong(path, "labels", labels, "whole numbers of shape (n,)")
     if len(labels) != len(features):
-        raise DataError(f"{path}: field 'labels' has {len(labels)} rows and field {name!r} {len(features)}")
+        raise DataError(
+            f"{path}: field 'labels' has {len(labels)} rows and field {name!r} {len(features)}"
+        )
     values, labels = np.unique(labels, return_inverse=True)
     if len(values) < 2:
-        raise DataError(f"{path}: field 'labels' has {len(values)} different values; at least 2 classes are needed")
+        raise DataError(
+            f"{path}: field 'labels' has {len(values)} different values; at least 2 classes are needed"
+        )
     return Dataset(str(path), features, labels.astype(np.int64), len(values))
 
 
@@ -61,7 +69,11 @@ def _field(path: Path, archive: Any, name: str) -> NDArray[Any]:
     try:
         return np.asarray(archive[name])
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = "is pickled, which is not read" if "allow_pickle" in str(error) else f"is damaged: {error}"
+        reason = (
+            "is pickled, which is not read"
+            if "allow_pickle" in str(error)
+            else f"is damaged: {error}"
+        )
         raise DataError(f"{path}: field {name!r} {reason}") from None
 
 
@@ -82,4 +94,6 @@ def _features(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32]
 
 
 def _wrong(path: Path, name: str, array: NDArray[Any], allowed: str) -> DataError:
-    return DataError(f"{path}: field {name!r} has shape {array.shape} and type {array.dtype}; allowed: {allowed}")
+    return DataError(
+        f"{path}: field {name!r} has shape {array.shape} and type {array.dtype}; allowed: {allowed}"
+    )

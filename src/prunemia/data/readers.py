@@ -60,7 +60,9 @@ def read_texas(paths: Sequence[Path]) -> Arrays:
     """Read ``texas/100/feats``, lines ``f1,…``, and ``texas/100/labels``, lines with a label from 1."""
     with explained(paths[0]):
         names = ("texas/100/feats", "texas/100/labels")
-        found = {name: _numbers(content) for name, content in tar_members(paths[0]) if name in names}
+        found = {
+            name: _numbers(content) for name, content in tar_members(paths[0]) if name in names
+        }
         features, labels = (found[name] for name in names)
     return features, labels[:, 0].astype(np.int64) - 1
 

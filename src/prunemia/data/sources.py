@@ -10,8 +10,20 @@ from types import MappingProxyType
 import pandas as pd
 
 from prunemia.data.download import Archive
-from prunemia.data.images import read_chmnist, read_cifar10, read_cifar100, read_fashion_mnist, read_svhn
-from prunemia.data.readers import Arrays, generate_mnist1d, read_digits, read_label_first, read_texas
+from prunemia.data.images import (
+    read_chmnist,
+    read_cifar10,
+    read_cifar100,
+    read_fashion_mnist,
+    read_svhn,
+)
+from prunemia.data.readers import (
+    Arrays,
+    generate_mnist1d,
+    read_digits,
+    read_label_first,
+    read_texas,
+)
 
 PRIVACYTRUSTLAB = "https://github.com/privacytrustlab/datasets/raw/master"
 CIFAR = "https://www.cs.toronto.edu/~kriz"
@@ -21,7 +33,12 @@ FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 
 def _fashion(file: str, md5: str) -> Archive:
     """One file of Fashion-MNIST; Debian's package ``dataset-fashion-mnist`` installs it as well."""
-    return Archive(f"fashion-mnist/{file}", f"{FASHION}/{file}", f"md5:{md5}", "/usr/share/datasets/fashion-mnist")
+    return Archive(
+        f"fashion-mnist/{file}",
+        f"{FASHION}/{file}",
+        f"md5:{md5}",
+        "/usr/share/datasets/fashion-mnist",
+    )
 
 
 @dataclass(frozen=True)
@@ -189,8 +206,12 @@ _ALL = (
         citation="netzer2011svhn",
         read=read_svhn,
         archives=(
-            Archive("train_32x32.mat", f"{SVHN}/train_32x32.mat", "md5:e26dedcc434d2e4c54c9b2d4a06d8373"),
-            Archive("test_32x32.mat", f"{SVHN}/test_32x32.mat", "md5:eb5a983be6a315427106f1b164d9cef3"),
+            Archive(
+                "train_32x32.mat", f"{SVHN}/train_32x32.mat", "md5:e26dedcc434d2e4c54c9b2d4a06d8373"
+            ),
+            Archive(
+                "test_32x32.mat", f"{SVHN}/test_32x32.mat", "md5:eb5a983be6a315427106f1b164d9cef3"
+            ),
         ),
     ),
     Source(

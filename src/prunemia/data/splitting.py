@@ -51,9 +51,13 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     _, validations, tests = _shares(len(own))
     parts = Split(own[tests + validations :], own[tests : tests + validations], own[:tests])
     if min(len(parts.train), len(parts.validation)) < FEWEST:
-        raise DataError(f"data set {dataset.name!r}: {n} rows are too few to split among victim and adversary")
+        raise DataError(
+            f"data set {dataset.name!r}: {n} rows are too few to split among victim and adversary"
+        )
     if len(np.unique(dataset.labels[parts.train])) < 2:
-        raise DataError(f"data set {dataset.name!r}: the training rows of network {index} are all of one class")
+        raise DataError(
+            f"data set {dataset.name!r}: the training rows of network {index} are all of one class"
+        )
     return parts
 
 

@@ -6,10 +6,11 @@ A new one is a `Defense` here and its line in ``_DEFENSES`` and in `experiment.D
 from __future__ import annotations
 
 from prunemia.defenses.adversarial import AdversarialRegularization
-from prunemia.defenses.base import Defense, EarlyStopping, TrainingError
+from prunemia.defenses.earlystop import EarlyStopping
 from prunemia.defenses.ppb import PosteriorAlignment, ppb_divergence
 from prunemia.defenses.private import PrivateTraining
 from prunemia.experiment import DEFENSES
+from prunemia.training import Defense, TrainingError
 
 __all__ = ["Defense", "TrainingError", "get", "names", "ppb_divergence"]
 

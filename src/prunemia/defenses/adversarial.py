@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
-from prunemia.defenses.base import Defense
 from prunemia.experiment import seed_of
-from prunemia.stacking import gather
+from prunemia.training import Defense
+from prunemia.training.stacking import gather
 
 if TYPE_CHECKING:
     from prunemia.training import Run
@@ -25,12 +25,12 @@ class AdversarialRegularization(Defense):
     """A min-max game, both players moving once a batch; the strength is α.
 
     An inference network h reads a posterior and its one-hot label and maximizes its gain
-    mean log h(members) + mean log(1 − h(non-members)), members being the batch and non-members as many rows
-    drawn from the validation rows, all answered in evaluation mode, so that it cannot tell the mode instead.
-    Then the network minimizes cross-entropy + α · mean log h(members).
+    mean log h(members) + mean log(1 − h(non-members)), members being the batch and non-members as
+    many rows drawn from the validation rows, all answered in evaluation mode, so that it cannot
+    tell the mode instead. Then the network minimizes cross-entropy + α · mean log h(members).
 
-    Source: Nasr, Shokri & Houmansadr (2018), algorithm 1. Ours: one step of each player a batch, a smaller
-    inference network with one tower.
+    Source: Nasr, Shokri & Houmansadr (2018), algorithm 1. Ours: one step of each player a batch, a
+    smaller inference network with one tower.
     """
 
     def start(self, run: Run) -> None:
@@ -48,7 +48,10 @@ class AdversarialRegularization(Defense):
     def penalty(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
         """Let the inference networks move, then return α times their gain on the members."""
         rows = run.validation[run.active]
-        drawn = [torch.randint(rows.shape[1], labels.shape[1:], generator=g, device=x.device) for g in self.generators]
+        drawn = [
+            torch.randint(rows.shape[1], labels.shape[1:], generator=g, device=x.device)
+            for g in self.generators
+        ]
         others = rows.gather(1, torch.stack(drawn))
         with torch.no_grad():
             run.networks.train(False)
@@ -83,5 +86,9 @@ def _inference_network(classes: int, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         wide, narrow = HIDDEN
         return nn.Sequential(
-            nn.Linear(2 * classes, wide), nn.ReLU(), nn.Linear(wide, narrow), nn.ReLU(), nn.Linear(narrow, 1)
+            nn.Linear(2 * classes, wide),
+            nn.ReLU(),
+            nn.Linear(wide, narrow),
+            nn.ReLU(),
+            nn.Linear(narrow, 1),
         )

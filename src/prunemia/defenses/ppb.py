@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from prunemia.defenses.base import Defense
+from prunemia.training import Defense
 
 if TYPE_CHECKING:
     from prunemia.training import Run
@@ -16,8 +16,8 @@ def ppb_divergence(logits: Tensor) -> Tensor:
     """Return PPB's Kullback–Leibler term, without its strength.
 
     With h = ⌊B/2⌋, each row sorted in descending order, z′ the first h rows and z″ the next h:
-    (1/h) Σᵢ KL(softmax(zᵢ″) ‖ softmax(zᵢ′)), with gradients through both. An odd batch's last row is left
-    out; a batch of one row gives 0.
+    (1/h) Σᵢ KL(softmax(zᵢ″) ‖ softmax(zᵢ′)), with gradients through both. An odd batch's last row
+    is left out; a batch of one row gives 0.
 
     Parameters
     ----------
@@ -32,7 +32,8 @@ def ppb_divergence(logits: Tensor) -> Tensor:
     ValueError
         ``logits`` has fewer than two dimensions.
 
-    Source: Yuan & Zhang (2022), section 7.1; the order within the pair is that of their published code.
+    Source: Yuan & Zhang (2022), section 7.1; the order within the pair is that of their published
+    code.
     """
     if logits.ndim < 2:
         raise ValueError(f"logits: shape {tuple(logits.shape)}; allowed: (B, C), or (…, B, C)")

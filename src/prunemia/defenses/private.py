@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from prunemia.defenses.base import Defense, TrainingError
 from prunemia.experiment import seed_of
-from prunemia.stacking import Alone
+from prunemia.training import Defense, TrainingError
+from prunemia.training.stacking import Alone
 
 if TYPE_CHECKING:
     from prunemia.training import Run
@@ -31,12 +31,13 @@ CAVEAT = (
 class PrivateTraining(Defense):
     """DP-SGD; the strength is the noise multiplier σ.
 
-    Each row's gradient is clipped to `MAX_GRAD_NORM`, their sum gets Gaussian noise of σ times that, and Adam
-    takes the step, with the experiment's learning rate and weight decay. Batches are Poisson samples: with s
-    batches an epoch, every row enters a batch with probability 1/s, independently, which is what the
-    accountant (Rényi, Opacus) assumes; a batch may be empty. ε counts every step taken, also those after the
-    epoch that is kept. The noise is seeded, so that a result can be repeated: whoever knows the seed
-    can subtract it. BatchNorm is frozen, statistics and parameters, for it mixes the rows of a batch.
+    Each row's gradient is clipped to `MAX_GRAD_NORM`, their sum gets Gaussian noise of σ times
+    that, and Adam takes the step, with the experiment's learning rate and weight decay. Batches are
+    Poisson samples: with s batches an epoch, every row enters a batch with probability 1/s,
+    independently, which is what the accountant (Rényi, Opacus) assumes; a batch may be empty. ε
+    counts every step taken, also those after the epoch that is kept. The noise is seeded, so that a
+    result can be repeated: whoever knows the seed can subtract it. BatchNorm is frozen, statistics
+    and parameters, for it mixes the rows of a batch.
 
     Source: Abadi et al. (2016).
     """
@@ -56,7 +57,9 @@ class PrivateTraining(Defense):
         try:
             self.hooks = GradSampleModule(job.module)
         except NotImplementedError as error:
-            raise TrainingError(f"{job.name}: defense 'dp' cannot take this network: {error}") from error
+            raise TrainingError(
+                f"{job.name}: defense 'dp' cannot take this network: {error}"
+            ) from error
         self.accountant = RDPAccountant()
         run.optimizer = DPOptimizer(
             run.optimizer,
@@ -70,7 +73,10 @@ class PrivateTraining(Defense):
         """Yield Poisson samples of the rows, shape (1, b), and note each in the bill."""
         rows = run.train[0]
         for _ in range(self.steps):
-            drawn = torch.rand(len(rows), generator=run.generators[0], device=rows.device) < 1 / self.steps
+            drawn = (
+                torch.rand(len(rows), generator=run.generators[0], device=rows.device)
+                < 1 / self.steps
+            )
             self.accountant.step(noise_multiplier=self.strength, sample_rate=1 / self.steps)
             yield rows[drawn][None]
 

@@ -15,7 +15,17 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 from sklearn.metrics import roc_curve
 
-from prunemia.plots.style import ATTACKS, COLORS, DEFENSES, MEMBERS, NONMEMBERS, PRUNED, VERDICTS, intervals, spread
+from prunemia.plots.style import (
+    ATTACKS,
+    COLORS,
+    DEFENSES,
+    MEMBERS,
+    NONMEMBERS,
+    PRUNED,
+    VERDICTS,
+    intervals,
+    spread,
+)
 
 if TYPE_CHECKING:
     from prunemia.claims import Claim
@@ -24,7 +34,8 @@ if TYPE_CHECKING:
 def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax: Axes) -> None:
     """Draw accuracy on members and non-members against sparsity, the original network's as dotted lines.
 
-    ``table``: columns sparsity, and members, nonmembers with _low and _high; ``original``: the two values.
+    ``table``: columns sparsity, and members, nonmembers with _low and _high; ``original``: the two
+    values.
     """
     for name, column in (("members", "members"), ("non-members", "nonmembers")):
         intervals(table, "sparsity", column, ax, color=COLORS[name], label=f"{name}, pruned")
@@ -59,7 +70,8 @@ def distributions(
 ) -> None:
     """Draw how a quantity is distributed over members and over non-members (``names``), each sample to one.
 
-    ``values``, ``membership``: shape (n,). ``log``: logarithmic values; those of 0 sit at the left edge.
+    ``values``, ``membership``: shape (n,). ``log``: logarithmic values; those of 0 sit at the left
+    edge.
     """
     x = np.asarray(values, dtype=float)
     member = np.asarray(membership, dtype=bool)
@@ -72,7 +84,15 @@ def distributions(
         edges = np.histogram_bin_edges(x, bins).tolist()
     for name, side, color in zip(names, (member, ~member), (MEMBERS, NONMEMBERS), strict=True):
         weights = np.full(int(side.sum()), 1 / side.sum())
-        ax.hist(x[side], edges, weights=weights, histtype="stepfilled", alpha=0.35, color=color, label=name)
+        ax.hist(
+            x[side],
+            edges,
+            weights=weights,
+            histtype="stepfilled",
+            alpha=0.35,
+            color=color,
+            label=name,
+        )
         ax.hist(x[side], edges, weights=weights, histtype="step", color=color)
     ax.set_ylabel("Share of samples")
     ax.legend()
@@ -83,11 +103,14 @@ def class_differences(
 ) -> None:
     """Draw the mean difference between members and non-members in each class, of two networks (``sides``).
 
-    ``table``: one quantity of `divergence.by_class`; columns class, and each side with _low and _high.
+    ``table``: one quantity of `divergence.by_class`; columns class, and each side with _low and
+    _high.
     """
     order = table.sort_values("class")
     for name, shift in zip(sides, (-0.15, 0.15), strict=True):
-        intervals(order, "class", name, ax, color=(COLORS | DEFENSES)[name], label=name, shift=shift)
+        intervals(
+            order, "class", name, ax, color=(COLORS | DEFENSES)[name], label=name, shift=shift
+        )
     ax.axhline(0, color="0.4", lw=0.8)
     ax.set(xlabel="Class", ylabel=ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -98,7 +121,8 @@ def class_differences(
 def changes(table: pd.DataFrame, ax: Axes) -> None:
     """Draw what pruning changed, relative to the original network: one row a (quantity, distance).
 
-    ``table``: indexed by what changed; columns value, low, high, in units of the original's distance.
+    ``table``: indexed by what changed; columns value, low, high, in units of the original's
+    distance.
     """
     at = np.arange(len(table))[::-1]
     middle = table["value"].to_numpy(dtype=float)
@@ -110,7 +134,10 @@ def changes(table: pd.DataFrame, ax: Axes) -> None:
 
 
 def roc(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ax: Axes, *, colors: Mapping[str, str] | None = None
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    ax: Axes,
+    *,
+    colors: Mapping[str, str] | None = None,
 ) -> None:
     """Draw ROC curves on log axes, down to the smallest rates that the sample can resolve.
 
@@ -138,7 +165,9 @@ def class_accuracy(tables: Mapping[str, pd.DataFrame], ax: Axes) -> None:
     shifts = np.linspace(-0.15, 0.15, len(tables))
     for shift, (name, table) in zip(shifts, tables.items(), strict=True):
         named = table.rename(columns={"low": "accuracy_low", "high": "accuracy_high"}).reset_index()
-        intervals(named, "class", "accuracy", ax, color=COLORS[name], label=name, shift=float(shift))
+        intervals(
+            named, "class", "accuracy", ax, color=COLORS[name], label=name, shift=float(shift)
+        )
     ax.axhline(0.5, color="0.4", ls=":")
     ax.set(xlabel="Class", ylabel="Attack accuracy")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -150,10 +179,13 @@ def attack_intervals(
 ) -> None:
     """Draw one row an attack: ``value`` and its interval, for each network or defense of ``tables``.
 
-    ``tables`` maps "original" and "pruned", or defenses, to a table with columns attack, value, value_low, value_high.
-    A missing value is left out. ``reach``: how far they stand above and below the row.
+    ``tables`` maps "original" and "pruned", or defenses, to a table with columns attack, value,
+    value_low, value_high. A missing value is left out. ``reach``: how far they stand above and
+    below the row.
     """
-    names: list[Any] = list(dict.fromkeys(name for table in tables.values() for name in table["attack"]))
+    names: list[Any] = list(
+        dict.fromkeys(name for table in tables.values() for name in table["attack"])
+    )
     shifts = np.linspace(reach, -reach, len(tables))
     for shift, (side, table) in zip(shifts, tables.items(), strict=True):
         middle, bars = spread(table.set_index("attack").reindex(names), value)
@@ -167,13 +199,21 @@ def attack_intervals(
 
 def marks(values: ArrayLike, ax: Axes, *, label: str) -> None:
     """Mark values on the horizontal axis, shape (k,): thresholds, say."""
-    sns.rugplot(x=np.asarray(values, dtype=float), ax=ax, height=0.08, color="0.1", lw=1.5, label=label)
+    sns.rugplot(
+        x=np.asarray(values, dtype=float), ax=ax, height=0.08, color="0.1", lw=1.5, label=label
+    )
     ax.legend()
 
 
 def attention(weights: ArrayLike, ax: Axes) -> None:
     """Draw attention between classes, shape (C, C): each row, the class that asks, sums to one."""
-    sns.heatmap(np.asarray(weights, dtype=float), ax=ax, cmap="cividis", square=True, cbar_kws={"label": "Weight"})
+    sns.heatmap(
+        np.asarray(weights, dtype=float),
+        ax=ax,
+        cmap="cividis",
+        square=True,
+        cbar_kws={"label": "Weight"},
+    )
     ax.set(xlabel="Class attended to", ylabel="Class that attends")
 
 

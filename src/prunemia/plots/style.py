@@ -25,16 +25,36 @@ COLORS = {"members": MEMBERS, "non-members": NONMEMBERS, "original": ORIGINAL, "
 ATTACKS = dict(
     zip(
         ("conf", "xent", "mentr", "top1conf", "nn", "top3nn", "nncls", "blindmi", "samia"),
-        ("#E69F00", "#F0E442", "#D55E00", "#CC79A7", "#56B4E9", "#0072B2", "#332288", "#999999", "#009E73"),
+        (
+            "#E69F00",
+            "#F0E442",
+            "#D55E00",
+            "#CC79A7",
+            "#56B4E9",
+            "#0072B2",
+            "#332288",
+            "#999999",
+            "#009E73",
+        ),
         strict=True,
     )
 )
 """One colour an attack across the whole book."""
 
-DEFENSES = {"none": "#999999", "earlystop": "#E69F00", "ppb": "#0072B2", "adv": "#009E73", "dp": "#CC79A7"}
+DEFENSES = {
+    "none": "#999999",
+    "earlystop": "#E69F00",
+    "ppb": "#0072B2",
+    "adv": "#009E73",
+    "dp": "#CC79A7",
+}
 """One colour a defense across the whole book."""
 
-VERDICTS = {"supported": "#009E73", "contradicted": "#D55E00", "not decided at this size": "#999999"}
+VERDICTS = {
+    "supported": "#009E73",
+    "contradicted": "#D55E00",
+    "not decided at this size": "#999999",
+}
 
 WIDTH = 6.4
 """Inches: the text's width on a desktop; on a phone a figure of one column stays readable."""
@@ -76,10 +96,21 @@ def spread(table: pd.DataFrame, value: str) -> tuple[Floats, Floats]:
 
 
 def intervals(
-    table: pd.DataFrame, x: str, value: str, ax: Axes, *, color: str, label: str | None = None, shift: float = 0.0
+    table: pd.DataFrame,
+    x: str,
+    value: str,
+    ax: Axes,
+    *,
+    color: str,
+    label: str | None = None,
+    shift: float = 0.0,
 ) -> None:
     """Draw ``value`` against ``x`` as points with the intervals ``value_low`` … ``value_high``."""
-    at = np.arange(len(table)) + shift if table[x].dtype == object else table[x].to_numpy(dtype=float) + shift
+    at = (
+        np.arange(len(table)) + shift
+        if table[x].dtype == object
+        else table[x].to_numpy(dtype=float) + shift
+    )
     middle, bars = spread(table, value)
     ax.errorbar(at, middle, yerr=bars, fmt="o", ms=5, capsize=2.5, lw=1.4, color=color, label=label)
     if table[x].dtype == object:

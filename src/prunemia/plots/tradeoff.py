@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from prunemia.intervals import Estimate
+from prunemia.metrics import Estimate
 from prunemia.plots.pages import attack_intervals
 from prunemia.plots.style import DEFENSES, intervals, spread
 
@@ -32,7 +32,8 @@ def strengths(
 ) -> None:
     """Draw ``value`` and its interval against a defense's strength, on a log2 axis; dotted: without the defense.
 
-    ``tables`` maps a label ("adaptive", "non-adaptive") to columns strength (> 0), value, value_low, value_high.
+    ``tables`` maps a label ("adaptive", "non-adaptive") to columns strength (> 0), value,
+    value_low, value_high.
     """
     shifts = 2 ** np.linspace(-SHIFT, SHIFT, len(tables)) if len(tables) > 1 else [1.0]
     for shift, (label, table) in zip(shifts, tables.items(), strict=True):
@@ -64,8 +65,8 @@ def by_defense(table: pd.DataFrame, ax: Axes, *, value: str, xlabel: str) -> Non
 def pareto(table: pd.DataFrame, ax: Axes, *, x: str, y: str) -> None:
     """Draw ``y`` (better if low) against ``x`` (better if high), one point a defense; a dotted line joins the front.
 
-    ``table``: one row a defense; columns defense, and x and y, each with _low and _high. A row without a value is
-    left out.
+    ``table``: one row a defense; columns defense, and x and y, each with _low and _high. A row
+    without a value is left out.
     """
     shown = table[table[[x, y]].notna().all(axis=1)]
     shown = shown.sort_values("defense", key=lambda names: names.map(list(DEFENSES).index))
@@ -88,4 +89,10 @@ def front(table: pd.DataFrame, x: str, y: str) -> NDArray[np.bool_]:
 
 def _legend(ax: Axes) -> None:
     """Name the defenses above the axes, in one line."""
-    ax.legend(loc="lower center", bbox_to_anchor=(0.45, 1.06), ncols=len(DEFENSES), handletextpad=0.1, columnspacing=1)
+    ax.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.45, 1.06),
+        ncols=len(DEFENSES),
+        handletextpad=0.1,
+        columnspacing=1,
+    )

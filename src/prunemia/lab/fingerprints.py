@@ -1,0 +1,98 @@
+"""What a data set is, remembered: its fingerprint, size and shape without reading (or generating) it again."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from prunemia import data
+from prunemia.experiment import content_key
+from prunemia.store import Store, pack_json, unpack_json
+
+VERSION = 1
+"""Raise it when a reader gives other arrays for the same files."""
+GENERATORS = ("mnist1d", "numpy", "scikit-learn", "scipy")
+"""The packages that a data set without files depends on."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What keys and cost estimates need of a data set.
+
+    Attributes
+    ----------
+    fingerprint : of the contents (`data.Dataset.fingerprint`).
+    rows, shape, classes : how many samples, the shape of one, how many classes.
+    """
+
+    fingerprint: str
+    rows: int
+    shape: tuple[int, ...]
+    classes: int
+
+    @property
+    def features(self) -> int:
+        """How many numbers one sample has."""
+        return math.prod(self.shape)
+
+
+def origin(name: str, samples: int | None) -> str:
+    """Return the content key of what a data set is made from: its published files' checksums, or the reader's file."""
+    if name.endswith(".npz"):
+        status = Path(name).stat()
+        return content_key([VERSION, _digest(name, status.st_mtime_ns, status.st_size), samples])
+    archives = [archive.checksum for archive in data.SOURCES[name].archives]
+    return content_key([VERSION, name, archives or _versions(), samples])
+
+
+def remembered(
+    store: Store, name: str, samples: int | None, load: Callable[[], data.Dataset]
+) -> Facts:
+    """Return the facts, from the store where they are, else from the data, read by ``load``."""
+    key = origin(name, samples)
+    facts = _known(store, key)
+    if facts is None:
+        loaded = load()
+        facts = Facts(loaded.fingerprint, len(loaded), loaded.shape, loaded.classes)
+        store.put(
+            "data",
+            key,
+            {"facts.json": pack_json(asdict(facts))},
+            {"what": f"what data set {name} is"},
+        )
+    return facts
+
+
+def foreseen(
+    store: Store, name: str, samples: int | None, load: Callable[[], data.Dataset]
+) -> Facts:
+    """Return the facts without reading published data: unread ones by their sheet, with a fingerprint of no results."""
+    facts = _known(store, origin(name, samples))
+    if facts is not None or name.endswith(".npz"):
+        return facts or remembered(store, name, samples, load)
+    source = data.SOURCES[name]
+    return Facts(f"unread {name} {samples}", samples or source.rows, source.shape, source.classes)
+
+
+def _known(store: Store, key: str) -> Facts | None:
+    files = store.get("data", key)
+    if files is None:
+        return None
+    record = unpack_json(files["facts.json"])
+    return Facts(**{**record, "shape": tuple(record["shape"])})
+
+
+@lru_cache(maxsize=1)
+def _versions() -> list[str]:
+    return [f"{package} {version(package)}" for package in GENERATORS]
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, _modified: int, _size: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,133 @@
+"""A sweep on Dask: the steps of a plan as tasks, named by their content, on workers that share the store's folder.
+
+A task's result is in the store, not in Dask's memory: a worker that dies loses the stage that it
+was at, and Dask gives that task to another. Tasks wait for their inputs, never for one another's
+locks. Where the scheduler's workers offer the resource ``GPU`` (``dask worker ADDRESS --nthreads 4
+--resources GPU=1``), every task asks for one, so a GPU has one network at a time. On the same kind
+of device, results are those of one process, bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prunemia.errors import UsageError
+from prunemia.experiment import content_key
+from prunemia.lab.plan import Plan, describe
+from prunemia.lab.steps import Step
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+PATIENCE = 10
+"""Seconds until a scheduler must have answered."""
+DEATHS = 10
+"""Workers that may die at one task before it fails, on a cluster started here (Dask's ``allowed-failures``)."""
+LOOPBACK = "127.0.0.1"
+ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
+"""Of worker processes. Dask's own also has glibc give memory back after each tensor, and that doubles the time."""
+
+
+def carry_out(made: Plan, done: Callable[[str], None]) -> dict[str, str]:
+    """Carry out a plan's steps on its lab's scheduler; return the errors by step, ``done`` is called after each."""
+    assert made.lab.scheduler is not None
+    with connect(made.lab.scheduler) as client:
+        return _submit(client, made, done)
+
+
+@contextlib.contextmanager
+def connect(address: str) -> Iterator[Client]:
+    """Give a client of the scheduler.
+
+    Raises
+    ------
+    prunemia.pages.UsageError
+        The address is none, or nobody answers there.
+    """
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        text = f"--scheduler {address}: no Dask scheduler answers there"
+        raise UsageError(
+            f"{text} ({describe(error)}); an address looks like tcp://127.0.0.1:8786"
+        ) from error
+    with client:
+        yield client
+
+
+@contextlib.contextmanager
+def local(workers: int, store: Path) -> Iterator[str]:
+    """Start a scheduler and worker processes of one thread each on this machine's loopback, and give the address."""
+    import dask
+    from distributed import LocalCluster
+
+    scratch = store.resolve() / ".dask"
+    settings = {
+        "distributed.scheduler.allowed-failures": DEATHS,
+        "distributed.worker.memory.terminate": False,
+        "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
+    }
+    with dask.config.set(settings):
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host=LOOPBACK,
+            dashboard_address=f"{LOOPBACK}:0",
+            worker_dashboard_address=f"{LOOPBACK}:0",
+            memory_limit=0,
+            local_directory=str(scratch),
+            silence_logs=logging.ERROR,
+        )
+        try:
+            yield cluster.scheduler_address
+        finally:
+            cluster.close()
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def work(step: Step, store: str, device: str | None, _inputs: list[None]) -> None:
+    """Carry out one step in a worker."""
+    from prunemia.lab.lab import Lab
+
+    Lab(store, device=device, progress=False).carry_out(step)
+
+
+def _submit(client: Client, made: Plan, done: Callable[[str], None]) -> dict[str, str]:
+    from distributed import as_completed
+
+    lab, root = made.lab, str(made.lab.store.root.resolve())
+    place = content_key(root)[:8]
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    resources = {"GPU": 1} if any("GPU" in worker["resources"] for worker in workers) else None
+    futures: dict[str, Any] = {}
+    for step in made.todo:
+        inputs = [futures[need] for need in step.needs if need in futures]
+        key = f"{step.name}-{place}"
+        futures[step.name] = client.submit(
+            work, step, root, lab.asked_device, inputs, key=key, resources=resources
+        )
+    titles = {future.key: made.steps[name].title for name, future in futures.items()}
+    for future in as_completed(list(futures.values()), loop=client.loop, raise_errors=False):
+        done(titles[future.key])
+    return _errors(made, futures)
+
+
+def _errors(made: Plan, futures: dict[str, Any]) -> dict[str, str]:
+    """Return the errors by step; what needs a failed step has that one's."""
+    errors: dict[str, str] = {}
+    for step in made.todo:
+        causes = [errors[need] for need in step.needs if need in errors]
+        if causes:
+            errors[step.name] = causes[0]
+        elif futures[step.name].status != "finished":
+            error = futures[step.name].exception()
+            errors[step.name] = f"{step.title}: {describe(error)}"
+    return errors

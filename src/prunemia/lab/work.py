@@ -1,0 +1,100 @@
+"""What a stage costs: its work, by a stated model, and how fast such work was done before.
+
+The model. A network stage's work is counted in floating-point operations: an epoch passes the
+training rows forward and backward (three forward passes' worth) and the validation rows forward;
+all epochs that are allowed count, though patience may end a training sooner. A query passes each
+row forward 2 + draws times. The work of fitting an attack, and of deciding, is its rows. Time is
+work divided by a rate: the one that was measured (the store notes each stage's work and seconds),
+else an assumed one. Small networks are slower than assumed: calls, not arithmetic, take their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from prunemia.data.splitting import sizes
+from prunemia.experiment import Experiment
+from prunemia.lab.fingerprints import Facts
+from prunemia.models import build, macs
+from prunemia.store import Entry
+
+RATES = {"cpu": 1e10, "cuda": 1e13}
+"""Assumed floating-point operations a second: one CPU core; one GPU of the A100's class in float32 with TF32."""
+QUICK_ROWS, LEARNED_ROWS = 1e6, 500.0
+"""Assumed rows a second: of an attack's decision or a threshold's fit, and of a fit that trains networks."""
+THRESHOLDS = frozenset({"conf", "xent", "mentr", "top1conf"})
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much there is to do, of one kind: "original cnn1d", "signals vgg16", "fit samia"."""
+
+    kind: str
+    amount: float
+
+
+def of_network(exp: Experiment, stage: str, facts: Facts, networks: int) -> Work:
+    """Return the work of training ("original") or fine-tuning ("pruned") so many networks."""
+    train, validation, _ = sizes(facts.rows)
+    epochs = exp.training_epochs if stage == "original" else exp.tuning_epochs
+    rows = epochs * (3 * train + validation)
+    return Work(
+        f"{stage} {exp.model}",
+        networks * rows * forward(exp.model, exp.width, facts.shape, facts.classes),
+    )
+
+
+def of_query(exp: Experiment, facts: Facts, networks: int) -> Work:
+    """Return the work of querying so many networks on their members and non-members."""
+    train, _, test = sizes(facts.rows)
+    passes = (train + test) * (2 + exp.draws)
+    once = forward(exp.model, exp.width, facts.shape, facts.classes)
+    return Work(f"signals {exp.model}", networks * passes * once)
+
+
+def of_fit(exp: Experiment, name: str, facts: Facts) -> Work:
+    """Return the work of fitting an attack: the shadows' rows."""
+    train, _, test = sizes(facts.rows)
+    return Work(f"fit {name}", float(exp.shadows * (train + test)))
+
+
+def of_attack(name: str, facts: Facts) -> Work:
+    """Return the work of deciding: the target's rows."""
+    train, _, test = sizes(facts.rows)
+    return Work(f"attack {name}", float(train + test))
+
+
+def of_cutting(exp: Experiment) -> Work:
+    """Return the work of cutting a network and timing it: one."""
+    return Work(f"cost {exp.model}", 1.0)
+
+
+@lru_cache(maxsize=256)
+def forward(model: str, width: int | None, shape: tuple[int, ...], classes: int) -> float:
+    """Return the floating-point operations of one sample's forward pass: two a multiplication with a weight."""
+    return 2.0 * macs(build(model, shape, classes, width=width), shape)
+
+
+def measured(entries: Iterable[Entry], device: str) -> dict[str, float]:
+    """Return the rate of each kind of work on a device ("cpu", "cuda"), from what the store noted."""
+    amounts: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for entry in entries:
+        note = entry.note
+        if "kind" in note and note.get("device") == device:
+            kind = str(note["kind"])
+            amounts[kind] = amounts.get(kind, 0.0) + float(note["work"])
+            seconds[kind] = seconds.get(kind, 0.0) + float(
+                note["cpu_seconds" if device == "cpu" else "seconds"]
+            )
+    return {kind: amounts[kind] / spent for kind, spent in seconds.items() if spent > 0}
+
+
+def assumed(kind: str, device: str) -> float:
+    """Return the rate where none was measured."""
+    stage, name = kind.split(" ", 1)
+    if stage in ("fit", "attack"):
+        return QUICK_ROWS if stage == "attack" or name in THRESHOLDS else LEARNED_ROWS
+    return RATES[device]

@@ -1,0 +1,199 @@
+"""How well an attack tells members from non-members, and whether one does better than another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from prunemia.metrics import intervals
+from prunemia.metrics.comparison import NO_ROC, Comparison, compare, holm, pairs
+from prunemia.metrics.inputs import flags, scores_of, sides
+from prunemia.metrics.intervals import LEVEL, Estimate
+
+__all__ = [
+    "FPRS",
+    "Comparison",
+    "Estimate",
+    "Evaluation",
+    "by_class",
+    "compare",
+    "evaluate",
+    "holm",
+    "over_seeds",
+    "pairs",
+    "summarize",
+    "table",
+]
+
+FPRS = (0.001, 0.01, 0.05)
+"""The false-positive rates at which the true-positive rate is reported (Carlini et al., S&P 2022)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One attack on one target; every entry with its 95 % interval over the drawing of the target's rows.
+
+    Attributes
+    ----------
+    accuracy : balanced accuracy of the decisions, ½(TPR + TNR); 0.5 is guessing.
+    members_found, false_alarms : TPR and FPR of the decisions.
+    auc : area under the ROC of the scores; missing for an attack that ranks nothing.
+    tpr : the TPR at each FPR of `FPRS`; missing where the sample cannot resolve that FPR.
+    members, nonmembers : how many rows of each.
+    """
+
+    accuracy: Estimate
+    members_found: Estimate
+    false_alarms: Estimate
+    auc: Estimate
+    tpr: dict[float, Estimate]
+    members: int
+    nonmembers: int
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Return all estimates by name; a TPR is called like ``tpr@0.01``."""
+        named = {"accuracy": self.accuracy, "auc": self.auc}
+        named |= {f"tpr@{fpr:g}": estimate for fpr, estimate in self.tpr.items()}
+        return named | {"members_found": self.members_found, "false_alarms": self.false_alarms}
+
+    def row(self) -> dict[str, float]:
+        """Return a table's row: for each name of `estimates` the value, and name_low, name_high."""
+        cells: dict[str, float] = {}
+        for name, estimate in self.estimates().items():
+            cells |= {
+                name: estimate.value,
+                f"{name}_low": estimate.low,
+                f"{name}_high": estimate.high,
+            }
+        return cells
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values that `from_dict` reads."""
+        found = {name: estimate.to_dict() for name, estimate in self.estimates().items()}
+        return {"members": self.members, "nonmembers": self.nonmembers, "estimates": found}
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> Self:
+        """Read what `to_dict` gave."""
+        found = {name: Estimate.from_dict(entry) for name, entry in record["estimates"].items()}
+        tpr = {float(name[4:]): found.pop(name) for name in list(found) if name.startswith("tpr@")}
+        return cls(**found, tpr=tpr, members=record["members"], nonmembers=record["nonmembers"])
+
+
+def evaluate(
+    membership: ArrayLike, scores: ArrayLike, predictions: ArrayLike, *, ranks: bool = True
+) -> Evaluation:
+    """Judge an attack's scores and decisions, all of shape (n,).
+
+    Parameters
+    ----------
+    membership : True for members; both sides present.
+    scores : larger means more likely a member.
+    predictions : True for the rows taken for members.
+    ranks : False (an attack's ``ranks``) where the scores only say in or out: no AUC, no TPR at an
+        FPR.
+
+    Intervals: Clopper-Pearson for rates, `intervals.mean_of_rates` (MOVER) for the balanced
+    accuracy, `intervals.auc` (DeLong), `intervals.tpr_at` (order statistics and Clopper-Pearson).
+
+    Raises
+    ------
+    ValueError
+        Shapes differ, a side is empty, scores are not finite, or membership or predictions are not
+        bool.
+    """
+    member = sides(membership)
+    found = flags("predictions", predictions, len(member))
+    score = scores_of("scores", scores, len(member))
+    n1, n0 = int(member.sum()), int((~member).sum())
+    hits, alarms = int(found[member].sum()), int(found[~member].sum())
+    area, tpr = Estimate.missing(NO_ROC), dict.fromkeys(FPRS, Estimate.missing(NO_ROC))
+    if ranks:
+        area = intervals.auc(score[member], score[~member])
+        tpr = {fpr: intervals.tpr_at(score[member], score[~member], fpr) for fpr in FPRS}
+    return Evaluation(
+        accuracy=intervals.mean_of_rates([(hits, n1), (n0 - alarms, n0)]),
+        members_found=intervals.rate(hits, n1),
+        false_alarms=intervals.rate(alarms, n0),
+        auc=area,
+        tpr=tpr,
+        members=n1,
+        nonmembers=n0,
+    )
+
+
+def by_class(membership: ArrayLike, predictions: ArrayLike, labels: ArrayLike) -> pd.DataFrame:
+    """Return one row a class: members, nonmembers, balanced accuracy and its interval (low, high).
+
+    A class with members or non-members alone has no balanced accuracy: NaN.
+    """
+    member = sides(membership)
+    right = flags("predictions", predictions, len(member)) == member
+    label = np.asarray(labels)
+    if label.shape != member.shape or label.dtype.kind not in "iu":
+        raise ValueError(
+            f"labels: shape {label.shape}, dtype {label.dtype}; allowed: {member.shape} of integers"
+        )
+    rows = []
+    for c in np.unique(label):
+        halves = [right[(label == c) & member], right[(label == c) & ~member]]
+        counts = [(int(side.sum()), len(side)) for side in halves]
+        estimate = (
+            Estimate.missing("") if 0 in map(len, halves) else intervals.mean_of_rates(counts)
+        )
+        rows.append(
+            (int(c), counts[0][1], counts[1][1], estimate.value, estimate.low, estimate.high)
+        )
+    return pd.DataFrame(
+        rows, columns=["class", "members", "nonmembers", "accuracy", "low", "high"]
+    ).set_index("class")
+
+
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """Return the mean of one value a seed, with a t-interval: it covers training, pruning and attack anew.
+
+    A single seed has no interval; a seed that could not be measured (NaN) makes the mean missing.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or len(x) < 1:
+        raise ValueError("values: allowed: one or more numbers")
+    if not np.isfinite(x).all():
+        return Estimate.missing("not measurable with every seed")
+    mean = float(x.mean())
+    if len(x) == 1:
+        return Estimate(mean, note="one seed: no interval")
+    width = float(stats.t.isf((1 - LEVEL) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
+    return Estimate(mean, mean - width, mean + width)
+
+
+def table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
+    """Return a table to read: one row an evaluation, each cell a value with its 95 % interval."""
+    rows = {
+        name: {key: str(e) for key, e in found.estimates().items()}
+        for name, found in evaluations.items()
+    }
+    return pd.DataFrame(rows).T[["accuracy", "auc", *(f"tpr@{fpr:g}" for fpr in FPRS)]]
+
+
+def summarize(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the mean and t-interval of each column over the rows of each group: name, name_low, name_high, runs.
+
+    ``by``: the columns that make a group, which stay as columns in their order of appearance; none:
+    one row of all.
+    """
+    groups = table.groupby(list(by), sort=False) if by else [((), table)]
+    rows = []
+    for key, group in groups:
+        row: dict[str, Any] = dict(zip(by, key, strict=True)) | {"runs": len(group)}
+        for column in columns:
+            mean = over_seeds(group[column].to_list())
+            row |= {column: mean.value, f"{column}_low": mean.low, f"{column}_high": mean.high}
+        rows.append(row)
+    return pd.DataFrame(rows)

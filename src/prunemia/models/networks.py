@@ -1,0 +1,154 @@
+"""The networks, built from plain layers so that several of one shape can be stacked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from prunemia.experiment import WIDTHS
+from prunemia.models.image_networks import densenet121, resnet18, vgg16
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose masks come from its own ``generator``, so that a network's draws are its own.
+
+    Without a generator (``None``) it draws from torch's global one, as nn.Dropout does.
+    """
+
+    generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` with a share ``p`` of its entries dropped while training."""
+        if not self.training or self.p == 0:
+            return x
+        return x * dropout_mask(x.shape, self.p, self.generator, x.device)
+
+
+def dropout_mask(
+    shape: Sequence[int], p: float, generator: torch.Generator | None, device: torch.device | str
+) -> Tensor:
+    """Draw 0 with probability p and 1 / (1 - p) otherwise, shape ``shape``.
+
+    Four entries share one 64-bit draw: p is met to 2**-17, at a quarter of bernoulli's cost.
+    """
+    count = math.prod(shape)
+    bits = torch.empty(-(-count // 4), dtype=torch.int64, device=device)
+    bits.random_(-(2**63), None, generator=generator)
+    level = round(p * 2**16) - 2**15
+    keep = bits.view(torch.int16)[:count].view(*shape) >= level
+    return keep.to(torch.float32).div_(1 - p)
+
+
+def build(
+    name: str, input_shape: Sequence[int], classes: int, *, width: int | None = None, seed: int = 0
+) -> nn.Module:
+    """Return a fresh network with Xavier-normal weights and zero biases; 2-D kernels lie channels-last in memory.
+
+    Parameters
+    ----------
+    name : one of `experiment.MODELS`.
+    input_shape : the shape of one sample, channels first.
+    classes : how many logits it gives.
+    width : channels of the first block, for cnn1d and cnn2d.
+    seed : of the weights.
+
+    Raises
+    ------
+    ValueError
+        There is no such network, or it does not take samples of this shape.
+    """
+    if name not in BUILDERS:
+        raise ValueError(f"model: {name!r} is not allowed; allowed: {', '.join(BUILDERS)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = BUILDERS[name](tuple(input_shape), classes, width or WIDTHS.get(name, 0))
+        for layer in module.modules():
+            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
+                nn.init.xavier_normal_(layer.weight)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        return module.to(memory_format=torch.channels_last)
+
+
+def _columnfc(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
+    """Yuan & Zhang's network for feature data: two hidden layers of 256 and 128."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(math.prod(shape), 256),
+        nn.ReLU(),
+        Dropout(0.1),
+        nn.Linear(256, 128),
+        nn.ReLU(),
+        Dropout(0.1),
+        nn.Linear(128, classes),
+    )
+
+
+def _cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
+    """Three Conv1d + BatchNorm + ReLU blocks, the last two halving, average pooling to five places, a linear head."""
+    _require("cnn1d", shape, 2, "(channels, length)")
+    layers: list[nn.Module] = []
+    channels = shape[0]
+    for stride in (1, 2, 2):
+        layers += [nn.Conv1d(channels, width, 5, stride=stride, padding=2, bias=False)]
+        layers += [nn.BatchNorm1d(width), nn.ReLU()]
+        channels = width
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool1d(5), nn.Flatten(), nn.Linear(5 * width, classes)
+    )
+
+
+def _cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
+    """Three halving Conv2d + BatchNorm + ReLU blocks, average pooling and a linear head, for small images."""
+    _require("cnn2d", shape, 3, "(channels, height, width)")
+    layers: list[nn.Module] = []
+    channels = shape[0]
+    for wide in (width, 2 * width, 4 * width):
+        layers += [
+            nn.Conv2d(channels, wide, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(wide),
+            nn.ReLU(),
+        ]
+        channels = wide
+    return nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)
+    )
+
+
+def _published(
+    name: str, builder: Callable[[int, int], nn.Module]
+) -> Callable[[tuple[int, ...], int, int], nn.Module]:
+    """One of torchvision's networks (`prunemia.published`) as a builder here."""
+    smallest = {"vgg16": 32}.get(name, 8)
+
+    def build(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
+        _require(name, shape, 3, "(channels, height, width)")
+        if min(shape[1:]) < smallest:
+            raise ValueError(
+                f"model: {name!r} takes images of {smallest}×{smallest} or more; these are {shape}"
+            )
+        return builder(shape[0], classes)
+
+    return build
+
+
+def _require(name: str, shape: tuple[int, ...], dimensions: int, form: str) -> None:
+    if len(shape) != dimensions:
+        raise ValueError(
+            f"model: {name!r} takes samples of shape {form}; this data set's are {shape}"
+        )
+
+
+BUILDERS: dict[str, Callable[[tuple[int, ...], int, int], nn.Module]] = {
+    "columnfc": _columnfc,
+    "cnn1d": _cnn1d,
+    "cnn2d": _cnn2d,
+    "resnet18": _published("resnet18", resnet18),
+    "vgg16": _published("vgg16", vgg16),
+    "densenet121": _published("densenet121", densenet121),
+}
+STACKED = frozenset({"columnfc", "cnn1d"})
+"""Networks of which several train faster as one stack; 2-D convolutions do not."""

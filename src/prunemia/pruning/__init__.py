@@ -1,0 +1,8 @@
+"""The pruners and the masks that they leave behind; and pruned filters cut out for good."""
+
+from __future__ import annotations
+
+from prunemia.pruning.cutting import Cost, cost, cut
+from prunemia.pruning.masks import METHODS, Masks, prune, survivors
+
+__all__ = ["METHODS", "Cost", "Masks", "cost", "cut", "prune", "survivors"]

@@ -1,0 +1,8 @@
+"""What an adversary sees of a network, and how a network is asked for it."""
+
+from __future__ import annotations
+
+from prunemia.signals.query import posteriors, sensitivity
+from prunemia.signals.signals import SignalPair, Signals
+
+__all__ = ["SignalPair", "Signals", "posteriors", "sensitivity"]

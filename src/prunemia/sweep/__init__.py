@@ -1,0 +1,1 @@
+"""Sweeps: a GRID.yml read, carried out, and written as one table."""

@@ -1,0 +1,156 @@
+"""GRID.yml: the experiments of a sweep, as the product of lists.
+
+attacks: [conf, mentr]        # none: all
+of: [original, pruned]        # none: pruned
+dataset: mnist1d              # any field of an Experiment: one value, or a list of values to cross
+sparsity: [0.5, 0.7]
+seed: [0, 1, 2]
+adversary:                    # its fields are crossed too; a list of mappings: one after the other
+  sparsity: [0.5, 0.7]
+grids:                        # several grids with the above in common; what one says itself wins
+  - {model: cnn1d, pruner: [l1structured, slim]}
+  - {model: columnfc}
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from prunemia import attacks as registry
+from prunemia.errors import UsageError
+from prunemia.experiment import Adversary, Experiment, explain
+from prunemia.lab.steps import Of
+
+FORMATS = (".csv", ".parquet")
+SIDES = ("pruned", "original")
+LIMIT = 100_000
+"""Most experiments of one grid: more are a slip of the pen."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a GRID.yml asks for: experiments, each once, and for each of them attacks and sides."""
+
+    experiments: tuple[Experiment, ...]
+    attacks: tuple[str, ...]
+    of: tuple[Of, ...]
+
+
+def read(path: Path) -> Grid:
+    """Read a GRID.yml; every experiment in it is validated.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read, or something in it is not allowed; the text names the file, the field and
+        the value.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    try:
+        return _grid(values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
+
+
+def check_output(path: Path) -> None:
+    """Refuse, with a `pages.UsageError`, a table that could not be written."""
+    if path.suffix not in FORMATS:
+        raise UsageError(f"--output {path}: a table's name ends in {' or '.join(FORMATS)}")
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(
+            f"--output {path}: {'is a folder' if path.is_dir() else 'there is no such folder'}"
+        )
+    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise UsageError(
+            f"--output {path}: Parquet needs the package pyarrow; install it, or name a .csv"
+        )
+
+
+def _grid(values: Any) -> Grid:
+    common = dict(_mapping("a grid", values))
+    attacks = _choices("attacks", common.pop("attacks", None), registry.names(), registry.names())
+    of = _choices("of", common.pop("of", None), SIDES, ("pruned",))
+    own = common.pop("grids", [{}])
+    if not isinstance(own, list) or not own:
+        raise UsageError("grids: allowed: a list of grids, one or more")
+    experiments: dict[Experiment, None] = {}
+    for grid in own:
+        fields = common | _mapping("grids: each", grid)
+        experiments |= dict.fromkeys(_experiments(fields))
+    return Grid(tuple(experiments), attacks, of)  # type: ignore[arg-type]
+
+
+def _experiments(fields: Mapping[str, Any]) -> Iterator[Experiment]:
+    axes = {name: _axis(name, value) for name, value in fields.items()}
+    count = 1
+    for values in axes.values():
+        count *= len(values)
+    if count > LIMIT:
+        raise UsageError(f"{count:,} experiments; allowed: at most {LIMIT:,}")
+    several = [name for name, values in axes.items() if len(values) > 1]
+    for point in itertools.product(*axes.values()):
+        chosen = dict(zip(axes, point, strict=True))
+        try:
+            yield Experiment(**chosen)
+        except ValidationError as error:
+            where = ", ".join(f"{name} {chosen[name]}" for name in several)
+            raise UsageError(f"{explain(error)}{f' (at {where})' if where else ''}") from error
+
+
+def _axis(name: str, value: Any) -> list[Any]:
+    """Return the values of one field."""
+    if name == "adversary":
+        return [point for one in _listed(name, value) for point in _adversaries(one)]
+    return _listed(name, value)
+
+
+def _adversaries(value: Any) -> list[Any]:
+    if value is None:
+        return [None]
+    fields = _mapping("adversary", value)
+    for name in fields:
+        if name not in Adversary.model_fields:
+            raise UsageError(
+                f"adversary.{name}: no such field; allowed: {', '.join(Adversary.model_fields)}"
+            )
+    points = itertools.product(*(_listed(f"adversary.{name}", v) for name, v in fields.items()))
+    return [dict(zip(fields, point, strict=True)) for point in points]
+
+
+def _listed(name: str, value: Any) -> list[Any]:
+    if value == []:
+        raise UsageError(f"{name}: an empty list; allowed: one value or more")
+    return value if isinstance(value, list) else [value]
+
+
+def _choices(
+    name: str, value: Any, allowed: tuple[str, ...], default: tuple[str, ...]
+) -> tuple[str, ...]:
+    if value is None:
+        return default
+    chosen = _listed(name, value)
+    for item in chosen:
+        if item not in allowed:
+            raise UsageError(f"{name}: {item!r} is not allowed; allowed: {', '.join(allowed)}")
+    return tuple(dict.fromkeys(chosen))
+
+
+def _mapping(what: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UsageError(
+            f"{what} maps names to values, as in 'sparsity: [0.5, 0.7]'; this is {value!r}"[:200]
+        )
+    return value

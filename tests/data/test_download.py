@@ -1,0 +1,224 @@
+"""Downloads end whole and verified, or in one sentence with nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import socket
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from served import Publish, Server, kept, tar_gz
+
+from prunemia import data
+from prunemia.data import DataError, download
+
+FILE = "dataset_location.tgz"
+GENERATOR = np.random.default_rng(0)
+ROWS = np.column_stack([np.arange(60) % 30 + 1, GENERATOR.integers(0, 2, (60, 446))])
+TEXT = "".join(f'"{row[0]}",' + ",".join(map(str, row[1:])) + "\n" for row in ROWS).encode()
+ARCHIVE = tar_gz({"bangkok": TEXT})
+
+
+def test_the_published_format_is_downloaded_verified_and_kept(
+    publish: Publish, server: Server, data_folder: Path
+) -> None:
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    dataset = data.load("location", progress=False)
+    np.testing.assert_array_equal(dataset.features, ROWS[:, 1:])
+    np.testing.assert_array_equal(dataset.labels, ROWS[:, 0] - 1)
+    assert (dataset.features.dtype, dataset.shape, dataset.classes) == (np.float32, (446,), 30)
+    assert kept(data_folder) == [FILE]
+    assert data.load("location", progress=False).fingerprint == dataset.fingerprint
+    assert server.requests == [f"/{FILE}"]  # once
+    assert data.fetch("location") == [data_folder / FILE]
+    assert data.fetch("digits") == []
+
+
+def test_progress_is_shown(publish: Publish, capfd: pytest.CaptureFixture[str]) -> None:
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    data.load("location", progress=True)
+    assert "100%" in capfd.readouterr().err
+
+
+def test_without_a_named_folder_the_cache_is_used(
+    publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PRUNEMIA_DATA")
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    (path,) = data.fetch("location", progress=False)
+    assert path == tmp_path / "cache" / "prunemia" / "data" / FILE
+    monkeypatch.setenv("PRUNEMIA_DATA", str(tmp_path / "elsewhere"))
+    assert data.fetch("location") == [path]  # still found
+
+
+def test_a_named_folder_that_cannot_be_made_is_passed_over(
+    publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PRUNEMIA_DATA", str(tmp_path / "file" / "data"))
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    assert data.fetch("location", progress=False)[0].is_relative_to(tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(DataError, match=r"no data can be downloaded: .* cannot be written"):
+        data.fetch("location")
+
+
+def test_a_copy_of_the_readers_is_used_and_never_changed(
+    publish: Publish, server: Server, data_folder: Path
+) -> None:
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    data_folder.mkdir()
+    (data_folder / FILE).write_bytes(ARCHIVE)
+    assert len(data.load("location")) == 60
+    (data_folder / FILE).write_bytes(ARCHIVE[:-20])
+    with pytest.raises(DataError, match=f"{FILE} cannot be used: its sha256 checksum .* remove it"):
+        data.load("location")
+    assert (data_folder / FILE).read_bytes() == ARCHIVE[:-20]
+    assert server.requests == []
+
+
+def test_a_wrong_checksum(publish: Publish, data_folder: Path) -> None:
+    publish("location", {FILE: ARCHIVE}, checksum="sha256:" + "0" * 64, rows=60)
+    with pytest.raises(
+        DataError, match=r"was downloaded, but its sha256 checksum is .*nothing was kept"
+    ):
+        data.load("location", progress=False)
+    assert kept(data_folder) == []
+
+
+def test_a_broken_connection(publish: Publish, server: Server, data_folder: Path) -> None:
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    server.cut = 100
+    with pytest.raises(
+        DataError, match="the connection broke before the file was complete"
+    ) as caught:
+        data.load("location", progress=False)
+    assert f"a copy of {FILE} in $PRUNEMIA_DATA" in str(caught.value)
+    assert kept(data_folder) == []
+    server.cut = None
+    assert len(data.load("location", progress=False)) == 60
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(503, "503 Service Unavailable"), (404, "404 Not Found")]
+)
+def test_a_server_error(
+    publish: Publish, server: Server, data_folder: Path, status: int, reason: str
+) -> None:
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    server.status = status
+    with pytest.raises(DataError, match=f"cannot be downloaded: the server answered {reason}"):
+        data.load("location", progress=False)
+    assert kept(data_folder) == []
+
+
+def test_no_network(publish: Publish, server: Server, data_folder: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        server.url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    with pytest.raises(DataError, match=r"cannot be downloaded: no connection to 127\.0\.0\.1"):
+        data.load("location", progress=False)
+    assert kept(data_folder) == []
+
+
+def test_a_disk_that_fills_up(
+    publish: Publish, data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fills_up(_: str, path: Path, __: bool) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    monkeypatch.setattr(download, "_transfer", fills_up)
+    with pytest.raises(
+        DataError, match=f"{data_folder} cannot be written: No space left on device"
+    ):
+        data.load("location", progress=False)
+    assert kept(data_folder) == []
+
+
+def test_a_really_full_disk(
+    publish: Publish, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRUNEMIA_DATA", str(small_disk))
+    publish("location", {FILE: os.urandom(500_000)}, rows=60)
+    with pytest.raises(DataError, match="cannot be written: No space left on device"):
+        data.load("location", progress=False)
+    assert kept(small_disk) == []
+
+
+def test_two_threads_download_once(publish: Publish, server: Server, data_folder: Path) -> None:
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    threads = [threading.Thread(target=data.fetch, args=("location", False)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.requests == [f"/{FILE}"]
+    assert kept(data_folder) == [FILE]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (ARCHIVE[:-200], "is truncated or damaged"),
+        (b"junk", "is truncated or damaged"),
+        (tar_gz({"../evil": TEXT}), r"holds the unsafe member '\.\./evil'"),
+        (tar_gz({"bangkok": TEXT, "a/../../evil": TEXT}), "unsafe member"),
+        (tar_gz({"/etc/evil": TEXT}), "unsafe member '/etc/evil'"),
+        (tar_gz({}), "does not hold what was published"),
+        (tar_gz({"bangkok": b'"1",0,x\n'}), "does not hold what was published"),
+        (
+            tar_gz({"bangkok": TEXT[: len(TEXT) // 2]}),
+            "does not hold what was published|as published",
+        ),
+        (tar_gz({"bangkok": TEXT.replace(b'"30"', b'"29"')}), "labels 0 to 28, not 0 to 29"),
+    ],
+)
+def test_bad_archives_with_the_right_checksum(
+    publish: Publish, tmp_path: Path, content: bytes, sentence: str
+) -> None:
+    publish("location", {FILE: content}, rows=60)
+    with pytest.raises(DataError, match=sentence):
+        data.load("location", progress=False)
+    assert kept(tmp_path) == [f"data/{FILE}"]  # nothing was unpacked anywhere
+
+
+def test_a_member_that_is_too_large(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prunemia.data.archives.LARGEST", 1000)
+    publish("location", {FILE: ARCHIVE}, rows=60)
+    with pytest.raises(DataError, match=r"member 'bangkok' of .* bytes; at most 1,000"):
+        data.load("location", progress=False)
+
+
+def test_a_git_blob_id_is_checked_and_the_sha256_kept(publish: Publish, data_folder: Path) -> None:
+    blob = hashlib.sha1(b"blob %d\0" % len(ARCHIVE) + ARCHIVE).hexdigest()
+    publish("location", {FILE: ARCHIVE}, checksum=f"gitblob:{blob}", rows=60)
+    assert len(data.load("location", progress=False)) == 60
+    beside = data_folder / f"{FILE}.sha256"
+    assert beside.read_text() == f"{hashlib.sha256(ARCHIVE).hexdigest()}  {FILE}\n"
+    (data_folder / FILE).write_bytes(ARCHIVE + b"x")
+    with pytest.raises(DataError, match="its sha256 checksum"):
+        data.load("location")
+    beside.unlink()
+    with pytest.raises(DataError, match="its gitblob checksum"):
+        data.load("location")
+    (data_folder / FILE).write_bytes(ARCHIVE)
+    data.load("location")
+    assert beside.is_file()
+
+
+def test_the_real_archive_where_there_is_one() -> None:
+    if not any((place / FILE).is_file() for place in data.folders()):
+        pytest.skip(f"no {FILE} in $PRUNEMIA_DATA or the cache")
+    dataset = data.load("location")
+    assert (len(dataset), dataset.shape, dataset.classes) == (5010, (446,), 30)
+    assert np.bincount(dataset.labels).min() == 97
+    assert set(np.unique(dataset.features)) == {0, 1}

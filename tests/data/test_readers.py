@@ -1,0 +1,276 @@
+"""The paper's data sets, read from small files in the very formats in which they are published."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import pickle
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+from numpy.typing import NDArray
+from PIL import Image
+from served import Publish, Server, kept, tar_gz
+
+from prunemia import data
+from prunemia.data import DataError
+
+GENERATOR = np.random.default_rng(0)
+FETCHED = [source.name for source in data.SOURCES.values() if source.archives]
+
+
+def pixels(*shape: int) -> NDArray[np.uint8]:
+    return GENERATOR.integers(0, 256, shape, dtype=np.uint8)
+
+
+def lines(table: NDArray[Any]) -> bytes:
+    return "".join(",".join(map(str, row)) + "\n" for row in table).encode()
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def test_checksums_are_those_of_torchvision() -> None:
+    from torchvision.datasets import CIFAR10, CIFAR100, SVHN, FashionMNIST
+
+    def published(name: str) -> list[tuple[str, str]]:
+        return [(archive.url, archive.checksum) for archive in data.SOURCES[name].archives]
+
+    assert published("cifar10") == [(CIFAR10.url, f"md5:{CIFAR10.tgz_md5}")]
+    assert published("cifar100") == [(CIFAR100.url, f"md5:{CIFAR100.tgz_md5}")]
+    assert published("svhn") == [
+        (url, f"md5:{md5}") for url, _, md5 in map(SVHN.split_list.get, ("train", "test"))
+    ]
+    assert published("fashion_mnist") == [
+        (FashionMNIST.mirrors[0] + file, f"md5:{md5}") for file, md5 in FashionMNIST.resources
+    ]
+
+
+def test_texas(publish: Publish) -> None:
+    features = GENERATOR.integers(0, 2, (200, 69), dtype=np.uint8)
+    labels = GENERATOR.permutation(np.arange(200) % 100 + 1)
+    other = {"texas/75/feats": b"1\n", "texas/75/labels": b"1\n"}
+    members = {
+        "texas/100/labels": lines(labels[:, None]),
+        **other,
+        "texas/100/feats": lines(features),
+    }
+    publish("texas", {"dataset_texas.tgz": tar_gz(members)}, rows=200, shape=(69,))
+    dataset = data.load("texas", progress=False)
+    np.testing.assert_array_equal(dataset.features, features)
+    np.testing.assert_array_equal(dataset.labels, labels - 1)
+    assert (dataset.classes, dataset.features.dtype) == (100, np.float32)
+
+
+def test_texas_without_labels(publish: Publish) -> None:
+    publish("texas", {"dataset_texas.tgz": tar_gz({"texas/100/feats": b"0,1\n"})}, rows=1)
+    with pytest.raises(
+        DataError, match=r"dataset_texas\.tgz does not hold what was published .*'texas/100/labels'"
+    ):
+        data.load("texas", progress=False)
+
+
+def test_purchase(publish: Publish) -> None:
+    table = GENERATOR.integers(0, 2, (200, 601))
+    table[:, 0] = GENERATOR.permutation(np.arange(200) % 100 + 1)
+    publish(
+        "purchase", {"dataset_purchase.tgz": tar_gz({"dataset_purchase": lines(table)})}, rows=200
+    )
+    dataset = data.load("purchase", progress=False)
+    np.testing.assert_array_equal(dataset.features, table[:, 1:])
+    np.testing.assert_array_equal(dataset.labels, table[:, 0] - 1)
+
+
+def cifar(
+    reader: Any, key: str, classes: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[bytes, Any, Any]:
+    """Return an archive of Python pickles as published, its rows of bytes and its labels."""
+    count = len(reader.train_list) + len(reader.test_list)
+    rows, labels = (
+        pixels(count, classes, 3072),
+        [GENERATOR.permutation(classes).tolist() for _ in range(count)],
+    )
+    records = [
+        {"data": rows[i], key: labels[i], "filenames": ["x.png"] * classes} for i in range(count)
+    ]
+    batches = [pickle.dumps(record, protocol=2) for record in records]
+    meta = pickle.dumps({reader.meta["key"]: [f"class {i}" for i in range(classes)]}, protocol=2)
+    names = [name for name, _ in (*reader.train_list, *reader.test_list)]
+    lists = [[name, md5(batch)] for name, batch in zip(names, batches, strict=True)]
+    monkeypatch.setattr(reader, "train_list", lists[: len(reader.train_list)])
+    monkeypatch.setattr(reader, "test_list", lists[len(reader.train_list) :])
+    monkeypatch.setattr(reader, "meta", reader.meta | {"md5": md5(meta)})
+    members = dict(zip(names, batches, strict=True)) | {
+        reader.meta["filename"]: meta,
+        "readme.html": b"text",
+    }
+    archive = tar_gz({f"{reader.base_folder}/{name}": content for name, content in members.items()})
+    return archive, rows.reshape(-1, 3, 32, 32), np.concatenate(labels)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("cifar10", 10), ("cifar100", 100)])
+def test_cifar(publish: Publish, monkeypatch: pytest.MonkeyPatch, name: str, classes: int) -> None:
+    import torchvision
+
+    reader = getattr(torchvision.datasets, name.upper())
+    key = "labels" if name == "cifar10" else "fine_labels"
+    archive, images, labels = cifar(reader, key, classes, monkeypatch)
+    publish(name, {data.SOURCES[name].archives[0].file: archive}, rows=len(labels))
+    dataset = data.load(name, progress=False)
+    np.testing.assert_allclose(dataset.features, images / 255, rtol=1e-6)
+    np.testing.assert_array_equal(dataset.labels, labels)
+
+
+def test_a_cifar_batch_that_is_not_the_published_one_is_not_unpickled(publish: Publish) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+            return exec, ("raise SystemExit('unpickled')",)
+
+    batch = {
+        f"cifar-10-batches-py/{name}": pickle.dumps(Evil())
+        for name in ("data_batch_1", "batches.meta")
+    }
+    publish("cifar10", {"cifar-10-python.tar.gz": tar_gz(batch)}, rows=1)
+    with pytest.raises(
+        DataError, match=r"does not hold what was published .* not found or corrupted"
+    ):
+        data.load("cifar10", progress=False)
+
+
+def test_svhn(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchvision.datasets import SVHN
+
+    images, labels, files = pixels(30, 32, 32, 3), np.arange(30) % 10 + 1, {}
+    for part, chosen in (("train", slice(0, 20)), ("test", slice(20, 30))):
+        buffer = io.BytesIO()
+        matrices = {
+            "X": images[chosen].transpose(1, 2, 3, 0),
+            "y": labels[chosen, None].astype(np.uint8),
+        }
+        scipy.io.savemat(buffer, matrices, do_compression=True)
+        files[f"{part}_32x32.mat"] = buffer.getvalue()
+        url, file, _ = SVHN.split_list[part]
+        monkeypatch.setitem(SVHN.split_list, part, [url, file, md5(buffer.getvalue())])
+    publish("svhn", files, rows=30)
+    dataset = data.load("svhn", progress=False)
+    np.testing.assert_allclose(dataset.features, images.transpose(0, 3, 1, 2) / 255, rtol=1e-6)
+    np.testing.assert_array_equal(dataset.labels, labels % 10)
+
+
+def idx(array: NDArray[np.uint8]) -> bytes:
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return gzip.compress(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
+
+
+def fashion(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> dict[str, bytes]:
+    parts = {"train": slice(0, 30), "t10k": slice(30, None)}
+    return {
+        f"fashion-mnist/{part}-{kind}-ubyte.gz": idx(array[chosen])
+        for part, chosen in parts.items()
+        for kind, array in (("images-idx3", images), ("labels-idx1", labels))
+    }
+
+
+def test_fashion_mnist(publish: Publish, data_folder: Path) -> None:
+    images, labels = pixels(40, 28, 28), (np.arange(40) % 10).astype(np.uint8)
+    publish("fashion_mnist", fashion(images, labels), rows=40)
+    dataset = data.load("fashion_mnist", progress=False)
+    np.testing.assert_allclose(dataset.features, images[:, None] / 255, rtol=1e-6)
+    np.testing.assert_array_equal(dataset.labels, labels)
+    assert len(kept(data_folder / "fashion-mnist")) == 4
+
+
+def test_fashion_mnist_as_the_system_installs_it(
+    publish: Publish, server: Server, tmp_path: Path
+) -> None:
+    system = tmp_path / "system"
+    system.mkdir()
+    files = fashion(pixels(40, 28, 28), (np.arange(40) % 10).astype(np.uint8))
+    for file, content in files.items():
+        (system / Path(file).name).write_bytes(content)
+    publish("fashion_mnist", files, installed=system, rows=40)
+    dataset = data.load("fashion_mnist", progress=False)
+    assert len(dataset) == 40
+    assert server.requests == []
+
+
+def chmnist(images: NDArray[np.uint8]) -> bytes:
+    """Return a zip of folders 01_TUMOR … 08_EMPTY with a tile of each of ``images``, in turn."""
+    kinds = ("TUMOR", "STROMA", "COMPLEX", "LYMPHO", "DEBRIS", "MUCOSA", "ADIPOSE", "EMPTY")
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("Kather_texture_2016_image_tiles_5000/", "")
+        for number, image in enumerate(images):
+            folder = f"Kather_texture_2016_image_tiles_5000/{number % 8 + 1:02}_{kinds[number % 8]}"
+            tile = io.BytesIO()
+            Image.fromarray(image).save(tile, "TIFF")
+            archive.writestr(
+                f"{folder}/{number:05}_CRC-Prim-HE-03_009.tif_Row_301_Col_151.tif", tile.getvalue()
+            )
+            archive.writestr(f"{folder}/._{number:05}.tif", b"junk")
+    return buffer.getvalue()
+
+
+def test_chmnist(publish: Publish) -> None:
+    colours = pixels(16, 1, 1, 3)
+    images = np.broadcast_to(colours, (16, 150, 150, 3)).copy()
+    images[0, :, :75] = 0  # black left half
+    publish("chmnist", {"Kather_texture_2016_image_tiles_5000.zip": chmnist(images)}, rows=16)
+    dataset = data.load("chmnist", progress=False)
+    assert dataset.labels.tolist() == sorted(list(range(8)) * 2)  # in order of folders, then names
+    order = [number for kind in range(8) for number in (kind, kind + 8)]
+    flat = np.broadcast_to(colours[order].transpose(0, 3, 1, 2), (16, 3, 32, 32)) / 255
+    np.testing.assert_allclose(dataset.features[1:], flat[1:], rtol=1e-6)
+    assert (dataset.features[0, :, :, :15] == 0).all()
+    np.testing.assert_allclose(dataset.features[0, :, :, 17:], flat[0, :, :, 17:], rtol=1e-6)
+
+
+def evil_zip() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("../evil", "text")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in FETCHED if name not in ("svhn", "fashion_mnist")]
+)
+def test_no_archive_writes_outside_of_itself(publish: Publish, tmp_path: Path, name: str) -> None:
+    (file,) = [archive.file for archive in data.SOURCES[name].archives]
+    publish(name, {file: evil_zip() if file.endswith("zip") else tar_gz({"../evil": b"text"})})
+    with pytest.raises(DataError, match=r"unsafe member '\.\./evil'"):
+        data.load(name, progress=False)
+    assert not list(tmp_path.rglob("evil"))
+
+
+def junk(name: str) -> Mapping[str, bytes]:
+    return {archive.file: b"junk" for archive in data.SOURCES[name].archives}
+
+
+@pytest.mark.parametrize("name", FETCHED)
+def test_junk_with_the_right_checksum_is_one_sentence(publish: Publish, name: str) -> None:
+    publish(name, junk(name))
+    with pytest.raises(
+        DataError, match=r"is truncated or damaged|does not hold what was published"
+    ):
+        data.load(name, progress=False)
+
+
+@pytest.mark.parametrize("name", FETCHED)
+def test_junk_with_the_published_checksum_is_not_kept(
+    publish: Publish, data_folder: Path, name: str
+) -> None:
+    published = data.SOURCES[name].archives[0].checksum
+    publish(name, junk(name), checksum=published)
+    with pytest.raises(
+        DataError, match=f"its {published.split(':')[0]} checksum is .* nothing was kept"
+    ):
+        data.load(name, progress=False)
+    assert kept(data_folder) == []

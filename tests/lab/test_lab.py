@@ -1,0 +1,325 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import prunemia as pm
+from prunemia import attacks
+from prunemia.lab import keys, stages
+from prunemia.pruning import cutting
+from prunemia.store.store import DamagedArtefactWarning
+
+TINY = {
+    "dataset": "digits", "samples": 400, "model": "columnfc", "epochs": 3, "finetune_epochs": 2, "shadows": 2,
+    "draws": 2, "batch_size": 32,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exp():
+    return pm.Experiment(**TINY)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, exp):
+    """A lab whose store holds the tiny experiment."""
+    lab = pm.Lab(tmp_path_factory.mktemp("store"), device="cpu", progress=False)
+    lab.attack(exp, "conf")
+    lab.attack(exp, "conf", of="original")
+    return lab
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    return pm.Lab(tmp_path / "store", device="cpu", progress=False)
+
+
+def same(a: pm.Signals, b: pm.Signals) -> bool:
+    return all(
+        np.array_equal(x, y) for x, y in zip(a.arrays().values(), b.arrays().values(), strict=True)
+    )
+
+
+def test_what_was_computed_once_is_only_read(shared, exp, monkeypatch):
+    def never(*_):
+        raise AssertionError("computed again")
+
+    for name in ("train", "prune", "ask"):
+        monkeypatch.setattr(stages, name, never)
+    again = pm.Lab(shared.store.root, device="cpu", progress=False)
+
+    assert again.attack(exp, "conf").evaluation == shared.attack(exp, "conf").evaluation
+    assert same(again.signals(exp).shadow, shared.signals(exp).shadow)
+    assert again.pruned(exp).accuracy == shared.pruned(exp).accuracy
+
+
+def test_another_sparsity_prunes_the_same_original(shared, exp, monkeypatch):
+    monkeypatch.setattr(stages, "train", lambda *_: pytest.fail("trained again"))
+
+    assert shared.pruned(exp.replace(sparsity=0.5)).sparsity == pytest.approx(0.5, abs=0.01)
+
+
+def test_another_seed_or_data_set_shares_nothing(fresh, exp):
+    keys = {
+        fresh._networks_key((e, "original", (0,)))
+        for e in (exp, exp.replace(seed=1), exp.replace(samples=401))
+    }
+    assert len(keys) == 3
+
+
+def test_the_parts_of_a_result(shared, exp):
+    pair = shared.signals(exp)
+    split = shared.split(exp)
+
+    # 400 rows: 200 to the victim, 90 to test; ceil(0.1818 * 110) = 20 validate, 90 train.
+    assert [len(part) for part in (split.train, split.validation, split.test)] == [90, 20, 90]
+    assert len(pair.target) == 180
+    assert len(pair.shadow) == 2 * 180
+    assert set(pair.shadow.model) == {1, 2}
+    assert pair.target.membership.sum() == 90
+    assert np.array_equal(pair.target.labels[:90], shared.dataset(exp).labels[split.train])
+
+
+def test_signals_are_what_the_network_answers(shared, exp):
+    import torch
+
+    split, network = shared.split(exp), shared.pruned(exp)
+    x = torch.from_numpy(shared.dataset(exp).features[split.test[:5]])
+    with torch.no_grad():
+        expected = network.module(x).softmax(1).numpy()
+
+    assert shared.signals(exp).target.posteriors[90:95] == pytest.approx(expected, abs=1e-6)
+    hits = (
+        shared.signals(exp).target.posteriors[90:].argmax(1)
+        == shared.signals(exp).target.labels[90:]
+    ).mean()
+    assert hits == pytest.approx(network.accuracy["test"])
+
+
+def test_pruned_weights_are_zero_in_what_is_stored(shared, exp):
+    network = shared.pruned(exp)
+    weights = [p for name, p in network.module.named_parameters() if name.endswith("weight")]
+    zeros = sum(int((w == 0).sum()) for w in weights) / sum(w.numel() for w in weights)
+
+    assert network.sparsity == pytest.approx(zeros)
+    assert network.sparsity == pytest.approx(0.7, abs=0.01)
+    assert shared.original(exp).sparsity == 0
+
+
+def test_accuracies_has_a_row_a_network(shared, exp):
+    table = shared.accuracies(exp)
+
+    assert list(table.index) == [0, 1, 2]
+    assert table.loc[0, "test"] == shared.pruned(exp).accuracy["test"]
+    assert table.loc[2, "train"] == shared.pruned(exp, network=2).accuracy["train"]
+    with pytest.raises(
+        ValueError, match=r"network: 3 is not allowed; allowed: 0 \(the victim\) to 2"
+    ):
+        shared.pruned(exp, network=3)
+
+
+def test_no_attack_is_handed_the_targets_membership(shared, exp, monkeypatch):
+    seen = []
+    kind = attacks.get("conf")
+    monkeypatch.setattr(
+        kind, "_decide", lambda _, target: seen.append(target) or np.zeros(len(target))
+    )
+    monkeypatch.setitem(keys.VERSIONS, "attack", "test")
+
+    shared.attack(exp, "conf")
+
+    assert len(seen) == 1
+    assert seen[0].membership is None
+
+
+def test_what_the_adversary_assumes_decides_the_shadows_alone(shared, exp):
+    wrong = exp.replace(adversary=pm.Adversary(sparsity=0.5))
+    unpruned = exp.replace(adversary=pm.Adversary(pruner="none"))
+    truth, half = shared.signals(exp), shared.signals(exp.replace(sparsity=0.5))
+
+    assert same(shared.signals(wrong).target, truth.target)
+    assert same(shared.signals(wrong).shadow, half.shadow)
+    assert same(shared.signals(unpruned).target, truth.target)
+    assert same(shared.signals(unpruned).shadow, shared.signals(exp, of="original").shadow)
+
+
+def test_an_attack_is_fitted_once_for_all_victims_that_the_same_shadows_are_turned_on(
+    shared, exp, monkeypatch
+):
+    guess = {"adversary": pm.Adversary(sparsity=0.7)}
+    truth, wrong = shared.attack(exp, "conf"), exp.replace(sparsity=0.5, **guess)
+    monkeypatch.setattr(attacks.get("conf"), "_fit", lambda *_: pytest.fail("fitted again"))
+
+    found = shared.attack(wrong, "conf")
+    by_hand = shared.fitted(exp, "conf").decision_function(
+        shared.signals(exp.replace(sparsity=0.5)).target
+    )
+
+    assert np.array_equal(found.scores, by_hand)
+    assert not np.array_equal(found.scores, truth.scores)
+
+
+def test_a_blind_attack_does_not_depend_on_what_the_adversary_assumes(shared, exp):
+    truth = shared.attack(exp, "blindmi")
+    stored = len(list(shared.store.root.glob("attack/*/*")))
+
+    wrong = shared.attack(exp.replace(adversary=pm.Adversary(sparsity=0.5)), "blindmi")
+
+    assert np.array_equal(wrong.scores, truth.scores)
+    assert len(list(shared.store.root.glob("attack/*/*"))) == stored
+    assert all(step.stage != "fit" for step in shared.steps(exp, ["blindmi"], "pruned"))
+
+
+def test_steps_are_what_gets_stored(fresh, exp):
+    planned = {step.name for step in fresh.steps(exp, ["conf", "nn", "blindmi"], "pruned")}
+    fresh.map([exp], attacks=["conf", "nn", "blindmi"])
+
+    there = {
+        f"{path.parent.parent.name}-{path.name}"
+        for path in fresh.store.root.glob("*/*/*")
+        if path.is_dir()
+    }
+    assert {name for name in there if not name.startswith("data-")} == planned
+
+
+def test_cost_is_that_of_the_networks_and_measured_once(fresh, monkeypatch):
+    exp = pm.Experiment(**{**TINY, "model": "cnn2d", "width": 4, "epochs": 1, "finetune_epochs": 1},
+                        pruner="l1structured", sparsity=0.5)  # fmt: skip
+    costs = fresh.cost(exp)
+    monkeypatch.setattr(cutting, "cut", lambda *_: pytest.fail("cut again"))
+
+    assert list(costs.index) == ["original", "pruned", "cut"]
+    assert costs.loc["original", "parameters"] == sum(
+        p.numel() for p in fresh.original(exp).module.parameters()
+    )
+    assert (
+        costs.loc["original", "parameters"]
+        == costs.loc["pruned", "parameters"]
+        > costs.loc["cut", "parameters"]
+    )
+    assert costs.loc["original", "macs"] > costs.loc["cut", "macs"]
+    assert fresh.cost(exp).equals(costs)
+
+
+def test_tables(shared, exp):
+    compared = shared.compare(exp, attacks=["conf", "mentr"])
+    mapped = shared.map([exp, exp.replace(sparsity=0.5)], attacks=["conf"])
+
+    assert list(compared["attack"]) == ["conf", "mentr"]
+    assert compared.loc[0, "accuracy"] == shared.attack(exp, "conf").evaluation.accuracy.value
+    assert list(mapped["sparsity"]) == [0.7, 0.5]
+    assert {"key", "of", "accuracy_low", "tpr@0.01"} <= set(mapped.columns)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (
+            lambda lab, exp: lab.attack(exp, "magic"),
+            "attack: 'magic' is not allowed; allowed: conf, xent",
+        ),
+        (
+            lambda lab, exp: lab.attack(exp, "conf", of="cut"),
+            "of: 'cut' is not allowed; allowed: pruned, original",
+        ),
+        (lambda lab, exp: lab.attack(exp, "conf", depth=3), "conf: no option depth; allowed: none"),
+        (lambda lab, exp: lab.signals(exp, of="cut"), "of: 'cut'"),
+    ],
+)
+def test_refusals(shared, exp, call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call(shared, exp)
+
+
+def test_a_flipped_byte_is_noticed_and_repaired(shared, exp):
+    before = shared.signals(exp).target
+    (path,) = [p for p in shared.store.root.glob("signals/*/*/signals.npz") if _holds(p, before)]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+    with pytest.warns(DamagedArtefactWarning, match="damaged"):
+        after = shared.signals(exp).target
+
+    assert same(before, after)
+    assert same(before, shared.signals(exp).target)
+
+
+def _holds(path: Path, signals: pm.Signals) -> bool:
+    return same(pm.Signals.load(path), signals)
+
+
+SCRIPT = """
+import sys, prunemia as pm
+from prunemia import training
+lab = pm.Lab(sys.argv[1], device="cpu", progress=False)
+exp = pm.Experiment(**{fields!r})
+if sys.argv[2] == "slow":
+    import time
+    before = training.Run.validate
+    def validate(run, epoch, *rest):
+        print("epoch", epoch, flush=True)
+        time.sleep(0.2)
+        return before(run, epoch, *rest)
+    training.Run.validate = validate
+lab.signals(exp).target.save(sys.argv[1] + ".npz")
+"""
+
+
+def _run(store: Path, mode: str) -> subprocess.Popen:
+    code = SCRIPT.format(fields=TINY)
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(store), mode], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_killed_in_the_middle_and_run_again_gives_the_same_bits(tmp_path, shared, exp):
+    store = tmp_path / "store"
+    process = _run(store, "slow")
+    lines = [
+        process.stdout.readline() for _ in range(5)
+    ]  # in the second network group, 3 epochs each
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert lines[-1].startswith("epoch")
+    assert len(list(store.glob("*/*/*/manifest.json"))) >= 1
+
+    again = _run(store, "fast")
+    again.communicate(timeout=120)
+
+    assert again.returncode == 0
+    assert same(pm.Signals.load(f"{store}.npz"), shared.signals(exp).target)
+
+
+def test_two_processes_at_once_train_each_network_once(tmp_path):
+    store = tmp_path / "store"
+    first, second = _run(store, "slow"), _run(store, "slow")
+    epochs = sum(len(p.communicate(timeout=240)[0].splitlines()) for p in (first, second))
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    # Two groups (victim, shadows), three epochs of training and two of fine-tuning each.
+    assert epochs == 2 * (3 + 2)
+
+
+def test_results_do_not_depend_on_the_order_in_which_things_ran(tmp_path):
+    found = []
+    for order in ([0, 1], [1, 0]):
+        lab = pm.Lab(tmp_path / f"store{order[0]}", device="cpu", progress=False)
+        found.append(
+            {s: lab.attack(pm.Experiment(**TINY, seed=s), "conf").scores.tolist() for s in order}
+        )
+    assert found[0] == found[1]
+
+
+def test_a_stored_result_is_read_without_its_networks(shared, exp, monkeypatch):
+    reads = []
+    get = type(shared.store).get
+    monkeypatch.setattr(type(shared.store), "get", lambda *a: reads.append(a[1]) or get(*a))
+
+    shared.attack(exp, "conf")
+
+    assert reads == ["attack"]

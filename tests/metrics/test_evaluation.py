@@ -1,0 +1,480 @@
+import json
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from prunemia import metrics
+from prunemia.metrics import intervals
+from prunemia.metrics.intervals import Estimate
+
+Z = 1.959963984540054
+NO_ROC = "the attack decides on a set and ranks nothing"
+
+
+def flags(text):
+    return np.array([c == "1" for c in text])
+
+
+def limits(estimate):
+    return estimate.value, estimate.low, estimate.high
+
+
+def drawn(n=300, shift=1.0, seed=0):
+    """Membership, and scores N(shift, 1) of the members, N(0, 1) of the others."""
+    member = np.arange(n) % 2 == 0
+    return member, np.random.default_rng(seed).normal(shift * member)
+
+
+# -- one attack
+
+
+def test_the_rates_by_hand():
+    # 4 members, 3 found; 5 others, 1 called a member: TPR 3/4, FPR 1/5, accuracy (3/4 + 4/5) / 2.
+    member, found = flags("111100000"), flags("111010000")
+    result = metrics.evaluate(member, np.arange(9)[::-1], found)
+
+    assert (result.members, result.nonmembers) == (4, 5)
+    assert limits(result.members_found) == pytest.approx(
+        (0.75, *stats.binomtest(3, 4).proportion_ci())
+    )
+    assert limits(result.false_alarms) == pytest.approx(
+        (0.2, *stats.binomtest(1, 5).proportion_ci())
+    )
+    assert result.accuracy == intervals.mean_of_rates([(3, 4), (4, 5)])
+    assert result.accuracy.value == pytest.approx(0.775)
+    # Scores 8, 7, 6, 5 against 4 … 0: all pairs won. Five others resolve none of the three FPRs.
+    assert result.auc.value == 1
+    assert {fpr: str(e) for fpr, e in result.tpr.items()} == dict.fromkeys(
+        (0.001, 0.01, 0.05), "not measurable with 5 non-members"
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(2, 60), seed=st.integers(0, 999))
+def test_accuracy_and_auc_are_sklearns(n, seed):
+    draw = np.random.default_rng(seed)
+    member = draw.permutation(np.arange(n) < 1 + seed % (n - 1))
+    scores, found = draw.integers(0, 9, n), draw.random(n) < 0.5
+    result = metrics.evaluate(member, scores, found)
+
+    assert result.accuracy.value == pytest.approx(balanced_accuracy_score(member, found))
+    assert result.auc.value == pytest.approx(roc_auc_score(member, scores))
+    order = draw.permutation(n)
+    shuffled = metrics.evaluate(member[order], scores[order], found[order])
+    assert shuffled.row() == pytest.approx(result.row(), nan_ok=True)
+
+
+def test_what_the_sample_resolves_is_measured_and_the_rest_is_said():
+    # 150 others: 1 % allows one false alarm and 5 % seven; 0.1 % would take 1,000.
+    member, scores = drawn()
+    result = metrics.evaluate(member, scores, scores >= 0.5)
+    ranked = np.sort(scores[~member])[::-1]
+
+    assert str(result.tpr[0.001]) == "not measurable with 150 non-members"
+    assert result.tpr[0.01].value == (scores[member] > ranked[1]).mean()
+    assert result.tpr[0.05].value == (scores[member] > ranked[7]).mean()
+    assert result.auc == intervals.auc(scores[member], scores[~member])
+
+
+def test_an_attack_that_ranks_nothing_has_no_auc():
+    member, scores = drawn()
+    result = metrics.evaluate(member, np.sign(scores), scores >= 0, ranks=False)
+
+    assert [str(e) for e in (result.auc, *result.tpr.values())] == [NO_ROC] * 4
+    assert result.accuracy.resolved
+    assert result.members_found.resolved
+
+
+def test_the_row_names_every_number():
+    member, scores = drawn()
+    result = metrics.evaluate(member, scores, scores >= 0.5)
+    row = result.row()
+
+    names = [
+        "accuracy",
+        "auc",
+        "tpr@0.001",
+        "tpr@0.01",
+        "tpr@0.05",
+        "members_found",
+        "false_alarms",
+    ]
+    assert list(row) == [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
+    assert (row["auc"], row["auc_low"], row["auc_high"]) == limits(result.auc)
+    assert math.isnan(row["tpr@0.001"])
+
+
+@pytest.mark.parametrize("ranks", [True, False])
+def test_an_evaluation_survives_json(ranks):
+    member, scores = drawn()
+    result = metrics.evaluate(member, scores, scores >= 0.5, ranks=ranks)
+    found = metrics.Evaluation.from_dict(json.loads(json.dumps(result.to_dict(), allow_nan=False)))
+
+    assert repr(found) == repr(result)
+    assert list(found.tpr) == [0.001, 0.01, 0.05]
+
+
+def test_the_table_shows_values_with_intervals_or_why_not():
+    member, scores = drawn()
+    evaluations = {
+        "conf": metrics.evaluate(member, scores, scores >= 0.5),
+        "blindmi": metrics.evaluate(member, scores, scores >= 0.5, ranks=False),
+    }
+    found = metrics.table(evaluations)
+
+    assert list(found.columns) == ["accuracy", "auc", "tpr@0.001", "tpr@0.01", "tpr@0.05"]
+    assert list(found.index) == ["conf", "blindmi"]
+    assert found.loc["conf", "auc"] == str(evaluations["conf"].auc)
+    assert found.loc["conf", "tpr@0.001"] == "not measurable with 150 non-members"
+    assert found.loc["blindmi", "auc"] == NO_ROC
+
+
+REFUSED = [
+    (
+        "membership",
+        flags("1111"),
+        "membership: 4 members and 0 non-members; allowed: 1 or more of each",
+    ),
+    ("membership", flags("0000"), "membership: 0 members and 4 non-members"),
+    (
+        "membership",
+        np.array([1, 1, 0, 0]),
+        r"membership: shape \(4,\), dtype int64; allowed: \(n,\) of bool",
+    ),
+    ("membership", flags("1100").reshape(2, 2), r"membership: shape \(2, 2\)"),
+    ("scores", np.ones(3), r"scores: shape \(3,\), dtype float64; allowed: \(4,\) of numbers"),
+    ("scores", np.ones((4, 1)), r"scores: shape \(4, 1\)"),
+    ("scores", np.array(["a", "b", "c", "d"]), "scores: .* of numbers"),
+    ("scores", flags("1100"), "scores: .* dtype bool"),
+    ("scores", np.array([0, np.nan, 1, 2]), "scores: row 1 is NaN or infinite; allowed: finite"),
+    ("scores", np.array([0, 1, 1, np.inf]), "scores: row 3 is NaN or infinite"),
+    (
+        "predictions",
+        flags("110"),
+        r"predictions: shape \(3,\), dtype bool; allowed: \(4,\) of bool",
+    ),
+    ("predictions", np.array([0.9, 0.1, 1, 0]), "predictions: .* dtype float64"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), REFUSED)
+def test_bad_input_is_refused_by_name(name, value, sentence):
+    good = {"membership": flags("1100"), "scores": np.arange(4.0), "predictions": flags("1010")}
+    bad = good | {name: value}
+
+    with pytest.raises(ValueError, match=sentence):
+        metrics.evaluate(**bad)
+    first, second = (bad["scores"], bad["predictions"]), (good["scores"], good["predictions"])
+    for one, other in ((first, second), (second, first)):
+        with pytest.raises(ValueError, match=sentence):
+            metrics.compare(bad["membership"], one, other)
+
+
+# -- class by class
+
+
+def test_accuracy_class_by_class():
+    # Class 2: 2 of 3 members found, 1 of 2 others cleared: (2/3 + 1/2) / 2 = 7/12. Class 5: all
+    # right. Class 7: members alone. No row of another class.
+    labels = np.array([2, 2, 2, 2, 2, 5, 5, 7])
+    member, found = flags("11100101"), flags("11001101")
+    table = metrics.by_class(member, found, labels)
+
+    assert table.index.name == "class"
+    assert table.index.tolist() == [2, 5, 7]
+    assert table[["members", "nonmembers"]].to_numpy().tolist() == [[3, 2], [1, 1], [1, 0]]
+    assert table["accuracy"].tolist()[:2] == pytest.approx([7 / 12, 1])
+    expected = intervals.mean_of_rates([(2, 3), (1, 2)])
+    assert tuple(table.loc[2, ["accuracy", "low", "high"]]) == pytest.approx(limits(expected))
+    assert table.loc[7, ["accuracy", "low", "high"]].isna().all()
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array([0, 1, 0]), np.array([0.0, 1, 0, 1]), np.zeros((4, 1), dtype=int)]
+)
+def test_labels_are_one_integer_a_row(labels):
+    with pytest.raises(ValueError, match=r"labels: shape .*; allowed: \(4,\) of integers"):
+        metrics.by_class(flags("1100"), flags("1010"), labels)
+
+
+# -- one attack against another
+
+
+def test_mcnemar_by_hand():
+    # Only the first decides 1 row right, only the second 6. P(at most 1 of 7 heads) = (1 + 7) /
+    # 128; twice: 1/8.
+    member = flags("1111100000")
+    first, second = flags("1000011000"), flags("0111100000")
+    first_right, second_right = first == member, second == member
+    assert ((first_right & ~second_right).sum(), (second_right & ~first_right).sum()) == (1, 6)
+
+    found = metrics.compare(member, (np.arange(10), first), (np.arange(10), second))
+
+    assert found.accuracy_p == pytest.approx(1 / 8)
+    assert found.accuracy_p == pytest.approx(stats.binomtest(1, 7, 0.5).pvalue)
+    # Balanced accuracies: (1/5 + 3/5) / 2 = 0.4 and (4/5 + 1) / 2 = 0.9.
+    assert found.accuracy.value == pytest.approx(-0.5)
+    # Agresti & Min: ½ more in each cell, n + 2 rows. Members b = 1, c = 4: -3/7, variance (6 - 9/7)
+    # / 49; others b = 0, c = 2: -2/7, variance (3 - 4/7) / 49. The mean of the two: -5/14, and a
+    # quarter of the variances.
+    width = Z * math.sqrt((6 - 9 / 7 + 3 - 4 / 7) / 49 / 4)
+    assert limits(found.accuracy)[1:] == pytest.approx((-5 / 14 - width, -5 / 14 + width))
+
+
+def test_equal_attacks_do_not_differ():
+    member, scores = drawn()
+    attack = (scores, scores >= 0.5)
+    found = metrics.compare(member, attack, attack)
+
+    assert (found.accuracy.value, found.accuracy_p) == (0, 1)
+    assert found.accuracy.low == -found.accuracy.high < 0
+    assert (limits(found.auc), found.auc_p) == ((0, 0, 0), 1)
+    # A rescaled score ranks alike.
+    assert metrics.compare(member, (2 * scores + 1, attack[1]), attack).auc_p == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(n=st.integers(6, 30), seed=st.integers(0, 999))
+def test_the_auc_difference_has_the_jackknifes_variance(n, seed):
+    # Leaving one row of a side out in turn: (m - 1) / m · Σ (A₋ᵢ - mean)² is DeLong's term of that
+    # side, exactly.
+    draw = np.random.default_rng(seed)
+    member = draw.permutation(np.arange(n) < 3 + seed % (n - 5))
+    scores = [draw.integers(0, 6, n), draw.integers(0, 6, n) + 2 * member]
+    right = [s > 3 for s in scores]
+
+    def difference(rows):
+        return roc_auc_score(member[rows], scores[0][rows]) - roc_auc_score(
+            member[rows], scores[1][rows]
+        )
+
+    every, variance = np.arange(n), 0.0
+    for side in (np.flatnonzero(member), np.flatnonzero(~member)):
+        left = np.array([difference(np.delete(every, i)) for i in side])
+        variance += (len(side) - 1) / len(side) * ((left - left.mean()) ** 2).sum()
+    value, error = difference(every), math.sqrt(variance)
+
+    found = metrics.compare(member, (scores[0], right[0]), (scores[1], right[1]))
+
+    assert found.auc.value == pytest.approx(value, abs=1e-12)
+    if error > 1e-9:
+        assert found.auc_p == pytest.approx(2 * stats.norm.sf(abs(value) / error), abs=1e-9)
+        assert found.auc.low == pytest.approx(max(-1, value - Z * error), abs=1e-9)
+        assert found.auc.high == pytest.approx(min(1, value + Z * error), abs=1e-9)
+    swapped = metrics.compare(member, (scores[1], right[1]), (scores[0], right[0]))
+    assert limits(swapped.auc) == pytest.approx((-found.auc.value, -found.auc.high, -found.auc.low))
+    assert limits(swapped.accuracy) == pytest.approx(
+        (-found.accuracy.value, -found.accuracy.high, -found.accuracy.low)
+    )
+    assert (swapped.auc_p, swapped.accuracy_p) == pytest.approx((found.auc_p, found.accuracy_p))
+    assert found.accuracy.low <= found.accuracy.value <= found.accuracy.high
+
+
+def test_the_auc_difference_has_the_paired_bootstraps_spread():
+    # 600 resamplings know a standard deviation to 1 / √1200 = 3 %: four of those, and DeLong's is
+    # asymptotic.
+    member, scores = drawn(400)
+    other = scores + np.random.default_rng(1).normal(0, 1, 400)
+    draw, differences = np.random.default_rng(2), []
+    for _ in range(600):
+        rows = np.concatenate(
+            [draw.choice(np.flatnonzero(side), 200) for side in (member, ~member)]
+        )
+        areas = [
+            intervals.placements(s[rows[:200]], s[rows[200:]])[0].mean() for s in (scores, other)
+        ]
+        differences.append(areas[0] - areas[1])
+    found = metrics.compare(member, (scores, scores > 0.5), (other, other > 0.5))
+
+    assert (found.auc.high - found.auc.low) / (2 * Z) == pytest.approx(
+        np.std(differences), rel=0.15
+    )
+
+
+def test_both_tests_reject_a_true_null_at_their_level():
+    # Two attacks, each the truth plus noise of its own: alike in law. Of 400 samples 5 % are
+    # rejected, ± 4 standard errors of √(0.05 · 0.95 / 400) = 0.011; McNemar's exact test rejects no
+    # more than that. Their intervals agree.
+    draw = np.random.default_rng(3)
+    member = np.arange(120) < 60
+    found = []
+    for _ in range(400):
+        truth = draw.normal(member)
+        one, other = (truth + draw.normal(0, 1, 120) for _ in range(2))
+        found.append(metrics.compare(member, (one, one > 0.5), (other, other > 0.5)))
+
+    assert np.mean([c.auc_p < 0.05 for c in found]) == pytest.approx(0.05, abs=0.044)
+    assert np.mean([c.accuracy_p < 0.05 for c in found]) < 0.05 + 0.044
+    assert all((c.auc_p < 0.05) == (not c.auc.low <= 0 <= c.auc.high) for c in found)
+    assert np.mean([c.accuracy.low <= 0 <= c.accuracy.high for c in found]) == pytest.approx(
+        0.95, abs=0.044
+    )
+
+
+def test_a_better_attack_is_found_better():
+    member, noise = drawn(600, shift=0)
+    strong, weak = noise + 2 * member, noise[::-1] + 0.2 * member
+    found = metrics.compare(member, (strong, strong > 1), (weak, weak > 0.1))
+
+    assert found.auc.low > 0.2
+    assert found.accuracy.low > 0.15
+    assert max(found.auc_p, found.accuracy_p) < 1e-6
+
+
+def test_without_a_ranking_only_decisions_are_compared():
+    member, scores = drawn()
+    found = metrics.compare(
+        member, (scores, scores > 0.5), (np.sign(scores), scores > 0), ranks=False
+    )
+
+    assert str(found.auc) == NO_ROC
+    assert math.isnan(found.auc_p)
+    assert 0 < found.accuracy_p <= 1
+
+
+def test_one_row_on_a_side_has_no_auc_to_compare():
+    attack = (np.arange(4.0), flags("1010"))
+    for member in (flags("1000"), flags("0111")):
+        with pytest.raises(
+            ValueError, match="membership: one row on a side; allowed: 2 or more of each"
+        ):
+            metrics.compare(member, attack, attack)
+        assert metrics.compare(member, attack, attack, ranks=False).accuracy.value == 0
+
+
+def test_pairs_corrects_each_family():
+    member, noise = drawn(400, shift=0)
+    draw = np.random.default_rng(5)
+
+    def result(shift, ranks=True):
+        scores = noise + shift * member + draw.normal(0, 0.5, 400)
+        found = scores > shift / 2
+        evaluation = metrics.evaluate(member, scores, found, ranks=ranks)
+        return SimpleNamespace(
+            scores=scores, predictions=found, membership=member, evaluation=evaluation
+        )
+
+    first, others = (
+        result(0.6),
+        {"conf": result(0.4), "xent": result(0.5), "blindmi": result(0.3, ranks=False)},
+    )
+    table = metrics.pairs(first, others)
+    single = {
+        name: metrics.compare(
+            member,
+            (first.scores, first.predictions),
+            (o.scores, o.predictions),
+            ranks=name != "blindmi",
+        )
+        for name, o in others.items()
+    }
+    p = metrics.holm([c.accuracy_p for c in single.values()])
+    p_auc = metrics.holm([single[name].auc_p for name in ("conf", "xent")])  # two tests, not three
+
+    assert table.index.tolist() == ["conf", "xent", "blindmi"]
+    assert table["accuracy difference"].tolist() == [str(c.accuracy) for c in single.values()]
+    assert table["McNemar p (Holm)"].tolist() == [f"{x:.3f}" for x in p]
+    assert table["AUC difference"].tolist() == [
+        str(single["conf"].auc),
+        str(single["xent"].auc),
+        NO_ROC,
+    ]
+    assert table["DeLong p (Holm)"].tolist() == [f"{p_auc[0]:.3f}", f"{p_auc[1]:.3f}", "–"]
+    # Where the first ranks nothing, no AUC is compared.
+    blind = metrics.pairs(others["blindmi"], {"conf": others["conf"]})
+    assert blind.loc["conf", "AUC difference"] == NO_ROC
+    assert blind.loc["conf", "DeLong p (Holm)"] == "–"
+
+
+# -- families and seeds
+
+
+def test_holm_by_hand():
+    # Ascending 0.01, 0.03, 0.04 times 3, 2, 1: 0.03, 0.06, 0.04; never below the one before: 0.03,
+    # 0.06, 0.06.
+    assert metrics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert metrics.holm([0.5, 0.9]) == pytest.approx([1, 1])
+    assert metrics.holm([0.2]) == pytest.approx([0.2])
+    assert metrics.holm([0.0, 1.0]) == pytest.approx([0, 1])
+
+
+@settings(max_examples=15, deadline=None)  # statsmodels collects garbage at each call
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_the_running_maximum(p):
+    expected, largest = {}, 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        largest = max(largest, min(1.0, p[i] * (len(p) - rank)))
+        expected[i] = largest
+    assert metrics.holm(p) == pytest.approx([expected[i] for i in range(len(p))])
+
+
+@pytest.mark.parametrize("p", [[], [[0.1]], [0.5, 1.1], [-0.1], [math.nan, 0.5]])
+def test_what_is_no_p_value_is_refused(p):
+    with pytest.raises(ValueError, match="pvalues: allowed: one or more numbers from 0 to 1"):
+        metrics.holm(p)
+
+
+def test_the_t_interval_by_hand():
+    # 1, 2, 3: mean 2, standard deviation 1; t at 97.5 % with 2 degrees of freedom is 4.302653.
+    assert limits(metrics.over_seeds([1, 2, 3])) == pytest.approx(
+        (2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-5
+    )
+    # Two seeds, 0 and 1: s = √½, so s / √2 = ½, times 12.7062.
+    assert limits(metrics.over_seeds([0.0, 1.0])) == pytest.approx(
+        (0.5, 0.5 - 6.3531, 0.5 + 6.3531), abs=1e-4
+    )
+    assert limits(metrics.over_seeds([0.7, 0.7])) == pytest.approx((0.7, 0.7, 0.7))
+
+
+def test_one_seed_has_no_interval_and_an_unmeasured_one_no_mean():
+    assert str(metrics.over_seeds([0.625])) == "0.625 (one seed: no interval)"
+    assert str(metrics.over_seeds([0.5, math.nan])) == "not measurable with every seed"
+    for wrong in ([], [[0.5, 0.6]]):
+        with pytest.raises(ValueError, match="values: allowed: one or more numbers"):
+            metrics.over_seeds(wrong)
+
+
+def test_summaries_keep_groups_in_order_of_appearance():
+    table = pd.DataFrame(
+        {
+            "attack": ["xent", "conf", "xent", "conf", "blindmi"],
+            "of": ["pruned"] * 5,
+            "accuracy": [0.5, 0.6, 0.7, 0.8, 0.9],
+            "auc": [0.5, 0.6, 0.7, 0.8, math.nan],
+        }
+    )
+    found = metrics.summarize(table, ["accuracy", "auc"], by=["attack", "of"])
+
+    ends = ("", "_low", "_high")
+    assert list(found.columns) == [
+        "attack",
+        "of",
+        "runs",
+        *(c + e for c in ("accuracy", "auc") for e in ends),
+    ]
+    assert found["attack"].tolist() == ["xent", "conf", "blindmi"]
+    assert found["runs"].tolist() == [2, 2, 1]
+    assert found["accuracy"].tolist() == pytest.approx([0.6, 0.7, 0.9])
+    expected = metrics.over_seeds([0.6, 0.8])
+    assert (found.loc[1, "auc_low"], found.loc[1, "auc_high"]) == pytest.approx(
+        (expected.low, expected.high)
+    )
+    assert found.loc[2, ["accuracy_low", "auc", "auc_low"]].isna().all()
+    assert metrics.summarize(table, ["accuracy"], by=["of"])["runs"].tolist() == [5]
+    whole = metrics.summarize(table, ["accuracy"])
+    assert (len(whole), whole.loc[0, "runs"], whole.loc[0, "accuracy"]) == (
+        1,
+        5,
+        pytest.approx(0.7),
+    )
+
+
+def test_metrics_hands_on_the_estimate():
+    assert metrics.Estimate is Estimate

@@ -1,0 +1,144 @@
+import pytest
+import torch
+from torch import nn
+
+from prunemia import models
+from prunemia.experiment import MODELS
+from prunemia.pruning.masks import prune
+from prunemia.signals.query import posteriors
+from prunemia.training.fit import Job, Recipe, fit
+from prunemia.training.stacking import stackable
+
+
+def test_the_networks_are_those_an_experiment_allows():
+    assert tuple(models.BUILDERS) == MODELS
+
+
+# Weights by hand, ten classes: ResNet-18 of torchvision has 11,689,512 with a 7×7 stem and 1,000
+# classes; the 3×3 stem saves 64·3·(49 − 9) = 7,680, the head 513·990 = 507,870. DenseNet-121
+# likewise: 7,978,856 − 7,680 − 1025·990. VGG-16's thirteen convolutions and their normalizations
+# have 14,723,136, the head 513·10.
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("resnet18", 11_689_512 - 64 * 3 * (49 - 9) - 513 * 990),
+        ("densenet121", 7_978_856 - 64 * 3 * (49 - 9) - 1025 * 990),
+        ("vgg16", 14_723_136 + 5_130),
+    ],
+)
+def test_published_networks_keep_torchvisions_layers_but_stem_and_head(name, weights):
+    module = models.build(name, (3, 32, 32), 10, seed=1).eval()
+    again = models.build(name, (3, 32, 32), 10, seed=1).eval()
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    assert sum(p.numel() for p in module.parameters()) == weights
+    assert module(x).shape == (2, 10)
+    assert torch.equal(module(x), again(x))
+    stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
+    assert stem(x).shape[2:] == (32, 32)
+    assert stem.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("method", ["l1unstructured", "l1structured", "l2structured", "slim"])
+@pytest.mark.parametrize("name", ["resnet18", "vgg16", "densenet121"])
+def test_published_networks_are_pruned_trained_and_queried(name, method):
+    module = models.build(name, (1, 32, 32), 3, seed=0)
+    for layer in module.modules():  # scales that differ, as training leaves them
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(
+                layer.weight, 0.5, 1.5, generator=torch.Generator().manual_seed(layer.num_features)
+            )
+    masks = prune(module, method, 0.5)
+    x = torch.randn(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    rows = torch.arange(6)
+    job = Job("network", module, rows[:4], rows[4:], rows[4:], 0, masks)
+
+    fit([job], x, rows % 3, Recipe(epochs=1, batch_size=4))
+
+    assert masks.sparsity == pytest.approx(0.5, abs=0.02)
+    assert all(not module.get_parameter(n)[~keep].any() for n, keep in masks.keep.items())
+    assert posteriors(module, x).sum(dim=1).tolist() == pytest.approx([1] * 6)
+
+
+def test_vgg16_refuses_small_images():
+    with pytest.raises(ValueError, match="'vgg16' takes images of 32×32 or more"):
+        models.build("vgg16", (1, 28, 28), 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("columnfc", (446,)), ("cnn1d", (1, 40)), ("cnn2d", (3, 32, 32))]
+)
+def test_each_network_answers_with_one_logit_a_class(name, shape):
+    module = models.build(name, shape, 7, seed=3)
+
+    assert module(torch.zeros(5, *shape)).shape == (5, 7)
+    assert stackable(module) == (name in models.STACKED)
+
+
+def test_columnfc_is_the_papers():
+    # 446*256+256 + 256*128+128 + 128*30+30 = 151,198 parameters on Location.
+    module = models.build("columnfc", (446,), 30)
+
+    assert (
+        sum(p.numel() for p in module.parameters())
+        == 446 * 256 + 256 + 256 * 128 + 128 + 128 * 30 + 30
+    )
+
+
+def test_weights_are_xavier_normal_and_seeded():
+    # Variance 2 / (fan_in + fan_out) = 2 / (446 + 256); 114,176 draws: 1 % is five standard errors.
+    first, again, other = (models.build("columnfc", (446,), 30, seed=s) for s in (1, 1, 2))
+
+    assert first[1].weight.var().item() == pytest.approx(2 / (446 + 256), rel=0.03)
+    assert torch.equal(first[1].weight, again[1].weight)
+    assert not torch.equal(first[1].weight, other[1].weight)
+    assert not first[1].bias.any()
+
+
+def test_building_leaves_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    models.build("cnn1d", (1, 40), 10)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("name", "shape"), [("cnn1d", (446,)), ("cnn2d", (1, 40))])
+def test_a_network_that_does_not_fit_the_data_says_so(name, shape):
+    with pytest.raises(ValueError, match=f"{name}.*takes samples of shape"):
+        models.build(name, shape, 10)
+
+
+def test_unknown_network():
+    with pytest.raises(ValueError, match="allowed: columnfc, cnn1d, cnn2d"):
+        models.build("resnet", (1, 40), 10)
+
+
+def test_dropout_drops_a_share_p_and_keeps_the_mean():
+    # 400,000 draws of probability 0.1: the share's standard error is 0.0005, the mean's 0.0005.
+    layer = models.Dropout(0.1)
+    layer.generator = torch.Generator().manual_seed(0)
+    out = layer(torch.ones(400_000))
+
+    assert (out == 0).float().mean().item() == pytest.approx(0.1, abs=0.0025)
+    assert out.mean().item() == pytest.approx(1, abs=0.0025)
+    assert out.max().item() == pytest.approx(1 / 0.9)
+    assert torch.equal(layer.eval()(torch.ones(9)), torch.ones(9))
+
+
+def test_dropout_draws_are_its_generators():
+    masks = [
+        models.dropout_mask((31, 7), 0.5, torch.Generator().manual_seed(s), "cpu")
+        for s in (1, 1, 2)
+    ]
+
+    assert torch.equal(masks[0], masks[1])
+    assert not torch.equal(masks[0], masks[2])
+
+
+def test_neighbouring_dropout_entries_are_independent():
+    # Four entries share a 64-bit draw: their correlation over 100,000 draws has standard error
+    # 0.003.
+    mask = models.dropout_mask((100_000, 4), 0.5, torch.Generator().manual_seed(5), "cpu")
+    correlation = torch.corrcoef(mask.T) - torch.eye(4)
+
+    assert correlation.abs().max() < 0.016
+    assert isinstance(models.Dropout(0.1), nn.Dropout)

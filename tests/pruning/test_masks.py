@@ -1,0 +1,126 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from prunemia import pruning
+from prunemia.pruning.masks import prune, survivors
+
+
+def linear(weights: list[list[float]]) -> nn.Module:
+    layer = nn.Linear(len(weights[0]), len(weights))
+    layer.weight.data = torch.tensor(weights)
+    return nn.Sequential(layer)
+
+
+def test_unstructured_zeroes_the_int_n_s_smallest_of_each_tensor():
+    # |w| = 1..4, int(4 * 0.7) = 2: the second smallest is 2, only 3 and 4 are strictly greater.
+    module = linear([[1.0, -2.0], [-4.0, 3.0]])
+    bias = module[0].bias.detach().clone()
+
+    masks = prune(module, "l1unstructured", 0.7)
+
+    assert module[0].weight.tolist() == [[0, 0], [-4, 3]]
+    assert torch.equal(module[0].bias, bias)
+    assert masks.sparsity == 0.5
+
+
+def test_all_that_tie_with_the_threshold_go():
+    # The second smallest of 1, 2, 2, 2, 5 is 2: all three twos go, 5 stays.
+    assert survivors(torch.tensor([2.0, 1, 2, 5, 2]), 0.4).tolist() == [
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_fewer_than_one_to_remove_keeps_everything():
+    # int(4 * 0.2) = 0.
+    assert survivors(torch.tensor([0.0, 0, 1, 2]), 0.2).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.floats(0.01, 0.99))
+def test_survivors_match_the_definition(scores, sparsity):
+    gone = int(len(scores) * sparsity)
+    threshold = sorted(scores)[gone - 1] if gone else -1
+    expected = [score > threshold for score in scores]
+    assert survivors(torch.tensor(scores, dtype=torch.float32), sparsity).tolist() == expected
+
+
+def filters() -> nn.Module:
+    # Four filters of two weights: L1 norms 3, 3.5, 2, 4; L2 norms 3, 2.5, 1.41, 2.83.
+    conv = nn.Conv1d(1, 4, 2)
+    conv.weight.data = torch.tensor([[3.0, 0], [1.5, -2], [1, 1], [2, 2]])[:, None]
+    conv.bias.data = torch.ones(4)
+    return nn.Sequential(conv, nn.BatchNorm1d(4), nn.Flatten(), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize(
+    ("method", "stays"), [("l1structured", [0, 1, 0, 1]), ("l2structured", [1, 0, 0, 1])]
+)
+def test_structured_removes_whole_filters_with_their_bias(method, stays):
+    module = filters()
+
+    masks = prune(module, method, 0.5)
+
+    assert (module[0].weight.flatten(1).abs().sum(1) > 0).tolist() == [bool(s) for s in stays]
+    assert module[0].bias.tolist() == stays
+    assert (module[3].weight != 0).all()
+    # Two filters of two weights are gone, of 8 convolution and 8 linear weights.
+    assert masks.sparsity == 4 / 16
+
+
+def test_slim_pools_scales_over_layers_and_empties_none():
+    module = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm2d(4))
+    module[0].weight.data = torch.tensor([0.1, -0.2])
+    module[1].weight.data = torch.tensor([0.3, 0.9, -1.0, 0.8])
+    for layer in module:
+        nn.init.ones_(layer.bias)
+
+    # int(6 * 0.5) = 3: 0.1, 0.2 and 0.3 go; the first layer keeps its largest, 0.2.
+    masks = prune(module, "slim", 0.5)
+
+    assert module[0].weight.tolist() == pytest.approx([0, -0.2])
+    assert module[0].bias.tolist() == [0, 1]
+    assert module[1].bias.tolist() == [0, 1, 1, 1]
+    assert masks.sparsity == 2 / 6
+
+
+def test_masks_hold_after_the_weights_moved():
+    module = linear([[1.0, -2.0], [-4.0, 3.0]])
+    masks = prune(module, "l1unstructured", 0.7)
+    module[0].weight.data += 1
+
+    masks.apply_()
+
+    assert module[0].weight.tolist() == [[0, 0], [-3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("module", "method", "sparsity", "message"),
+    [
+        (nn.Linear(2, 2), "l1structured", 0.5, "Conv"),
+        (nn.Linear(2, 2), "slim", 0.5, "BatchNorm"),
+        (nn.BatchNorm1d(2), "l1unstructured", 0.5, "Conv or Linear"),
+        (nn.Linear(2, 2), "l1unstructured", 1.0, "sparsity: 1.0"),
+        (nn.Linear(2, 2), "l1unstructured", float("nan"), "sparsity: nan"),
+        (nn.Linear(2, 2), "magic", 0.5, "l1unstructured, l1structured"),
+    ],
+)
+def test_refusals_name_what_is_allowed(module, method, sparsity, message):
+    before = [p.detach().clone() for p in module.parameters()]
+
+    with pytest.raises(ValueError, match=message):
+        prune(module, method, sparsity)
+
+    assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+def test_the_methods_are_those_an_experiment_allows():
+    from prunemia.experiment import PRUNERS
+
+    assert tuple(pruning.METHODS) == PRUNERS
