@@ -14,7 +14,6 @@ from prunemia.defenses import ppb_divergence
 from prunemia.defenses.private import DELTA, MAX_GRAD_NORM
 from prunemia.experiment import DEFENSES
 from prunemia.pruning.masks import prune
-from prunemia import training
 from prunemia.training.fit import Job, Recipe, TrainingError, fit
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
+from prunemia.models import one_thread
 from prunemia.pruning import Masks
 from prunemia.training.defense import Defense
 from prunemia.training.defense import TrainingError as TrainingError
