@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prunemia.errors import UsageError
 from prunemia.experiment import content_key
+from prunemia.lab import addresses
 from prunemia.lab.plan import Plan, describe
+from prunemia.lab.scratch import scratch
 from prunemia.lab.steps import Step
 
 if TYPE_CHECKING:
@@ -42,21 +43,25 @@ def carry_out(made: Plan, done: Callable[[str], None]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def connect(address: str) -> Iterator[Client]:
-    """Give a client of the scheduler.
+    """Give a client of the scheduler; of a tls one with the certificates of Dask's settings.
+
+    Warns of an address that others can use, with an `addresses.OpenSchedulerWarning`.
 
     Raises
     ------
-    prunemia.pages.UsageError
-        The address is none, or nobody answers there.
+    UsageError
+        It is no address (`addresses.check`), or nobody answers there.
     """
     from distributed import Client
 
+    addresses.check(address)
+    addresses.warn_if_open(address)
     try:
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
-        text = f"--scheduler {address}: no Dask scheduler answers there"
+        reason = " ".join(describe(error).split())[:300]
         raise UsageError(
-            f"{text} ({describe(error)}); an address looks like tcp://127.0.0.1:8786"
+            f"--scheduler {address}: no Dask scheduler answers there ({reason})"
         ) from error
     with client:
         yield client
@@ -64,33 +69,32 @@ def connect(address: str) -> Iterator[Client]:
 
 @contextlib.contextmanager
 def local(workers: int, store: Path) -> Iterator[str]:
-    """Start a scheduler and worker processes of one thread each on this machine's loopback, and give the address."""
+    """Start a scheduler and workers of one thread each on the loopback, and give its address."""
     import dask
     from distributed import LocalCluster
 
-    scratch = store.resolve() / ".dask"
     settings = {
         "distributed.scheduler.allowed-failures": DEATHS,
         "distributed.worker.memory.terminate": False,
         "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
     }
-    with dask.config.set(settings):
+    with scratch(store.resolve()) as folder, dask.config.set(settings):
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             host=LOOPBACK,
+            protocol="tcp",  # whatever Dask's settings say: nobody else reaches the loopback
             dashboard_address=f"{LOOPBACK}:0",
             worker_dashboard_address=f"{LOOPBACK}:0",
             memory_limit=0,
-            local_directory=str(scratch),
+            local_directory=str(folder),
             silence_logs=logging.ERROR,
         )
         try:
             yield cluster.scheduler_address
         finally:
             cluster.close()
-            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def work(step: Step, store: str, device: str | None, _inputs: list[None]) -> None:
