@@ -1,8 +1,11 @@
+import time
+import tracemalloc
+
 import pytest
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.book.pages import UsageError
+from prunemia.errors import UsageError
 from prunemia.sweep import grid
 
 
@@ -17,23 +20,24 @@ def written(tmp_path):
 
 
 def test_lists_are_crossed_in_the_order_in_which_they_are_written(written):
-    found = grid.read(
+    parsed = grid.read(
         written(
-            "attacks: [mentr, conf]\nof: original\nseed: [0, 1]\nsparsity: [0.5, 0.9]\nsamples: 300\n"
+            "attacks: [mentr, conf]\nof: original\n"
+            "seed: [0, 1]\nsparsity: [0.5, 0.9]\nsamples: 300\n"
         )
     )
 
     base = pm.Experiment(samples=300)
-    assert found.experiments == tuple(
+    assert parsed.experiments == tuple(
         base.replace(seed=k, sparsity=s) for k in (0, 1) for s in (0.5, 0.9)
     )
-    assert (found.attacks, found.of) == (("mentr", "conf"), ("original",))
+    assert (parsed.attacks, parsed.of) == (("mentr", "conf"), ("original",))
 
 
-def test_without_attacks_and_sides_all_attacks_on_the_pruned_network(written):
-    found = grid.read(written("seed: 3\n"))
+def test_without_attacks_and_networks_all_attacks_on_the_pruned_network(written):
+    parsed = grid.read(written("seed: 3\n"))
 
-    assert (found.experiments, found.attacks, found.of) == (
+    assert (parsed.experiments, parsed.attacks, parsed.of) == (
         (pm.Experiment(seed=3),),
         attacks.names(),
         ("pruned",),
@@ -41,14 +45,15 @@ def test_without_attacks_and_sides_all_attacks_on_the_pruned_network(written):
 
 
 def test_what_the_adversary_assumes_is_crossed_too(written):
-    found = grid.read(
+    parsed = grid.read(
         written(
-            "sparsity: [0.5, 0.7]\nadversary:\n  - null\n  - {sparsity: [0.5, 0.9]}\n  - {pruner: none}\n"
+            "sparsity: [0.5, 0.7]\n"
+            "adversary:\n  - null\n  - {sparsity: [0.5, 0.9]}\n  - {pruner: none}\n"
         )
     )
 
     assumed = [
-        e.adversary and (e.adversary.pruner, e.adversary.sparsity) for e in found.experiments
+        e.adversary and (e.adversary.pruner, e.adversary.sparsity) for e in parsed.experiments
     ]
     assert assumed == 2 * [None, (None, 0.5), (None, 0.9), ("none", None)]
 
@@ -62,9 +67,9 @@ def test_several_grids_share_what_stands_above_them_and_no_experiment_comes_twic
           - {pruner: slim, seed: [1, 2]}
           - {model: columnfc, width: null, seed: 0}
     """
-    found = grid.read(written(text)).experiments
+    parsed = grid.read(written(text)).experiments
 
-    assert [(e.model, e.pruner, e.seed) for e in found] == [
+    assert [(e.model, e.pruner, e.seed) for e in parsed] == [
         ("cnn1d", "slim", 0),
         ("cnn1d", "l1structured", 0),
         ("cnn1d", "slim", 1),
@@ -105,7 +110,7 @@ def test_several_grids_share_what_stands_above_them_and_no_experiment_comes_twic
             + "]\ndraws: ["
             + ", ".join(map(str, range(1, 400)))
             + "]",
-            "159,600",
+            "159,600 experiments",
         ),
     ],
 )
@@ -117,6 +122,72 @@ def test_a_mistake_is_one_sentence_with_the_file_the_field_and_the_value(written
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+HUNDRED = list(range(1, 101))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # 100⁴ experiments of one grid; 100³ adversaries; twice 60,000; 10⁴⁰⁰; 10¹² of an alias.
+        (
+            f"seed: {HUNDRED}\ndraws: {HUNDRED}\nepochs: {HUNDRED}\nshadows: {HUNDRED}",
+            "100,000,000 experiments; allowed: at most 100,000",
+        ),
+        (
+            f"adversary: {{pruner: {HUNDRED}, sparsity: {HUNDRED}, defense: {HUNDRED}}}",
+            "1,000,000 experiments; allowed: at most 100,000",
+        ),
+        (
+            f"seed: {HUNDRED}\ndraws: {HUNDRED}\n"
+            "grids: [{epochs: [1, 2, 3, 4, 5, 6]}, {epochs: [1, 2, 3, 4, 5, 6]}]",
+            "120,000 experiments; allowed: at most 100,000",
+        ),
+        (
+            "\n".join(f"f{k}: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]" for k in range(400)),
+            "more than 10^12 experiments; allowed: at most 100,000",
+        ),
+        (
+            "\n".join(
+                ["a0: &a0 [1]"]
+                + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, 13)]
+            ),
+            "more than 100,000 values once aliases are expanded",
+        ),
+        ("seed: " + "[" * 50_000, "nested more than 20 levels deep"),
+        ("seed: " + "9" * 5_000, "a number of 5,000 characters"),
+        ("seed: 2024-99-99", "'2024-99-99' is no timestamp"),
+        ("seed: 0\nseed: 1", "seed: given twice"),
+    ],
+)
+def test_a_grid_too_large_is_refused_before_it_is_built(written, text, message):
+    path = written(text)
+    tracemalloc.start()
+    started = time.perf_counter()
+    try:
+        with pytest.raises(UsageError) as caught:
+            grid.read(path)
+        seconds, peak = time.perf_counter() - started, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert message in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    assert seconds < 5
+    assert peak < 20e6
+
+
+def test_an_anchor_may_be_used_again(written):
+    text = "seed: &few [0, 1]\ngrids: [{sparsity: 0.5}, {sparsity: 0.9, seed: *few}]"
+
+    assert [(e.sparsity, e.seed) for e in grid.read(written(text)).experiments] == [
+        (0.5, 0),
+        (0.5, 1),
+        (0.9, 0),
+        (0.9, 1),
+    ]
 
 
 def test_no_such_file(tmp_path):

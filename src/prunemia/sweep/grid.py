@@ -15,29 +15,37 @@ grids:                        # several grids with the above in common; what one
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from prunemia import attacks as registry
+from prunemia.bounded import read_yaml
 from prunemia.errors import UsageError
 from prunemia.experiment import Adversary, Experiment, explain
 from prunemia.lab.steps import Of
 
 FORMATS = (".csv", ".parquet")
-SIDES = ("pruned", "original")
+NETWORKS: tuple[Of, ...] = ("pruned", "original")
 LIMIT = 100_000
-"""Most experiments of one grid: more are a slip of the pen."""
+"""Most experiments of one file, over all its grids: more are a slip of the pen."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """What a GRID.yml asks for: experiments, each once, and for each of them attacks and sides."""
+    """What a GRID.yml asks for.
+
+    Attributes
+    ----------
+    experiments : each once.
+    attacks : the attacks on each of them.
+    of : which of its networks are attacked, the pruned or the original ones.
+    """
 
     experiments: tuple[Experiment, ...]
     attacks: tuple[str, ...]
@@ -53,12 +61,7 @@ def read(path: Path) -> Grid:
         It cannot be read, or something in it is not allowed; the text names the file, the field and
         the value.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    values = read_yaml(path)
     try:
         return _grid(values)
     except UsageError as error:
@@ -66,7 +69,7 @@ def read(path: Path) -> Grid:
 
 
 def check_output(path: Path) -> None:
-    """Refuse, with a `pages.UsageError`, a table that could not be written."""
+    """Refuse, with a `UsageError`, a table that could not be written."""
     if path.suffix not in FORMATS:
         raise UsageError(f"--output {path}: a table's name ends in {' or '.join(FORMATS)}")
     if path.is_dir() or not path.parent.is_dir():
@@ -82,31 +85,42 @@ def check_output(path: Path) -> None:
 def _grid(values: Any) -> Grid:
     common = dict(_mapping("a grid", values))
     attacks = _choices("attacks", common.pop("attacks", None), registry.names(), registry.names())
-    of = _choices("of", common.pop("of", None), SIDES, ("pruned",))
-    own = common.pop("grids", [{}])
-    if not isinstance(own, list) or not own:
+    of = _choices("of", common.pop("of", None), NETWORKS, ("pruned",))
+    several = common.pop("grids", [{}])
+    if not isinstance(several, list) or not several:
         raise UsageError("grids: allowed: a list of grids, one or more")
+    grids = [common | _mapping("grids: each", grid) for grid in several]
+    # Counted before the first is built: a slip of the pen can ask for more than memory holds.
+    count = sum(_count(fields) for fields in grids)
+    if count > LIMIT:
+        # Python refuses to print a number of more than 4,300 digits.
+        number = f"{count:,}" if count < 10**12 else "more than 10^12"
+        raise UsageError(f"{number} experiments; allowed: at most {LIMIT:,}")
     experiments: dict[Experiment, None] = {}
-    for grid in own:
-        fields = common | _mapping("grids: each", grid)
+    for fields in grids:
         experiments |= dict.fromkeys(_experiments(fields))
     return Grid(tuple(experiments), attacks, of)  # type: ignore[arg-type]
 
 
+def _count(fields: Mapping[str, Any]) -> int:
+    """Return how many experiments a grid's lists span; the same one may come twice."""
+    return math.prod(
+        sum(_count(_assumed_fields(one)) if one is not None else 1 for one in _listed(name, value))
+        if name == "adversary"
+        else len(_listed(name, value))
+        for name, value in fields.items()
+    )
+
+
 def _experiments(fields: Mapping[str, Any]) -> Iterator[Experiment]:
     axes = {name: _axis(name, value) for name, value in fields.items()}
-    count = 1
-    for values in axes.values():
-        count *= len(values)
-    if count > LIMIT:
-        raise UsageError(f"{count:,} experiments; allowed: at most {LIMIT:,}")
-    several = [name for name, values in axes.items() if len(values) > 1]
+    crossed = [name for name, values in axes.items() if len(values) > 1]
     for point in itertools.product(*axes.values()):
         chosen = dict(zip(axes, point, strict=True))
         try:
             yield Experiment(**chosen)
         except ValidationError as error:
-            where = ", ".join(f"{name} {chosen[name]}" for name in several)
+            where = ", ".join(f"{name} {chosen[name]}" for name in crossed)
             raise UsageError(f"{explain(error)}{f' (at {where})' if where else ''}") from error
 
 
@@ -120,14 +134,19 @@ def _axis(name: str, value: Any) -> list[Any]:
 def _adversaries(value: Any) -> list[Any]:
     if value is None:
         return [None]
-    fields = _mapping("adversary", value)
-    for name in fields:
-        if name not in Adversary.model_fields:
-            raise UsageError(
-                f"adversary.{name}: no such field; allowed: {', '.join(Adversary.model_fields)}"
-            )
+    fields = _assumed_fields(value)
     points = itertools.product(*(_listed(f"adversary.{name}", v) for name, v in fields.items()))
     return [dict(zip(fields, point, strict=True)) for point in points]
+
+
+def _assumed_fields(value: Any) -> dict[str, Any]:
+    """Return the fields of one adversary, each a value or a list of values."""
+    fields = _mapping("adversary", value)
+    allowed = ", ".join(Adversary.model_fields)
+    for name in fields:
+        if name not in Adversary.model_fields:
+            raise UsageError(f"adversary.{name}: no such field; allowed: {allowed}")
+    return fields
 
 
 def _listed(name: str, value: Any) -> list[Any]:
