@@ -7,14 +7,13 @@ from pydantic import ValidationError
 
 import prunemia as pm
 from prunemia.experiment import (
-    DATASETS,
-    DEFENSES,
-    MODELS,
     PageParameters,
     content_key,
     explain,
     seed_of,
 )
+
+from prunemia.kinds import DEFENSES, NETWORKS, SOURCES
 
 
 def refusal(**fields) -> str:
@@ -32,7 +31,7 @@ def refusal(**fields) -> str:
         ({"dataset": "nosuch"}, "dataset: 'nosuch' must be one of mnist1d"),
         ({"dataset": "locatoin"}, "did you mean 'location'"),
         ({"dataset": "nowhere/a.npz"}, "there is no such file"),
-        ({"model": "vgg"}, "model: 'vgg' is not allowed: should be 'columnfc'"),
+        ({"model": "vgg"}, "model: 'vgg' must be one of columnfc, cnn1d"),
         (
             {"model": "columnfc", "pruner": "slim"},
             "'slim' ranks BatchNorm scales, of which model 'columnfc' has none",
@@ -67,7 +66,7 @@ def refusal(**fields) -> str:
         ({"defense": "ppb", "strength": -1}, "strength: -1 is not allowed"),
         (
             {"defense": "relaxloss"},
-            "defense: 'relaxloss' is not allowed: should be 'none', 'earlystop'",
+            "defense: 'relaxloss' must be one of none, earlystop",
         ),
         ({"adversary": {"strength": 4}}, "adversary.strength: 4.0 needs a defense that has one"),
         (
@@ -83,6 +82,9 @@ def refusal(**fields) -> str:
             "adversary.sparcity: no such field; allowed: pruner, sparsity",
         ),
         ({"seed": -1}, "seed: -1 is not allowed"),
+        ({"seed": True}, "seed: True is a truth value, and this field takes none"),
+        ({"width": False}, "width: False is a truth value"),
+        ({"pruner": "l1structred"}, "(did you mean 'l1structured'?)"),
         ({"shadows": 0}, "shadows: 0 is not allowed"),
         ({"learning_rate": float("nan")}, "learning_rate: nan is not allowed"),
     ],
@@ -99,11 +101,28 @@ def test_an_experiment_cannot_be_changed_in_place():
 def test_equal_fields_equal_key_and_every_field_enters_it():
     base = pm.Experiment(dataset="digits", model="cnn2d")
     changes = {
-        "dataset": "svhn", "samples": 500, "model": "resnet18", "width": 8, "pruner": "slim", "sparsity": 0.5,
-        "defense": "ppb", "shadows": 3, "seed": 1, "adversary": {"sparsity": 0.5}, "epochs": 3, "finetune_epochs": 2,
-        "finetune_warmup": 1, "patience": 2, "batch_size": 64, "learning_rate": 0.1, "weight_decay": 0.0,
-        "epsilon": 0.1, "draws": 3, "precision": "bfloat16",
-    }  # fmt: skip
+        "dataset": "svhn",
+        "samples": 500,
+        "model": "resnet18",
+        "width": 8,
+        "pruner": "slim",
+        "sparsity": 0.5,
+        "defense": "ppb",
+        "shadows": 3,
+        "seed": 1,
+        "adversary": {"sparsity": 0.5},
+        "epochs": 3,
+        "finetune_epochs": 2,
+        "finetune_warmup": 1,
+        "patience": 2,
+        "batch_size": 64,
+        "learning_rate": 0.1,
+        "weight_decay": 0.0,
+        "epsilon": 0.1,
+        "draws": 3,
+        "precision": "bfloat16",
+        "standardize": True,
+    }
     keys = {base.replace(**{name: value}).key for name, value in changes.items()}
 
     assert (
@@ -185,12 +204,9 @@ def test_epochs_default_to_the_papers():
 
 
 def test_every_data_set_that_can_be_read_can_be_named():
-    from prunemia import data
-
-    assert tuple(data.SOURCES) == DATASETS
-    dimensions = {name: len(source.shape) for name, source in data.SOURCES.items()}
+    dimensions = {name: len(source.shape) for name, source in SOURCES.items()}
     for name, count in dimensions.items():
-        allowed = [m for m in MODELS if m != "columnfc" and _is_allowed(name, m)]
+        allowed = [m for m in NETWORKS if m != "columnfc" and _is_allowed(name, m)]
         assert allowed[:1] == {1: [], 2: ["cnn1d"], 3: ["cnn2d"]}[count]
 
 

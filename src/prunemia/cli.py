@@ -151,10 +151,11 @@ def sweep(
     if not plan:
         grids.check_output(table)
     root = open_store(where).root
-    from prunemia.lab import map as sweeps
+    from prunemia.lab import Lab
+    from prunemia.sweep import run as sweeps
 
     try:
-        sweeps.run(asked, root, None if plan else table, workers, scheduler, say)
+        sweeps.run(asked, Lab(root, scheduler), None if plan else table, workers, say)
     except sweeps.SweepError as error:
         raise RunError(str(error)) from error
 

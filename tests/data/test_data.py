@@ -13,17 +13,12 @@ from numpy.typing import NDArray
 
 from prunemia import data
 from prunemia.data import DataError, Dataset
-from prunemia.experiment import DATASETS
 
 
 def made(rows: int, classes: int = 3, seed: int = 0) -> Dataset:
     generator = np.random.default_rng(seed)
     features = generator.normal(size=(rows, 4)).astype(np.float32)
     return Dataset("made", features, np.arange(rows) % classes, classes)
-
-
-def test_every_data_set_of_an_experiment_has_a_source() -> None:
-    assert set(DATASETS) <= set(data.SOURCES)
 
 
 def test_sheets_are_complete() -> None:

@@ -12,7 +12,7 @@ import prunemia as pm
 from prunemia import defenses, models, training
 from prunemia.defenses import ppb_divergence
 from prunemia.defenses.private import DELTA, MAX_GRAD_NORM
-from prunemia.experiment import DEFENSES
+from prunemia.kinds import DEFENSES
 from prunemia.pruning.masks import prune
 from prunemia.training.fit import Job, Recipe, TrainingError, fit
 

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,14 +10,24 @@ import pytest
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.lab import keys, stages
+from prunemia.lab import networks
+from prunemia.lab.pipeline import inputs_first
+from prunemia.lab.plan import plan
+from prunemia.lab.stages import STAGES
+from prunemia.lab.steps import Step
 from prunemia.pruning import cutting
 from prunemia.store.store import DamagedArtefactWarning
 
 TINY = {
-    "dataset": "digits", "samples": 400, "model": "columnfc", "epochs": 3, "finetune_epochs": 2, "shadows": 2,
-    "draws": 2, "batch_size": 32,
-}  # fmt: skip
+    "dataset": "digits",
+    "samples": 400,
+    "model": "columnfc",
+    "epochs": 3,
+    "finetune_epochs": 2,
+    "shadows": 2,
+    "draws": 2,
+    "batch_size": 32,
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +59,8 @@ def test_what_was_computed_once_is_only_read(shared, exp, monkeypatch):
     def never(*_):
         raise AssertionError("computed again")
 
-    for name in ("train", "prune", "ask"):
-        monkeypatch.setattr(stages, name, never)
+    for name in ("train", "prune", "query"):
+        monkeypatch.setattr(networks, name, never)
     again = pm.Lab(shared.store.root, device="cpu", progress=False)
 
     assert again.attack(exp, "conf").evaluation == shared.attack(exp, "conf").evaluation
@@ -58,14 +69,14 @@ def test_what_was_computed_once_is_only_read(shared, exp, monkeypatch):
 
 
 def test_another_sparsity_prunes_the_same_original(shared, exp, monkeypatch):
-    monkeypatch.setattr(stages, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(networks, "train", lambda *_: pytest.fail("trained again"))
 
     assert shared.pruned(exp.replace(sparsity=0.5)).sparsity == pytest.approx(0.5, abs=0.01)
 
 
 def test_another_seed_or_data_set_shares_nothing(fresh, exp):
     keys = {
-        fresh._networks_key((e, "original", (0,)))
+        fresh.pipeline.key(Step("original", e, "original"))
         for e in (exp, exp.replace(seed=1), exp.replace(samples=401))
     }
     assert len(keys) == 3
@@ -128,7 +139,9 @@ def test_no_attack_is_handed_the_targets_membership(shared, exp, monkeypatch):
     monkeypatch.setattr(
         kind, "_decide", lambda _, target: seen.append(target) or np.zeros(len(target))
     )
-    monkeypatch.setitem(keys.VERSIONS, "attack", "test")
+    another = dataclasses.replace(STAGES["attack"], version=-1)
+    monkeypatch.setitem(STAGES._entries, "attack", another)
+    shared = pm.Lab(shared.store.root, device="cpu", progress=False)
 
     shared.attack(exp, "conf")
 
@@ -171,24 +184,27 @@ def test_a_blind_attack_does_not_depend_on_what_the_adversary_assumes(shared, ex
 
     assert np.array_equal(wrong.scores, truth.scores)
     assert len(list(shared.store.root.glob("attack/*/*"))) == stored
-    assert all(step.stage != "fit" for step in shared.steps(exp, ["blindmi"], "pruned"))
+    steps = inputs_first([Step("attack", exp, attack="blindmi")])
+    assert [step.stage for step in steps] == ["fit", "original", "pruned", "signals", "attack"]
+    assert {step.group for step in steps} == {(), (0,)}
 
 
-def test_steps_are_what_gets_stored(fresh, exp):
-    planned = {step.name for step in fresh.steps(exp, ["conf", "nn", "blindmi"], "pruned")}
-    fresh.map([exp], attacks=["conf", "nn", "blindmi"])
+def test_tasks_are_what_gets_stored(fresh, exp):
+    names = ("conf", "nn", "blindmi")
+    planned = set(plan(fresh.pipeline, [exp], names, ("pruned",)).tasks)
+    fresh.map([exp], attacks=names)
 
-    there = {
+    stored = {
         f"{path.parent.parent.name}-{path.name}"
         for path in fresh.store.root.glob("*/*/*")
         if path.is_dir()
     }
-    assert {name for name in there if not name.startswith("data-")} == planned
+    assert {name for name in stored if not name.startswith("data-")} == planned
 
 
 def test_cost_is_that_of_the_networks_and_measured_once(fresh, monkeypatch):
-    exp = pm.Experiment(**{**TINY, "model": "cnn2d", "width": 4, "epochs": 1, "finetune_epochs": 1},
-                        pruner="l1structured", sparsity=0.5)  # fmt: skip
+    few = {"model": "cnn2d", "width": 4, "epochs": 1, "finetune_epochs": 1}
+    exp = pm.Experiment(**TINY | few, pruner="l1structured", sparsity=0.5)
     costs = fresh.cost(exp)
     monkeypatch.setattr(cutting, "cut", lambda *_: pytest.fail("cut again"))
 

@@ -3,15 +3,11 @@ import torch
 from torch import nn
 
 from prunemia import models
-from prunemia.experiment import MODELS
+from prunemia.kinds import NETWORKS
 from prunemia.pruning.masks import prune
 from prunemia.signals.query import posteriors
 from prunemia.training.fit import Job, Recipe, fit
 from prunemia.training.stacking import stackable
-
-
-def test_the_networks_are_those_an_experiment_allows():
-    assert tuple(models.BUILDERS) == MODELS
 
 
 # Weights by hand, ten classes: ResNet-18 of torchvision has 11,689,512 with a 7×7 stem and 1,000
@@ -72,7 +68,7 @@ def test_each_network_answers_with_one_logit_a_class(name, shape):
     module = models.build(name, shape, 7, seed=3)
 
     assert module(torch.zeros(5, *shape)).shape == (5, 7)
-    assert stackable(module) == (name in models.STACKED)
+    assert stackable(module) == NETWORKS[name].stacks
 
 
 def test_columnfc_is_the_papers():

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from prunemia import plots
-from prunemia.experiment import DEFENSES
+from prunemia.kinds import DEFENSES
 from prunemia.metrics.intervals import Estimate
 
 

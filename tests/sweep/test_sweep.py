@@ -14,8 +14,10 @@ from pandas.testing import assert_frame_equal
 
 import prunemia as pm
 from prunemia.lab import on_dask as cluster
-from prunemia.lab.map import SweepError, write
+from prunemia.lab.map import SweepError
+from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.plan import plan
+from prunemia.sweep.run import write
 
 QUICK = pm.Experiment(
     dataset="digits", model="columnfc", samples=300, epochs=2, finetune_epochs=2, shadows=2, draws=2
@@ -45,7 +47,7 @@ def test_a_sweep_that_is_done_computes_nothing_again(done, monkeypatch):
     lab, table = done
     again = pm.Lab(lab.store.root, progress=False)
     monkeypatch.setattr(pm.data, "load", lambda *_: pytest.fail("the data were read"))
-    monkeypatch.setattr(pm.Lab, "carry_out", lambda *_: pytest.fail("a step was carried out"))
+    monkeypatch.setattr(Pipeline, "carry_out", lambda *_: pytest.fail("a step was carried out"))
 
     assert_frame_equal(again.map(EXPERIMENTS, ATTACKS), table, check_exact=True)
 
@@ -53,7 +55,7 @@ def test_a_sweep_that_is_done_computes_nothing_again(done, monkeypatch):
 def test_the_plan_counts_networks_to_train_and_those_there(done):
     lab, _ = done
     planned = plan(
-        lab.planner(),
+        lab.pipeline.changed(progress=False, foresees=True),
         [*EXPERIMENTS, QUICK.replace(seed=2), QUICK.replace(sparsity=0.9)],
         ATTACKS,
         ["pruned"],
@@ -66,7 +68,7 @@ def test_the_plan_counts_networks_to_train_and_those_there(done):
         6,
         2 * 3 * (1 + 2),
     )
-    assert len([step for step in planned.todo if step.stage == "attack"]) == 4
+    assert len([task for task in planned.todo if task.step.stage == "attack"]) == 4
     assert planned.seconds("cpu") == (
         pytest.approx(planned.seconds("cpu")[1]),
         pytest.approx(planned.seconds("cpu")[0]),
@@ -77,7 +79,10 @@ def test_the_plan_counts_networks_to_train_and_those_there(done):
 def test_a_plan_of_unread_data_downloads_nothing(tmp_path, data_folder):
     exp = pm.Experiment(dataset="cifar10", model="resnet18")
     planned = plan(
-        pm.Lab(tmp_path).planner(), [exp.replace(seed=k) for k in (0, 1)], ["conf"], ["pruned"]
+        Pipeline(tmp_path, foresees=True),
+        [exp.replace(seed=k) for k in (0, 1)],
+        ["conf"],
+        ["pruned"],
     )
 
     # Twice six networks, 150 epochs of 3 × 13,500 + 3,000 rows, 1.11 GFLOP each: 8.7e16; querying
@@ -93,7 +98,7 @@ def test_a_plan_of_unread_data_downloads_nothing(tmp_path, data_folder):
 
 def test_shadows_that_are_left_unpruned_are_shared_with_the_original(tmp_path):
     guess = QUICK.replace(adversary={"pruner": "none"})
-    planned = plan(pm.Lab(tmp_path, progress=False), [guess], ["conf"], ["pruned"])
+    planned = plan(Pipeline(tmp_path, progress=False), [guess], ["conf"], ["pruned"])
 
     assert (planned.networks("original"), planned.networks("pruned")) == (3, 1)
 
@@ -104,7 +109,7 @@ def test_a_failing_experiment_does_not_stop_the_others_and_is_listed(done, tmp_p
     lab = pm.Lab(tmp_path, progress=False)
     assert (
         "1 experiments cannot be carried out; the first: dataset"
-        in plan(lab, [few], ATTACKS, ["pruned"]).describe()
+        in plan(lab.pipeline, [few], ATTACKS, ["pruned"]).describe()
     )
 
     with pytest.raises(SweepError, match="1 experiments failed") as caught:
@@ -119,14 +124,14 @@ def test_a_failing_experiment_does_not_stop_the_others_and_is_listed(done, tmp_p
 
 def test_a_step_that_fails_takes_with_it_what_needs_it(tmp_path, monkeypatch):
     lab = pm.Lab(tmp_path, progress=False)
-    real = pm.Lab.carry_out
+    real = Pipeline.carry_out
 
     def fail(self, step):
         if step.stage == "pruned" and step.exp.sparsity == 0.7:
             raise OSError("no space")
         real(self, step)
 
-    monkeypatch.setattr(pm.Lab, "carry_out", fail)
+    monkeypatch.setattr(Pipeline, "carry_out", fail)
     table = lab.map([QUICK, EXPERIMENTS[0]], ATTACKS, of=["original", "pruned"], errors="collect")
 
     assert list(zip(table["sparsity"], table["of"], strict=True)) == [
@@ -136,7 +141,7 @@ def test_a_step_that_fails_takes_with_it_what_needs_it(tmp_path, monkeypatch):
     ]
     (failure,) = table.attrs["failures"]
     assert failure["error"].startswith(
-        "pruning l1unstructured 0.7, columnfc, seed 0: OSError: no space"
+        "pruning shadow networks 1–2, digits/columnfc, l1unstructured 0.7, seed 0: OSError"
     )
 
 
@@ -211,23 +216,24 @@ def test_two_workers_one_of_them_killed_give_the_same_table(done, tmp_path, monk
 
 def test_what_another_process_is_at_is_left_for_later(tmp_path, monkeypatch):
     lab = pm.Lab(tmp_path, progress=False)
-    steps = plan(lab, [QUICK, QUICK.replace(seed=1)], ["conf"], ["pruned"]).todo
-    held = [step for step in steps if step.exp.seed == 0 and step.stage == "original"]
-    order, real = [], pm.Lab.carry_out
+    tasks = plan(lab.pipeline, [QUICK, QUICK.replace(seed=1)], ["conf"], ["pruned"]).todo
+    held = [t for t in tasks if t.step.exp.seed == 0 and t.step.stage == "original"]
+    order = []
+    real = Pipeline.carry_out
 
     def note(self, step):
-        order.append((step.stage, step.exp.seed))
-        if len([seed for _, seed in order if seed == 1]) == len(steps) // 2:
+        order.append(step.exp.seed)
+        if order.count(1) == len(tasks) // 2:
             locks.close()  # seed 1 is done: the other process lets go
         real(self, step)
 
-    monkeypatch.setattr(pm.Lab, "carry_out", note)
+    monkeypatch.setattr(Pipeline, "carry_out", note)
     with contextlib.ExitStack() as locks:
-        for step in held:
-            locks.enter_context(lab.store.lock(step.stage, step.key))
+        for task in held:
+            locks.enter_context(lab.store.lock(task.step.stage, task.key))
         table = lab.map([QUICK, QUICK.replace(seed=1)], ["conf"])
 
-    assert [seed for _, seed in order] == [1] * (len(steps) // 2) + [0] * (len(steps) // 2)
+    assert order == [1] * (len(tasks) // 2) + [0] * (len(tasks) // 2)
     assert list(table["seed"]) == [0, 1]
 
 

@@ -29,11 +29,13 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     ----------
     ranks : False for an attack whose decision is a set, so that it has no ROC and no AUC.
     blind : True for an attack that learns nothing from the shadow networks.
+    version : raised when the attack computes something else, so that stored results are not reused.
     n_classes_ : C, the number of classes of the shadows it was fitted on.
     """
 
     ranks: ClassVar[bool] = True
     blind: ClassVar[bool] = False
+    version: ClassVar[int] = 1
     n_classes_: int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -6,7 +6,8 @@ import pandas as pd
 
 from prunemia import pruning
 from prunemia.claims.base import Claim, accuracies, family, minus, over_runs, runs
-from prunemia.experiment import DEFENSES, Adversary, DefenseName, Experiment
+from prunemia.experiment import Adversary, Experiment
+from prunemia.kinds import DEFENSES
 from prunemia.lab import Lab
 from prunemia.metrics import Estimate
 
@@ -18,7 +19,7 @@ ADVERSARIES = {"non-adaptive": False, "adaptive": True}
 
 
 def defended(
-    exp: Experiment, name: DefenseName, *, adaptive: bool = True, strength: float | None = None
+    exp: Experiment, name: str, *, adaptive: bool = True, strength: float | None = None
 ) -> Experiment:
     """Return the experiment with a defense; ``strength`` None: its default, written out.
 
@@ -27,8 +28,8 @@ def defended(
     """
     if name == "none":
         return exp.replace(defense=name, strength=None, adversary=None)
-    chosen = DEFENSES[name].default if strength is None else float(strength)
-    believed = None if adaptive else Adversary(defense="none")  # type: ignore[call-arg]
+    chosen = DEFENSES[name].strength.default if strength is None else float(strength)
+    believed = None if adaptive else Adversary(defense="none")
     return exp.replace(defense=name, strength=chosen, adversary=believed)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from prunemia.claims.base import Claim, accuracies, family, minus, over_runs, runs
-from prunemia.experiment import Adversary, Experiment, allowed_pruners
+from prunemia.experiment import Adversary, Experiment
+from prunemia.kinds import allowed_pruners
 from prunemia.lab import Lab
 
 SPARSITIES = (0.5, 0.7, 0.9)
@@ -45,8 +46,8 @@ def leakage_under_wrong_knowledge(lab: Lab, exp: Experiment, seeds: int) -> list
 
     Wrong is each sparsity of `SPARSITIES` that is not the victim's, and that nothing was pruned.
     """
-    guesses = {f"sparsity {s:g}": Adversary(sparsity=s) for s in SPARSITIES if s != exp.sparsity}  # type: ignore[call-arg]
-    guesses["no pruning"] = Adversary(pruner="none")  # type: ignore[call-arg]
+    guesses = {f"sparsity {s:g}": Adversary(sparsity=s) for s in SPARSITIES if s != exp.sparsity}
+    guesses["no pruning"] = Adversary(pruner="none")
     truth = accuracies(lab, runs(exp, seeds), "samia")
     claims = []
     for name, guess in guesses.items():

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from prunemia.data.dataset import DataError, Dataset, as_features
-from prunemia.data.download import Archive, find, folders
+from prunemia.data.download import find, folders
 from prunemia.data.own import load_own
 from prunemia.data.readers import Arrays
-from prunemia.data.sources import SOURCES, Source, sheets
+from prunemia.data.sources import sheets
 from prunemia.data.splitting import Split, split
+from prunemia.kinds import SOURCES, Archive, Source
+from prunemia.kinds.registry import load as load_place
 
 __all__ = [
     "SOURCES",
@@ -49,7 +51,7 @@ def load(name_or_path: str | Path, samples: int | None = None, progress: bool = 
         return load_own(Path(name_or_path)).sample(samples)
     source = _source(str(name_or_path))
     if source.generate is not None:
-        return _dataset(source, source.generate(samples or source.rows)).sample(samples)
+        return _dataset(source, load_place(source.generate)(samples or source.rows)).sample(samples)
     return _dataset(source, _read(source, progress)).sample(samples)
 
 
@@ -74,7 +76,7 @@ def _source(name: str) -> Source:
 
 def _read(source: Source, progress: bool) -> Arrays:
     assert source.read is not None
-    features, labels = source.read(fetch(source.name, progress))
+    features, labels = load_place(source.read)(fetch(source.name, progress))
     there = (len(features), *features.shape[1:])
     if there != (source.rows, *source.shape) or labels.shape != (source.rows,):
         raise DataError(

@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,25 +14,7 @@ import filelock
 import platformdirs
 
 from prunemia.data.dataset import DataError
-
-
-@dataclass(frozen=True)
-class Archive:
-    """One published file.
-
-    Parameters
-    ----------
-    file : its path inside a data folder.
-    url : where it is published.
-    checksum : ``algorithm:hex``; algorithm ``gitblob`` is a git blob id.
-    installed : folder where the system's package manager puts a file of the same name. The package
-        manager has verified it, and the packager may have compressed it anew: it is read as it is.
-    """
-
-    file: str
-    url: str
-    checksum: str
-    installed: str | None = None
+from prunemia.kinds import Archive
 
 
 def folders() -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from prunemia.lab.lab import AttackResult, Lab
+from prunemia.lab.attacking import AttackResult
+from prunemia.lab.lab import Lab
+from prunemia.lab.networks import TrainedModel
 
-__all__ = ["AttackResult", "Lab"]
+__all__ = ["AttackResult", "Lab", "TrainedModel"]

@@ -1,4 +1,4 @@
-"""What a data set is, remembered: its fingerprint, size and shape without reading (or generating) it again."""
+"""What a data set is, remembered: fingerprint, size and shape without reading it again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ class Facts:
 
 
 def origin(name: str, samples: int | None) -> str:
-    """Return the content key of what a data set is made from: its published files' checksums, or the reader's file."""
+    """Return the content key of what a data set is made from.
+
+    That is its published files' checksums, its generator's versions, or the reader's file.
+    """
     if name.endswith(".npz"):
         status = Path(name).stat()
         return content_key([VERSION, _digest(name, status.st_mtime_ns, status.st_size), samples])
@@ -71,7 +74,10 @@ def remembered(
 def foreseen(
     store: Store, name: str, samples: int | None, load: Callable[[], data.Dataset]
 ) -> Facts:
-    """Return the facts without reading published data: unread ones by their sheet, with a fingerprint of no results."""
+    """Return the facts without reading published data.
+
+    Data never read have the facts of their sheet, and a fingerprint under which nothing is stored.
+    """
     facts = _known(store, origin(name, samples))
     if facts is not None or name.endswith(".npz"):
         return facts or remembered(store, name, samples, load)

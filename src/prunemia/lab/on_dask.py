@@ -1,4 +1,4 @@
-"""A sweep on Dask: the steps of a plan as tasks, named by their content, on workers that share the store's folder.
+"""A sweep on Dask: a plan's tasks, named by their content, on workers that share the store.
 
 A task's result is in the store, not in Dask's memory: a worker that dies loses the stage that it
 was at, and Dask gives that task to another. Tasks wait for their inputs, never for one another's
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from prunemia.errors import UsageError
 from prunemia.experiment import content_key
 from prunemia.lab import addresses
+from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.plan import Plan, describe
 from prunemia.lab.scratch import scratch
 from prunemia.lab.steps import Step
@@ -34,11 +35,13 @@ ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS
 """Of worker processes. Dask's own also has glibc give memory back after each tensor, and that doubles the time."""
 
 
-def carry_out(made: Plan, done: Callable[[str], None]) -> dict[str, str]:
-    """Carry out a plan's steps on its lab's scheduler; return the errors by step, ``done`` is called after each."""
-    assert made.lab.scheduler is not None
-    with connect(made.lab.scheduler) as client:
-        return _submit(client, made, done)
+def carry_out(planned: Plan, scheduler: str, done: Callable[[str], None]) -> dict[str, str]:
+    """Carry out a plan's tasks on a scheduler; return the errors by task.
+
+    ``done`` is called after each with its title.
+    """
+    with connect(scheduler) as client:
+        return _submit(client, planned, done)
 
 
 @contextlib.contextmanager
@@ -99,39 +102,38 @@ def local(workers: int, store: Path) -> Iterator[str]:
 
 def work(step: Step, store: str, device: str | None, _inputs: list[None]) -> None:
     """Carry out one step in a worker."""
-    from prunemia.lab.lab import Lab
-
-    Lab(store, device=device, progress=False).carry_out(step)
+    Pipeline(store, device, progress=False).carry_out(step)
 
 
-def _submit(client: Client, made: Plan, done: Callable[[str], None]) -> dict[str, str]:
+def _submit(client: Client, planned: Plan, done: Callable[[str], None]) -> dict[str, str]:
     from distributed import as_completed
 
-    lab, root = made.lab, str(made.lab.store.root.resolve())
-    place = content_key(root)[:8]
+    pipeline = planned.pipeline
+    root = str(pipeline.store.root.resolve())
+    place = content_key(root)[:8]  # two sweeps on one scheduler may have stores of their own
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     resources = {"GPU": 1} if any("GPU" in worker["resources"] for worker in workers) else None
     futures: dict[str, Any] = {}
-    for step in made.todo:
-        inputs = [futures[need] for need in step.needs if need in futures]
-        key = f"{step.name}-{place}"
-        futures[step.name] = client.submit(
-            work, step, root, lab.asked_device, inputs, key=key, resources=resources
-        )
-    titles = {future.key: made.steps[name].title for name, future in futures.items()}
+    titles: dict[str, str] = {}
+    for task in planned.todo:
+        inputs = [futures[need] for need in task.needs if need in futures]
+        key = f"{task.name}-{place}"
+        arguments = (task.step, root, pipeline.chosen_device, inputs)
+        futures[task.name] = client.submit(work, *arguments, key=key, resources=resources)
+        titles[key] = pipeline.title(task.step)
     for future in as_completed(list(futures.values()), loop=client.loop, raise_errors=False):
         done(titles[future.key])
-    return _errors(made, futures)
+    return _errors(planned, futures)
 
 
-def _errors(made: Plan, futures: dict[str, Any]) -> dict[str, str]:
-    """Return the errors by step; what needs a failed step has that one's."""
+def _errors(planned: Plan, futures: dict[str, Any]) -> dict[str, str]:
+    """Return the errors by task; what needs a failed task has that one's."""
     errors: dict[str, str] = {}
-    for step in made.todo:
-        causes = [errors[need] for need in step.needs if need in errors]
+    for task in planned.todo:
+        causes = [errors[need] for need in task.needs if need in errors]
         if causes:
-            errors[step.name] = causes[0]
-        elif futures[step.name].status != "finished":
-            error = futures[step.name].exception()
-            errors[step.name] = f"{step.title}: {describe(error)}"
+            errors[task.name] = causes[0]
+        elif futures[task.name].status != "finished":
+            error = futures[task.name].exception()
+            errors[task.name] = f"{planned.pipeline.title(task.step)}: {describe(error)}"
     return errors

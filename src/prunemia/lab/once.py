@@ -1,4 +1,7 @@
-"""Compute an artefact once: read it, or wait for whoever is at it, or compute it; note what it cost, show progress."""
+"""Compute an artefact once: read it, or wait for whoever is at it, or compute and store it.
+
+What it cost is noted beside it, and progress is shown.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from prunemia.lab.bench import Files
 from prunemia.store import Store
-
-Files = dict[str, bytes]
 
 
 class Computing:
@@ -40,7 +42,10 @@ class Computing:
         compute: Callable[[], Files],
         note: Callable[[], dict[str, Any]],
     ) -> Files:
-        """Return the artefact, computed first if nobody has; ``note()`` and its seconds are kept with it."""
+        """Return the artefact, computed first if nobody has.
+
+        ``note()`` and the seconds that it took are kept with it.
+        """
         files = self.store.get(stage, key)
         if files is not None:
             return files
@@ -68,14 +73,18 @@ class Computing:
             yield report
 
     def _timed(self, compute: Callable[[], Files]) -> tuple[Files, dict[str, float]]:
-        """Compute; return the files and their own CPU and wall seconds, without those of the artefacts inside."""
-        outer, self._nested = self._nested, [0.0, 0.0]
-        before = time.process_time(), time.perf_counter()
+        """Compute; return the files and their CPU and wall seconds, without inner artefacts'."""
+        outer = self._nested
+        self._nested = [0.0, 0.0]
+        cpu_before = time.process_time()
+        wall_before = time.perf_counter()
         try:
             files = compute()
         finally:
-            cpu, wall = time.process_time() - before[0], time.perf_counter() - before[1]
-            inner, self._nested = self._nested, [outer[0] + cpu, outer[1] + wall]
+            cpu = time.process_time() - cpu_before
+            wall = time.perf_counter() - wall_before
+            inner = self._nested
+            self._nested = [outer[0] + cpu, outer[1] + wall]
         return files, {"cpu_seconds": cpu - inner[0], "seconds": wall - inner[1]}
 
     def _say(self, text: str) -> None:

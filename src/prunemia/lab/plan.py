@@ -1,4 +1,4 @@
-"""What a sweep has to do: which steps are in the store, which are to be carried out, and how long that takes."""
+"""What a sweep has to do: what is stored, what is to be computed, how long that takes."""
 
 from __future__ import annotations
 
@@ -6,23 +6,38 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from prunemia.experiment import Experiment
 from prunemia.lab import work as costs
+from prunemia.lab.pipeline import Pipeline, inputs_first
+from prunemia.lab.stages import STAGES
 from prunemia.lab.steps import Of, Step
+from prunemia.store import StoreError
 
-if TYPE_CHECKING:
-    from prunemia.lab.lab import Lab
+
+@dataclass(frozen=True)
+class Task:
+    """One artefact to be: the step to it, its key, and the names of the tasks that come first.
+
+    Tasks of one name have one result, whatever else their experiments say.
+    """
+
+    step: Step
+    key: str
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The task's name among all tasks: the stage and the content key."""
+        return f"{self.step.stage}-{self.key}"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a sweep's table to be: an experiment, the side, and the step to its attack's result."""
+    """One row of a sweep's table: the step to its attack's result, and the task that makes it."""
 
-    exp: Experiment
-    of: Of
     step: Step
+    task: str
 
 
 @dataclass(frozen=True)
@@ -39,111 +54,127 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The steps of a sweep.
+    """The tasks of a sweep.
 
     Attributes
     ----------
-    lab : whose store and device the plan is for.
+    pipeline : whose store and device the plan is for.
     rows : of the table, in order.
-    steps : every step, by name; an input comes before what needs it.
-    todo : the steps to carry out, in this order: those that are needed and not in the store.
-    refused : experiments whose steps cannot even be named, as their data cannot be had.
+    tasks : every task, by name; an input comes before what needs it.
+    todo : the tasks to carry out, in this order: those that are needed and not in the store.
+    refused : experiments whose tasks cannot even be named, as their data cannot be had.
     """
 
-    lab: Lab
+    pipeline: Pipeline
     rows: list[Row]
-    steps: dict[str, Step]
-    todo: list[Step]
+    tasks: dict[str, Task]
+    todo: list[Task]
     refused: list[Failure] = field(default_factory=list)
 
     def networks(self, stage: str) -> int:
         """Return how many networks are to be trained ("original") or pruned ("pruned")."""
-        return sum(len(step.group) for step in self.todo if step.stage == stage)
+        return sum(len(task.step.group) for task in self.todo if task.step.stage == stage)
 
     @cached_property
     def stored(self) -> int:
         """How many of all networks, original and pruned, are in the store."""
-        networks = [step for step in self.steps.values() if step.stage in ("original", "pruned")]
-        return sum(len(step.group) for step in networks if self.lab.store.has(step.stage, step.key))
+        networks = [t for t in self.tasks.values() if t.step.stage in ("original", "pruned")]
+        return sum(len(task.step.group) for task in networks if _is_stored(self.pipeline, task))
 
     @cached_property
     def work(self) -> dict[str, float]:
-        """The work to do, by kind (`prunemia.costs`)."""
+        """The work to do, by kind (`prunemia.lab.work`)."""
         total: Counter[str] = Counter()
-        for step in self.todo:
-            work = self.lab.work(step)
+        for task in self.todo:
+            work = self.pipeline.work(task.step)
             total[work.kind] += work.amount  # type: ignore[assignment]
         return dict(total)
 
     def seconds(self, device: str, measured: bool = True) -> tuple[float, float]:
-        """Return how long the work takes on a core ("cpu") or a GPU ("cuda"), and what of that was measured."""
-        rates = costs.measured(self.lab.store.entries(), device) if measured and self.work else {}
-        known = sum(amount / rates[kind] for kind, amount in self.work.items() if kind in rates)
-        unknown = sum(
-            amount / costs.assumed(kind, device)
-            for kind, amount in self.work.items()
-            if kind not in rates
-        )
+        """Return how long the work takes on a core ("cpu") or GPU ("cuda"), and the measured part.
+
+        Where the store has no measurement of a kind of work, an assumed rate stands in.
+        """
+        rates: dict[str, float] = {}
+        if measured and self.work:
+            rates = costs.measured(self.pipeline.store.entries(), device)
+        known = unknown = 0.0
+        for kind, amount in self.work.items():
+            if kind in rates:
+                known += amount / rates[kind]
+            else:
+                unknown += amount / costs.assumed(kind, device)
         return known + unknown, known
 
     def describe(self) -> str:
         """Return the plan in sentences."""
-        experiments = len(
-            {row.exp for row in self.rows} | {failure.exp for failure in self.refused}
-        )
-        missing = {step.name for step in self.todo}
-        there = sum(row.step.name not in missing for row in self.rows)
+        planned = {row.step.exp for row in self.rows}
+        experiments = len(planned | {failure.exp for failure in self.refused})
+        missing = {task.name for task in self.todo}
+        stored = sum(row.task not in missing for row in self.rows)
         lines = [
-            f"{experiments:,} experiments, {len(self.rows):,} rows; the results of {there:,} are in the store.",
-            f"Networks: {self.networks('original'):,} to train, {self.networks('pruned'):,} to prune and fine-tune; "
-            f"{self.stored:,} are in the store.",
+            f"{experiments:,} experiments, {len(self.rows):,} rows; "
+            f"the results of {stored:,} are in the store.",
+            f"Networks: {self.networks('original'):,} to train, {self.networks('pruned'):,} to "
+            f"prune and fine-tune; {self.stored:,} are in the store.",
         ]
         if self.refused:
             lines.append(
-                f"{len(self.refused):,} experiments cannot be carried out; the first: {self.refused[0]}"
+                f"{len(self.refused):,} experiments cannot be carried out; "
+                f"the first: {self.refused[0]}"
             )
-        return "\n".join(
-            [*lines, *self._times()]
-            if self.todo
-            else [*lines, "Nothing to do but to read the results."]
-        )
+        if not self.todo:
+            return "\n".join([*lines, "Nothing to do but to read the results."])
+        return "\n".join([*lines, *self._times()])
 
     def _times(self) -> list[str]:
-        device = self.lab.device.type
+        device = self.pipeline.device.type
         total, known = self.seconds(device)
         unit = "GPU" if device == "cuda" else "core"
         lines = [
-            f"Estimated time: {_hours(total)} of one {unit} here if no training ends early; {known / total:.0%}"
-            f" of it by measured cost, the rest by {costs.RATES[device]:.0e} FLOPs a second (an assumption)."
+            f"Estimated time: {_hours(total)} of one {unit} here if no training ends early; "
+            f"{known / total:.0%} of it by measured cost, the rest by "
+            f"{costs.RATES[device]:.0e} FLOPs a second (an assumption)."
         ]
         if device != "cuda":
             gpu = _hours(self.seconds("cuda")[0]).replace("hours", "GPU hours")
-            lines.append(
-                f"On a GPU at {costs.RATES['cuda']:.0e} FLOPs a second (an assumption): {gpu}."
-            )
+            rate = f"{costs.RATES['cuda']:.0e} FLOPs a second (an assumption)"
+            lines.append(f"On a GPU at {rate}: {gpu}.")
         return lines
 
 
 def plan(
-    lab: Lab, experiments: Iterable[Experiment], attacks: Sequence[str], of: Sequence[Of]
+    pipeline: Pipeline,
+    experiments: Iterable[Experiment],
+    attacks: Sequence[str],
+    of: Sequence[Of],
 ) -> Plan:
     """Return what is to be done for a sweep's table; nothing is computed."""
     rows: list[Row] = []
-    steps: dict[str, Step] = {}
+    tasks: dict[str, Task] = {}
     refused: list[Failure] = []
     for exp in dict.fromkeys(experiments):
+        wanted = [Step("attack", exp, which, attack=name) for which in of for name in attacks]
         try:
-            named = [(side, lab.steps(exp, attacks, side)) for side in of]
-        except (
-            Exception
-        ) as error:  # the data cannot be had: this experiment fails, the others do not
+            named = _tasks(pipeline, wanted)
+        except StoreError:
+            raise
+        except Exception as error:  # the data cannot be had: this experiment fails, others do not
             refused.append(Failure(exp, describe(error)))
             continue
-        for side, found in named:
-            for step in found:
-                steps.setdefault(step.name, step)
-            rows += [Row(exp, side, step) for step in found if step.stage == "attack"]
-    return Plan(lab, rows, steps, _missing(lab, rows, steps), refused)
+        for task in named.values():
+            tasks.setdefault(task.name, task)
+        rows += [Row(step, named[step].name) for step in wanted]
+    return Plan(pipeline, rows, tasks, _missing(pipeline, rows, tasks), refused)
+
+
+def _tasks(pipeline: Pipeline, steps: Iterable[Step]) -> dict[Step, Task]:
+    """Return the tasks to these steps' results, inputs first."""
+    tasks: dict[Step, Task] = {}
+    for step in inputs_first(steps):
+        needs = tuple(tasks[part].name for part in STAGES.find(step.stage).needs(step))
+        tasks[step] = Task(step, pipeline.key(step), needs)
+    return tasks
 
 
 def describe(error: BaseException) -> str:
@@ -151,24 +182,28 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _missing(lab: Lab, rows: list[Row], steps: dict[str, Step]) -> list[Step]:
-    """Return the steps to carry out: an artefact that is there needs none of its inputs."""
-    found: dict[str, Step] = {}
+def _is_stored(pipeline: Pipeline, task: Task) -> bool:
+    return pipeline.store.has(task.step.stage, task.key)
+
+
+def _missing(pipeline: Pipeline, rows: list[Row], tasks: dict[str, Task]) -> list[Task]:
+    """Return the tasks to carry out: an artefact that is stored needs none of its inputs."""
+    missing: dict[str, Task] = {}
     seen: set[str] = set()
 
     def visit(name: str) -> None:
         if name in seen:
             return
         seen.add(name)
-        step = steps[name]
-        if not lab.store.has(step.stage, step.key):
-            for need in step.needs:
-                visit(need)
-            found[name] = step
+        if _is_stored(pipeline, tasks[name]):
+            return
+        for need in tasks[name].needs:
+            visit(need)
+        missing[name] = tasks[name]
 
     for row in rows:
-        visit(row.step.name)
-    return list(found.values())
+        visit(row.task)
+    return list(missing.values())
 
 
 def _hours(seconds: float) -> str:

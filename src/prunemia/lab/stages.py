@@ -1,4 +1,13 @@
-"""The stages of the pipeline as functions: what is trained, pruned and queried, without where it is kept."""
+"""The one table of the pipeline's stages.
+
+For each stage the table says its version, what it needs, what its result is stored under, how it is
+computed and read back, how much work it is, and what it is called. Whatever walks the pipeline (the
+lab, a plan, a sweep, a Dask worker) reads this table, so a new stage is one entry and its function.
+
+A key hashes what `Stage.identity` returns: the stage's version, its part of the experiment, and the
+keys of its inputs. Raise the version when a stage computes something else, so that old results are
+not taken for new ones.
+"""
 
 from __future__ import annotations
 
@@ -6,214 +15,231 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import safetensors.torch
-import torch
-from torch import Tensor, nn
+import pandas as pd
 
-from prunemia import defenses, models, pruning, training
-from prunemia.data import Dataset, split
-from prunemia.experiment import Experiment, seed_of
-from prunemia.signals import Signals, query
-from prunemia.store import pack_json, unpack_json
-
-VICTIM = 0
-"""The victim's network number; shadow networks are 1 … k."""
-
-FLOOR = 0.9
-"""Patience cannot end a fine-tuning below this share of the original network's validation accuracy."""
-
-Report = Callable[[str], None]
+from prunemia.attacks import get as attack_class
+from prunemia.experiment import Experiment
+from prunemia.kinds import Registry
+from prunemia.lab import attacking, networks, work
+from prunemia.lab.bench import Bench, Files
+from prunemia.lab.fingerprints import Facts
+from prunemia.lab.steps import Step, shadow_signals
+from prunemia.pruning import cutting
+from prunemia.signals import Signals
+from prunemia.store import pack_arrays, pack_json, unpack_arrays, unpack_json
 
 
-@dataclass(frozen=True, eq=False)
-class TrainedModel:
-    """A network with what is known of it.
+@dataclass(frozen=True)
+class Stage:
+    """One stage: a row of the table.
 
     Attributes
     ----------
-    module : in evaluation mode; masked weights are exactly zero.
-    accuracy : "train", "validation", "test" → share classified right, 0 … 1.
-    sparsity : fraction removed of all prunable weights; 0 for an original network.
-    history : losses and validation accuracy, epoch by epoch.
+    version : raised when the stage computes something else.
+    needs : the steps whose results it reads.
+    identity : (step, keys of what it needs, bench, version) → the JSON that its key hashes.
+    compute : (step, bench) → the artefact's files.
+    read : (files, step, bench) → the value that `compute` packed.
+    work : (step, facts of the data) → how much work it is, without what it needs.
+    title : what is done, for people.
     """
 
-    module: nn.Module
-    accuracy: dict[str, float]
-    sparsity: float
-    history: training.History
-
-    @property
-    def privacy(self) -> dict[str, Any]:
-        """What the defense guarantees: for ``dp`` epsilon, delta, and the caveat that belongs beside them."""
-        return self.history.guarantee
+    version: int
+    needs: Callable[[Step], list[Step]]
+    identity: Callable[[Step, Sequence[str], Bench, int], Any]
+    compute: Callable[[Step, Bench], Files]
+    read: Callable[[Files, Step, Bench], Any]
+    work: Callable[[Step, Facts], work.Work]
+    title: Callable[[Step], str]
 
 
-def train(
-    exp: Experiment,
-    dataset: Dataset,
-    group: Sequence[int],
-    device: torch.device,
-    report: Report | None = None,
-) -> list[TrainedModel]:
-    """Train the original networks of ``group`` (network numbers), side by side."""
-    jobs = [
-        _job(exp, dataset, i, "training", build(exp, dataset, seed_of(exp.seed, "weights", i)))
-        for i in group
-    ]
-    return _fit(exp, dataset, jobs, exp.training_epochs, 0, device, report)
+# -- networks
 
 
-def prune(
-    exp: Experiment,
-    dataset: Dataset,
-    group: Sequence[int],
-    originals: Sequence[TrainedModel],
-    device: torch.device,
-    report: Report | None = None,
-) -> list[TrainedModel]:
-    """Prune the networks of ``group`` and fine-tune them under the defense; the originals' modules are used up."""
-    jobs = []
-    for i, original in zip(group, originals, strict=True):
-        masks = pruning.prune(original.module, exp.pruner, exp.sparsity)
-        floor = FLOOR * original.accuracy["validation"]
-        jobs.append(_job(exp, dataset, i, "fine-tuning", original.module, masks, floor))
-    together = (
-        [[job] for job in jobs] if defenses.get(exp.defense, exp.strength).one_by_one else [jobs]
-    )
-    epochs, warmup = exp.tuning_epochs, exp.finetune_warmup
-    return [
-        network
-        for some in together
-        for network in _fit(
-            exp,
-            dataset,
-            some,
-            epochs,
-            warmup,
-            device,
-            report,
-            defenses.get(exp.defense, exp.strength),
-        )
-    ]
+def _original_of(step: Step) -> list[Step]:
+    return [Step("original", step.exp, "original", step.group)]
 
 
-def ask(
-    exp: Experiment,
-    dataset: Dataset,
-    group: Sequence[int],
-    networks: Sequence[TrainedModel],
-    device: torch.device,
-) -> Signals:
-    """Query each network on its members (training rows) and non-members (test rows)."""
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in Signals.__dataclass_fields__}
-    for i, network in zip(group, networks, strict=True):
-        rows = split(dataset, exp.seed, i)
-        asked = np.concatenate([rows.train, rows.test])
-        x = torch.from_numpy(dataset.features[asked]).to(device)
-        generator = torch.Generator(device).manual_seed(seed_of(exp.seed, "query", i))
-        moved = query.sensitivity(network.module, x, exp.epsilon, exp.draws, generator)
-        parts["posteriors"].append(query.posteriors(network.module, x).cpu().numpy())
-        parts["sensitivities"].append(moved.cpu().numpy())
-        parts["labels"].append(dataset.labels[asked])
-        parts["membership"].append(np.arange(len(asked)) < len(rows.train))
-        parts["model"].append(np.full(len(asked), i))
-    return Signals(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
+def _original_identity(step: Step, _: Sequence[str], bench: Bench, version: int) -> Any:
+    exp = step.exp
+    what = [bench.facts(exp).fingerprint, exp.seed, step.group]
+    what += [exp.model, exp.width, exp.training_epochs]
+    if exp.standardize:
+        what.append("standardized")
+    # another kind of device rounds otherwise: its results are others, with all that needs them
+    if bench.device.type != "cpu":
+        what.append(bench.device.type)
+    return ["original", version, what, _fitting(exp)]
 
 
-def build(exp: Experiment, dataset: Dataset, seed: int) -> nn.Module:
-    """Return the experiment's network, freshly initialized."""
-    return models.build(
-        exp.model, dataset.features.shape[1:], dataset.classes, width=exp.width, seed=seed
-    )
+def _pruned_identity(step: Step, inputs: Sequence[str], _: Bench, version: int) -> Any:
+    exp = step.exp
+    what = [inputs[0], exp.pruner, exp.sparsity, exp.defense, exp.defense_strength]
+    what += [exp.tuning_epochs, exp.finetune_warmup]
+    return ["pruned", version, what, _fitting(exp)]
 
 
-def pack(networks: Sequence[TrainedModel]) -> dict[str, bytes]:
-    """Return the networks as files: weights as safetensors, the rest as JSON."""
-    records = [
-        {"accuracy": n.accuracy, "sparsity": n.sparsity, "history": asdict(n.history)}
-        for n in networks
-    ]
-    files = {"networks.json": pack_json(records)}
-    for place, network in enumerate(networks):
-        weights = {
-            name: value.contiguous().cpu() for name, value in network.module.state_dict().items()
-        }
-        files[f"{place}.safetensors"] = safetensors.torch.save(weights)
-    return files
+def _fitting(exp: Experiment) -> list[Any]:
+    return [exp.patience, exp.batch_size, exp.learning_rate, exp.weight_decay, exp.precision]
 
 
-def unpack(
-    files: dict[str, bytes], exp: Experiment, dataset: Dataset, device: torch.device
-) -> list[TrainedModel]:
-    """Return the networks that `pack` wrote, on ``device``, in evaluation mode."""
-    records: list[dict[str, Any]] = unpack_json(files["networks.json"])
-    networks = []
-    for place, record in enumerate(records):
-        module = build(exp, dataset, 0)
-        module.load_state_dict(safetensors.torch.load(files[f"{place}.safetensors"]))
-        history = training.History(**record["history"])
-        networks.append(
-            TrainedModel(module.to(device).eval(), record["accuracy"], record["sparsity"], history)
-        )
-    return networks
+def _train(step: Step, bench: Bench) -> Files:
+    with bench.bar(bench.title(step), step.exp.training_epochs) as report:
+        return networks.pack(networks.train(step, bench.dataset(step.exp), bench.device, report))
 
 
-def _job(
-    exp: Experiment,
-    dataset: Dataset,
-    i: int,
-    what: str,
-    module: nn.Module,
-    masks: pruning.Masks | None = None,
-    floor: float = 0.0,
-) -> training.Job:
-    rows = split(dataset, exp.seed, i)
-    name = f"{what} {'the victim' if i == VICTIM else f'shadow network {i}'}"
-    train, validation, test = (
-        torch.from_numpy(part) for part in (rows.train, rows.validation, rows.test)
-    )
-    return training.Job(
-        name, module, train, validation, test, seed_of(exp.seed, what, i), masks, floor
-    )
+def _prune(step: Step, bench: Bench) -> Files:
+    originals = bench.value(_original_of(step)[0])
+    dataset = bench.dataset(step.exp)
+    with bench.bar(bench.title(step), step.exp.tuning_epochs) as report:
+        return networks.pack(networks.prune(step, dataset, originals, bench.device, report))
 
 
-def _fit(
-    exp: Experiment,
-    dataset: Dataset,
-    jobs: list[training.Job],
-    epochs: int,
-    warmup: int,
-    device: torch.device,
-    report: Report | None,
-    defense: defenses.Defense | None = None,
-) -> list[TrainedModel]:
-    features = torch.from_numpy(dataset.features).to(device)
-    labels = torch.from_numpy(dataset.labels).to(device)
-    recipe = training.Recipe(
-        epochs,
-        exp.patience,
-        warmup,
-        exp.batch_size,
-        exp.learning_rate,
-        exp.weight_decay,
-        exp.precision,
-    )
-    histories = training.fit(jobs, features, labels, recipe, defense=defense, report=report)
-    return [
-        TrainedModel(
-            job.module,
-            _accuracies(job, features, labels),
-            0.0 if job.masks is None else job.masks.sparsity,
-            history,
-        )
-        for job, history in zip(jobs, histories, strict=True)
-    ]
+def _read_networks(files: Files, step: Step, bench: Bench) -> list[networks.TrainedModel]:
+    return networks.unpack(files, step.exp, bench.dataset(step.exp), bench.device)
 
 
-def _accuracies(job: training.Job, features: Tensor, labels: Tensor) -> dict[str, float]:
-    rows = {"train": job.train, "validation": job.validation, "test": job.test}
-    return {
-        part: training.accuracy(job.module, features, labels, r.to(features.device))
-        for part, r in rows.items()
-    }
+# -- signals
+
+
+def _networks_of(step: Step) -> list[Step]:
+    return [Step(step.of, step.exp, step.of, step.group)]
+
+
+def _signals_identity(step: Step, inputs: Sequence[str], _: Bench, version: int) -> Any:
+    return [version, inputs[0], step.exp.epsilon, step.exp.draws]
+
+
+def _query(step: Step, bench: Bench) -> Files:
+    models = bench.value(_networks_of(step)[0])
+    answers = networks.query(step, bench.dataset(step.exp), models, bench.device)
+    return {"signals.npz": pack_arrays(answers.arrays())}
+
+
+def _read_signals(files: Files, _: Step, __: Bench) -> Signals:
+    return Signals(**unpack_arrays(files["signals.npz"]))
+
+
+# -- attacks
+
+
+def _fit_needs(step: Step) -> list[Step]:
+    """Return the shadows' signals; a blind attack learns nothing from them and needs none."""
+    return [] if attack_class(step.attack).blind else shadow_signals(step.exp, step.of)
+
+
+def _fit_identity(step: Step, inputs: Sequence[str], bench: Bench, version: int) -> Any:
+    attack = attacking.build(step, bench)
+    # a blind attack keeps the number of classes alone
+    learned_from = [bench.facts(step.exp).classes] if attack.blind else list(inputs)
+    identity = [version, step.attack, attacking.settings(attack), learned_from]
+    # an attack's own version stands in its key only once it has changed
+    return identity if attack.version == 1 else [*identity, attack.version]
+
+
+def _fit(step: Step, bench: Bench) -> Files:
+    shadows = [bench.value(part) for part in _fit_needs(step)]
+    return attacking.fit(step, bench, shadows)
+
+
+def _read_fit(files: Files, step: Step, bench: Bench) -> Any:
+    return attacking.build(step, bench).restore(unpack_arrays(files["attack.npz"]))
+
+
+def _attack_needs(step: Step) -> list[Step]:
+    fit = Step("fit", step.exp, step.of, (), step.attack, step.options)
+    return [fit, Step("signals", step.exp, step.of, step.group)]
+
+
+def _attack_identity(_: Step, inputs: Sequence[str], __: Bench, version: int) -> Any:
+    return [version, *inputs]
+
+
+def _decide(step: Step, bench: Bench) -> Files:
+    attack, target = (bench.value(part) for part in _attack_needs(step))
+    return attacking.decide(attack, target)
+
+
+# -- what a network costs
+
+
+def _cost_needs(step: Step) -> list[Step]:
+    return [Step("pruned", step.exp, "pruned", step.group), *_original_of(step)]
+
+
+def _cost_identity(_: Step, inputs: Sequence[str], __: Bench, version: int) -> Any:
+    return [version, inputs[0]]  # the pruned networks' key holds the original's
+
+
+def _measure(step: Step, bench: Bench) -> Files:
+    pruned, original = (bench.value(part)[0].module for part in _cost_needs(step))
+    shape = bench.dataset(step.exp).features.shape[1:]
+    modules = {"original": original, "pruned": pruned, "cut": cutting.cut(pruned, shape)}
+    costs = {name: asdict(cutting.cost(module, shape)) for name, module in modules.items()}
+    return {"costs.json": pack_json(costs)}
+
+
+def _read_costs(files: Files, _: Step, __: Bench) -> pd.DataFrame:
+    costs = pd.DataFrame.from_dict(unpack_json(files["costs.json"]), orient="index")
+    return costs.loc[["original", "pruned", "cut"]]
+
+
+STAGES = Registry(
+    "stage",
+    {
+        "original": Stage(
+            version=1,
+            needs=lambda _: [],
+            identity=_original_identity,
+            compute=_train,
+            read=_read_networks,
+            work=lambda step, facts: work.of_network(step.exp, "original", facts, len(step.group)),
+            title=lambda step: f"training {networks.who(step.group)}",
+        ),
+        "pruned": Stage(
+            version=1,
+            needs=_original_of,
+            identity=_pruned_identity,
+            compute=_prune,
+            read=_read_networks,
+            work=lambda step, facts: work.of_network(step.exp, "pruned", facts, len(step.group)),
+            title=lambda step: f"pruning {networks.who(step.group)}",
+        ),
+        "signals": Stage(
+            version=1,
+            needs=_networks_of,
+            identity=_signals_identity,
+            compute=_query,
+            read=_read_signals,
+            work=lambda step, facts: work.of_query(step.exp, facts, len(step.group)),
+            title=lambda step: f"querying {networks.who(step.group)}",
+        ),
+        "fit": Stage(
+            version=1,
+            needs=_fit_needs,
+            identity=_fit_identity,
+            compute=_fit,
+            read=_read_fit,
+            work=lambda step, facts: work.of_fit(step.exp.assumed(), step.attack, facts),
+            title=lambda step: f"fitting {step.attack}",
+        ),
+        "attack": Stage(
+            version=2,
+            needs=_attack_needs,
+            identity=_attack_identity,
+            compute=_decide,
+            read=attacking.read,
+            work=lambda step, facts: work.of_attack(step.attack, facts),
+            title=lambda step: f"deciding by {step.attack}",
+        ),
+        "cost": Stage(
+            version=1,
+            needs=_cost_needs,
+            identity=_cost_identity,
+            compute=_measure,
+            read=_read_costs,
+            work=lambda step, _: work.of_cutting(step.exp),
+            title=lambda step: f"measuring what {networks.who(step.group)} costs",
+        ),
+    },
+)

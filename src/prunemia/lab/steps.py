@@ -1,53 +1,69 @@
-"""The pipeline's steps: what has to be there before an attack's result is, each named by its content."""
+"""The vocabulary of the pipeline: which networks, and one step to a result."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 from prunemia.experiment import Experiment
+from prunemia.kinds import NETWORKS
 
 Of = Literal["pruned", "original"]
+"""Which network: the pruned and fine-tuned one, or the original before pruning."""
 Group = tuple[int, ...]
+"""Numbers of the networks that are trained side by side and stored as one artefact."""
+
+VICTIM = 0
+"""The victim's network number; shadow networks are 1 … k."""
+STACK = 16
+"""Most networks that are trained in one stack."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One artefact of the store, and how to come by it.
+    """One result of the pipeline: what stage, of which experiment, which networks, which attack.
 
     Attributes
     ----------
-    stage, key : where the store has it; steps with the same ones are the same, whatever else they
-        say.
-    exp, of, group : one of the experiments that need it; networks pruned or original; network
-        numbers.
-    attack : the attack's name, where the stage is "fit" or "attack".
-    needs : the names of the steps that come first.
+    stage : a name of the table of stages (`prunemia.lab.stages.STAGES`).
+    exp : the experiment.
+    of : which network, pruned or original.
+    group : the network numbers; the victim alone unless given.
+    attack : the attack's name, for the stages "fit" and "attack".
+    options : the attack's options, (name, value) in order of name.
     """
 
     stage: str
-    key: str
     exp: Experiment
-    of: Of
-    group: Group = ()
+    of: Of = "pruned"
+    group: Group = (VICTIM,)
     attack: str = ""
-    needs: tuple[str, ...] = ()
+    options: tuple[tuple[str, Any], ...] = field(default=())
 
-    @property
-    def name(self) -> str:
-        """The step's name among all steps: the stage and the content key."""
-        return f"{self.stage}-{self.key}"
 
-    @property
-    def title(self) -> str:
-        """What is done, for people."""
-        networks = f"{self.exp.model}, seed {self.exp.seed}"
-        how = f"{self.exp.pruner} {self.exp.sparsity:g}, " if self.of == "pruned" else ""
-        named = {
-            "original": "training",
-            "pruned": "pruning",
-            "signals": "querying",
-            "fit": f"fitting {self.attack}",
-        }
-        what = named.get(self.stage, self.attack)
-        return f"{what} {how}{networks}"
+def require_of(of: object) -> None:
+    """Refuse what is neither "pruned" nor "original" with a ValueError."""
+    if of not in get_args(Of):
+        raise ValueError(f"of: {of!r} is not allowed; allowed: {', '.join(get_args(Of))}")
+
+
+def groups(exp: Experiment) -> list[Group]:
+    """Cut networks 0 … k into what is trained side by side: the victim, then stacks of shadows.
+
+    Networks that standardize have inputs of their own, so they train one by one.
+    """
+    stacks = NETWORKS[exp.model].stacks and not exp.standardize
+    size = STACK if stacks else 1
+    last = exp.shadows + 1
+    shadows = [tuple(range(i, min(i + size, last))) for i in range(1, last, size)]
+    return [(VICTIM,), *shadows]
+
+
+def shadow_signals(exp: Experiment, of: Of) -> list[Step]:
+    """Return the steps to the shadow networks' signals, pruned as ``exp.adversary`` assumes."""
+    require_of(of)
+    believed = exp.adversary
+    unpruned = of == "pruned" and believed is not None and believed.pruner == "none"
+    assumed = exp.assumed()
+    which: Of = "original" if unpruned else of
+    return [Step("signals", assumed, which, group) for group in groups(assumed)[1:]]

@@ -16,15 +16,15 @@ from functools import lru_cache
 
 from prunemia.data.splitting import sizes
 from prunemia.experiment import Experiment
+from prunemia.kinds import ATTACKS
 from prunemia.lab.fingerprints import Facts
 from prunemia.models import build, macs
 from prunemia.store import Entry
 
 RATES = {"cpu": 1e10, "cuda": 1e13}
-"""Assumed floating-point operations a second: one CPU core; one GPU of the A100's class in float32 with TF32."""
+"""Assumed floating-point operations per second: a CPU core; a GPU of the A100's class with TF32."""
 QUICK_ROWS, LEARNED_ROWS = 1e6, 500.0
-"""Assumed rows a second: of an attack's decision or a threshold's fit, and of a fit that trains networks."""
-THRESHOLDS = frozenset({"conf", "xent", "mentr", "top1conf"})
+"""Assumed samples per second: of a decision or a threshold's fit; of a fit that trains networks."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,12 @@ def of_cutting(exp: Experiment) -> Work:
 
 @lru_cache(maxsize=256)
 def forward(model: str, width: int | None, shape: tuple[int, ...], classes: int) -> float:
-    """Return the floating-point operations of one sample's forward pass: two a multiplication with a weight."""
+    """Return the floating-point operations of one sample's forward pass: two per multiplication."""
     return 2.0 * macs(build(model, shape, classes, width=width), shape)
 
 
 def measured(entries: Iterable[Entry], device: str) -> dict[str, float]:
-    """Return the rate of each kind of work on a device ("cpu", "cuda"), from what the store noted."""
+    """Return each kind of work's rate on a device ("cpu", "cuda"), as the store noted it."""
     amounts: dict[str, float] = {}
     seconds: dict[str, float] = {}
     for entry in entries:
@@ -96,5 +96,5 @@ def assumed(kind: str, device: str) -> float:
     """Return the rate where none was measured."""
     stage, name = kind.split(" ", 1)
     if stage in ("fit", "attack"):
-        return QUICK_ROWS if stage == "attack" or name in THRESHOLDS else LEARNED_ROWS
+        return QUICK_ROWS if stage == "attack" or not ATTACKS[name].learned else LEARNED_ROWS
     return RATES[device]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def macs(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """Return the multiplications with a weight in one sample's forward pass, of convolutions and linear layers."""
+    """Return one sample's multiplications with a weight, in convolutions and linear layers."""
     total = 0
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:

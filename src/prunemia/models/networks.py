@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from prunemia.experiment import WIDTHS
-from prunemia.models.image_networks import densenet121, resnet18, vgg16
+from prunemia.kinds import NETWORKS, NetworkKind, load
+from prunemia.models import image_networks
 
 
 class Dropout(nn.Dropout):
@@ -49,7 +49,7 @@ def build(
 
     Parameters
     ----------
-    name : one of `experiment.MODELS`.
+    name : one of `prunemia.kinds.NETWORKS`.
     input_shape : the shape of one sample, channels first.
     classes : how many logits it gives.
     width : channels of the first block, for cnn1d and cnn2d.
@@ -60,11 +60,12 @@ def build(
     ValueError
         There is no such network, or it does not take samples of this shape.
     """
-    if name not in BUILDERS:
-        raise ValueError(f"model: {name!r} is not allowed; allowed: {', '.join(BUILDERS)}")
+    kind = NETWORKS.find(name)
+    shape = tuple(input_shape)
+    _require_shape(name, kind, shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = BUILDERS[name](tuple(input_shape), classes, width or WIDTHS.get(name, 0))
+        module: nn.Module = load(kind.place)(shape, classes, width or kind.width or 0)
         for layer in module.modules():
             if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
                 nn.init.xavier_normal_(layer.weight)
@@ -73,7 +74,7 @@ def build(
         return module.to(memory_format=torch.channels_last)
 
 
-def _columnfc(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
+def columnfc(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
     """Yuan & Zhang's network for feature data: two hidden layers of 256 and 128."""
     return nn.Sequential(
         nn.Flatten(),
@@ -87,9 +88,8 @@ def _columnfc(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
     )
 
 
-def _cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
+def cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     """Three Conv1d + BatchNorm + ReLU blocks, the last two halving, average pooling to five places, a linear head."""
-    _require("cnn1d", shape, 2, "(channels, length)")
     layers: list[nn.Module] = []
     channels = shape[0]
     for stride in (1, 2, 2):
@@ -101,9 +101,8 @@ def _cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     )
 
 
-def _cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
+def cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     """Three halving Conv2d + BatchNorm + ReLU blocks, average pooling and a linear head, for small images."""
-    _require("cnn2d", shape, 3, "(channels, height, width)")
     layers: list[nn.Module] = []
     channels = shape[0]
     for wide in (width, 2 * width, 4 * width):
@@ -118,37 +117,37 @@ def _cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     )
 
 
-def _published(
-    name: str, builder: Callable[[int, int], nn.Module]
-) -> Callable[[tuple[int, ...], int, int], nn.Module]:
-    """One of torchvision's networks (`prunemia.published`) as a builder here."""
-    smallest = {"vgg16": 32}.get(name, 8)
-
-    def build(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
-        _require(name, shape, 3, "(channels, height, width)")
-        if min(shape[1:]) < smallest:
-            raise ValueError(
-                f"model: {name!r} takes images of {smallest}×{smallest} or more; these are {shape}"
-            )
-        return builder(shape[0], classes)
-
-    return build
+def resnet18(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
+    """ResNet-18 for small images (`prunemia.models.image_networks`)."""
+    return image_networks.resnet18(shape[0], classes)
 
 
-def _require(name: str, shape: tuple[int, ...], dimensions: int, form: str) -> None:
+def vgg16(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
+    """VGG-16 with batch normalization for small images."""
+    return image_networks.vgg16(shape[0], classes)
+
+
+def densenet121(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
+    """DenseNet-121 for small images."""
+    return image_networks.densenet121(shape[0], classes)
+
+
+_FORMS = {
+    "features": (1, "(features,)"),
+    "series": (2, "(channels, length)"),
+    "images": (3, "(channels, height, width)"),
+}
+
+
+def _require_shape(name: str, kind: NetworkKind, shape: tuple[int, ...]) -> None:
+    """Refuse samples that the network does not take."""
+    if kind.takes is None:
+        return
+    dimensions, form = _FORMS[kind.takes]
     if len(shape) != dimensions:
         raise ValueError(
             f"model: {name!r} takes samples of shape {form}; this data set's are {shape}"
         )
-
-
-BUILDERS: dict[str, Callable[[tuple[int, ...], int, int], nn.Module]] = {
-    "columnfc": _columnfc,
-    "cnn1d": _cnn1d,
-    "cnn2d": _cnn2d,
-    "resnet18": _published("resnet18", resnet18),
-    "vgg16": _published("vgg16", vgg16),
-    "densenet121": _published("densenet121", densenet121),
-}
-STACKED = frozenset({"columnfc", "cnn1d"})
-"""Networks of which several train faster as one stack; 2-D convolutions do not."""
+    if kind.takes == "images" and min(shape[1:]) < kind.smallest:
+        least = f"{kind.smallest}×{kind.smallest}"
+        raise ValueError(f"model: {name!r} takes images of {least} or more; these are {shape}")

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from prunemia.pruning.cutting import Cost, cost, cut
-from prunemia.pruning.masks import METHODS, Masks, prune, survivors
+from prunemia.pruning.masks import Masks, prune, survivors
 
-__all__ = ["METHODS", "Cost", "Masks", "cost", "cut", "prune", "survivors"]
+__all__ = ["Cost", "Masks", "cost", "cut", "prune", "survivors"]

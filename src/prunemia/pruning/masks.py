@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from prunemia.kinds import PRUNERS, load
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 WEIGHTED = (nn.Linear, *CONVOLUTIONS)
@@ -67,18 +69,18 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
     Source: Yuan & Zhang (2022), section 3.2; Li et al. (2017) for filters; Liu et al. (2017) for
     slim.
     """
-    if method not in METHODS:
-        raise ValueError(f"pruner: {method!r} is not allowed; allowed: {', '.join(METHODS)}")
+    kind = PRUNERS.find(method)
     if not 0 < sparsity < 1:
         raise ValueError(
             f"sparsity: {sparsity} is not allowed; allowed: greater than 0 and less than 1"
         )
     with torch.no_grad():
-        keep = METHODS[method](module, sparsity)
+        keep: dict[str, Tensor] = load(kind.place)(module, sparsity)
     if not keep:
-        what = {"slim": "BatchNorm", "l1unstructured": "Conv or Linear"}.get(method, "Conv")
-        raise ValueError(f"pruner: {method!r} ranks {what} layers, and this network has none")
-    kinds = NORMALIZATIONS if method == "slim" else WEIGHTED
+        raise ValueError(f"pruner: {method!r} ranks {kind.ranks}, and this network has none")
+    # slim removes channels through their scales: its sparsity is that of the scales
+    scales = kind.ranks == "BatchNorm scales"
+    kinds = NORMALIZATIONS if scales else WEIGHTED
     masks = Masks(module, keep, tuple(f"{name}.weight" for name, _ in _layers(module, kinds)))
     masks.apply_()
     return masks
@@ -92,41 +94,50 @@ def survivors(scores: Tensor, sparsity: float) -> Tensor:
     return scores > scores.kthvalue(gone).values
 
 
-def _unstructured(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
+def unstructured(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
+    """Rank |w| within each tensor of every Conv and Linear."""
     weights = {
         f"{name}.weight": layer.get_parameter("weight") for name, layer in _layers(module, WEIGHTED)
     }
     return {name: survivors(w.abs().flatten(), sparsity).view_as(w) for name, w in weights.items()}
 
 
-def _structured(order: int) -> Callable[[nn.Module, float], dict[str, Tensor]]:
-    def rank(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
-        keep = {}
-        for name, layer in _layers(module, CONVOLUTIONS):
-            weight = layer.get_parameter("weight")
-            filters = survivors(weight.flatten(1).norm(p=order, dim=1), sparsity)
-            keep[f"{name}.weight"] = (
-                filters.view(-1, *[1] * (weight.ndim - 1)).expand_as(weight).clone()
-            )
-            if layer.bias is not None:
-                keep[f"{name}.bias"] = filters
-        return keep
-
-    return rank
+def l1_filters(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
+    """Rank the filters of each Conv by their L1 norm."""
+    return _filters(module, sparsity, order=1)
 
 
-def _slim(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
+def l2_filters(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
+    """Rank the filters of each Conv by their L2 norm."""
+    return _filters(module, sparsity, order=2)
+
+
+def slim(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
+    """Rank |γ| pooled over all BatchNorm layers; γ and β go together, and no layer is emptied."""
     layers = [(name, layer) for name, layer in _layers(module, NORMALIZATIONS) if layer.affine]
     if not layers:
         return {}
     scores = [layer.get_parameter("weight").abs() for _, layer in layers]
-    pooled = survivors(torch.cat(scores), sparsity).split([len(s) for s in scores])
+    pooled = survivors(torch.cat(scores), sparsity).split([len(score) for score in scores])
     keep = {}
     for (name, _), score, channels in zip(layers, scores, pooled, strict=True):
         stay = channels.clone()
         if not stay.any():
             stay[score.argmax()] = True
-        keep[f"{name}.weight"] = keep[f"{name}.bias"] = stay
+        keep[f"{name}.weight"] = stay
+        keep[f"{name}.bias"] = stay
+    return keep
+
+
+def _filters(module: nn.Module, sparsity: float, order: int) -> dict[str, Tensor]:
+    keep = {}
+    for name, layer in _layers(module, CONVOLUTIONS):
+        weight = layer.get_parameter("weight")
+        filters = survivors(weight.flatten(1).norm(p=order, dim=1), sparsity)
+        shape = (-1, *[1] * (weight.ndim - 1))
+        keep[f"{name}.weight"] = filters.view(shape).expand_as(weight).clone()
+        if layer.bias is not None:
+            keep[f"{name}.bias"] = filters
     return keep
 
 
@@ -134,11 +145,3 @@ def _layers(
     module: nn.Module, kinds: tuple[type[nn.Module], ...]
 ) -> Iterator[tuple[str, nn.Module]]:
     return ((name, layer) for name, layer in module.named_modules() if isinstance(layer, kinds))
-
-
-METHODS: dict[str, Callable[[nn.Module, float], dict[str, Tensor]]] = {
-    "l1unstructured": _unstructured,
-    "l1structured": _structured(1),
-    "l2structured": _structured(2),
-    "slim": _slim,
-}

@@ -1,0 +1,31 @@
+"""What pages take besides the fields of an experiment."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from prunemia.experiment.fields import Frozen, PrunerName, Sparsity
+from prunemia.kinds import PRUNERS
+
+
+class PageParameters(Frozen):
+    """Parameters of the book's pages that are no field of an `Experiment`."""
+
+    seeds: int = Field(3, ge=1, le=100, description="runs, with seeds seed, seed + 1, …")
+    sparsities: tuple[Sparsity, ...] = Field(
+        (0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="sparsities to compare"
+    )
+    pruners: tuple[PrunerName, ...] = Field(
+        PRUNERS.names(), min_length=1, description="pruning methods to compare"
+    )
+    strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1, 2, 4, 8, 16), min_length=1, description="strengths of the defense to compare"
+    )
+    paper_epochs: int = Field(
+        100, ge=1, le=1000, description="epochs of the paper's recipe for SAMIA"
+    )
+    bootstraps: int = Field(
+        1000, ge=20, le=100_000, description="resamples behind a bootstrap interval"
+    )

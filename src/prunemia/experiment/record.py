@@ -1,0 +1,217 @@
+"""What identifies a result: one frozen, validated record, and its content key.
+
+Light on purpose: the command line imports this module alone to refuse a wrong
+parameter within a second, so nothing here may import torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pandas as pd
+from pydantic import Field, field_validator, model_validator
+
+from prunemia.experiment.fields import AssumedPruner, DefenseName, Frozen, ModelName, PrunerName
+from prunemia.experiment.hashing import content_key
+from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, SOURCES, allowed_pruners, meant
+
+
+class Adversary(Frozen):
+    """What the adversary assumes of the victim; None where it knows the truth.
+
+    Source: Yuan & Zhang (2022), section 6 (adversary knowledge) and section 7
+    (an adaptive adversary applies the victim's defense to its shadow networks).
+    """
+
+    pruner: AssumedPruner | None = Field(
+        None, description='the pruner of the shadow networks; "none" leaves them unpruned'
+    )
+    sparsity: float | None = Field(
+        None, gt=0, lt=1, description="the sparsity of the shadow networks"
+    )
+    defense: DefenseName | None = Field(None, description="the defense of the shadow networks")
+    strength: float | None = Field(None, ge=0, description="that defense's strength")
+
+
+class Experiment(Frozen):
+    """One victim network, its shadow networks, and how they are pruned and queried.
+
+    Two experiments with the same fields are the same experiment: ``key`` is
+    their content hash, and every random draw is derived from the fields.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        A field is unknown, out of range, or does not go with another. `explain`
+        turns it into one sentence.
+    """
+
+    dataset: str = Field(
+        "mnist1d", description="a data set's name, or the path of an .npz with features and labels"
+    )
+    samples: int | None = Field(
+        None, ge=100, description="samples to use; None: all (mnist1d: 5,000)"
+    )
+    standardize: bool = Field(
+        False,
+        description="give each feature mean 0 and deviation 1 on a network's training samples",
+    )
+    model: ModelName = Field("cnn1d", description="the network")
+    width: int | None = Field(
+        None,
+        ge=2,
+        le=512,
+        description="channels of the first block of cnn1d or cnn2d; None: the network's own",
+    )
+    pruner: PrunerName = Field("l1unstructured", description="how weights are ranked for pruning")
+    sparsity: float = Field(
+        0.7, gt=0, lt=1, description="fraction of what the pruner ranks that is removed"
+    )
+    defense: DefenseName = Field("none", description="the defense used while fine-tuning")
+    strength: float | None = Field(
+        None, ge=0, description="the defense's strength; None: its default"
+    )
+    shadows: int = Field(5, ge=1, le=256, description="shadow networks of the adversary")
+    seed: int = Field(0, ge=0, lt=2**31, description="the seed of every random draw")
+    adversary: Adversary | None = Field(
+        None, description="what the adversary assumes; None: the truth"
+    )
+    epochs: int | None = Field(
+        None, ge=1, le=1000, description="maximum of training epochs; None: 100, columnfc 50"
+    )
+    finetune_epochs: int | None = Field(
+        None, ge=1, le=1000, description="maximum of fine-tuning epochs; None: half"
+    )
+    finetune_warmup: int = Field(
+        15, ge=0, le=1000, description="fine-tuning epochs before patience counts"
+    )
+    patience: int = Field(
+        6, ge=1, le=1000, description="epochs in a row without a better validation accuracy"
+    )
+    batch_size: int = Field(128, ge=2, le=65536, description="samples per training step")
+    learning_rate: float = Field(1e-3, gt=0, le=10, description="Adam's step size")
+    weight_decay: float = Field(5e-4, ge=0, le=1, description="L2 weight decay")
+    epsilon: float = Field(
+        1e-3, gt=0, le=1, description="size of the perturbation behind a sensitivity"
+    )
+    draws: int = Field(10, ge=1, le=1000, description="perturbations behind a sensitivity")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the arithmetic while training; bfloat16 is faster on a GPU"
+    )
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str) -> str:
+        if value in SOURCES:
+            return value
+        if not value.endswith(".npz"):
+            names = ", ".join(SOURCES)
+            hint = meant(value, SOURCES)
+            raise ValueError(f"must be one of {names}, or the path of an .npz file{hint}")
+        if not Path(value).is_file():
+            raise ValueError("is a path, but there is no such file")
+        return value
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> Self:
+        for refusal in (
+            self._nothing_to_rank(),
+            self._wrong_samples(),
+            self._wrong_width(),
+            self._wrong_strength(),
+        ):
+            if refusal:
+                raise ValueError(refusal)
+        return self
+
+    def _nothing_to_rank(self) -> str:
+        allowed = allowed_pruners(self.model)
+        pruners = {"pruner": self.pruner}
+        if self.adversary and self.adversary.pruner not in (None, "none"):
+            pruners["adversary.pruner"] = str(self.adversary.pruner)
+        for field, pruner in pruners.items():
+            if pruner not in allowed:
+                return (
+                    f"{field}: {pruner!r} ranks {PRUNERS[pruner].ranks}, of which model "
+                    f"{self.model!r} has none; allowed with it: {', '.join(allowed)}"
+                )
+        return ""
+
+    def _wrong_samples(self) -> str:
+        source, network = SOURCES.get(self.dataset), NETWORKS[self.model]
+        if source is None or network.takes is None:
+            return ""  # the reader's own data: only the file will tell
+        if source.holds != network.takes:
+            fitting = [n for n, kind in NETWORKS.items() if kind.takes in (None, source.holds)]
+            return (
+                f"model: {self.model!r} takes {network.takes}, and data set {self.dataset!r} "
+                f"holds {source.holds}; allowed with it: {', '.join(fitting)}"
+            )
+        if source.holds == "images" and min(source.shape[1:]) < network.smallest:
+            least, size = network.smallest, "×".join(map(str, source.shape[1:]))
+            return (
+                f"model: {self.model!r} takes images of {least}×{least} or more, "
+                f"and data set {self.dataset!r} holds {size}"
+            )
+        return ""
+
+    def _wrong_width(self) -> str:
+        if self.width is None or NETWORKS[self.model].width is not None:
+            return ""
+        allowed = ", ".join(name for name, kind in NETWORKS.items() if kind.width)
+        return f"width: {self.width} cannot be set for model {self.model!r}; only for {allowed}"
+
+    def _wrong_strength(self) -> str:
+        if refusal := DEFENSES[self.defense].strength.refusal(self.strength):
+            return f"strength: {refusal}"
+        if self.adversary is None:
+            return ""
+        believed = DEFENSES[self.adversary.defense or self.defense].strength
+        refusal = believed.refusal(self.adversary.strength)
+        return f"adversary.strength: {refusal}" if refusal else ""
+
+    @property
+    def training_epochs(self) -> int:
+        """Most epochs of the original network (Yuan & Zhang: 100, columnfc 50)."""
+        return self.epochs or NETWORKS[self.model].epochs
+
+    @property
+    def tuning_epochs(self) -> int:
+        """Most epochs of fine-tuning: half of training, rounded up, unless given."""
+        return self.finetune_epochs or -(-self.training_epochs // 2)
+
+    @property
+    def defense_strength(self) -> float | None:
+        """The defense's strength, or its default where none is given; None where it has none."""
+        if self.strength is not None:
+            return self.strength
+        return DEFENSES[self.defense].strength.default
+
+    @property
+    def key(self) -> str:
+        """The content hash, 32 hexadecimal digits; equal fields, equal key."""
+        return content_key(self.model_dump(mode="json"))
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, validated anew."""
+        return type(self)(**{**self.model_dump(), **changes})
+
+    def assumed(self) -> Experiment:
+        """Return the experiment as the adversary believes it to be.
+
+        An assumed pruner ``"none"`` cannot be told here: ask ``adversary.pruner``.
+        """
+        if self.adversary is None:
+            return self
+        known = {k: v for k, v in self.adversary.model_dump().items() if v is not None}
+        if known.get("pruner") == "none":
+            del known["pruner"]
+        if known.get("defense", self.defense) != self.defense:
+            known.setdefault("strength", None)
+        return self.replace(adversary=None, **known)
+
+    def describe(self) -> pd.Series:
+        """Return the fields that a reader wants to see, by name."""
+        fields = self.model_dump(mode="json", exclude_none=True)
+        return pd.Series(fields | {"key": self.key}, name="experiment", dtype=object)

@@ -1,0 +1,95 @@
+"""Keys: what enters them, what does not, and that stored results of before are still found."""
+
+import dataclasses
+
+import pytest
+
+import prunemia as pm
+from prunemia.experiment import content_key
+from prunemia.lab.pipeline import Pipeline
+from prunemia.lab.stages import STAGES
+from prunemia.lab.steps import Step, groups, shadow_signals
+
+EXP = pm.Experiment(dataset="digits", model="columnfc", samples=300, shadows=3)
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    return Pipeline(tmp_path, device="cpu", progress=False)
+
+
+def test_the_keys_of_networks_and_signals_by_hand(pipeline):
+    # The hash of: stage, version, what is the stage's own, and how networks are fitted.
+    fingerprint = pipeline.facts(EXP).fingerprint
+    fitting = [6, 128, 1e-3, 5e-4, "float32"]
+    original = content_key(
+        ["original", 1, [fingerprint, 0, [1, 2, 3], "columnfc", None, 50], fitting]
+    )
+    pruned = content_key(
+        ["pruned", 1, [original, "l1unstructured", 0.7, "none", None, 25, 15], fitting]
+    )
+
+    assert pipeline.key(Step("original", EXP, "original", (1, 2, 3))) == original
+    assert pipeline.key(Step("pruned", EXP, "pruned", (1, 2, 3))) == pruned
+    assert pipeline.key(Step("signals", EXP, "pruned", (1, 2, 3))) == content_key(
+        [1, pruned, 1e-3, 10]
+    )
+
+
+def test_the_key_of_an_attack_holds_its_fit_and_its_target(pipeline):
+    shadows = [pipeline.key(step) for step in shadow_signals(EXP, "pruned")]
+    fit = content_key([1, "top1conf", {"statistic": "max"}, shadows])
+    target = pipeline.key(Step("signals", EXP))
+
+    assert pipeline.key(Step("fit", EXP, "pruned", (), "top1conf")) == fit
+    assert pipeline.key(Step("attack", EXP, attack="top1conf")) == content_key([2, fit, target])
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"sparsity": 0.5}, {"original"}),
+        ({"pruner": "l1unstructured"}, {"original", "pruned", "signals"}),
+        ({"draws": 3}, {"original", "pruned"}),
+        ({"standardize": True}, set()),
+        ({"seed": 1}, set()),
+        ({"finetune_epochs": 3}, {"original"}),
+        ({"shadows": 2}, {"original", "pruned", "signals"}),
+    ],
+)
+def test_a_change_moves_the_keys_of_what_depends_on_it_alone(pipeline, change, same):
+    def keys(exp):
+        return {stage: pipeline.key(Step(stage, exp, "pruned")) for stage in
+                ("original", "pruned", "signals")}  # fmt: skip
+
+    before = keys(EXP)
+    after = keys(EXP.replace(**change))
+
+    assert {stage for stage in before if before[stage] == after[stage]} == same
+
+
+def test_a_raised_version_moves_the_key_and_all_that_need_it(pipeline, tmp_path, monkeypatch):
+    steps = [Step("original", EXP, "original"), Step("pruned", EXP), Step("signals", EXP)]
+    before = [pipeline.key(step) for step in steps]
+    monkeypatch.setitem(
+        STAGES._entries, "pruned", dataclasses.replace(STAGES["pruned"], version=99)
+    )
+    fresh = Pipeline(tmp_path, device="cpu", progress=False)
+    after = [fresh.key(step) for step in steps]
+
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, False]
+
+
+def test_another_kind_of_device_has_results_of_its_own(pipeline):
+    cpu = pipeline.key(Step("signals", EXP))
+    pipeline.device = type("Device", (), {"type": "cuda"})()
+    other = type(pipeline._keys)(pipeline)
+
+    assert other.of(Step("signals", EXP)) != cpu
+
+
+def test_networks_are_trained_in_groups():
+    assert groups(EXP) == [(0,), (1, 2, 3)]
+    assert groups(EXP.replace(shadows=20))[1:] == [tuple(range(1, 17)), (17, 18, 19, 20)]
+    assert groups(EXP.replace(standardize=True)) == [(0,), (1,), (2,), (3,)]
+    assert groups(EXP.replace(model="cnn2d")) == [(0,), (1,), (2,), (3,)]
