@@ -24,6 +24,7 @@ _MODULES = {
     "data": "prunemia.data",
     "defenses": "prunemia.defenses",
     "divergence": "prunemia.divergence",
+    "kinds": "prunemia.kinds",
     "metrics": "prunemia.metrics",
     "models": "prunemia.models",
     "plots": "prunemia.plots",

@@ -152,11 +152,12 @@ def sweep(
         grids.check_output(table)
     root = open_store(where).root
     from prunemia.lab import Lab
+    from prunemia.lab.map import SweepError
     from prunemia.sweep import run as sweeps
 
     try:
         sweeps.run(asked, Lab(root, scheduler), None if plan else table, workers, say)
-    except sweeps.SweepError as error:
+    except SweepError as error:
         raise RunError(str(error)) from error
 
 

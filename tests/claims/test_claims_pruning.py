@@ -52,7 +52,7 @@ def test_leakage_over_sparsity_is_pruned_minus_original():
 
 def test_leakage_over_pruners_asks_for_those_that_the_network_allows():
     cells = {"original": (0.60, 0.001)}
-    cells |= {(p, 0.7, None): (0.62, 0.001 * k) for k, p in enumerate(pm.experiment.PRUNERS)}
+    cells |= {(p, 0.7, None): (0.62, 0.001 * k) for k, p in enumerate(pm.kinds.PRUNERS)}
     lab = FakeLab(cells)
 
     on_filters = claims.leakage_over_pruners(lab, EXP, 3)
