@@ -53,14 +53,19 @@ def test_methods_stand_side_by_side(ax):
     assert places == pytest.approx([0.496, 0.504])
 
 
-def test_privacy_against_compute_writes_the_sparsity_beside_its_point(ax):
-    rows = table([(0.5, 0.6, 0.55, 0.65), (0.9, 0.52, 0.5, 0.56)]).assign(
-        pruner="slim", kept=[0.4, 0.1]
-    )
-    plots.privacy_against_compute(rows, ax)
+def test_privacy_against_compute_tells_the_sparsity_by_the_points_shape(ax):
+    low = table([(0.5, 0.6, 0.55, 0.65), (0.9, 0.52, 0.5, 0.56)])
+    slim, filters = low.assign(pruner="slim", kept=[0.4, 0.1]), low.assign(pruner="l1structured")
+    plots.privacy_against_compute(pd.concat([slim, filters.assign(kept=[0.41, 0.11])]), ax)
 
-    assert [(text.get_text(), text.xy) for text in ax.texts] == [
-        ("0.5", (0.4, 0.6)),
-        ("0.9", (0.1, 0.52)),
+    drawn = [line for line in ax.get_lines() if len(line.get_xdata())]
+    points = [line for line in drawn if line.get_marker() in ("o", "s")]
+    assert [(p.get_marker(), *p.get_xdata(), *p.get_ydata()) for p in points] == [
+        ("o", 0.4, 0.6),
+        ("s", 0.1, 0.52),
+        ("o", 0.41, 0.6),
+        ("s", 0.11, 0.52),
     ]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["slim"]
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["slim", "l1structured", "0.5", "0.9"]
+    assert not ax.texts  # numbers beside the points overlapped

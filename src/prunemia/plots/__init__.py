@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from prunemia.plots.attacks import (
+    attack_intervals,
+    attention,
+    class_accuracy,
+    distributions,
+    learned,
+    marks,
+    roc,
+)
 from prunemia.plots.grids import PRUNERS, matrix, over_sparsity, privacy_against_compute
 from prunemia.plots.pages import (
     accuracy_by_sparsity,
-    attack_intervals,
-    attention,
     changes,
-    class_accuracy,
     class_differences,
-    distributions,
     effects,
-    marks,
-    roc,
     training_history,
 )
 from prunemia.plots.style import (
@@ -28,6 +31,7 @@ from prunemia.plots.style import (
     WIDTH,
     figure,
     intervals,
+    legend_above,
     setup,
 )
 from prunemia.plots.tradeoff import by_defense, front, pareto, strengths
@@ -55,6 +59,8 @@ __all__ = [
     "figure",
     "front",
     "intervals",
+    "learned",
+    "legend_above",
     "marks",
     "matrix",
     "over_sparsity",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
 from prunemia.metrics import Estimate
-from prunemia.plots.style import ORIGINAL, intervals
+from prunemia.plots.style import ORIGINAL, intervals, spread
 
 PRUNERS = {
     "l1unstructured": "#0072B2",
@@ -17,7 +19,10 @@ PRUNERS = {
     "l2structured": "#CC79A7",
     "slim": "#009E73",
 }
-"""One colour a pruning method."""
+"""The colour of each pruning method."""
+
+SHAPES = "osD^vPX*"
+"""The markers of sparsities, in rising order."""
 
 
 def matrix(table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2) -> None:
@@ -26,10 +31,9 @@ def matrix(table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2) -> Non
     ``table``: shape (rows, columns); the names of its index and columns become the axes' labels.
     ``label``: what the numbers are.
     """
-    sns.heatmap(
-        table.astype(float), ax=ax, annot=True, fmt=f".{digits}f", cmap="cividis", cbar_kws={"label": label},
-        annot_kws={"size": 9},
-    )  # fmt: skip
+    numbers: dict[str, Any] = {"annot": True, "fmt": f".{digits}f", "annot_kws": {"size": 9}}
+    bar = {"label": label}
+    sns.heatmap(table.astype(float), ax=ax, cmap="cividis", cbar_kws=bar, **numbers)
     ax.set(xlabel=table.columns.name, ylabel=table.index.name)
     ax.tick_params(axis="y", rotation=0)
     ax.tick_params(axis="x", rotation=0 if pd.api.types.is_numeric_dtype(table.columns) else 20)
@@ -43,7 +47,7 @@ def over_sparsity(
     ylabel: str,
     original: Estimate | None = None,
 ) -> None:
-    """Draw ``value`` against sparsity with its interval, a line a pruning method.
+    """Draw ``value`` against sparsity with its interval, one line per pruning method.
 
     ``tables`` maps a method to a table with columns sparsity, value, value_low, value_high.
     ``original``: the same of the unpruned network, a dotted line with its interval as a band.
@@ -60,22 +64,28 @@ def over_sparsity(
 
 
 def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
-    """Draw an attack's accuracy against the multiplications that the cut network keeps, a colour a method.
+    """Draw an attack's accuracy against the multiplications that the cut network keeps.
 
-    ``table``: columns pruner, kept (fraction of the original's multiplications, 0 … 1), accuracy,
-    accuracy_low, accuracy_high, sparsity, which is written beside each point.
+    Colour: the pruning method; shape: the sparsity (numbers beside the points would overlap, for
+    methods meet where little is kept).
+
+    ``table``: columns pruner, sparsity, kept (fraction of the original's multiplications, 0 … 1),
+    accuracy, accuracy_low, accuracy_high.
     """
+    levels = sorted(table["sparsity"].unique())
+    shapes = dict(zip(levels, itertools.cycle(SHAPES)))
     for name, part in table.groupby("pruner", sort=False):
-        intervals(part, "kept", "accuracy", ax, color=PRUNERS[str(name)], label=str(name))
-        for row in part.itertuples():
-            ax.annotate(
-                f"{row.sparsity:g}",
-                (row.kept, row.accuracy),
-                (4, 4),
-                textcoords="offset points",
-                size=8,
-            )
-    ax.set(
-        xlabel="Multiplications kept after cutting (fraction of the original's)", xlim=(-0.03, 1.1)
-    )
-    ax.legend()
+        color = PRUNERS[str(name)]
+        ordered = part.sort_values("sparsity")
+        ax.plot(ordered["kept"], ordered["accuracy"], color=color, lw=0.8, alpha=0.6)
+        for level, point in ordered.groupby("sparsity"):
+            middle, bars = spread(point, "accuracy")
+            style: dict[str, Any] = {"fmt": shapes[level], "ms": 6, "capsize": 2, "lw": 1}
+            ax.errorbar(point["kept"], middle, yerr=bars, color=color, **style)
+        ax.plot([], [], color=color, lw=3, label=str(name))
+    for level, shape in shapes.items():
+        ax.plot([], [], shape, color="0.4", label=f"{level:g}")
+    ax.set(xlim=(-0.03, 1.1))
+    ax.set_xlabel("Multiplications kept after cutting (fraction of the original's)")
+    # Beside the axes: methods and sparsities are too many names for one line.
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -22,24 +22,18 @@ Floats = NDArray[np.float64]
 MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
 ORIGINAL, PRUNED = "#999999", "#009E73"
 COLORS = {"members": MEMBERS, "non-members": NONMEMBERS, "original": ORIGINAL, "pruned": PRUNED}
-ATTACKS = dict(
-    zip(
-        ("conf", "xent", "mentr", "top1conf", "nn", "top3nn", "nncls", "blindmi", "samia"),
-        (
-            "#E69F00",
-            "#F0E442",
-            "#D55E00",
-            "#CC79A7",
-            "#56B4E9",
-            "#0072B2",
-            "#332288",
-            "#999999",
-            "#009E73",
-        ),
-        strict=True,
-    )
-)
-"""One colour an attack across the whole book."""
+ATTACKS = {
+    "conf": "#E69F00",
+    "xent": "#F0E442",
+    "mentr": "#D55E00",
+    "top1conf": "#CC79A7",
+    "nn": "#56B4E9",
+    "top3nn": "#0072B2",
+    "nncls": "#332288",
+    "blindmi": "#999999",
+    "samia": "#009E73",
+}
+"""The colour of each attack across the whole book."""
 
 DEFENSES = {
     "none": "#999999",
@@ -48,7 +42,7 @@ DEFENSES = {
     "adv": "#009E73",
     "dp": "#CC79A7",
 }
-"""One colour a defense across the whole book."""
+"""The colour of each defense across the whole book."""
 
 VERDICTS = {
     "supported": "#009E73",
@@ -69,6 +63,7 @@ def setup() -> None:
             "figure.figsize": (WIDTH, 3.6),
             "svg.hashsalt": "prunemia",
             "font.size": 11,
+            "axes.titlelocation": "left",  # legends stand on the right
             "axes.spines.top": False,
             "axes.spines.right": False,
             "legend.frameon": False,
@@ -89,7 +84,10 @@ def figure(rows: int = 1, *, height: float = 3.4, **options: Any) -> tuple[Figur
 
 
 def spread(table: pd.DataFrame, value: str) -> tuple[Floats, Floats]:
-    """Return the values, shape (n,), and how far the interval reaches below and above, shape (2, n); 0: none."""
+    """Return the values and how far their intervals reach below and above.
+
+    Shapes (n,) and (2, n); a reach of 0 where a value has no interval.
+    """
     middle = table[value].to_numpy(dtype=float)
     low, high = (table[f"{value}_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
     return middle, np.nan_to_num(np.stack([middle - low, high - middle])).clip(min=0)
@@ -106,12 +104,30 @@ def intervals(
     shift: float = 0.0,
 ) -> None:
     """Draw ``value`` against ``x`` as points with the intervals ``value_low`` … ``value_high``."""
-    at = (
-        np.arange(len(table)) + shift
-        if table[x].dtype == object
-        else table[x].to_numpy(dtype=float) + shift
-    )
     middle, bars = spread(table, value)
-    ax.errorbar(at, middle, yerr=bars, fmt="o", ms=5, capsize=2.5, lw=1.4, color=color, label=label)
-    if table[x].dtype == object:
-        ax.set_xticks(np.arange(len(table)), table[x])
+    names = table[x].dtype == object
+    at = np.arange(len(table), dtype=float) if names else table[x].to_numpy(dtype=float)
+    ax.errorbar(
+        at + shift, middle, yerr=bars, fmt="o", ms=5, capsize=2.5, lw=1.4, color=color, label=label
+    )
+    if names:
+        ax.set_xticks(at, table[x])
+
+
+def legend_above(ax: Axes, *, gap: float = 0.0) -> None:
+    """Name what is drawn above the axes on the right, where no bar can hide it.
+
+    ``gap``: room for a title below a legend that is as wide as the axes, as a fraction of their
+    height.
+    """
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(
+        handles,
+        labels,
+        loc="lower right",
+        bbox_to_anchor=(1.0, 1.0 + gap),
+        borderaxespad=0.2,
+        ncols=max(1, len(labels)),
+        handletextpad=0.3,
+        columnspacing=1.2,
+    )

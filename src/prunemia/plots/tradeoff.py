@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from prunemia.metrics import Estimate
-from prunemia.plots.pages import attack_intervals
-from prunemia.plots.style import DEFENSES, intervals, spread
+from prunemia.plots.attacks import attack_intervals
+from prunemia.plots.style import DEFENSES, intervals, legend_above, spread
 
 MARKERS = dict(zip(DEFENSES, "osD^v", strict=True))
 
@@ -19,7 +20,7 @@ ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
 """The colour and line of an adversary."""
 
 SHIFT = 0.04
-"""How far two adversaries stand to the left and right of a strength, in doublings, so that no bar hides another."""
+"""How far two adversaries stand left and right of a strength, in doublings, lest bars hide bars."""
 
 
 def strengths(
@@ -30,7 +31,9 @@ def strengths(
     ylabel: str,
     none: Estimate | None = None,
 ) -> None:
-    """Draw ``value`` and its interval against a defense's strength, on a log2 axis; dotted: without the defense.
+    """Draw ``value`` and its interval against a defense's strength, on a log2 axis.
+
+    Dotted, with its interval as a band: the network without the defense (``none``).
 
     ``tables`` maps a label ("adaptive", "non-adaptive") to columns strength (> 0), value,
     value_low, value_high.
@@ -49,50 +52,48 @@ def strengths(
     ax.set_xscale("log", base=2)
     ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
     ax.set_ylabel(ylabel)
-    ax.legend()
+    legend_above(ax)
 
 
 def by_defense(table: pd.DataFrame, ax: Axes, *, value: str, xlabel: str) -> None:
-    """Draw one row an attack: ``value`` and its interval under each defense; a value that is missing is left out.
+    """Draw ``value`` and its interval under each defense, one line per attack.
+
+    A value that is missing is left out.
 
     ``table``: columns defense, attack, value, value_low, value_high.
     """
-    kinds = {str(kind): rows for kind, rows in table.groupby("defense", sort=False)}
-    attack_intervals(kinds, ax, value=value, xlabel=xlabel, reach=0.3)
-    _legend(ax)
+    by_name = {str(name): part for name, part in table.groupby("defense", sort=False)}
+    attack_intervals(by_name, ax, value=value, xlabel=xlabel, reach=0.3)
+    legend_above(ax, gap=0.06)
 
 
 def pareto(table: pd.DataFrame, ax: Axes, *, x: str, y: str) -> None:
-    """Draw ``y`` (better if low) against ``x`` (better if high), one point a defense; a dotted line joins the front.
+    """Draw ``y`` (better if low) against ``x`` (better if high), one point per defense.
 
-    ``table``: one row a defense; columns defense, and x and y, each with _low and _high. A row
-    without a value is left out.
+    A dotted line joins the front. ``table``: columns defense, and x and y, each with _low and
+    _high; a defense without a value is left out.
     """
     shown = table[table[[x, y]].notna().all(axis=1)]
     shown = shown.sort_values("defense", key=lambda names: names.map(list(DEFENSES).index))
     best = shown[front(shown, x, y)].sort_values(x)
     ax.plot(best[x], best[y], color="0.4", ls=":", lw=1.2, zorder=1)
     for at, name in enumerate(shown["defense"]):
-        (across, widths), (up, heights) = (spread(shown.iloc[[at]], value) for value in (x, y))
-        ax.errorbar(across, up, xerr=widths, yerr=heights, fmt=MARKERS[name], ms=7, capsize=2.5, lw=1.2,
-                    color=DEFENSES[name], label=name)  # fmt: skip
-    _legend(ax)
+        one = shown.iloc[[at]]
+        across, widths = spread(one, x)
+        up, heights = spread(one, y)
+        marker: dict[str, Any] = {"fmt": MARKERS[name], "ms": 7, "capsize": 2.5, "lw": 1.2}
+        color = DEFENSES[name]
+        ax.errorbar(across, up, xerr=widths, yerr=heights, color=color, label=name, **marker)
+    legend_above(ax, gap=0.06)
 
 
 def front(table: pd.DataFrame, x: str, y: str) -> NDArray[np.bool_]:
-    """Return which rows no other row beats: none has as much ``x`` and as little ``y``, and more or less of one."""
-    high, low = table[x].to_numpy(dtype=float), table[y].to_numpy(dtype=float)
+    """Return the Pareto front as a mask: the points that no other point dominates.
+
+    A point dominates another with at least its ``x`` and at most its ``y``, one of them strictly.
+    """
+    high = table[x].to_numpy(dtype=float)
+    low = table[y].to_numpy(dtype=float)
     as_good = (high[:, None] >= high) & (low[:, None] <= low)
     better = (high[:, None] > high) | (low[:, None] < low)
     return np.asarray(~(as_good & better).any(axis=0))
-
-
-def _legend(ax: Axes) -> None:
-    """Name the defenses above the axes, in one line."""
-    ax.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.45, 1.06),
-        ncols=len(DEFENSES),
-        handletextpad=0.1,
-        columnspacing=1,
-    )

@@ -1,0 +1,153 @@
+"""What the nine attack pages share: their numbers as words, and their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from prunemia.book.glue import say
+from prunemia.lab import AttackResult
+from prunemia.metrics import Estimate, Evaluation, by_class, compare
+from prunemia.metrics.comparison import NO_ROC
+from prunemia.signals import Signals
+
+COLLAPSE = 0.05
+"""An attack that takes fewer samples than this share for members, or for non-members, collapsed."""
+
+
+def attack_page(results: Mapping[str, AttackResult], labels: np.ndarray) -> None:
+    """Glue what every attack page says of its attack on the original and the pruned victim.
+
+    ``results``: "original" and "pruned", on the same samples; ``labels``: shape (n,), their
+    classes. Glued: accuracy, accuracy_original, few_alarms, change, leaking, members, nonmembers.
+    """
+    before, after = results["original"], results["pruned"]
+    # Both networks are asked about the same samples, so the difference is paired.
+    decided = [(result.scores, result.predictions) for result in (after, before)]
+    gain = compare(after.membership, *decided, ranks=after.evaluation.auc.resolved).accuracy
+    now = after.evaluation
+    say(accuracy=now.accuracy, accuracy_original=before.evaluation.accuracy)
+    say(few_alarms=few_alarms(now), change=change(gain))
+    say(leaking=leaking(by_class(after.membership, after.predictions, labels)))
+    say(members=now.members, nonmembers=now.nonmembers)
+
+
+def class_tables(
+    results: Mapping[str, AttackResult], labels: np.ndarray
+) -> dict[str, pd.DataFrame]:
+    """Return each result's `metrics.by_class`, under the result's name."""
+    return {
+        name: by_class(result.membership, result.predictions, labels)
+        for name, result in results.items()
+    }
+
+
+def by_answer(result: AttackResult, signals: Signals) -> pd.DataFrame:
+    """Return what the attack says of the samples that the network classifies right, and wrong.
+
+    One line for "right" and for "wrong"; columns members and non-members (how many), members found
+    and false alarms (the share of each taken for members, NaN where there are none).
+    """
+    right = signals.posteriors.argmax(axis=1) == signals.labels
+    table = {}
+    for answer, group in (("right", right), ("wrong", ~right)):
+        members, others = (result.predictions[group & s] for s in _both(result.membership))
+        table[answer] = {
+            "members": len(members),
+            "non-members": len(others),
+            "members found": members.mean() if len(members) else np.nan,
+            "false alarms": others.mean() if len(others) else np.nan,
+        }
+    whole = {"members": int, "non-members": int}
+    return pd.DataFrame(table).T.astype(whole).rename_axis("the network's answer")
+
+
+def change(gain: Estimate) -> str:
+    """Say what pruning does to the accuracy: a verb, its object, and the paired difference."""
+    if not gain.resolved or np.isnan(gain.low):
+        return "changes its accuracy by an amount that cannot be measured here"
+    if gain.low > 0:
+        return f"raises its accuracy by {gain}"
+    if gain.high < 0:
+        # "lowers by" asks for a positive amount: turn value and interval round.
+        return f"lowers its accuracy by {Estimate(-gain.value, -gain.high, -gain.low)}"
+    return f"does not measurably change its accuracy (difference {gain})"
+
+
+def few_alarms(evaluation: Evaluation) -> str:
+    """Say in a sentence how many members it finds at 1 % and 5 % false positives, or why not."""
+    if evaluation.auc.note == NO_ROC:
+        return "It decides on a set and ranks nothing, so it cannot be tuned to few false alarms."
+    one, five = evaluation.tpr[0.01], evaluation.tpr[0.05]
+    if one.resolved and five.resolved:
+        return f"At a false-positive rate of 1 % it finds {one} of the members, at 5 % {five}."
+    if five.resolved:
+        return (
+            f"At a false-positive rate of 5 % it finds {five} of the members; "
+            f"{evaluation.nonmembers} non-members are too few to measure 1 %."
+        )
+    return (
+        f"{evaluation.nonmembers} non-members are too few to measure false-positive rates "
+        "of 1 % and 5 %."
+    )
+
+
+def leaking(table: pd.DataFrame) -> str:
+    """Say how many classes of a `metrics.by_class` have an interval that stays above 0.5."""
+    measured = table.dropna(subset="accuracy")
+    above, count = int((measured["low"] > 0.5).sum()), len(measured)
+    if count == 0:
+        return "No class has both members and non-members, so none can be judged on its own"
+    if above == 0:
+        return f"None of {count} classes leaks on its own"
+    words = "leaks on its" if above == 1 else "leak on their"
+    return f"{above} of {count} classes {words} own"
+
+
+def share_taken(decided: np.ndarray) -> str:
+    """Say what share of the samples is taken for members; a share near 0 or 1 is a collapse.
+
+    ``decided``: shape (n,), True for those taken for members.
+    """
+    share = float(decided.mean())
+    said = f"takes {share:.1%} of the samples for members"
+    if COLLAPSE <= share <= 1 - COLLAPSE:
+        return said
+    side = "non-members" if share < COLLAPSE else "members"
+    return f"{said}: it has collapsed, and decides little more than that all are {side}"
+
+
+def most_needed(whole: AttackResult, without: Mapping[str, AttackResult]) -> str:
+    """Say which input costs most accuracy when left out, and whether that can be measured.
+
+    ``without`` maps an input's name to the attack that was trained without it, on the same samples.
+    """
+    full = (whole.scores, whole.predictions)
+    losses = {
+        name: compare(whole.membership, full, (less.scores, less.predictions)).accuracy
+        for name, less in without.items()
+    }
+    name, loss = max(losses.items(), key=lambda item: item[1].value)
+    if loss.low > 0:
+        return f"leaving out the {name} costs most: {loss} of accuracy"
+    return f"leaving out any one of them costs no measurable accuracy (at most {loss}, the {name})"
+
+
+def highest(table: pd.DataFrame, column: str) -> str:
+    """Return the attack with the highest value of ``column``, and that value.
+
+    ``table``: columns attack, ``column``, and ``column`` with _low and _high.
+    """
+    measured = table.dropna(subset=column)
+    if measured.empty:
+        return "none that could be measured here: there are too few non-members"
+    best = measured.loc[measured[column].idxmax()]
+    low, high = best[f"{column}_low"], best[f"{column}_high"]
+    return f"{best['attack']}, with {Estimate(best[column], low, high, 'one seed: no interval')}"
+
+
+def _both(membership: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the members and the non-members, as masks."""
+    return membership, ~membership

@@ -1,0 +1,134 @@
+"""What the attack pages say, in each of its cases."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import prunemia as pm
+from prunemia.book import attack_page
+from prunemia.lab import AttackResult
+from prunemia.metrics import Estimate, evaluate
+
+MEMBERSHIP = np.array([True, True, False, False])
+
+
+def result(predictions, membership=MEMBERSHIP):
+    taken = np.array(predictions, dtype=bool)
+    scores = np.where(taken, 1.0, -1.0)
+    return AttackResult(scores, taken, membership, evaluate(membership, scores, taken))
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (Estimate(0.03, 0.01, 0.05), "raises its accuracy by 0.030 [0.010, 0.050]"),
+        (Estimate(-0.048, -0.06, -0.03), "lowers its accuracy by 0.048 [0.030, 0.060]"),
+        (
+            Estimate(0.01, -0.01, 0.03),
+            "does not measurably change its accuracy (difference 0.010 [-0.010, 0.030])",
+        ),
+        (Estimate.missing("why"), "changes its accuracy by an amount that cannot be measured here"),
+    ],
+)
+def test_a_change_is_said_with_a_positive_amount_and_the_right_verb(gain, said):
+    assert attack_page.change(gain) == said
+
+
+def few(n, ranks=True):
+    membership = np.arange(2 * n) < n
+    scores = -np.arange(2.0 * n)
+    return attack_page.few_alarms(evaluate(membership, scores, membership, ranks=ranks))
+
+
+def test_few_alarms_are_said_where_they_can_be_measured():
+    assert few(4, ranks=False).startswith("It decides on a set")
+    assert few(5) == ("5 non-members are too few to measure false-positive rates of 1 % and 5 %.")
+    assert few(50).startswith("At a false-positive rate of 5 % it finds 1.000 [")
+    assert few(50).endswith("; 50 non-members are too few to measure 1 %.")
+    assert few(200).startswith("At a false-positive rate of 1 % it finds 1.000 [")
+
+
+@pytest.mark.parametrize(
+    ("low", "said"),
+    [
+        ([0.4, 0.3], "None of 2 classes leaks on its own"),
+        ([0.6, 0.3], "1 of 2 classes leaks on its own"),
+        ([0.6, 0.7], "2 of 2 classes leak on their own"),
+        ([0.6, np.nan], "1 of 1 classes leaks on its own"),
+        ([np.nan, np.nan], "No class has both members and non-members, so none can be judged"),
+    ],
+)
+def test_leaking_classes_are_counted_among_those_that_can_be_measured(low, said):
+    table = pd.DataFrame({"accuracy": low, "low": low})
+
+    assert attack_page.leaking(table).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("taken", "end"),
+    [(1, "all are non-members"), (50, "for members"), (99, "all are members")],
+)
+def test_a_share_near_none_or_all_is_called_a_collapse(taken, end):
+    said = attack_page.share_taken(np.arange(100) < taken)
+
+    assert said.startswith(f"takes {taken:.1f}% of the samples for members")
+    assert said.endswith(end)
+
+
+def test_right_and_wrong_answers_are_told_apart():
+    # Labels 0; the network says 0 to the first and the third: a member and a non-member.
+    posteriors = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.1, 0.9]])
+    signals = pm.Signals(posteriors, np.zeros((4, 2)), np.zeros(4, dtype=int))
+
+    table = attack_page.by_answer(result([True, False, True, False]), signals)
+
+    assert table.loc["right"].to_list() == [1, 1, 1.0, 1.0]
+    assert table.loc["wrong"].to_list() == [1, 1, 0.0, 0.0]
+
+
+def test_no_wrong_answer_is_no_share():
+    posteriors = np.tile([0.9, 0.1], (4, 1))
+    signals = pm.Signals(posteriors, np.zeros((4, 2)), np.zeros(4, dtype=int))
+
+    table = attack_page.by_answer(result([True, True, True, False]), signals)
+
+    assert table.loc["wrong", ["members", "non-members"]].to_list() == [0, 0]
+    assert table.loc["wrong", ["members found", "false alarms"]].isna().all()
+    assert table.loc["right", "false alarms"] == 0.5
+
+
+def test_the_most_needed_input_is_the_one_whose_loss_is_largest():
+    membership = np.arange(400) < 200
+    guess = np.arange(400) % 2 == 0
+    whole, half = result(membership, membership), result(guess, membership)
+
+    said = attack_page.most_needed(whole, {"label": whole, "posterior": half})
+    assert said.startswith("leaving out the posterior costs most: 0.500 [")
+    assert attack_page.most_needed(half, {"label": half}).startswith("leaving out any one of them")
+
+
+def test_the_highest_is_named_or_said_to_be_missing():
+    table = pd.DataFrame({"attack": ["conf", "blindmi"], "t": [0.1, np.nan]})
+    table = table.assign(t_low=[0.05, np.nan], t_high=[0.2, np.nan])
+
+    assert attack_page.highest(table, "t") == "conf, with 0.100 [0.050, 0.200]"
+    assert attack_page.highest(table[1:], "t").startswith("none that could be measured")
+
+
+def test_a_page_is_told_the_paired_change(monkeypatch):
+    said = {}
+    monkeypatch.setattr(attack_page, "say", lambda **values: said.update(values))
+    labels = np.zeros(400, dtype=int)
+    membership = np.arange(400) < 200
+    none = result(np.zeros(400), membership)
+    both = {"original": none, "pruned": result(membership, membership)}
+
+    attack_page.attack_page(both, labels)
+
+    assert said["accuracy"].value == 1
+    assert said["accuracy_original"].value == 0.5
+    assert said["change"].startswith("raises its accuracy by 0.500 [")
+    assert said["leaking"] == "1 of 1 classes leaks on its own"
+    assert (said["members"], said["nonmembers"]) == (200, 200)
+    assert "few_alarms" in said
+    assert list(attack_page.class_tables(both, labels)) == ["original", "pruned"]
