@@ -21,7 +21,8 @@ def attack_page(results: Mapping[str, AttackResult], labels: np.ndarray) -> None
     """Glue what every attack page says of its attack on the original and the pruned victim.
 
     ``results``: "original" and "pruned", on the same samples; ``labels``: shape (n,), their
-    classes. Glued: accuracy, accuracy_original, few_alarms, change, leaking, members, nonmembers.
+    classes. Glued: accuracy, few_alarms and share of the pruned one, accuracy_original and
+    share_original, and change, leaking, members, nonmembers.
     """
     before, after = results["original"], results["pruned"]
     # Both networks are asked about the same samples, so the difference is paired.
@@ -31,6 +32,7 @@ def attack_page(results: Mapping[str, AttackResult], labels: np.ndarray) -> None
     say(accuracy=now.accuracy, accuracy_original=before.evaluation.accuracy)
     say(few_alarms=few_alarms(now), change=change(gain))
     say(leaking=leaking(by_class(after.membership, after.predictions, labels)))
+    say(share=share_taken(after.predictions), share_original=share_taken(before.predictions))
     say(members=now.members, nonmembers=now.nonmembers)
 
 
@@ -143,9 +145,10 @@ def highest(table: pd.DataFrame, column: str) -> str:
     measured = table.dropna(subset=column)
     if measured.empty:
         return "none that could be measured here: there are too few non-members"
-    best = measured.loc[measured[column].idxmax()]
-    low, high = best[f"{column}_low"], best[f"{column}_high"]
-    return f"{best['attack']}, with {Estimate(best[column], low, high, 'one seed: no interval')}"
+    best = measured.iloc[int(np.argmax(measured[column]))]
+    low, high = (float(best[f"{column}_{end}"]) for end in ("low", "high"))
+    estimate = Estimate(float(best[column]), low, high, "one seed: no interval")
+    return f"{best['attack']}, with {estimate}"
 
 
 def _both(membership: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
