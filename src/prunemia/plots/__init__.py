@@ -11,7 +11,7 @@ from prunemia.plots.attacks import (
     marks,
     roc,
 )
-from prunemia.plots.grids import PRUNERS, matrix, over_sparsity, privacy_against_compute
+from prunemia.plots.grids import matrix, over_sparsity, privacy_against_compute
 from prunemia.plots.pages import (
     accuracy_by_sparsity,
     changes,
@@ -27,6 +27,7 @@ from prunemia.plots.style import (
     NONMEMBERS,
     ORIGINAL,
     PRUNED,
+    PRUNERS,
     VERDICTS,
     WIDTH,
     figure,

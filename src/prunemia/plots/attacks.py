@@ -94,7 +94,7 @@ def roc(
         member = np.asarray(membership, dtype=bool)
         fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
         floor = min(floor, 1 / int((~member).sum()))
-        color = (colors or COLORS | ATTACKS).get(label)
+        color = (colors or {**COLORS, **ATTACKS}).get(label)
         ax.step(fpr, tpr, where="post", label=label, color=color, lw=1.6)
     ax.plot([floor, 1], [floor, 1], color="0.6", ls=":", label="guessing")
     ax.set(xscale="log", yscale="log", xlim=(floor, 1), ylim=(floor, 1.05))
@@ -133,7 +133,7 @@ def attack_intervals(
     for shift, (name, table) in zip(shifts, tables.items(), strict=True):
         middle, bars = spread(table.set_index("attack").reindex(attacks), value)
         marker: dict[str, Any] = {"fmt": "o", "ms": 5, "capsize": 2.5}
-        color = (COLORS | DEFENSES)[name]
+        color = {**COLORS, **DEFENSES}[name]
         ax.errorbar(middle, lines + shift, xerr=bars, color=color, label=name, **marker)
     ax.set_yticks(lines, attacks)
     ax.set_xlabel(xlabel)

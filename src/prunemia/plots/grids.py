@@ -11,15 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from prunemia.metrics import Estimate
-from prunemia.plots.style import ORIGINAL, intervals, spread
-
-PRUNERS = {
-    "l1unstructured": "#0072B2",
-    "l1structured": "#E69F00",
-    "l2structured": "#CC79A7",
-    "slim": "#009E73",
-}
-"""The colour of each pruning method."""
+from prunemia.plots.style import ORIGINAL, PRUNERS, intervals, spread
 
 SHAPES = "osD^vPX*"
 """The markers of sparsities, in rising order."""

@@ -59,7 +59,7 @@ def class_differences(
     of networks or defenses) with _low and _high.
     """
     order = table.sort_values("class")
-    colors = COLORS | DEFENSES
+    colors = {**COLORS, **DEFENSES}
     for name, shift in zip(sides, (-0.15, 0.15), strict=True):
         intervals(order, "class", name, ax, color=colors[name], label=name, shift=shift)
     ax.axhline(0, color="0.4", lw=0.8)

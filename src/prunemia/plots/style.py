@@ -6,7 +6,8 @@ colour-blind); wherever something was sampled, its 95 % interval is drawn.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -17,32 +18,43 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from prunemia import kinds
+
 Floats = NDArray[np.float64]
 
 MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
 ORIGINAL, PRUNED = "#999999", "#009E73"
 COLORS = {"members": MEMBERS, "non-members": NONMEMBERS, "original": ORIGINAL, "pruned": PRUNED}
-ATTACKS = {
-    "conf": "#E69F00",
-    "xent": "#F0E442",
-    "mentr": "#D55E00",
-    "top1conf": "#CC79A7",
-    "nn": "#56B4E9",
-    "top3nn": "#0072B2",
-    "nncls": "#332288",
-    "blindmi": "#999999",
-    "samia": "#009E73",
-}
-"""The colour of each attack across the whole book."""
 
-DEFENSES = {
-    "none": "#999999",
-    "earlystop": "#E69F00",
-    "ppb": "#0072B2",
-    "adv": "#009E73",
-    "dp": "#CC79A7",
-}
-"""The colour of each defense across the whole book."""
+
+class Coloured(Protocol):
+    """An entry of a table of kinds that figures show."""
+
+    @property
+    def colour(self) -> str:
+        """The colour, in a notation of matplotlib's."""
+
+
+class Colours(Mapping[str, str]):
+    """The colours of all that a registry holds, by name; what is registered later is in it, too."""
+
+    def __init__(self, kinds: Mapping[str, Coloured]) -> None:
+        self._kinds = kinds
+
+    def __getitem__(self, name: str) -> str:
+        return self._kinds[name].colour
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+
+ATTACKS = Colours(kinds.ATTACKS)
+DEFENSES = Colours(kinds.DEFENSES)
+PRUNERS = Colours(kinds.PRUNERS)
+"""One colour for each across the whole book, as its table in `prunemia.kinds` says."""
 
 VERDICTS = {
     "supported": "#009E73",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,8 @@ from prunemia.metrics import Estimate
 from prunemia.plots.attacks import attack_intervals
 from prunemia.plots.style import DEFENSES, intervals, legend_above, spread
 
-MARKERS = dict(zip(DEFENSES, "osD^v", strict=True))
+MARKERS = "osD^vPX*"
+"""The markers of defenses, in the order of their table."""
 
 ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
 """The colour and line of an adversary."""
@@ -77,11 +79,12 @@ def pareto(table: pd.DataFrame, ax: Axes, *, x: str, y: str) -> None:
     shown = shown.sort_values("defense", key=lambda names: names.map(list(DEFENSES).index))
     best = shown[front(shown, x, y)].sort_values(x)
     ax.plot(best[x], best[y], color="0.4", ls=":", lw=1.2, zorder=1)
+    markers = dict(zip(DEFENSES, itertools.cycle(MARKERS)))
     for at, name in enumerate(shown["defense"]):
         one = shown.iloc[[at]]
         across, widths = spread(one, x)
         up, heights = spread(one, y)
-        marker: dict[str, Any] = {"fmt": MARKERS[name], "ms": 7, "capsize": 2.5, "lw": 1.2}
+        marker: dict[str, Any] = {"fmt": markers[name], "ms": 7, "capsize": 2.5, "lw": 1.2}
         color = DEFENSES[name]
         ax.errorbar(across, up, xerr=widths, yerr=heights, color=color, label=name, **marker)
     legend_above(ax, gap=0.06)
