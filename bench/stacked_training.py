@@ -5,7 +5,7 @@ from _timing import side_by_side
 from torch import nn
 
 from prunemia import models
-from prunemia.training.fit import Job, Recipe, accuracy, fit
+from prunemia.training import FitSettings, Job, accuracy, fit
 
 ROWS, NETWORKS, EPOCHS = 1125, 5, 4
 
@@ -46,7 +46,7 @@ def main() -> None:
 
         def stacked(features=features, labels=labels, jobs=jobs) -> list[nn.Module]:
             made = jobs()
-            fit(made, features, labels, Recipe(EPOCHS, patience=EPOCHS))
+            fit(made, features, labels, FitSettings(EPOCHS, patience=EPOCHS))
             return [job.module for job in made]
 
         test = rows[ROWS:]

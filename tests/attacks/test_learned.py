@@ -197,7 +197,7 @@ def test_options_are_checked_before_anything_is_fitted(name, options, sentence):
 
 def test_a_loss_that_is_no_number_is_said():
     from prunemia.attacks._fit import Recipe, Setting, fit
-    from prunemia.training.fit import TrainingError
+    from prunemia.training import TrainingError
 
     broken = torch.full((8, 3), float("nan"))
     setting = Setting("samia", torch.device("cpu"), 0, progress=False)

@@ -6,8 +6,7 @@ from prunemia import models
 from prunemia.kinds import NETWORKS
 from prunemia.pruning.masks import prune
 from prunemia.signals.query import posteriors
-from prunemia.training.fit import Job, Recipe, fit
-from prunemia.training.stacking import stackable
+from prunemia.training import FitSettings, Job, fit, stackable
 
 
 # Weights by hand, ten classes: ResNet-18 of torchvision has 11,689,512 with a 7×7 stem and 1,000
@@ -49,7 +48,7 @@ def test_published_networks_are_pruned_trained_and_queried(name, method):
     rows = torch.arange(6)
     job = Job("network", module, rows[:4], rows[4:], rows[4:], 0, masks)
 
-    fit([job], x, rows % 3, Recipe(epochs=1, batch_size=4))
+    fit([job], x, rows % 3, FitSettings(epochs=1, batch_size=4))
 
     assert masks.sparsity == pytest.approx(0.5, abs=0.02)
     assert all(not module.get_parameter(n)[~keep].any() for n, keep in masks.keep.items())

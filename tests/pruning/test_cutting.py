@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from prunemia import models
-from prunemia.pruning.cutting import Absorbed, cost, cut
+from prunemia.pruning import cost, cut
+from prunemia.pruning.absorbing import Absorbed
 from prunemia.pruning.masks import prune
 
 SHAPES = {
@@ -16,7 +17,7 @@ SHAPES = {
 
 
 def pruned(name: str, method: str, sparsity: float = 0.6) -> nn.Module:
-    """A pruned network whose normalizations have been through training: no γ, β, mean or variance is special."""
+    """A pruned network after training: no normalization's γ, β, mean or variance is special."""
     module = models.build(
         name, SHAPES[name], 7, width=8 if name.startswith("cnn") else None, seed=1
     )
@@ -56,11 +57,11 @@ def test_what_goes_are_the_pruned_filters_and_what_reads_them():
     # = 180; 3 blocks of 4 γ and β = 24; head 4·5·7 + 7 = 147. MACs at lengths 40, 20, 10: 20·40 +
     # 80·20 + 80·10, and 140.
     small = cut(pruned("cnn1d", "l1structured", 0.5), (1, 40))
-    found = cost(small, (1, 40), repeats=1)
+    costs = cost(small, (1, 40), repeats=1)
 
-    assert found.parameters == 180 + 24 + 147
-    assert found.macs == 20 * 40 + 80 * 20 + 80 * 10 + 140
-    assert found.seconds > 0
+    assert costs.parameters == 180 + 24 + 147
+    assert costs.macs == 20 * 40 + 80 * 20 + 80 * 10 + 140
+    assert costs.seconds > 0
 
 
 def test_a_constant_is_absorbed_with_the_images_border():

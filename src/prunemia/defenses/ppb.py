@@ -1,23 +1,18 @@
-"""The paper's defense: align the posteriors of pairs of training rows."""
+"""The paper's defense: align the posteriors of pairs of training samples."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
-from prunemia.training import Defense
-
-if TYPE_CHECKING:
-    from prunemia.training import Run
+from prunemia.training import DefendedRun, Defense
 
 
 def ppb_divergence(logits: Tensor) -> Tensor:
     """Return PPB's Kullback–Leibler term, without its strength.
 
-    With h = ⌊B/2⌋, each row sorted in descending order, z′ the first h rows and z″ the next h:
-    (1/h) Σᵢ KL(softmax(zᵢ″) ‖ softmax(zᵢ′)), with gradients through both. An odd batch's last row
-    is left out; a batch of one row gives 0.
+    With h = ⌊B/2⌋, each sample's logits sorted in descending order, z′ the first h samples and z″
+    the next h: (1/h) Σᵢ KL(softmax(zᵢ″) ‖ softmax(zᵢ′)), with gradients through both. An odd
+    batch's last sample is left out; a batch of one sample gives 0.
 
     Parameters
     ----------
@@ -49,6 +44,12 @@ class PosteriorAlignment(Defense):
     Source: Yuan & Zhang (2022), section 7.1.
     """
 
-    def penalty(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor:  # noqa: ARG002
+    def penalty(
+        self,
+        run: DefendedRun,  # noqa: ARG002
+        x: Tensor,  # noqa: ARG002
+        labels: Tensor,  # noqa: ARG002
+        logits: Tensor,
+    ) -> Tensor:
         """Return λ times each network's divergence."""
         return self.strength * ppb_divergence(logits)

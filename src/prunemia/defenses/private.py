@@ -1,57 +1,54 @@
-"""DP-SGD by Opacus: each row's gradient is clipped, noise is added, and an accountant keeps the bill."""
+"""DP-SGD by Opacus: each sample's gradient is clipped, noise is added, an accountant adds up ε."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunemia.experiment import seed_of
-from prunemia.training import Defense, TrainingError
+from prunemia.training import DefendedRun, Defense, TrainingError
 from prunemia.training.stacking import Alone
 
-if TYPE_CHECKING:
-    from prunemia.training import Run
-
 MAX_GRAD_NORM = 1.0
-"""A row's gradient over all parameters is scaled down to at most this L2 norm."""
+"""A sample's gradient over all parameters is scaled down to at most this L2 norm."""
 
 DELTA = 1e-5
 """The δ at which ε is reported."""
 
 CAVEAT = (
-    "ε covers the fine-tuning alone: the original network was trained on the same rows without noise, "
-    "and what was pruned, and the weights that fine-tuning starts from, come from it"
+    "ε covers the fine-tuning alone: the original network was trained on the same rows without "
+    "noise, and what was pruned, and the weights that fine-tuning starts from, come from it"
 )
 
 
 class PrivateTraining(Defense):
     """DP-SGD; the strength is the noise multiplier σ.
 
-    Each row's gradient is clipped to `MAX_GRAD_NORM`, their sum gets Gaussian noise of σ times
+    Each sample's gradient is clipped to `MAX_GRAD_NORM`, their sum gets Gaussian noise of σ times
     that, and Adam takes the step, with the experiment's learning rate and weight decay. Batches are
-    Poisson samples: with s batches an epoch, every row enters a batch with probability 1/s,
+    Poisson samples: with s batches per epoch, every sample enters a batch with probability 1/s,
     independently, which is what the accountant (Rényi, Opacus) assumes; a batch may be empty. ε
     counts every step taken, also those after the epoch that is kept. The noise is seeded, so that a
     result can be repeated: whoever knows the seed can subtract it. BatchNorm is frozen, statistics
-    and parameters, for it mixes the rows of a batch.
+    and parameters, for it mixes the samples of a batch.
 
     Source: Abadi et al. (2016).
     """
 
     one_by_one = True
 
-    def start(self, run: Run) -> None:
+    def start(self, run: DefendedRun) -> None:
         """Attach Opacus to the network and the optimizer."""
         from opacus.accountants import RDPAccountant
         from opacus.grad_sample import GradSampleModule
         from opacus.optimizers import DPOptimizer
 
         job, device = run.jobs[0], run.train.device
-        self.frozen = _freeze(job.module, job.name)
+        self.frozen = _freeze(job.module, job.name)  # before Opacus looks for what learns
         run.networks = _Private(job.module, run.generators[0])
         self.steps = len(run.cuts)
         try:
@@ -69,18 +66,15 @@ class PrivateTraining(Defense):
             generator=torch.Generator(device).manual_seed(seed_of(job.seed, "noise")),
         )
 
-    def batches(self, run: Run) -> Iterator[Tensor]:
-        """Yield Poisson samples of the rows, shape (1, b), and note each in the bill."""
-        rows = run.train[0]
+    def batches(self, run: DefendedRun) -> Iterator[Tensor]:
+        """Yield Poisson samples of the training samples, shape (1, b), and account for each."""
+        members, rate = run.train[0], 1 / self.steps
         for _ in range(self.steps):
-            drawn = (
-                torch.rand(len(rows), generator=run.generators[0], device=rows.device)
-                < 1 / self.steps
-            )
-            self.accountant.step(noise_multiplier=self.strength, sample_rate=1 / self.steps)
-            yield rows[drawn][None]
+            draws = torch.rand(len(members), generator=run.generators[0], device=members.device)
+            self.accountant.step(noise_multiplier=self.strength, sample_rate=rate)
+            yield members[draws < rate][None]
 
-    def finish(self, run: Run) -> dict[str, Any]:  # noqa: ARG002
+    def finish(self, run: DefendedRun) -> dict[str, Any]:  # noqa: ARG002
         """Detach Opacus and return ε, δ and what they do not cover."""
         self.hooks.to_standard_module()
         for parameter in self.frozen:
@@ -109,9 +103,11 @@ def _freeze(module: nn.Module, name: str) -> list[nn.Parameter]:
     for place, layer in module.named_modules():
         if isinstance(layer, _BatchNorm):
             if layer.running_mean is None:
+                kind = type(layer).__name__
                 raise TrainingError(
-                    f"{name}: defense 'dp' cannot take layer {place!r}: this {type(layer).__name__} always "
-                    f"normalizes by the batch; give it running statistics, or choose another defense"
+                    f"{name}: defense 'dp' cannot take layer {place!r}: this {kind} "
+                    f"always normalizes by the batch; give it running statistics, or choose "
+                    f"another defense"
                 )
             frozen += list(layer.parameters())
     for parameter in frozen:

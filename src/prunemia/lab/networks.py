@@ -215,7 +215,7 @@ class _Fitting:
     ) -> list[TrainedModel]:
         """Fit the networks side by side, and return them with their accuracies."""
         exp = self.exp
-        recipe = training.Recipe(
+        settings = training.FitSettings(
             epochs=epochs,
             patience=exp.patience,
             warmup=warmup,
@@ -225,7 +225,7 @@ class _Fitting:
             precision=exp.precision,
         )
         histories = training.fit(
-            jobs, self.features, self.labels, recipe, defense=defense, report=report
+            jobs, self.features, self.labels, settings, defense=defense, report=report
         )
         return [self._trained(job, h) for job, h in zip(jobs, histories, strict=True)]
 

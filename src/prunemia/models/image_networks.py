@@ -23,7 +23,7 @@ def resnet18(channels: int, classes: int) -> nn.Module:
 
 
 def vgg16(channels: int, classes: int) -> nn.Module:
-    """VGG-16 with batch normalization (Simonyan & Zisserman, 2015): 14.7 million weights at ten classes."""
+    """VGG-16 with BatchNorm (Simonyan & Zisserman, 2015): 14.7 million weights at ten classes."""
     from torchvision.models import vgg
 
     features = vgg.make_layers(vgg.cfgs["D"], batch_norm=True)

@@ -10,7 +10,7 @@ import torch
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute on one CPU thread: faster for small networks, and the same bits on any machine load."""
+    """Compute on one CPU thread: faster for small networks, and the same bits at any load."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from prunemia.pruning.cutting import Cost, cost, cut
+from prunemia.pruning.costs import Cost, cost
+from prunemia.pruning.cutting import cut
 from prunemia.pruning.masks import Masks, prune, survivors
 
 __all__ = ["Cost", "Masks", "cost", "cut", "prune", "survivors"]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from prunemia.training.defense import Defense, TrainingError
-from prunemia.training.fit import History, Job, Recipe, Run, accuracy, batches, fit
+from prunemia.training.defense import DefendedRun, Defense, TrainingError
+from prunemia.training.fit import accuracy, fit
+from prunemia.training.job import FitSettings, History, Job
+from prunemia.training.run import Run, batches
 from prunemia.training.stacking import gather, stackable
 
 __all__ = [
+    "DefendedRun",
     "Defense",
+    "FitSettings",
     "History",
     "Job",
-    "Recipe",
     "Run",
     "TrainingError",
     "accuracy",

@@ -3,16 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from prunemia.training.fit import Run
+from prunemia.training.job import Job
+from prunemia.training.stacking import Networks
 
 
 class TrainingError(RuntimeError):
-    """Training diverged, or a defense cannot take the network; the message names network and cause."""
+    """Training diverged, or a defense cannot take the network; the message names both."""
+
+
+class DefendedRun(Protocol):
+    """What a defense may read, replace and call of a fit that is under way (`training.Run`).
+
+    Attributes
+    ----------
+    jobs : the networks to fit, as they were given.
+    networks : those still training, as one function; each has a slot in it.
+    active : the job in each slot.
+    generators : of each job's batches and dropout, by job.
+    features, labels : every sample of the data set, (n, …) and (n,).
+    train, validation : sample numbers, shape (jobs, samples).
+    cuts : (start, stop) of an epoch's batches.
+    optimizer : of the networks' parameters.
+    """
+
+    jobs: list[Job]
+    networks: Networks
+    active: list[int]
+    generators: list[torch.Generator]
+    features: Tensor
+    labels: Tensor
+    train: Tensor
+    validation: Tensor
+    cuts: list[tuple[int, int]]
+    optimizer: torch.optim.Optimizer
+
+    def shuffled(self) -> Iterator[Tensor]:
+        """Yield an epoch's batches of sample numbers, (M, b), each network's in its own order."""
 
 
 class Defense:
@@ -24,7 +55,7 @@ class Defense:
 
     Parameters
     ----------
-    strength : in the units of `experiment.DEFENSES`; 0 where the defense has none.
+    strength : in the defense's own units; 0 where it has none.
     """
 
     one_by_one: ClassVar[bool] = False
@@ -36,27 +67,33 @@ class Defense:
     def __init__(self, strength: float = 0.0) -> None:
         self.strength = strength
 
-    def start(self, run: Run) -> None:
+    def start(self, run: DefendedRun) -> None:
         """Prepare for the networks of ``run``; called once."""
 
-    def batches(self, run: Run) -> Iterator[Tensor]:
-        """Return one epoch's batches: row numbers, shape (M, b), each network's rows in its own order."""
+    def batches(self, run: DefendedRun) -> Iterator[Tensor]:
+        """Return one epoch's batches of sample numbers, (M, b), each network's in its own order."""
         return run.shuffled()
 
-    def penalty(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor | None:  # noqa: ARG002
+    def penalty(
+        self,
+        run: DefendedRun,  # noqa: ARG002
+        x: Tensor,  # noqa: ARG002
+        labels: Tensor,  # noqa: ARG002
+        logits: Tensor,  # noqa: ARG002
+    ) -> Tensor | None:
         """Return what is added to each network's cross-entropy, shape (M,), in nats; None: nothing.
 
         ``x`` is (M, b, …), ``labels`` (M, b), ``logits`` (M, b, C), with gradients.
         """
         return None
 
-    def keep(self, rows: list[int]) -> None:
-        """Go on with these networks of the stack only."""
+    def keep(self, slots: list[int]) -> None:
+        """Go on with the networks in these slots only, which are renumbered in this order."""
 
     def score(self, accuracy: float, loss: float) -> float:  # noqa: ARG002
         """Return how good an epoch is by its validation accuracy and loss; the best one is kept."""
         return accuracy
 
-    def finish(self, run: Run) -> dict[str, Any]:  # noqa: ARG002
+    def finish(self, run: DefendedRun) -> dict[str, Any]:  # noqa: ARG002
         """Clean up, and return what the defense guarantees, as JSON."""
         return {}

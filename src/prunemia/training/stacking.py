@@ -28,22 +28,28 @@ class Networks(Protocol):
     def train(self, mode: bool) -> None:
         """Switch dropout and batch statistics on or off."""
 
-    def state(self, row: int) -> dict[str, Tensor]:
-        """Return a copy of one network's state dict."""
+    def state(self, slot: int) -> dict[str, Tensor]:
+        """Return a copy of the state dict of the network in this slot, 0 to M - 1."""
 
-    def keep(self, rows: list[int], optimizer: torch.optim.Optimizer) -> None:
-        """Go on with these networks only, optimizer state included."""
+    def keep(self, slots: list[int], optimizer: torch.optim.Optimizer) -> None:
+        """Go on with the networks in these slots only, optimizer state included."""
 
 
 def stackable(module: nn.Module) -> bool:
-    """Tell whether every layer of ``module`` has a stacked form that pays (2-D convolutions do not)."""
+    """Tell whether every layer has a stacked form that pays (2-D convolutions have none)."""
     return type(module) is nn.Sequential and all(type(layer) in _FORMS for layer in module)
 
 
 def gather(
     modules: Sequence[nn.Module], generators: Sequence[torch.Generator], *, one_by_one: bool = False
 ) -> Networks:
-    """Return the networks as one function; only stackable ones can be more than one, ``one_by_one`` none."""
+    """Return the networks as one function.
+
+    Raises
+    ------
+    ValueError
+        They are several, and not stackable or to be trained ``one_by_one``.
+    """
     if stackable(modules[0]) and not one_by_one:
         return Stack(modules, generators)
     if len(modules) > 1 and one_by_one:
@@ -74,12 +80,12 @@ class Alone:
     def train(self, mode: bool) -> None:
         self.module.train(mode)
 
-    def state(self, row: int) -> dict[str, Tensor]:
+    def state(self, slot: int) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.module.state_dict().items()}
 
-    def keep(self, rows: list[int], optimizer: torch.optim.Optimizer) -> None:
-        if rows != [0]:
-            raise IndexError(f"one network has no rows {rows}")
+    def keep(self, slots: list[int], optimizer: torch.optim.Optimizer) -> None:
+        if slots != [0]:
+            raise IndexError(f"one network has no slots {slots}")
 
 
 class Stack:
@@ -112,21 +118,27 @@ class Stack:
     def train(self, mode: bool) -> None:
         self.training = mode
 
-    def state(self, row: int) -> dict[str, Tensor]:
+    def state(self, slot: int) -> dict[str, Tensor]:
         everything = self.parameters | self.buffers
-        return {name: value[row].detach().clone() for name, value in everything.items()}
+        return {name: value[slot].detach().clone() for name, value in everything.items()}
 
-    def keep(self, rows: list[int], optimizer: torch.optim.Optimizer) -> None:
-        self.generators = [self.generators[row] for row in rows]
-        self.buffers = {name: value[rows].contiguous() for name, value in self.buffers.items()}
-        (group,) = optimizer.param_groups
+    def keep(self, slots: list[int], optimizer: torch.optim.Optimizer) -> None:
+        # What stopped early must cost nothing, so the stack really shrinks. A parameter of another
+        # shape is another tensor, and an optimizer knows parameters by identity: it is given the
+        # new ones in place of the old, each with its own network's share of the momenta.
+        self.generators = [self.generators[slot] for slot in slots]
+        self.buffers = {name: value[slots].contiguous() for name, value in self.buffers.items()}
         for name, old in list(self.parameters.items()):
-            new = old.detach()[rows].contiguous().requires_grad_()
+            new = old.detach()[slots].contiguous().requires_grad_()
             state = optimizer.state.pop(old, {})
+            # Momenta have the parameter's shape; the count of steps is one number for the stack.
             optimizer.state[new] = {
-                k: v[rows].contiguous() if v.ndim else v for k, v in state.items()
+                what: value[slots].contiguous() if value.ndim else value
+                for what, value in state.items()
             }
             self.parameters[name] = new
+        # One group, and in the order of the parameters: networks leave it as they entered.
+        (group,) = optimizer.param_groups
         group["params"] = list(self.parameters.values())
 
     def _linear(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:

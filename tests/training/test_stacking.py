@@ -1,0 +1,203 @@
+import dataclasses
+
+import pytest
+import torch
+from bumps import bumps, jobs
+from torch import nn
+
+from prunemia.models import Dropout
+from prunemia.training import FitSettings, fit
+from prunemia.training.stacking import Alone, Stack, gather, stackable
+
+
+@pytest.fixture(scope="module")
+def series():
+    """Give features and labels."""
+    return bumps()
+
+
+def gathered(kind, count):
+    modules = [job.module for job in jobs(kind, count)]
+    generators = [torch.Generator().manual_seed(i) for i in range(count)]
+    return modules, gather(modules, generators)
+
+
+class Plain(nn.Module):
+    """A network that is no nn.Sequential."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+
+# --- a stack equals its networks one by one ---
+
+
+@pytest.mark.parametrize("kind", ["columnfc", "cnn1d"])
+def test_a_stack_answers_as_each_of_its_networks_does(kind, series):
+    modules, stack = gathered(kind, 3)
+    assert isinstance(stack, Stack)
+    samples = torch.stack([torch.arange(20) + 30 * i for i in range(3)])
+    x = series[0][samples]
+
+    stack.train(False)
+    logits = stack(x)
+
+    for i, module in enumerate(modules):
+        torch.testing.assert_close(logits[i], module.eval()(x[i]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["columnfc", "cnn1d"])
+@pytest.mark.parametrize("sparsity", [None, 0.6])
+def test_a_stack_trains_each_network_as_it_would_alone(kind, sparsity, series):
+    stacked, alone = jobs(kind, 4, sparsity=sparsity), jobs(kind, 4, sparsity=sparsity)
+    settings = FitSettings(epochs=3, batch_size=32)
+
+    together = fit(stacked, *series, settings)
+    apart = [fit([job], *series, settings)[0] for job in alone]
+
+    for a, b in zip(together, apart, strict=True):
+        assert a.loss == pytest.approx(b.loss, rel=1e-4)
+    for a, b in zip(stacked, alone, strict=True):
+        for (name, x), y in zip(
+            a.module.state_dict().items(), b.module.state_dict().values(), strict=True
+        ):
+            torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_networks_that_stop_early_leave_the_others_as_they_would_be(series):
+    # Patience 2 ends these networks at different epochs: the stack shrinks on the way.
+    settings = FitSettings(epochs=25, patience=2, batch_size=32)
+    together = fit(jobs("columnfc", 5), *series, settings)
+    apart = [fit([job], *series, settings)[0] for job in jobs("columnfc", 5)]
+
+    assert len({len(h.loss) for h in together}) > 1
+    assert [h.best_epoch for h in together] == [h.best_epoch for h in apart]
+    assert [len(h.loss) for h in together] == [len(h.loss) for h in apart]
+
+
+def test_dropout_in_a_stack_is_each_networks_own(series):
+    modules, stack = gathered("columnfc", 2)
+    x = series[0][:40].expand(2, -1, -1, -1)
+    stack.train(True)
+    logits = stack(x)
+
+    for i, module in enumerate(modules):
+        shared = torch.Generator().manual_seed(i)  # both dropout layers draw from one, in turn
+        for layer in module:
+            if isinstance(layer, Dropout):
+                layer.generator = shared
+        torch.testing.assert_close(logits[i], module.train()(x[i]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["columnfc", "cnn1d"])
+def test_a_state_taken_from_a_stack_is_that_networks_and_a_copy(kind):
+    modules, stack = gathered(kind, 3)
+    state = stack.state(1)
+    for name, value in modules[1].state_dict().items():
+        assert torch.equal(state[name], value)
+
+    with torch.no_grad():
+        for value in stack.parameters.values():
+            value.zero_()
+    assert all(torch.equal(state[n], v) for n, v in modules[1].state_dict().items())
+
+
+# --- keep ---
+
+
+def trained(stack, x, y, steps):
+    """Take steps of Adam with weight decay; return a function that takes more."""
+    adam = torch.optim.Adam(stack.parameters.values(), lr=1e-2, weight_decay=1e-2)
+
+    def step(x, y):
+        adam.zero_grad(set_to_none=True)
+        logits = stack(x)
+        nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum").backward()
+        adam.step()
+
+    for _ in range(steps):
+        step(x, y)
+    return adam, step
+
+
+def test_networks_that_are_kept_go_on_as_if_the_others_had_stayed(series):
+    # Batch statistics, parameters and Adam's momenta of the networks in slots 2 and 0, in this
+    # order, must come along: any of them lost or mixed up changes the next steps.
+    x = torch.stack([series[0][50 * i : 50 * i + 50] for i in range(3)])
+    y = torch.stack([series[1][50 * i : 50 * i + 50] for i in range(3)])
+    _, whole = gathered("cnn1d", 3)
+    _, shrunk = gathered("cnn1d", 3)
+    _, step = trained(whole, x, y, 3)
+    adam, short_step = trained(shrunk, x, y, 3)
+
+    shrunk.keep([2, 0], adam)
+    for _ in range(3):
+        step(x, y)
+        short_step(x[[2, 0]], y[[2, 0]])
+
+    assert len(shrunk.generators) == 2
+    assert all(len(value) == 2 for value in shrunk.parameters.values())
+    for slot, before in enumerate([2, 0]):
+        for (name, kept), expected in zip(
+            shrunk.state(slot).items(), whole.state(before).values(), strict=True
+        ):
+            torch.testing.assert_close(kept, expected, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_the_optimizer_forgets_the_tensors_of_the_larger_stack():
+    _, stack = gathered("columnfc", 3)
+    adam = torch.optim.Adam(stack.parameters.values())
+    for value in stack.parameters.values():
+        value.grad = torch.ones_like(value)
+    adam.step()
+
+    stack.keep([1], adam)
+
+    (group,) = adam.param_groups
+    assert [id(p) for p in group["params"]] == [id(p) for p in stack.parameters.values()]
+    assert set(adam.state) == set(stack.parameters.values())
+    for parameter, state in adam.state.items():
+        assert state["exp_avg"].shape == parameter.shape
+        assert float(state["step"]) == 1
+
+
+# --- one alone, and refusals ---
+
+
+def test_other_modules_train_alone(series):
+    assert not stackable(Plain())
+    assert isinstance(gather([Plain()], [torch.Generator()]), Alone)
+    job = dataclasses.replace(jobs("columnfc", 1)[0], module=Plain())
+    settings = FitSettings(epochs=40, learning_rate=1e-2, batch_size=32)
+    (history,) = fit([job], *series, settings)
+    assert history.validation[history.best_epoch] > 0.8
+
+
+def test_a_sequential_with_one_other_layer_is_not_stackable():
+    assert stackable(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)))
+    assert not stackable(nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.Tanh()))
+    assert not stackable(nn.Sequential(nn.Conv2d(1, 1, 3)))
+
+
+def test_what_cannot_be_stacked_is_refused():
+    generators = [torch.Generator(), torch.Generator()]
+    with pytest.raises(ValueError, match="Plain cannot be stacked: train its networks one by one"):
+        gather([Plain(), Plain()], generators)
+    modules = [job.module for job in jobs("columnfc", 2)]
+    with pytest.raises(ValueError, match="2 networks of a defense that takes one at a time"):
+        gather(modules, generators, one_by_one=True)
+    assert isinstance(gather(modules[:1], generators, one_by_one=True), Alone)
+
+
+def test_one_network_alone_has_one_slot():
+    alone = gather([Plain()], [torch.Generator()])
+    adam = torch.optim.Adam(alone.parameters.values())
+    before = alone.state(0)
+    alone.keep([0], adam)
+    assert all(torch.equal(before[name], value) for name, value in alone.state(0).items())
+    with pytest.raises(IndexError, match=r"one network has no slots \[1\]"):
+        alone.keep([1], adam)
