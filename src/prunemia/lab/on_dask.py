@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 PATIENCE = 10
 """Seconds until a scheduler must have answered."""
 DEATHS = 10
-"""Workers that may die at one task before it fails, on a cluster started here (Dask's ``allowed-failures``)."""
+"""Workers that may die at one task before it fails, on a cluster started here."""
 LOOPBACK = "127.0.0.1"
 ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
-"""Of worker processes. Dask's own also has glibc give memory back after each tensor, and that doubles the time."""
+"""Of worker processes. Dask's own has glibc give memory back after each tensor: twice the time."""
 
 
 def carry_out(planned: Plan, scheduler: str, done: Callable[[str], None]) -> dict[str, str]:

@@ -45,7 +45,9 @@ def dropout_mask(
 def build(
     name: str, input_shape: Sequence[int], classes: int, *, width: int | None = None, seed: int = 0
 ) -> nn.Module:
-    """Return a fresh network with Xavier-normal weights and zero biases; 2-D kernels lie channels-last in memory.
+    """Return a fresh network with Xavier-normal weights and zero biases.
+
+    2-D kernels lie channels-last in memory.
 
     Parameters
     ----------
@@ -89,7 +91,10 @@ def columnfc(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
 
 
 def cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
-    """Three Conv1d + BatchNorm + ReLU blocks, the last two halving, average pooling to five places, a linear head."""
+    """Three Conv1d + BatchNorm + ReLU blocks, pooled to five places, and a linear head.
+
+    The last two blocks halve the length.
+    """
     layers: list[nn.Module] = []
     channels = shape[0]
     for stride in (1, 2, 2):
@@ -102,7 +107,7 @@ def cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
 
 
 def cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
-    """Three halving Conv2d + BatchNorm + ReLU blocks, average pooling and a linear head, for small images."""
+    """Three halving Conv2d + BatchNorm + ReLU blocks, pooled, and a linear head: small images."""
     layers: list[nn.Module] = []
     channels = shape[0]
     for wide in (width, 2 * width, 4 * width):

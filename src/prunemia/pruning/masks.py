@@ -39,7 +39,10 @@ class Masks:
 
     @property
     def sparsity(self) -> float:
-        """The fraction removed of all prunable weights: every Conv's and Linear's; for slim, every BatchNorm scale."""
+        """The fraction removed of all prunable weights, those of every Conv and Linear.
+
+        For slim: of all BatchNorm scales.
+        """
         sizes = {name: p.numel() for name, p in self.module.named_parameters()}
         removed = sum(
             int((~keep).sum()) for name, keep in self.keep.items() if name in self.counted
@@ -87,7 +90,7 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
 
 
 def survivors(scores: Tensor, sparsity: float) -> Tensor:
-    """Return True where a score, shape (n,), is strictly greater than the int(n * sparsity)-th smallest."""
+    """Return where scores, (n,), are strictly greater than the int(n * sparsity)-th smallest."""
     gone = int(scores.numel() * sparsity)
     if gone == 0:
         return torch.ones_like(scores, dtype=torch.bool)
