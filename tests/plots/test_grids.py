@@ -67,5 +67,5 @@ def test_privacy_against_compute_tells_the_sparsity_by_the_points_shape(ax):
         ("s", 0.11, 0.52),
     ]
     names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["slim", "l1structured", "0.5", "0.9"]
+    assert names == ["slim", "l1structured", "sparsity 0.5", "sparsity 0.9"]
     assert not ax.texts  # numbers beside the points overlapped

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from prunemia.book.docstrings import prose_first
 from prunemia.data import SOURCES, Source
 from prunemia.experiment import Adversary, Experiment, PageParameters
 
@@ -120,7 +121,7 @@ def as_restructured_text(
     app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
 ) -> None:
     """Escape what our docstrings mean as plain text and reStructuredText or napoleon would not: |w|, a colon."""
-    lines[:] = [line.replace("|", r"\|") for line in lines]
+    lines[:] = [line.replace("|", r"\|") for line in prose_first(lines)]
     if what in ("attribute", "data", "property"):
         lines[:0] = [
             "..",

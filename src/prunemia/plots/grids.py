@@ -76,8 +76,8 @@ def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
             ax.errorbar(point["kept"], middle, yerr=bars, color=color, **style)
         ax.plot([], [], color=color, lw=3, label=str(name))
     for level, shape in shapes.items():
-        ax.plot([], [], shape, color="0.4", label=f"{level:g}")
+        ax.plot([], [], shape, color="0.4", label=f"sparsity {level:g}")
     ax.set(xlim=(-0.03, 1.1))
-    ax.set_xlabel("Multiplications kept after cutting (fraction of the original's)")
+    ax.set_xlabel("Multiplications kept (fraction of the original's)")
     # Beside the axes: methods and sparsities are too many names for one line.
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
