@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks import blindmi
-from prunemia.attacks.blindmi import BANDWIDTHS, _Sets
+from prunemia.attacks.blindmi import BANDWIDTHS, _Batch, _Nonmembers, kernel_sums
 
 
 def signals(posteriors, membership=None):
@@ -18,138 +18,191 @@ def signals(posteriors, membership=None):
     return pm.Signals(posteriors, np.zeros_like(posteriors), np.arange(n) % classes, member)
 
 
-def fitted(**options):
-    draw = np.random.default_rng(9)
-    return attacks.get("blindmi")(**options).fit(signals(draw.dirichlet(np.ones(4), 8)))
+def fitted(classes=4, **options):
+    return attacks.get("blindmi")(**options).fit(signals(np.full((4, classes), 1 / classes)))
 
 
-def brute_mmd(n, m):
-    def k(a, b):
-        squares = ((a[:, None] - b[None]) ** 2).sum(-1)
-        return sum(np.exp(-squares / (2 * s)) for s in BANDWIDTHS).mean()
-
-    return k(n, n) + k(m, m) - 2 * k(n, m)
+def sorted_top(target):
+    return -np.sort(-target.posteriors.astype(float), axis=1)[:, :3]
 
 
-def brute_attack(points, start, batch, rounds=100):
-    """The definition, O(n³): every MMD² from scratch."""
-    others = np.zeros(len(points), dtype=bool)
-    others[np.argsort(points[:, 0], kind="stable")[: min(start, max(1, len(points) // 3))]] = True
+def kernel_matrix(points):
+    squares = cdist(points, points, "sqeuclidean")
+    return sum(np.exp(-squares / (2 * sigma)) for sigma in BANDWIDTHS)
+
+
+def brute_mmd(kernel, n, m):
+    """The biased MMD² of two lists of samples, each mean taken over its whole block."""
+    means = [kernel[np.ix_(a, b)].mean() for a, b in ((n, n), (m, m), (n, m))]
+    return means[0] + means[1] - 2 * means[2]
+
+
+def brute_batch(kernel, nonmembers, batch, rounds=100):
+    """The published loop on one batch: every MMD² from scratch, all tested against the same M."""
+    m = list(batch)
     for _ in range(rounds):
-        moved = 0
-        rows = np.flatnonzero(~others)
-        for first in range(0, len(rows), batch):
-            before = brute_mmd(points[others], points[~others])
-            gains = {}
-            for x in rows[first : first + batch]:
-                after = others.copy()
-                after[x] = True
-                if (~after).any():
-                    gains[x] = brute_mmd(points[after], points[~after]) - before
-            marked = [x for x, gain in gains.items() if gain > 1e-12 * max(1.0, abs(before))]
-            if len(marked) == (~others).sum():
-                marked.remove(min(gains, key=gains.get))
-            others[marked] = True
-            moved += len(marked)
-        if not moved:
+        before = brute_mmd(kernel, nonmembers, m)
+        gains = {}
+        for x in m if len(m) > 1 else []:
+            rest = [other for other in m if other != x]
+            gains[x] = brute_mmd(kernel, [*nonmembers, x], rest) - before
+        marked = {x for x, gain in gains.items() if gain > 1e-12 * max(1.0, before)}
+        if marked and len(marked) == len(m):
+            marked.remove(min(gains, key=gains.get))
+        if not marked:
             break
-    return ~others
+        m = [x for x in m if x not in marked]
+    return m
+
+
+def brute_attack(points, start, batch, seed):
+    """The definition: N fixed, the whole target shuffled, each batch judged by itself."""
+    kernel = kernel_matrix(points)
+    count = min(start, max(1, len(points) // 3))
+    nonmembers = np.argsort(points[:, 0], kind="stable")[:count].tolist()
+    order = np.random.default_rng(seed).permutation(len(points)).tolist()
+    member = np.zeros(len(points), dtype=bool)
+    for first in range(0, len(order), batch):
+        member[brute_batch(kernel, nonmembers, order[first : first + batch])] = True
+    return member
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    n=st.integers(3, 24),
+    n=st.integers(1, 24),
     classes=st.integers(2, 6),
     batch=st.integers(1, 10),
     seed=st.integers(0, 99),
 )
 def test_decisions_match_the_definition(n, classes, batch, seed):
     draw = np.random.default_rng(seed)
-    target = signals(draw.dirichlet(np.full(classes, 0.5), n))
-    points = -np.sort(-target.posteriors.astype(float), axis=1)[:, :3]
+    target = signals(draw.dirichlet(np.full(classes, 0.5), n), np.arange(n) % 2 == 0)
 
-    found = fitted_for(classes, batch=batch).predict(target)
+    decided = fitted(classes, batch=batch, seed=seed).predict(target)
 
-    assert found.tolist() == brute_attack(points, 1000, batch).tolist()
+    assert decided.tolist() == brute_attack(sorted_top(target), 1000, batch, seed).tolist()
 
 
-def fitted_for(classes, **options):
-    return attacks.get("blindmi")(**options).fit(signals(np.full((4, classes), 1 / classes)))
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(("n", "classes", "batch"), [(600, 10, 150), (400, 2, 120), (250, 5, 250)])
+def test_decisions_match_the_definition_at_larger_sizes(n, classes, batch, seed):
+    draw = np.random.default_rng([seed, n])
+    sure = draw.dirichlet([9.0, *[0.3] * (classes - 1)], n // 2)
+    unsure = draw.dirichlet(np.full(classes, 0.8), n - n // 2)
+    target = signals(np.concatenate([sure, unsure]))
+
+    decided = fitted(classes, start=100, batch=batch, seed=seed).predict(target)
+
+    assert decided.tolist() == brute_attack(sorted_top(target), 100, batch, seed).tolist()
+    assert 0.1 < decided.mean() < 0.9
 
 
 def test_the_discrepancy_of_two_points_by_hand():
     # N = {0}, M = {1, 1}: k(0, 0) = k(1, 1) = 19 kernels; MMD² = 19 + 19 - 2 Σ exp(-1 / 2σ).
-    sets = _Sets(np.array([[0.0], [1.0], [1.0]]), np.array([True, False, False]))
+    batch = _Batch(np.array([[1.0], [1.0]]), _Nonmembers(np.array([[0.0]])))
     across = np.exp(-1 / (2 * BANDWIDTHS)).sum()
 
-    before, after = sets.discrepancies(np.array([1]))
+    before, after = batch.discrepancies()
 
     assert len(BANDWIDTHS) == 19
     assert before == pytest.approx(38 - 2 * across)
-    # After the move N = {0, 1}, M = {1}: (38 + 2a)/4 + 19 - 2 (a + 19)/2 = 9.5 - a/2.
-    assert after == pytest.approx([9.5 - across / 2])
+    # After either move N = {0, 1}, M = {1}: (38 + 2a)/4 + 19 - 2 (a + 19)/2 = 9.5 - a/2.
+    assert after == pytest.approx([9.5 - across / 2] * 2)
+
+
+def test_nonmembers_stay_as_they_are_from_batch_to_batch():
+    # Batches of one: M is never emptied, so all stay. Were N to grow, or M the whole rest, as in
+    # version 1, the unsure half would leave.
+    draw = np.random.default_rng(4)
+    target = signals(
+        np.concatenate([draw.dirichlet([60, 1, 1], 30), draw.dirichlet([4, 3, 3], 30)])
+    )
+
+    assert fitted(3, batch=1).predict(target).all()
+    assert not fitted(3).predict(target).all()
 
 
 def test_two_clear_clusters_are_told_apart():
     draw = np.random.default_rng(0)
     sure = draw.dirichlet([60, 1, 1, 1], 200)
     unsure = draw.dirichlet([6, 4, 3, 3], 200)
-    found = fitted().predict(signals(np.concatenate([sure, unsure])))
+    decided = fitted().predict(signals(np.concatenate([sure, unsure])))
 
-    assert found[:200].mean() > 0.95
-    assert found[200:].mean() < 0.05
+    assert decided[:200].mean() > 0.9
+    assert decided[200:].mean() < 0.1
 
 
-def test_neither_set_is_emptied_and_one_row_is_a_member():
-    alike = np.full((30, 4), 0.25)
-    found = fitted().predict(signals(alike))
+def test_it_collapses_where_all_answers_are_alike():
+    # No move changes an MMD² of zero: none is marked, all are taken for members.
+    assert fitted().predict(signals(np.full((30, 4), 0.25))).all()
 
-    assert 0 < found.sum() < 30
+
+def test_one_sample_is_a_member():
     assert fitted().predict(signals(np.full((1, 4), 0.25), np.array([True]))).tolist() == [True]
+
+
+def test_decisions_depend_on_the_shuffles_seed_alone():
+    draw = np.random.default_rng(6)
+    target = signals(draw.dirichlet(np.full(4, 0.5), 300))
+    first, again, other = (fitted(batch=30, seed=s).predict(target) for s in (0, 0, 1))
+
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 def test_it_has_no_ranking_and_looks_at_no_shadow():
     draw = np.random.default_rng(3)
     target = signals(draw.dirichlet(np.ones(4), 60))
-    first = (
-        attacks.get("blindmi")()
-        .fit(signals(draw.dirichlet(np.ones(4), 8)))
-        .decision_function(target)
-    )
-    second = (
-        attacks.get("blindmi")()
-        .fit(signals(draw.dirichlet(np.ones(4), 80)))
-        .decision_function(target)
-    )
+    shadows = [signals(draw.dirichlet(np.ones(4), n)) for n in (8, 80)]
+    first, second = (attacks.get("blindmi")().fit(s).decision_function(target) for s in shadows)
 
     assert not attacks.get("blindmi").ranks
     assert set(first) <= {-1.0, 1.0}
     assert np.array_equal(first, second)
 
 
-@pytest.mark.parametrize("option", ["start", "batch", "rounds"])
-@pytest.mark.parametrize("value", [0, 1.5, "many"])
+@pytest.mark.parametrize("option", ["start", "batch", "rounds", "seed"])
+@pytest.mark.parametrize("value", [-1, 1.5, "many"])
 def test_options_are_checked(option, value):
     with pytest.raises(ValueError, match=f"{option}: .* is not allowed; allowed: an integer"):
         fitted(**{option: value})
 
 
-def test_memory_stays_bounded():
-    # 5,000 points against all: in one piece the kernel would take 5,000² · 8 bytes = 200 MB; blocks
-    # take 4 MiB each.
-    code = (
-        "import numpy as np, resource\n"
-        "from prunemia.attacks.blindmi import kernel_sums\n"
-        "x = np.random.default_rng(0).random((5000, 3))\n"
-        "kernel_sums(x[:10], x[:10])\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "kernel_sums(x, x)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
-    )
-    grown = int(
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout
-    )
-    assert grown < 60_000  # KiB
-    assert blindmi.ENTRIES * 8 <= 2**22
+@pytest.mark.parametrize("option", ["start", "batch", "rounds"])
+def test_nothing_is_cut_into_parts_of_zero(option):
+    with pytest.raises(ValueError, match=f"{option}: 0 is not allowed"):
+        fitted(**{option: 0})
+
+
+def test_kernel_sums_in_blocks_are_those_of_the_whole(monkeypatch):
+    points = np.random.default_rng(2).random((37, 3))
+    whole = kernel_matrix(points).sum(axis=1)
+    monkeypatch.setattr("prunemia.attacks.blindmi.ENTRIES", 10)  # cuts rows and columns
+
+    assert kernel_sums(points, points) == pytest.approx(whole, rel=1e-12)
+
+
+MEASURE = """
+import numpy as np, resource
+import prunemia as pm
+from prunemia import attacks
+
+def drawn(n):
+    p = np.random.default_rng(0).dirichlet(np.full(3, 0.5), n)
+    return pm.Signals(p, np.zeros_like(p), np.zeros(n, dtype=int), np.arange(n) % 2 == 0)
+
+attack = attacks.get("blindmi")(rounds=1).fit(drawn(60))
+attack.predict(drawn(60))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+attack.predict(drawn(8000))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_memory_does_not_grow_with_the_square_of_the_target():
+    # One kernel matrix over 8,000 samples would take 8,000² · 8 bytes = 512 MB; blocks take a few
+    # times 4 MiB.
+    command = [sys.executable, "-c", MEASURE]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert int(printed) < 60_000  # KiB

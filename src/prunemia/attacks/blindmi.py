@@ -1,4 +1,4 @@
-"""BlindMI-Diff: move samples from the unknown to the non-members while that sets the two further apart.
+"""BlindMI-Diff: what makes a batch differ more from sure non-members by leaving it is no member.
 
 Source: Hui et al., "Practical Blind Membership Inference Attack via Differential Comparisons" (NDSS
 2021), single direction, without generated data. No shadow network is used.
@@ -9,120 +9,178 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunemia.attacks.base import Attack, Bools, Floats, require_integer
 from prunemia.signals import Signals
 
 BANDWIDTHS = np.array([*(10.0**power for power in range(-6, 7)), 5.0, 15.0, 20.0, 25.0, 30.0, 35.0])
-"""The σ of the Gaussian kernels exp(-‖x-y‖² / 2σ) that are summed: decades, and some between 1 and 100."""
+"""The σ of the Gaussian kernels exp(-‖x-y‖² / 2σ): decades, and some between 1 and 100."""
 ENTRIES = 2**19
-"""Kernel values computed at a time, 4 MiB for each bandwidth in turn."""
+"""Kernel values computed at a time: 4 MiB, and as much again for a bandwidth's exponentials."""
+ROUNDING = 1e-12
+"""A gain below this share of MMD² is taken for none: equal samples must not differ by rounding."""
 
 
 class BlindMI(Attack):
     """blindmi: the three largest posteriors, compared as sets by the maximum mean discrepancy.
 
-    The least confident samples start as non-members N, the others as M. Batch by batch, every x in
-    M whose move to N would strictly increase MMD²(N, M) is marked, and the marked move together;
-    this repeats until nothing moves. Neither set is ever emptied. What stays in M is taken for
-    members.
+    The least confident samples of the target are the non-members N, which stays as it is. The whole
+    target, N's samples too, is shuffled and cut into batches. In each batch by itself M starts as
+    the batch; every x of M for which MMD²(N ∪ {x}, M without x) > MMD²(N, M) is marked, and the
+    marked leave M together; this repeats until none is marked. What is left of M is taken for
+    members. Marked samples do not enter N.
 
     Parameters
     ----------
-    start : how many samples start in N, at most a third of the target.
-    batch : how many samples of M are marked against one MMD².
-    rounds : most passes over M.
+    start : number of samples in N; at most a third of the target.
+    batch : number of samples that are judged together.
+    rounds : maximum number of times that a batch is marked.
+    seed : of the shuffle.
 
-    The decision is about a set: scores are 1 or -1, and there is no ROC. O(n²) time, O(n) memory.
+    The decision is about a set: scores are 1 or -1, and there is no ROC. O(n · (start + batch))
+    time, O(n) memory. It collapses, calling all or none of a batch members, where the posteriors
+    form one heap: nothing in it knows how many samples are members.
+
+    Ours, not theirs: M is never emptied (the sample with the least gain stays), and differences
+    within rounding are none. Their code never lets MMD² fall below 1e-4, which the biased estimate
+    does where samples coincide and nowhere else; ours has no such floor.
     """
 
     ranks: ClassVar[bool] = False
     blind: ClassVar[bool] = True
+    version: ClassVar[int] = 2  # version 1 let N grow and judged all of the target at once
 
-    def __init__(self, start: int = 1000, batch: int = 1000, rounds: int = 100) -> None:
+    def __init__(
+        self, start: int = 1000, batch: int = 1000, rounds: int = 100, seed: int = 0
+    ) -> None:
         self.start = start
         self.batch = batch
         self.rounds = rounds
+        self.seed = seed
 
     def _check_options(self) -> None:
         for name in ("start", "batch", "rounds"):
             require_integer(name, getattr(self, name), 1)
+        require_integer("seed", self.seed, 0)
 
     def _fit(self, shadow: Signals, membership: Bools) -> None:
         """Learn nothing: the attack is blind to shadow networks."""
 
     def _decide(self, target: Signals) -> Floats:
         features = _largest(target, 3)
-        if len(features) < 2:
-            return np.ones(len(features))
-        count = min(self.start, max(1, len(features) // 3))
-        others = np.zeros(len(features), dtype=bool)
-        others[np.argsort(features[:, 0], kind="stable")[:count]] = True
-        sets = _Sets(features, others)
-        for _ in range(self.rounds):
-            if not sum(sets.move(rows) for rows in _batches(~sets.others, self.batch)):
-                break
-        return np.where(sets.others, -1.0, 1.0)
+        nonmembers = _Nonmembers(features[_least_confident(features, self.start)])
+        order = np.random.default_rng(self.seed).permutation(len(features))
+        scores = np.empty(len(features))
+        for first in range(0, len(order), self.batch):
+            samples = order[first : first + self.batch]
+            remaining = _Batch(features[samples], nonmembers).remaining(self.rounds)
+            scores[samples] = np.where(remaining, 1.0, -1.0)
+        return scores
 
 
-class _Sets:
-    """Two sets N (``others``) and M of points, with the kernel sums that give MMD² after any single move.
+class _Nonmembers:
+    """The fixed set N, shape (n, d), with the sum of the kernel over all its pairs."""
 
-    ``to_others``, ``to_rest``: shape (n,), each point's kernel summed over N and over M.
+    def __init__(self, points: Floats) -> None:
+        self.points = points
+        self.within = float(kernel_sums(points, points).sum())
+
+
+class _Batch:
+    """A batch, and which of its samples are still in M, with the kernel sums that give every MMD².
+
+    MMD²(N, M) = S_NN / n² + S_MM / m² - 2 S_NM / nm, where S sums the kernel over all pairs. When x
+    moves from M to N, each sum changes by x's own kernel sums over N and over M, so those row sums
+    suffice for all of M's samples: no discrepancy is computed from scratch.
+
+    Attributes
+    ----------
+    in_m : shape (b,), True for samples still in M.
+    to_n, to_m : shape (b,), each sample's kernel summed over N, and over what is still in M.
     """
 
-    def __init__(self, points: Floats, others: Bools) -> None:
-        self.points, self.others = points, others
-        self.to_others = kernel_sums(points, points[others])
-        self.to_rest = kernel_sums(points, points[~others])
+    def __init__(self, points: Floats, nonmembers: _Nonmembers) -> None:
+        self.points, self.nonmembers = points, nonmembers
+        self.in_m: Bools = np.ones(len(points), dtype=bool)
+        self.to_n = kernel_sums(points, nonmembers.points)
+        self.to_m = kernel_sums(points, points)
 
-    def move(self, rows: np.ndarray) -> int:
-        """Move those of ``rows`` whose own move increases MMD² from M to N; return how many moved."""
-        before, after = self.discrepancies(rows)
+    def remaining(self, rounds: int) -> Bools:
+        """Mark until none is marked, at most ``rounds`` times; return what is left of M, (b,)."""
+        for _ in range(rounds):
+            marked = self.marked()
+            if not len(marked):
+                break
+            self.in_m[marked] = False
+            # each sample leaves once, so all rounds together cost at most what `to_m` cost
+            self.to_m -= kernel_sums(self.points, self.points[marked])
+        return self.in_m
+
+    def marked(self) -> NDArray[np.int64]:
+        """Return which samples of M, moved alone, increase MMD²; never all of M."""
+        before, after = self.discrepancies()
         gain = after - before
-        marked = rows[gain > 1e-12 * max(1.0, abs(before))]
-        if len(marked) == (~self.others).sum():  # M must not be emptied: the least gain stays
-            marked = np.delete(marked, int(np.argmin(gain[gain > 1e-12 * max(1.0, abs(before))])))
-        if len(marked):
-            moved = kernel_sums(self.points, self.points[marked])
-            self.to_others += moved
-            self.to_rest -= moved
-            self.others[marked] = True
-        return len(marked)
+        marks = gain > ROUNDING * max(1.0, abs(before))
+        if marks.all():  # M must not be emptied: the least gain stays
+            marks[np.argmin(gain)] = False
+        return np.flatnonzero(self.in_m)[marks]
 
-    def discrepancies(self, rows: np.ndarray) -> tuple[float, Floats]:
-        """Return the biased MMD²(N, M), and for each of ``rows`` (in M) what it would be after its move."""
-        n, m, own = int(self.others.sum()), int((~self.others).sum()), float(len(BANDWIDTHS))
-        nn, mm = self.to_others[self.others].sum(), self.to_rest[~self.others].sum()
-        nm = self.to_others[~self.others].sum()
-        before = nn / n**2 + mm / m**2 - 2 * nm / (n * m)
+    def discrepancies(self) -> tuple[float, Floats]:
+        """Return the biased MMD²(N, M), and what it would be after the move of each of M's samples.
+
+        The new S_NN gains x's pairs with N twice, and x with itself; S_MM loses them alike, but
+        ``to_m`` counts x with itself already, so twice that is once too much; S_NM loses x's pairs
+        with N and gains those with the rest of M.
+        """
+        n, m = len(self.nonmembers.points), int(self.in_m.sum())
+        to_n, to_m = self.to_n[self.in_m], self.to_m[self.in_m]
+        nn, mm, nm = self.nonmembers.within, to_m.sum(), to_n.sum()
+        before = float(nn / n**2 + mm / m**2 - 2 * nm / (n * m))
         if m == 1:
-            return float(before), np.full(len(rows), -np.inf)
-        to_n, to_m = self.to_others[rows], self.to_rest[rows]
-        after: Floats = (nn + 2 * to_n + own) / (n + 1) ** 2 + (mm - 2 * to_m + own) / (m - 1) ** 2
-        after -= 2 * (nm - to_n + to_m - own) / ((n + 1) * (m - 1))
-        return float(before), after
+            return before, np.full(1, -np.inf)
+        self_kernel = len(BANDWIDTHS)  # k(x, x): each of the summed kernels is 1 there
+        after: Floats = (nn + 2 * to_n + self_kernel) / (n + 1) ** 2
+        after += (mm - 2 * to_m + self_kernel) / (m - 1) ** 2
+        after -= 2 * (nm - to_n + to_m - self_kernel) / ((n + 1) * (m - 1))
+        return before, after
 
 
 def kernel_sums(points: Floats, others: Floats) -> Floats:
-    """Return for each of ``points``, (n, d), the kernel summed over ``others``, (k, d): shape (n,); in blocks."""
+    """Return each point's kernel summed over ``others``, shape (n,), in blocks of bounded memory.
+
+    Parameters
+    ----------
+    points : shape (n, d).
+    others : shape (k, d).
+    """
     sums = np.zeros(len(points))
-    if len(others) == 0:
-        return sums
-    step = max(1, ENTRIES // len(others))
-    for start in range(0, len(points), step):
-        part = points[start : start + step]
-        squares = sum((part[:, [d]] - others[:, d]) ** 2 for d in range(points.shape[1]))
-        for sigma in BANDWIDTHS:
-            sums[start : start + step] += np.exp(squares * (-0.5 / sigma)).sum(axis=1)
+    # both sides are cut, so that neither many points nor many others take much memory
+    width = max(1, min(len(others), ENTRIES))
+    height = max(1, ENTRIES // width)
+    for top in range(0, len(points), height):
+        for left in range(0, len(others), width):
+            block = _kernel_sums(points[top : top + height], others[left : left + width])
+            sums[top : top + height] += block
     return sums
 
 
+def _kernel_sums(points: Floats, others: Floats) -> Floats:
+    squares = np.zeros((len(points), len(others)))
+    for dimension in range(points.shape[1]):
+        squares += (points[:, [dimension]] - others[:, dimension]) ** 2
+    sums = np.zeros(len(points))
+    for sigma in BANDWIDTHS:
+        sums += np.exp(squares * (-0.5 / sigma)).sum(axis=1)
+    return sums
+
+
+def _least_confident(features: Floats, start: int) -> NDArray[np.int64]:
+    """Return which samples form N: ``start``, or a third, of the lowest largest posterior."""
+    count = min(start, max(1, len(features) // 3))
+    return np.argsort(features[:, 0], kind="stable")[:count]
+
+
 def _largest(signals: Signals, count: int) -> Floats:
-    """Return the ``count`` largest posteriors, descending, shape (n, count); with two classes the two there are."""
+    """Return the ``count`` largest posteriors, descending, shape (n, count), or all C if fewer."""
     return -np.sort(-signals.posteriors.astype(np.float64), axis=1)[:, :count]
-
-
-def _batches(member: Bools, size: int) -> list[np.ndarray]:
-    rows = np.flatnonzero(member)
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
