@@ -19,7 +19,7 @@ def divergence_grows(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     """Test that pruning increases the prediction divergence (Yuan & Zhang 2022, section 4)."""
     chosen = {
         "confidence": ("confidence", "Wasserstein-1"),
-        "sensitivity": ("sensitivity", "Wasserstein-1"),
+        "sensitivity": ("sensitivity", "Kolmogorov–Smirnov"),
         "generalization gap": ("correctness", "mean difference"),
     }
     tables = []

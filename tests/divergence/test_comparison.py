@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
@@ -32,9 +33,11 @@ def row(table, quantity, distance):
 def test_distances_match_scipys(shifted):
     table = divergence.compare(shifted, shifted, bootstraps=20)
 
+    moved = divergence.sensitivity(shifted)
     for name, values in (
         ("confidence", divergence.confidence(shifted)),
-        ("sensitivity", divergence.sensitivity(shifted)),
+        ("sensitivity", moved),
+        ("log sensitivity", np.log10(moved)),
     ):
         a, b = values[:400], values[400:]
         edges = np.histogram_bin_edges(values, 30)
@@ -45,8 +48,9 @@ def test_distances_match_scipys(shifted):
             "Wasserstein-1": stats.wasserstein_distance(a, b),
             "Jensen–Shannon": jensenshannon(p, q, base=2) ** 2,
         }
-        for distance, value in expected.items():
-            assert row(table, name, distance).original == pytest.approx(value, rel=1e-6), distance
+        for distance in table[table.quantity == name].distance:
+            value = row(table, name, distance).original
+            assert value == pytest.approx(expected[distance], rel=1e-6), distance
 
 
 def test_ties_are_one_step():
@@ -97,6 +101,57 @@ def test_bootstrap_interval_of_a_mean_difference_is_as_wide_as_theory(shifted):
     )
 
     assert found.original_high - found.original_low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("original", "pruned", "grown"),
+    [
+        (0.4, 0.5, 0.25),
+        (0.5, 0.4, -0.2),
+        (-0.4, -0.5, 0.25),
+        (-0.74, -0.43, -0.31 / 0.74),  # a gap that shrinks towards zero from below
+        (-0.4, 0.5, 0.25),  # other sign, more of it
+        (0.5, -0.4, -0.2),
+    ],
+)
+def test_a_signed_difference_grows_with_its_absolute_value(original, pruned, grown):
+    table = pd.DataFrame(
+        {
+            "quantity": ["sensitivity"],
+            "distance": ["mean difference"],
+            "original": [original],
+            "pruned": [pruned],
+            "change": [pruned - original],
+        }
+    )
+
+    changes = divergence.relative_changes(table)
+
+    assert changes["sensitivity, mean difference"] == pytest.approx(grown, rel=1e-12)
+
+
+def test_distances_of_sensitivities_do_not_depend_on_their_unit(shifted):
+    # Sensitivity per unit of input: measured in another unit, all are a thousand times as large.
+    scaled = pm.Signals(
+        shifted.posteriors,
+        1000 * shifted.sensitivities,
+        shifted.labels,
+        shifted.membership,
+    )
+    table = divergence.compare(shifted, scaled, bootstraps=20)
+    table = table[table.quantity.str.contains("sensitivity")].set_index("distance")
+
+    assert table.pruned["mean difference"] == pytest.approx(
+        1000 * table.original["mean difference"], rel=1e-4
+    )
+    for distance in ("Kolmogorov–Smirnov", "Wasserstein-1", "Jensen–Shannon"):
+        assert table.pruned[distance] == pytest.approx(table.original[distance], rel=1e-3, abs=1e-4)
+
+
+def test_a_sensitivity_of_zero_has_a_logarithm():
+    still = pm.Signals(np.full((2, 2), 0.5), np.array([[0.0, 0.0], [5.0, 5.0]]), np.array([0, 1]))
+
+    assert divergence.log_sensitivity(still).tolist() == [-12.0, 1.0]
 
 
 def test_a_null_reads_like_chance():
