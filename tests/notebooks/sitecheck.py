@@ -1,4 +1,4 @@
-"""What a built site must not have: resources of other hosts, broken links, errors, pictures without words."""
+"""What a built site must not have: foreign resources, broken links, errors, mute pictures."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Site:
             )
 
     def pictures_without_words(self) -> Iterator[str]:
-        """Yield images without an alternative text, and inline drawings in outputs without a label."""
+        """Yield images without an alternative text, and drawings in outputs without a label."""
         for path, page in self.pages.items():
             for tag in page.find_all("img"):
                 if not str(tag.get("alt") or "").strip() or str(tag["alt"]).startswith(

@@ -1,4 +1,4 @@
-"""Every page: what its source must be like, and what the book looks like when all run on the smoke profile."""
+"""Every page: its source, and the book that all of them make on the smoke profile."""
 
 import os
 import subprocess
@@ -15,6 +15,7 @@ from sitecheck import Site
 from prunemia.book import parameters
 from prunemia.book.pages import Page, discover
 from prunemia.experiment import Experiment, PageParameters
+from prunemia.kinds import NETWORKS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
@@ -89,6 +90,40 @@ def test_parameters_are_typed_explained_known_and_allowed(path):
 
 
 @each_page
+def test_a_page_names_every_network_and_calls_a_maximum_so(path):
+    page = Page(path.stem, path)
+
+    if "model" in page.parameters:
+        named = page.parameters["model"].help.replace(",", " ").split()
+        assert set(NETWORKS) <= set(named)
+    for parameter in page.parameters.values():
+        assert not parameter.help.startswith("most "), parameter.name  # reads as "the majority"
+
+
+@each_page
+def test_a_page_leaves_previous_and_next_to_the_theme(path):
+    assert not any("Previous: [" in cell.source for cell in read(path).cells)
+
+
+def test_what_the_attack_pages_share_is_said_once():
+    # A paragraph of some length, or a cell of code, that stands on two pages belongs on `conf`
+    # or into `prunemia.book.attack_page`.
+    seen = {}
+    for path in (ROOT / "notebooks" / "attacks").glob("*.ipynb"):
+        notebook = read(path)
+        for cell in notebook.cells:
+            if cell in tagged(notebook, "parameters") or cell in tagged(notebook, "hide-input"):
+                continue
+            prose = cell.cell_type == "markdown"
+            for part in cell.source.split("\n\n") if prose else [cell.source]:
+                named = part.replace(path.stem, "NAME")
+                if len(part.split()) > 45 if prose else len(part.splitlines()) > 5:
+                    seen.setdefault(named, []).append(path.stem)
+
+    assert {part: pages for part, pages in seen.items() if len(pages) > 1} == {}
+
+
+@each_page
 def test_every_figure_has_a_name_a_caption_and_words_for_who_cannot_see_it(path):
     for cell in read(path).cells:
         if figure := cell.metadata.get("mystnb", {}).get("figure"):
@@ -134,7 +169,7 @@ def make_book(build, store, *options):
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory, worker_id):
-    """Execute every page on the smoke profile and build the book, once for all workers; return the build folder."""
+    """Return a folder with every page executed on the smoke profile, and the book; made once."""
     base = tmp_path_factory.getbasetemp()
     folder = (base if worker_id == "master" else base.parent) / "smoke"
     folder.mkdir(exist_ok=True)
