@@ -56,18 +56,23 @@ def check(address: str) -> None:
         _require_certificates(address)
 
 
-def warn_if_open(address: str) -> None:
-    """Warn, with an `OpenSchedulerWarning`, of a scheduler that strangers may reach and use."""
+def risk(address: str) -> str:
+    """Return a sentence on a scheduler that strangers may reach and use; "" where they cannot."""
     parts = _split(address)
     if parts.scheme in ENCRYPTED or parts.scheme == "inproc":
-        return
+        return ""
     if all(ipaddress.ip_address(host).is_loopback for host in _resolved(parts)):
-        return
-    text = (
+        return ""
+    return (
         f"--scheduler {address}: whoever reaches this address can run code on its workers and "
         "on this machine; use tls:// (the book's page on sweeps says how)"
     )
-    warnings.warn(text, OpenSchedulerWarning, stacklevel=2)
+
+
+def warn_if_open(address: str) -> None:
+    """Warn of a risk, with an `OpenSchedulerWarning`."""
+    if text := risk(address):
+        warnings.warn(text, OpenSchedulerWarning, stacklevel=2)
 
 
 def _split(address: str) -> SplitResult:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
 import pandas as pd
 
-from prunemia.lab import Lab, on_dask
+from prunemia.lab import Lab, addresses, on_dask
 from prunemia.lab.map import SweepError, carry_out
 from prunemia.lab.plan import plan
 from prunemia.sweep.grid import Grid
@@ -43,7 +44,13 @@ def run(
     ------
     SweepError
         Experiments failed; the others are in the table, which was written.
+    UsageError
+        The lab's scheduler has no such address, or does not answer.
     """
+    if lab.scheduler is not None:
+        addresses.check(lab.scheduler)  # before a plan that may take long
+        if risk := addresses.risk(lab.scheduler):
+            say(f"Warning: {risk}")
     wanted = (grid.experiments, grid.attacks, grid.of)
     unread = lab.pipeline.changed(progress=False, foresees=True)
     foreseen = plan(unread, *wanted)
@@ -53,7 +60,8 @@ def run(
     cluster: AbstractContextManager[str | None] = nullcontext(lab.scheduler)
     if workers is not None and foreseen.todo:
         cluster = on_dask.local(workers, lab.store.root)
-    with cluster as address:
+    with warnings.catch_warnings(), cluster as address:
+        warnings.simplefilter("ignore", addresses.OpenSchedulerWarning)  # it was said above
         table, failures = carry_out(plan(lab.pipeline, *wanted), address)
     write(table, output)
     say(f"{len(table):,} rows written: {output}")
