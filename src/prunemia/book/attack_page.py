@@ -117,8 +117,8 @@ def share_taken(decided: np.ndarray) -> str:
     said = f"takes {share:.1%} of the samples for members"
     if COLLAPSE <= share <= 1 - COLLAPSE:
         return said
-    side = "non-members" if share < COLLAPSE else "members"
-    return f"{said}: it has collapsed, and decides little more than that all are {side}"
+    decided_all = "non-members" if share < COLLAPSE else "members"
+    return f"{said}: it has collapsed, and decides little more than that all are {decided_all}"
 
 
 def most_needed(whole: AttackResult, without: Mapping[str, AttackResult]) -> str:
