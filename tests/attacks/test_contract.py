@@ -1,4 +1,4 @@
-"""What holds for every attack: registry, estimator, blindness to the target's membership, refusals."""
+"""What holds for every attack: registry, estimator, blindness to membership, refusals."""
 
 import copy
 import pickle
@@ -60,7 +60,10 @@ def test_an_unknown_name_is_refused_with_those_that_exist():
 
 
 def test_names_and_metrics_need_no_torch():
-    code = "import sys, prunemia as pm; pm.attacks.names(); import prunemia.metrics; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, prunemia as pm; pm.attacks.names(); import prunemia.metrics; "
+        "sys.exit('torch' in sys.modules)"
+    )
 
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

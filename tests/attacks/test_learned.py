@@ -6,13 +6,17 @@ from torch import nn
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks._attention import Layer, Network, PooledDropout
+from prunemia.attacks._attention import Layer, Network
+from prunemia.attacks._dropout import PooledDropout
+from prunemia.attacks._fit import Recipe, Setting, fit
+from prunemia.attacks.neural import start
+from prunemia.training import TrainingError
 
 LEARNED = ("nn", "top3nn", "nncls", "samia")
 
 
 def drawn(n=400, classes=4, shift=0.0, seed=0, networks=2):
-    """Signals whose members are surer of the true class by ``shift`` on the logit scale, and less sensitive."""
+    """Signals whose members are surer by ``shift`` on the logit scale, and less sensitive."""
     draw = np.random.default_rng(seed)
     labels = draw.integers(0, classes, n)
     member = np.arange(n) % 2 == 0
@@ -26,6 +30,57 @@ def drawn(n=400, classes=4, shift=0.0, seed=0, networks=2):
 @pytest.mark.parametrize(("classes", "count"), [(10, 141_886), (30, 223_926), (100, 511_066)])
 def test_samia_has_the_papers_parameters(classes, count):
     assert sum(p.numel() for p in Network(classes, fast=False).parameters()) == count
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(100, 7), (4, 3), (8, 1)])
+def test_the_papers_steps_fall_at_half_and_three_quarters_of_its_epochs(epochs, steps):
+    optimizer, schedule = Recipe("paper", epochs).optimizer(nn.Linear(2, 2), steps)
+    rates = []
+    for _ in range(epochs * steps):
+        rates.append(schedule.get_last_lr()[0])
+        optimizer.step()
+        schedule.step()
+
+    expected = np.repeat([1e-3, 1e-4, 1e-5], np.multiply([2, 1, 1], epochs * steps // 4))
+    assert rates == pytest.approx(expected)
+
+
+def test_one_paper_epoch_of_one_batch_steps_at_the_full_rate():
+    _, schedule = Recipe("paper", 1).optimizer(nn.Linear(2, 2), 1)
+
+    assert schedule.get_last_lr() == [1e-3]
+
+
+def test_attention_starts_xavier_uniform_and_all_else_xavier_normal():
+    # Xavier-uniform of (192, 64) has deviation sqrt(2 / 256) and is bounded by sqrt(6 / 256), which
+    # a normal one exceeds in a share 0.083 of its entries.
+    torch.manual_seed(0)
+    layer = start(Network(5, fast=False)).layers[0]
+
+    assert layer.mix.weight.abs().max() <= (6 / 256) ** 0.5
+    assert float(layer.mix.weight.detach().std()) == pytest.approx((2 / 256) ** 0.5, rel=0.03)
+    assert not layer.mix.bias.any()
+    # (128, 64): normal with deviation sqrt(2 / 192), so that some exceed the uniform bound
+    assert float(layer.up.weight.detach().std()) == pytest.approx((2 / 192) ** 0.5, rel=0.03)
+    assert layer.up.weight.abs().max() > (6 / 192) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "version"),
+    [
+        ("nn", {}, 1),
+        ("nn", {"epochs": 40}, 1),
+        ("nncls", {"recipe": "paper"}, 1),
+        ("nncls", {"recipe": "paper", "epochs": 100}, 1),
+        ("top3nn", {"recipe": "paper", "epochs": 40}, 2),
+        ("top3nn", {"recipe": "paper", "epochs": "held-back"}, 2),
+        ("samia", {}, 2),
+        ("blindmi", {}, 2),
+        ("conf", {}, 1),
+    ],
+)
+def test_versions_are_raised_where_results_changed(name, options, version):
+    assert attacks.get(name)(**options).version == version
 
 
 def encoder_of(network: Network, dropout: float) -> nn.TransformerEncoder:
@@ -196,9 +251,6 @@ def test_options_are_checked_before_anything_is_fitted(name, options, sentence):
 
 
 def test_a_loss_that_is_no_number_is_said():
-    from prunemia.attacks._fit import Recipe, Setting, fit
-    from prunemia.training import TrainingError
-
     broken = torch.full((8, 3), float("nan"))
     setting = Setting("samia", torch.device("cpu"), 0, progress=False)
     with pytest.raises(TrainingError, match="samia, fast recipe: the loss is nan in epoch 1"):

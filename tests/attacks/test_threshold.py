@@ -140,7 +140,10 @@ def test_a_shift_of_the_logit_is_found_as_theory_says(name):
 
 
 def shifted(n, shift, seed, easy=0.0, apart=0.0):
-    """Two classes, n members and n others: margins N(easy + shift, 1) and N(easy, 1), class 1's ``apart`` larger."""
+    """Two classes, n members and n others: margins N(easy + shift, 1) and N(easy, 1).
+
+    Class 1's are ``apart`` larger.
+    """
     draw = np.random.default_rng(seed)
     member = np.arange(2 * n) < n
     labels = np.arange(2 * n) % 2 if apart else np.zeros(2 * n, dtype=int)

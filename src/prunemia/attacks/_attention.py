@@ -1,16 +1,18 @@
-"""SAMIA's network: self-attention over classes, written out because that is faster than nn.TransformerEncoder."""
+"""SAMIA's network: self-attention over classes.
+
+Written out because that is faster than nn.TransformerEncoder (``bench/samia_step.py``).
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
-from prunemia.models import Dropout, dropout_mask
+from prunemia.attacks._dropout import PooledDropout
 
 WIDTH, HEADS, HIDDEN, LAYERS = 64, 4, 128, 3
 DEPTH = WIDTH // HEADS
@@ -18,71 +20,36 @@ CHUNK = 2**19
 """Attention weights worked on at a time: 2 MiB, so that they stay in a core's cache."""
 
 
-class PooledDropout(Dropout):
-    """Dropout whose masks are cut at random places from a pool, drawn anew after 16 uses of each entry.
-
-    Drawing fresh bits for each mask takes a quarter of a training step. A mask cut from the pool
-    has the same distribution; what is given up is that the masks of a few steps in a row are not
-    independent.
-    """
-
-    SIZE = 2**21
-    USES = 16
-
-    def __init__(self, p: float) -> None:
-        super().__init__(p)
-        self.pool = torch.empty(0)
-        self.left = 0
-
-    def train(self, mode: bool = True) -> Self:
-        """Switch the mode; in evaluation mode there is no pool."""
-        self.pool, self.left = torch.empty(0), 0
-        return super().train(mode)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` with a share ``p`` of its entries dropped while training."""
-        return x * self.cut(x.shape, x.device) if self.active else x
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is dropped now."""
-        return self.training and self.p > 0
-
-    def cut(self, shape: Sequence[int], device: torch.device) -> Tensor:
-        """Return a mask: 0 with probability p, else 1 / (1 - p); a view of the pool, not to be written."""
-        count = math.prod(shape)
-        if self.left < count or len(self.pool) < 2 * count:
-            size = max(self.SIZE, 2 * count)
-            self.pool = dropout_mask((size,), self.p, self.generator, device)
-            self.left = self.USES * size
-        self.left -= count
-        start = int(
-            torch.randint(len(self.pool) - count + 1, (), generator=self.generator, device=device)
-        )
-        return self.pool[start : start + count].view(*shape)
-
-
 class Attend(torch.autograd.Function):
-    """Multi-head attention with dropout on its weights, in chunks of rows that fit the cache.
+    """Multi-head attention with dropout on its weights, in chunks of samples that fit the cache.
 
-    Takes queries, keys and values side by side, (B, C, 3 · 64), and gives (B, C, 64). The backward
-    pass reads the row sums of dP ∘ P off the output, as flash attention does (Dao et al., NeurIPS
-    2022).
+    Takes queries, keys and values side by side, (B, C, 3 · 64), and gives (B, C, 64).
+
+    Per head, with scale c = 1/4, mask D and P = softmax(c Q Kᵀ), the output is O = (P ∘ D) V. Let G
+    be the loss's gradient by O. Then
+
+        dV = (P ∘ D)ᵀ G,    dP = (G Vᵀ) ∘ D,
+        dS = P ∘ (dP - r),  r = the sums of dP ∘ P over each query's keys     (softmax),
+        dQ = c dS K,        dK = c dSᵀ Q.
+
+    r need not be summed over keys: Σⱼ dPᵢⱼ Pᵢⱼ = Σⱼ (gᵢ · vⱼ) Dᵢⱼ Pᵢⱼ = gᵢ · oᵢ, the inner product
+    of two vectors that are at hand, as in flash attention (Dao et al., NeurIPS 2022).
     """
 
     @staticmethod
     def forward(ctx: Any, mixed: Tensor, drop: PooledDropout) -> Tensor:
         """Attend; keeps the weights before dropout, and the masks, for the backward pass."""
-        rows, tokens, _ = mixed.shape
-        out = mixed.new_empty(rows, tokens, WIDTH)
+        samples, tokens, _ = mixed.shape
+        out = mixed.new_empty(samples, tokens, WIDTH)
         ctx.weights, ctx.masks = [], []
-        for part in _chunks(rows, tokens):
+        for part in _chunks(samples, tokens):
             q, k, v = _heads(mixed[part], 3)
             weights = torch.bmm(q.mul_(DEPTH**-0.5), k.transpose(1, 2)).softmax(dim=-1)
             mask = drop.cut(weights.shape, weights.device) if drop.active else None
             ctx.weights.append(weights)
             ctx.masks.append(mask)
-            _merge(torch.bmm(weights if mask is None else weights * mask, v), out[part], 1, 0)
+            dropped = weights if mask is None else weights * mask
+            _merge(torch.bmm(dropped, v), out[part], 1, 0)
         ctx.save_for_backward(mixed, out)
         return out
 
@@ -93,67 +60,79 @@ class Attend(torch.autograd.Function):
         mixed, out = ctx.saved_tensors
         gradient = gradient.contiguous()
         total = torch.empty_like(mixed)
-        for part, weights, mask in zip(
-            _chunks(*mixed.shape[:2]), ctx.weights, ctx.masks, strict=True
-        ):
+        chunks = _chunks(*mixed.shape[:2])
+        for part, weights, mask in zip(chunks, ctx.weights, ctx.masks, strict=True):
             q, k, v = _heads(mixed[part], 3)
             (g,), (o,) = _heads(gradient[part], 1), _heads(out[part], 1)
-            inner = torch.bmm(g, v.transpose(1, 2))
-            if mask is not None:
-                inner.mul_(mask)
-            inner.sub_((g * o).sum(dim=-1, keepdim=True)).mul_(weights).mul_(DEPTH**-0.5)
+            scores = _score_gradient(g, o, v, weights, mask)
+            # in place: this is the last use of the weights
             dropped = weights if mask is None else weights.mul_(mask)
-            for place, piece in enumerate(
-                (
-                    torch.bmm(inner, k),
-                    torch.bmm(inner.transpose(1, 2), q),
-                    torch.bmm(dropped.transpose(1, 2), g),
-                )
-            ):
-                _merge(piece, total[part], 3, place)
+            _merge(torch.bmm(scores, k), total[part], 3, 0)
+            _merge(torch.bmm(scores.transpose(1, 2), q), total[part], 3, 1)
+            _merge(torch.bmm(dropped.transpose(1, 2), g), total[part], 3, 2)
         return total, None
 
 
-def _chunks(rows: int, tokens: int) -> Iterator[slice]:
+def _score_gradient(
+    g: Tensor, o: Tensor, v: Tensor, weights: Tensor, mask: Tensor | None
+) -> Tensor:
+    """Return c dS of `Attend`, shape (heads, C, C), in one buffer."""
+    buffer = torch.bmm(g, v.transpose(1, 2))
+    if mask is not None:
+        buffer.mul_(mask)
+    buffer.sub_((g * o).sum(dim=-1, keepdim=True))
+    return buffer.mul_(weights).mul_(DEPTH**-0.5)
+
+
+def _chunks(samples: int, tokens: int) -> Iterator[slice]:
     step = max(1, CHUNK // (HEADS * tokens * tokens))
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+    return (slice(start, min(start + step, samples)) for start in range(0, samples, step))
 
 
 def _heads(x: Tensor, kinds: int) -> Sequence[Tensor]:
     """Cut (B, C, kinds · 64) into ``kinds`` contiguous tensors of shape (B · heads, C, 16)."""
-    rows, tokens, _ = x.shape
-    parts = x.view(rows, tokens, kinds, HEADS, DEPTH).permute(2, 0, 3, 1, 4).contiguous()
-    return parts.view(kinds, rows * HEADS, tokens, DEPTH).unbind(0)
+    samples, tokens, _ = x.shape
+    parts = x.view(samples, tokens, kinds, HEADS, DEPTH).permute(2, 0, 3, 1, 4).contiguous()
+    return parts.view(kinds, samples * HEADS, tokens, DEPTH).unbind(0)
 
 
 def _merge(heads: Tensor, into: Tensor, kinds: int, place: int) -> None:
     """Undo `_heads` for the tensor at ``place``, writing into (B, C, kinds · 64)."""
-    rows, tokens, _ = into.shape
-    into.view(rows, tokens, kinds, HEADS, DEPTH)[:, :, place] = heads.view(
-        rows, HEADS, tokens, DEPTH
-    ).transpose(1, 2)
+    samples, tokens, _ = into.shape
+    by_head = heads.view(samples, HEADS, tokens, DEPTH).transpose(1, 2)
+    into.view(samples, tokens, kinds, HEADS, DEPTH)[:, :, place] = by_head
 
 
 def attention_weights(mixed: Tensor) -> Tensor:
     """Return softmax(q kᵀ / 4) for queries, keys and values side by side: (B, heads, C, C)."""
-    rows, tokens, _ = mixed.shape
+    samples, tokens, _ = mixed.shape
     q, k, _ = _heads(mixed, 3)
     weights: Tensor = (torch.bmm(q, k.transpose(1, 2)) * DEPTH**-0.5).softmax(dim=-1)
-    return weights.view(rows, HEADS, tokens, tokens)
+    return weights.view(samples, HEADS, tokens, tokens)
+
+
+class QueriesKeysValues(nn.Linear):
+    """The map from tokens to queries, keys and values, started as nn.MultiheadAttention starts it.
+
+    One Xavier-uniform matrix for all three, no biases. Its type tells it from the linear layers
+    that a learned attack starts Xavier-normal.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(WIDTH, 3 * WIDTH)
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)
 
 
 class Layer(nn.Module):
-    """A post-norm encoder layer: the function of nn.TransformerEncoderLayer(norm_first=False, activation="gelu")."""
+    """A post-norm encoder layer, as nn.TransformerEncoderLayer(…, activation="gelu")."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.mix = nn.Linear(WIDTH, 3 * WIDTH)
+        self.mix = QueriesKeysValues()
         self.out = nn.Linear(WIDTH, WIDTH)
         self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.up, self.down = nn.Linear(WIDTH, HIDDEN), nn.Linear(HIDDEN, WIDTH)
-        nn.init.xavier_uniform_(self.mix.weight)
-        nn.init.zeros_(self.mix.bias)
-        nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, drop: PooledDropout) -> Tensor:
         """Return (B, C, 64) for (B, C, 64)."""
@@ -163,7 +142,7 @@ class Layer(nn.Module):
 
 
 class Network(nn.Module):
-    """SAMIA's network: (B, 3C) inputs, as C tokens of three features, to two logits (non-member, member).
+    """SAMIA's network: (B, 3C) inputs, as C tokens of three features, to two logits.
 
     Parameters
     ----------
@@ -200,8 +179,9 @@ class Network(nn.Module):
 
     def attention(self, x: Tensor) -> Tensor:
         """Return every layer's attention weights: (layers, B, heads, C, C), queries before keys."""
-        found, x = [], self.embedded(x)
+        x = self.embedded(x)
+        weights = []
         for layer in self.layers:
-            found.append(attention_weights(layer.get_submodule("mix")(x)))
+            weights.append(attention_weights(layer.get_submodule("mix")(x)))
             x = layer(x, self.inside)
-        return torch.stack(found)
+        return torch.stack(weights)

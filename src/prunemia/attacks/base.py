@@ -1,4 +1,4 @@
-"""What every attack is: learn on the shadows' signals, decide on the target's, never see who is a member there."""
+"""What every attack is: it learns on the shadows' signals and decides on the target's, blindly."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         sealed = ("_observed", "decision_function", "fit", "predict")
-        changed = [
-            name for name in sealed if getattr(cls, name) is not getattr(Attack, name)
-        ]  # inherited ones, too
+        # compared by identity, so that an override inherited from another parent is seen, too
+        changed = [name for name in sealed if getattr(cls, name) is not getattr(Attack, name)]
         if changed:
             raise TypeError(
                 f"{cls.__name__} overrides {', '.join(changed)}; fill _fit and _decide instead"
@@ -58,7 +57,7 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         TypeError
             ``shadow`` is no `Signals`.
         ValueError
-            Its membership is hidden, has an empty side, or an option is not allowed.
+            Its membership is hidden, all are members, or none is, or an option is not allowed.
         """
         _require_signals("shadow", shadow)
         self._check_options()
@@ -69,7 +68,9 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
 
     @final
     def decision_function(self, target: Signals) -> Floats:
-        """Return one score a row, shape (n,); larger means more likely a member, 0 is the decision threshold.
+        """Return one score per sample, shape (n,), larger for likelier members.
+
+        0 is the decision threshold.
 
         Raises
         ------
@@ -84,14 +85,15 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
 
     @final
     def predict(self, target: Signals) -> Bools:
-        """Return True for the rows taken for members, shape (n,): a score of 0 or more."""
+        """Return True for the samples taken for members, shape (n,): a score of 0 or more."""
         member: Bools = self.decision_function(target) >= 0
         return member
 
     def learned(self) -> dict[str, NDArray[Any]]:
-        """Return what was learned, as arrays by name, which `restore` takes: numbers and arrays, each named like_this_.
+        """Return what was learned, as arrays by name, which `restore` takes.
 
-        An attack that learned something else overrides both.
+        That is every number and array named like_this_. An attack that learned something else
+        overrides both.
 
         Raises
         ------
@@ -101,20 +103,21 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
             It learned what is neither number nor array.
         """
         check_is_fitted(self, "n_classes_")
-        found = {name: np.asarray(value) for name, value in self._remembered().items()}
-        for name, value in found.items():
+        arrays = {name: np.asarray(value) for name, value in self._remembered().items()}
+        for name, value in arrays.items():
             if value.dtype.kind not in "biuf":
                 raise TypeError(
-                    f"{type(self).__name__}.{name} is no number or array: override learned and restore"
+                    f"{type(self).__name__}.{name} is no number or array: "
+                    "override learned and restore"
                 )
-        return found
+        return arrays
 
     def _remembered(self) -> dict[str, Any]:
         """Return what a fit left, by name."""
         return {name: value for name, value in vars(self).items() if name.endswith("_")}
 
     def restore(self, learned: Mapping[str, NDArray[Any]]) -> Self:
-        """Take back what `learned` gave, instead of a fit; the options must be those of that fit."""
+        """Take back what `learned` gave, instead of a fit; the options must be that fit's."""
         self._check_options()
         for name, value in learned.items():
             setattr(self, name, value if value.ndim else value.item())
@@ -122,7 +125,7 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
 
     @final
     def _observed(self, target: Signals) -> Signals:
-        """Return the target without its membership, after a look at its shape; refuse where nothing was fitted."""
+        """Return the target without its membership; refuse one of other classes, or no fit."""
         check_is_fitted(self, "n_classes_")
         _require_signals("target", target)
         if target.classes != self.n_classes_:
@@ -136,11 +139,11 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
 
     @abstractmethod
     def _fit(self, shadow: Signals, membership: Bools) -> None:
-        """Learn from ``shadow``; ``membership`` is its own, both sides present."""
+        """Learn from ``shadow``; ``membership`` is its own, with members and others."""
 
     @abstractmethod
     def _decide(self, target: Signals) -> Floats:
-        """Score the rows of ``target``, which comes without membership."""
+        """Score the samples of ``target``, which comes without membership."""
 
 
 def require_choice(option: str, value: object, allowed: Collection[object]) -> None:

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from prunemia.attacks._inputs import largest
 from prunemia.attacks.base import Attack, Bools, Floats, require_integer
 from prunemia.signals import Signals
 
@@ -68,7 +69,7 @@ class BlindMI(Attack):
         """Learn nothing: the attack is blind to shadow networks."""
 
     def _decide(self, target: Signals) -> Floats:
-        features = _largest(target, 3)
+        features = largest(target.posteriors.astype(np.float64), 3)
         nonmembers = _Nonmembers(features[_least_confident(features, self.start)])
         order = np.random.default_rng(self.seed).permutation(len(features))
         scores = np.empty(len(features))
@@ -179,8 +180,3 @@ def _least_confident(features: Floats, start: int) -> NDArray[np.int64]:
     """Return which samples form N: ``start``, or a third, of the lowest largest posterior."""
     count = min(start, max(1, len(features) // 3))
     return np.argsort(features[:, 0], kind="stable")[:count]
-
-
-def _largest(signals: Signals, count: int) -> Floats:
-    """Return the ``count`` largest posteriors, descending, shape (n, count), or all C if fewer."""
-    return -np.sort(-signals.posteriors.astype(np.float64), axis=1)[:, :count]

@@ -12,15 +12,16 @@ import torch
 from torch import nn
 
 from prunemia.attacks._attention import HEADS, LAYERS, Network
+from prunemia.attacks._inputs import Inputs, one_hot
 from prunemia.attacks.base import Floats
-from prunemia.attacks.neural import Inputs, NeuralAttack, one_hot
+from prunemia.attacks.neural import NeuralAttack
 from prunemia.signals import Signals
 
 INPUTS = ("posterior", "sensitivity", "label")
 
 
 class SAMIA(NeuralAttack):
-    """Self-attention over classes: each class is a token of its posterior, its sensitivity, and whether it is true.
+    """samia: self-attention over classes, each a token of posterior, sensitivity and label.
 
     Parameters
     ----------
@@ -45,29 +46,38 @@ class SAMIA(NeuralAttack):
         super().__init__(seed, recipe, epochs, device, progress)
         self.inputs = inputs
 
+    @property
+    def version(self) -> int:  # type: ignore[override]
+        """2: the attention keeps its own start of weights."""
+        return 2
+
     def _check_options(self) -> None:
         super()._check_options()
         seen = () if isinstance(self.inputs, str) else tuple(self.inputs)
         if not seen or len(set(seen)) < len(seen) or not set(seen) <= set(INPUTS):
             raise ValueError(
-                f"inputs: {self.inputs!r} is not allowed; allowed: one or more of {', '.join(INPUTS)}"
+                f"inputs: {self.inputs!r} is not allowed; "
+                f"allowed: one or more of {', '.join(INPUTS)}"
             )
 
     def features(self, signals: Signals) -> Inputs:
-        """Return posterior, sensitivity and one-hot label side by side, shape (n, 3C); what it may not see is zero."""
-        parts = zip(
-            INPUTS, (signals.posteriors, signals.sensitivities, one_hot(signals)), strict=True
-        )
-        return np.concatenate(
-            [part if name in self.inputs else np.zeros_like(part) for name, part in parts], axis=1
-        )
+        """Return posterior, sensitivity and one-hot label side by side, shape (n, 3C).
+
+        What it may not see is zero.
+        """
+        parts = (signals.posteriors, signals.sensitivities, one_hot(signals))
+        visible = [
+            part if name in self.inputs else np.zeros_like(part)
+            for name, part in zip(INPUTS, parts, strict=True)
+        ]
+        return np.concatenate(visible, axis=1)
 
     def network(self, width: int, classes: int) -> nn.Module:  # noqa: ARG002 (3C always)
         """Return the self-attention network."""
         return Network(classes, fast=self.recipe == "fast")
 
     def attention(self, target: Signals, batch: int = 256) -> Floats:
-        """Return how much each class attends to each, on average over the target's rows.
+        """Return how much each class attends to each, on average over the target's samples.
 
         Returns
         -------
@@ -80,7 +90,6 @@ class SAMIA(NeuralAttack):
         assert isinstance(network, Network)
         with torch.inference_mode(), setting.computing():
             for part in torch.split(x, batch):
-                total += (
-                    network.attention(part.to(setting.device)).sum(dim=1, dtype=torch.float64).cpu()
-                )
+                weights = network.attention(part.to(setting.device))
+                total += weights.sum(dim=1, dtype=torch.float64).cpu()
         return (total / len(x)).numpy()

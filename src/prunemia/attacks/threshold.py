@@ -25,12 +25,12 @@ def best_threshold(values: Floats, membership: Bools) -> float:
     Parameters
     ----------
     values : shape (n,), larger means more likely a member; the candidates for t.
-    membership : shape (n,), both sides present.
+    membership : shape (n,), with members and non-members.
 
     Among equally good candidates it takes the middle one (the lower of two middles): that does not
-    depend on the order of the rows, and it leans neither to calling everyone a member nor no one.
-    The published code takes the first in row order. O(n log n): sort, then cumulative sums; the
-    comparison is one of integers, so equal is exact.
+    depend on the order of the samples, and it leans neither to calling everyone a member nor no
+    one. The published code takes the first in row order. O(n log n): sort, then cumulative sums;
+    the comparison is one of integers, so equal is exact.
     """
     order = np.argsort(-values, kind="stable")
     descending, member = values[order], membership[order]
@@ -43,12 +43,12 @@ def best_threshold(values: Floats, membership: Bools) -> float:
 
 
 class ThresholdAttack(Attack):
-    """Member iff the statistic reaches a threshold, which the shadows' rows choose.
+    """Member iff the statistic reaches a threshold, which is chosen on the shadows' samples.
 
-    The score is the statistic minus the threshold of the row's class. So a ROC or an AUC pools the
-    classes on a scale shifted class by class; it is not that of the raw statistic. A class that has
-    members or non-members alone among the shadows falls back to the threshold over all classes (the
-    published code: to 0).
+    The score is the statistic minus the threshold of the sample's class. So a ROC or an AUC pools
+    the classes on a scale shifted class by class; it is not that of the raw statistic. A class that
+    has members or non-members alone among the shadows falls back to the threshold over all classes
+    (the published code: to 0).
 
     Attributes
     ----------
@@ -68,18 +68,19 @@ class ThresholdAttack(Attack):
         if not self.by_class:
             return
         order = np.argsort(shadow.labels, kind="stable")
-        for rows in np.split(order, np.flatnonzero(np.diff(shadow.labels[order])) + 1):
-            if 0 < membership[rows].sum() < len(rows):
-                self.thresholds_[shadow.labels[rows[0]]] = best_threshold(
-                    values[rows], membership[rows]
-                )
+        first_of_class = np.flatnonzero(np.diff(shadow.labels[order])) + 1
+        for samples in np.split(order, first_of_class):
+            # a class of members alone, or of non-members, keeps the threshold over all
+            if 0 < membership[samples].sum() < len(samples):
+                label = shadow.labels[samples[0]]
+                self.thresholds_[label] = best_threshold(values[samples], membership[samples])
 
     def _decide(self, target: Signals) -> Floats:
         return self.values(target) - self.thresholds_[target.labels]
 
 
 class Confidence(ThresholdAttack):
-    """conf: the posterior of the true class, p_y, in 0 … 1; one threshold a class."""
+    """conf: the posterior of the true class, p_y, in 0 … 1; one threshold per class."""
 
     def values(self, signals: Signals) -> Floats:
         """Return p_y, shape (n,)."""
@@ -87,7 +88,7 @@ class Confidence(ThresholdAttack):
 
 
 class Entropy(ThresholdAttack):
-    """xent: the Shannon entropy -Σ p_i ln p_i in nats, lower = member; one threshold a class.
+    """xent: the Shannon entropy -Σ p_i ln p_i in nats, lower = member; one threshold per class.
 
     The name is the paper's; the statistic is no cross-entropy and ignores the true class.
     """
@@ -100,7 +101,9 @@ class Entropy(ThresholdAttack):
 
 
 class ModifiedEntropy(ThresholdAttack):
-    """mentr: -(1 - p_y) ln p_y - Σ_{i≠y} p_i ln(1 - p_i) in nats, lower = member; one threshold a class.
+    """mentr: the modified entropy in nats, lower = member; one threshold per class.
+
+    It is -(1 - p_y) ln p_y - Σ_{i≠y} p_i ln(1 - p_i): the entropy, had it known the true class.
 
     Source: Song & Mittal (2021), section 3.2.
     """
