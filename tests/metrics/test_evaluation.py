@@ -3,7 +3,6 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -153,8 +152,8 @@ REFUSED = [
     ("scores", np.ones((4, 1)), r"scores: shape \(4, 1\)"),
     ("scores", np.array(["a", "b", "c", "d"]), "scores: .* of numbers"),
     ("scores", flags("1100"), "scores: .* dtype bool"),
-    ("scores", np.array([0, np.nan, 1, 2]), "scores: row 1 is NaN or infinite; allowed: finite"),
-    ("scores", np.array([0, 1, 1, np.inf]), "scores: row 3 is NaN or infinite"),
+    ("scores", np.array([0, np.nan, 1, 2]), "scores: sample 1 is NaN or infinite; allowed: finite"),
+    ("scores", np.array([0, 1, 1, np.inf]), "scores: sample 3 is NaN or infinite"),
     (
         "predictions",
         flags("110"),
@@ -419,61 +418,6 @@ def test_holm_is_the_running_maximum(p):
 def test_what_is_no_p_value_is_refused(p):
     with pytest.raises(ValueError, match="pvalues: allowed: one or more numbers from 0 to 1"):
         metrics.holm(p)
-
-
-def test_the_t_interval_by_hand():
-    # 1, 2, 3: mean 2, standard deviation 1; t at 97.5 % with 2 degrees of freedom is 4.302653.
-    assert limits(metrics.over_seeds([1, 2, 3])) == pytest.approx(
-        (2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-5
-    )
-    # Two seeds, 0 and 1: s = √½, so s / √2 = ½, times 12.7062.
-    assert limits(metrics.over_seeds([0.0, 1.0])) == pytest.approx(
-        (0.5, 0.5 - 6.3531, 0.5 + 6.3531), abs=1e-4
-    )
-    assert limits(metrics.over_seeds([0.7, 0.7])) == pytest.approx((0.7, 0.7, 0.7))
-
-
-def test_one_seed_has_no_interval_and_an_unmeasured_one_no_mean():
-    assert str(metrics.over_seeds([0.625])) == "0.625 (one seed: no interval)"
-    assert str(metrics.over_seeds([0.5, math.nan])) == "not measurable with every seed"
-    for wrong in ([], [[0.5, 0.6]]):
-        with pytest.raises(ValueError, match="values: allowed: one or more numbers"):
-            metrics.over_seeds(wrong)
-
-
-def test_summaries_keep_groups_in_order_of_appearance():
-    table = pd.DataFrame(
-        {
-            "attack": ["xent", "conf", "xent", "conf", "blindmi"],
-            "of": ["pruned"] * 5,
-            "accuracy": [0.5, 0.6, 0.7, 0.8, 0.9],
-            "auc": [0.5, 0.6, 0.7, 0.8, math.nan],
-        }
-    )
-    found = metrics.summarize(table, ["accuracy", "auc"], by=["attack", "of"])
-
-    ends = ("", "_low", "_high")
-    assert list(found.columns) == [
-        "attack",
-        "of",
-        "runs",
-        *(c + e for c in ("accuracy", "auc") for e in ends),
-    ]
-    assert found["attack"].tolist() == ["xent", "conf", "blindmi"]
-    assert found["runs"].tolist() == [2, 2, 1]
-    assert found["accuracy"].tolist() == pytest.approx([0.6, 0.7, 0.9])
-    expected = metrics.over_seeds([0.6, 0.8])
-    assert (found.loc[1, "auc_low"], found.loc[1, "auc_high"]) == pytest.approx(
-        (expected.low, expected.high)
-    )
-    assert found.loc[2, ["accuracy_low", "auc", "auc_low"]].isna().all()
-    assert metrics.summarize(table, ["accuracy"], by=["of"])["runs"].tolist() == [5]
-    whole = metrics.summarize(table, ["accuracy"])
-    assert (len(whole), whole.loc[0, "runs"], whole.loc[0, "accuracy"]) == (
-        1,
-        5,
-        pytest.approx(0.7),
-    )
 
 
 def test_metrics_hands_on_the_estimate():

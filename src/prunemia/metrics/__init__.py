@@ -1,18 +1,11 @@
-"""How well an attack tells members from non-members, with intervals; and one attack against another."""
+"""How well an attack tells members from non-members, with intervals; attack against attack."""
 
 from __future__ import annotations
 
 from prunemia.metrics.comparison import Comparison, compare, holm, pairs
-from prunemia.metrics.evaluation import (
-    FPRS,
-    Evaluation,
-    by_class,
-    evaluate,
-    over_seeds,
-    summarize,
-    table,
-)
+from prunemia.metrics.evaluation import FPRS, Evaluation, by_class, evaluate, table
 from prunemia.metrics.intervals import LEVEL, Estimate
+from prunemia.metrics.runs import over_seeds, summarize
 
 __all__ = [
     "FPRS",

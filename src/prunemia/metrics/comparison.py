@@ -38,12 +38,12 @@ class Decided(Protocol):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first attack against the second on the same rows; a positive difference: the first does better.
+    """The first attack against the second on the same samples; positive: the first does better.
 
     Attributes
     ----------
     accuracy : difference of the balanced accuracies.
-    accuracy_p : McNemar's exact two-sided p on who decided which rows right.
+    accuracy_p : McNemar's exact two-sided p on who decided which samples right.
     auc, auc_p : difference of the AUCs and its two-sided p, both DeLong's; missing, NaN without a
         ROC.
     """
@@ -69,7 +69,7 @@ def compare(
     first, second : scores, larger = more likely a member, and decisions, each of shape (n,).
     ranks : False where one of the two ranks nothing.
 
-    McNemar's test counts rows, so it weighs members and non-members as the sample holds them; the
+    McNemar's test counts samples, so it weighs members and non-members as the sample holds them; the
     difference of balanced accuracies weighs both sides alike (they are equally many here, to a
     row).
 
@@ -95,7 +95,10 @@ def compare(
 
 
 def _accuracy_difference(member: Bools, only_first: Bools, only_second: Bools) -> Estimate:
-    """Return the paired difference; limits: Agresti & Min (Statistics in Medicine 2005), half a row added a cell."""
+    """Return the paired difference, with limits that add half a sample to each cell.
+
+    Source: Agresti & Min (Statistics in Medicine 2005).
+    """
     value = centre = variance = 0.0
     for side in (member, ~member):
         n, b, c = int(side.sum()), int(only_first[side].sum()), int(only_second[side].sum())
@@ -124,7 +127,10 @@ def _auc_difference(member: Bools, first: Floats, second: Floats) -> tuple[Estim
 
 
 def pairs(first: Decided, others: Mapping[str, Decided]) -> pd.DataFrame:
-    """Return one row an attack of ``others``: ``first`` against it on the same rows, differences and Holm's p."""
+    """Return one row per attack of ``others``: ``first`` against it on the same samples.
+
+    Columns: the differences of accuracy and AUC with their intervals, and p-values by Holm.
+    """
     rows = {}
     for name, other in others.items():
         ranks = other.evaluation.auc.resolved and first.evaluation.auc.resolved
@@ -147,7 +153,10 @@ def pairs(first: Decided, others: Mapping[str, Decided]) -> pd.DataFrame:
 
 
 def holm(pvalues: ArrayLike) -> Floats:
-    """Return p-values corrected for being a family (Holm, Scandinavian Journal of Statistics 1979), same order."""
+    """Return p-values corrected for being a family, in the same order.
+
+    Source: Holm (Scandinavian Journal of Statistics 1979).
+    """
     from statsmodels.stats.multitest import multipletests  # half a second to import
 
     p = np.asarray(pvalues, dtype=np.float64)

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from prunemia.metrics import intervals
-from prunemia.metrics.comparison import NO_ROC, Comparison, compare, holm, pairs
+from prunemia.metrics.comparison import NO_ROC
 from prunemia.metrics.inputs import flags, scores_of, sides
-from prunemia.metrics.intervals import LEVEL, Estimate
-
-__all__ = [
-    "FPRS",
-    "Comparison",
-    "Estimate",
-    "Evaluation",
-    "by_class",
-    "compare",
-    "evaluate",
-    "holm",
-    "over_seeds",
-    "pairs",
-    "summarize",
-    "table",
-]
+from prunemia.metrics.intervals import Estimate
 
 FPRS = (0.001, 0.01, 0.05)
-"""The false-positive rates at which the true-positive rate is reported (Carlini et al., S&P 2022)."""
+"""False-positive rates at which a true-positive rate is reported (Carlini et al., S&P 2022)."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One attack on one target; every entry with its 95 % interval over the drawing of the target's rows.
+    """One attack on one target, each entry with its 95 % interval over the drawing of samples.
 
     Attributes
     ----------
@@ -46,7 +29,7 @@ class Evaluation:
     members_found, false_alarms : TPR and FPR of the decisions.
     auc : area under the ROC of the scores; missing for an attack that ranks nothing.
     tpr : the TPR at each FPR of `FPRS`; missing where the sample cannot resolve that FPR.
-    members, nonmembers : how many rows of each.
+    members, nonmembers : how many samples of each.
     """
 
     accuracy: Estimate
@@ -76,15 +59,16 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values that `from_dict` reads."""
-        found = {name: estimate.to_dict() for name, estimate in self.estimates().items()}
-        return {"members": self.members, "nonmembers": self.nonmembers, "estimates": found}
+        records = {name: estimate.to_dict() for name, estimate in self.estimates().items()}
+        return {"members": self.members, "nonmembers": self.nonmembers, "estimates": records}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
         """Read what `to_dict` gave."""
-        found = {name: Estimate.from_dict(entry) for name, entry in record["estimates"].items()}
-        tpr = {float(name[4:]): found.pop(name) for name in list(found) if name.startswith("tpr@")}
-        return cls(**found, tpr=tpr, members=record["members"], nonmembers=record["nonmembers"])
+        estimates = {name: Estimate.from_dict(entry) for name, entry in record["estimates"].items()}
+        named = [name for name in estimates if name.startswith("tpr@")]
+        tpr = {float(name.removeprefix("tpr@")): estimates.pop(name) for name in named}
+        return cls(**estimates, tpr=tpr, members=record["members"], nonmembers=record["nonmembers"])
 
 
 def evaluate(
@@ -96,7 +80,7 @@ def evaluate(
     ----------
     membership : True for members; both sides present.
     scores : larger means more likely a member.
-    predictions : True for the rows taken for members.
+    predictions : True for the samples taken for members.
     ranks : False (an attack's ``ranks``) where the scores only say in or out: no AUC, no TPR at an
         FPR.
 
@@ -110,11 +94,14 @@ def evaluate(
         bool.
     """
     member = sides(membership)
-    found = flags("predictions", predictions, len(member))
+    accused = flags("predictions", predictions, len(member))
     score = scores_of("scores", scores, len(member))
-    n1, n0 = int(member.sum()), int((~member).sum())
-    hits, alarms = int(found[member].sum()), int(found[~member].sum())
-    area, tpr = Estimate.missing(NO_ROC), dict.fromkeys(FPRS, Estimate.missing(NO_ROC))
+    n1 = int(member.sum())
+    n0 = len(member) - n1
+    hits = int(accused[member].sum())
+    alarms = int(accused[~member].sum())
+    area = Estimate.missing(NO_ROC)
+    tpr = dict.fromkeys(FPRS, Estimate.missing(NO_ROC))
     if ranks:
         area = intervals.auc(score[member], score[~member])
         tpr = {fpr: intervals.tpr_at(score[member], score[~member], fpr) for fpr in FPRS}
@@ -130,7 +117,7 @@ def evaluate(
 
 
 def by_class(membership: ArrayLike, predictions: ArrayLike, labels: ArrayLike) -> pd.DataFrame:
-    """Return one row a class: members, nonmembers, balanced accuracy and its interval (low, high).
+    """Return one row per class: members, nonmembers, balanced accuracy with its interval.
 
     A class with members or non-members alone has no balanced accuracy: NaN.
     """
@@ -156,44 +143,10 @@ def by_class(membership: ArrayLike, predictions: ArrayLike, labels: ArrayLike) -
     ).set_index("class")
 
 
-def over_seeds(values: Sequence[float]) -> Estimate:
-    """Return the mean of one value a seed, with a t-interval: it covers training, pruning and attack anew.
-
-    A single seed has no interval; a seed that could not be measured (NaN) makes the mean missing.
-    """
-    x = np.asarray(values, dtype=np.float64)
-    if x.ndim != 1 or len(x) < 1:
-        raise ValueError("values: allowed: one or more numbers")
-    if not np.isfinite(x).all():
-        return Estimate.missing("not measurable with every seed")
-    mean = float(x.mean())
-    if len(x) == 1:
-        return Estimate(mean, note="one seed: no interval")
-    width = float(stats.t.isf((1 - LEVEL) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
-    return Estimate(mean, mean - width, mean + width)
-
-
 def table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
-    """Return a table to read: one row an evaluation, each cell a value with its 95 % interval."""
+    """Return a table to read: one row per evaluation, each cell a value with its 95 % interval."""
     rows = {
         name: {key: str(e) for key, e in found.estimates().items()}
         for name, found in evaluations.items()
     }
     return pd.DataFrame(rows).T[["accuracy", "auc", *(f"tpr@{fpr:g}" for fpr in FPRS)]]
-
-
-def summarize(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the mean and t-interval of each column over the rows of each group: name, name_low, name_high, runs.
-
-    ``by``: the columns that make a group, which stay as columns in their order of appearance; none:
-    one row of all.
-    """
-    groups = table.groupby(list(by), sort=False) if by else [((), table)]
-    rows = []
-    for key, group in groups:
-        row: dict[str, Any] = dict(zip(by, key, strict=True)) | {"runs": len(group)}
-        for column in columns:
-            mean = over_seeds(group[column].to_list())
-            row |= {column: mean.value, f"{column}_low": mean.low, f"{column}_high": mean.high}
-        rows.append(row)
-    return pd.DataFrame(rows)

@@ -14,20 +14,21 @@ def sides(membership: ArrayLike) -> Bools:
     member = flags("membership", membership, None)
     if not 0 < member.sum() < len(member):
         raise ValueError(
-            f"membership: {member.sum()} members and {(~member).sum()} non-members; allowed: 1 or more of each"
+            f"membership: {member.sum()} members and {(~member).sum()} non-members; "
+            "allowed: 1 or more of each"
         )
     return member
 
 
 def flags(name: str, value: ArrayLike, n: int | None) -> Bools:
     """Return the value as bool, shape (n,); ValueError where it is not (``n`` None: any length)."""
-    found = np.asarray(value)
-    if found.ndim != 1 or found.dtype != np.bool_ or (n is not None and len(found) != n):
+    array = np.asarray(value)
+    if array.ndim != 1 or array.dtype != np.bool_ or (n is not None and len(array) != n):
         allowed = "n" if n is None else n
         raise ValueError(
-            f"{name}: shape {found.shape}, dtype {found.dtype}; allowed: ({allowed},) of bool"
+            f"{name}: shape {array.shape}, dtype {array.dtype}; allowed: ({allowed},) of bool"
         )
-    return found
+    return array
 
 
 def scores_of(name: str, value: ArrayLike, n: int) -> Floats:
@@ -38,7 +39,6 @@ def scores_of(name: str, value: ArrayLike, n: int) -> Floats:
             f"{name}: shape {scores.shape}, dtype {scores.dtype}; allowed: ({n},) of numbers"
         )
     if not np.isfinite(scores).all():
-        raise ValueError(
-            f"{name}: row {int((~np.isfinite(scores)).argmax())} is NaN or infinite; allowed: finite"
-        )
+        sample = int((~np.isfinite(scores)).argmax())
+        raise ValueError(f"{name}: sample {sample} is NaN or infinite; allowed: finite")
     return scores.astype(np.float64)

@@ -1,6 +1,6 @@
-"""Estimates with their 95 % intervals: of rates, of a balanced accuracy, of an AUC, of a TPR at a fixed FPR.
+"""Estimates with 95 % intervals: of rates, balanced accuracies, AUCs, a TPR at a fixed FPR.
 
-All intervals cover the drawing of the target's rows, members and non-members apart; the networks
+All intervals cover the drawing of the target's samples, members and non-members apart; the networks
 and the attack are taken as given. `metrics.over_seeds` covers those.
 """
 
@@ -70,8 +70,8 @@ class Estimate:
 
 def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
     """Return the exact interval of a binomial rate (Clopper & Pearson, Biometrika 1934)."""
-    found = stats.binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")
-    return float(found.low), float(found.high)
+    limits = stats.binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")
+    return float(limits.low), float(limits.high)
 
 
 def rate(successes: int, trials: int) -> Estimate:
@@ -113,7 +113,7 @@ def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
 
 
 def auc(members: Floats, others: Floats) -> Estimate:
-    """Return the area under the ROC with DeLong's interval, on the logit scale so that it stays in 0 … 1.
+    """Return the area under the ROC with DeLong's interval, on the logit scale to stay in 0 … 1.
 
     At 0 and 1 DeLong's variance vanishes; the limits are exact instead: cut the rows into
     k = min(members, non-members) disjoint pairs; each is won with probability AUC, so k of k wins
@@ -132,7 +132,7 @@ def auc(members: Floats, others: Floats) -> Estimate:
     error = math.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses))
     centre = math.log(value / (1 - value))
     width = stats.norm.isf((1 - LEVEL) / 2) * error / (value * (1 - value))
-    return Estimate(value, _expit(centre - width), _expit(centre + width))
+    return Estimate(value, expit(centre - width), expit(centre + width))
 
 
 def tpr_at(members: Floats, others: Floats, fpr: float) -> Estimate:
@@ -164,5 +164,6 @@ def tpr_at(members: Floats, others: Floats, fpr: float) -> Estimate:
     return Estimate(found_above(allowed) / len(members), low, high)
 
 
-def _expit(x: float) -> float:
+def expit(x: float) -> float:
+    """Return 1 / (1 + exp(-x)) without overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
