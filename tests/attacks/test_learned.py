@@ -6,7 +6,7 @@ from torch import nn
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks._attention import Layer, Network
+from prunemia.attacks._attention import Layer, Network, softmax_
 from prunemia.attacks._dropout import PooledDropout
 from prunemia.attacks._fit import Recipe, Setting, fit
 from prunemia.attacks.neural import start
@@ -265,3 +265,16 @@ def test_top_three_does_not_depend_on_the_order_of_classes():
     assert attack.decision_function(shuffled) == pytest.approx(
         attack.decision_function(target), abs=1e-6
     )
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_the_softmax_in_place_is_torchs(classes):
+    scores = torch.randn(6, classes, classes, generator=torch.Generator().manual_seed(0)) * 30
+    expected = scores.double().softmax(dim=-1)
+
+    result = softmax_(scores.clone())
+
+    assert torch.allclose(result.double(), expected, atol=1e-6)
+    assert torch.allclose(result.sum(dim=-1), torch.ones(6, classes), atol=1e-5)
+    extreme = softmax_(torch.tensor([[1e4, 0.0, -1e4]]))  # no overflow
+    assert extreme.tolist() == [[1.0, 0.0, 0.0]]

@@ -72,9 +72,8 @@ def test_summaries_keep_groups_in_order_of_appearance():
 
 def test_the_interval_of_a_rate_by_hand():
     # 0.02, 0.04: mean 0.03, standard error 0.01, t = 12.7062 with one degree of freedom: plainly
-    # 0.03 ± 0.127, below 0. On the logit scale: ln(0.03 / 0.97) = -3.47610, and 0.127062 / (0.03 · 0.97)
-    # ± 0.127, below 0. On the logit scale: ln(0.03 / 0.97) = -3.47610, and 0.127062 / (0.03 · 0.97)
-    # = 4.36639 to each side: -7.84249 and 0.89029.
+    # 0.03 ± 0.127, below 0. On the logit scale: ln(0.03 / 0.97) = -3.47610, and to each side
+    # 0.127062 / (0.03 · 0.97) = 4.36639: -7.84249 and 0.89029.
     low, high = (1 / (1 + math.exp(-x)) for x in (-7.84249, 0.89029))
 
     assert limits(metrics.over_seeds([0.02, 0.04], rate=True)) == pytest.approx(

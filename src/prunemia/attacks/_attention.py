@@ -44,7 +44,7 @@ class Attend(torch.autograd.Function):
         ctx.weights, ctx.masks = [], []
         for part in _chunks(samples, tokens):
             q, k, v = _heads(mixed[part], 3)
-            weights = torch.bmm(q.mul_(DEPTH**-0.5), k.transpose(1, 2)).softmax(dim=-1)
+            weights = softmax_(torch.bmm(q.mul_(DEPTH**-0.5), k.transpose(1, 2)))
             mask = drop.cut(weights.shape, weights.device) if drop.active else None
             ctx.weights.append(weights)
             ctx.masks.append(mask)
@@ -71,6 +71,17 @@ class Attend(torch.autograd.Function):
             _merge(torch.bmm(scores.transpose(1, 2), q), total[part], 3, 1)
             _merge(torch.bmm(dropped.transpose(1, 2), g), total[part], 3, 2)
         return total, None
+
+
+def softmax_(scores: Tensor) -> Tensor:
+    """Return the softmax over the last dimension, in the memory of ``scores``.
+
+    On a CPU torch's own goes row by row: with ten entries in each it takes five times as long.
+    """
+    if scores.device.type != "cpu":
+        return scores.softmax(dim=-1)
+    scores.sub_(scores.amax(dim=-1, keepdim=True)).exp_()
+    return scores.div_(scores.sum(dim=-1, keepdim=True))
 
 
 def _score_gradient(

@@ -69,9 +69,8 @@ def compare(
     first, second : scores, larger = more likely a member, and decisions, each of shape (n,).
     ranks : False where one of the two ranks nothing.
 
-    McNemar's test counts samples, so it weighs members and non-members as the sample holds them; the
-    difference of balanced accuracies weighs both sides alike (they are equally many here, to a
-    row).
+    McNemar's test counts samples, so it weighs members and non-members by their numbers; the
+    difference of balanced accuracies weighs both alike (they are equally many here, to one).
 
     Raises
     ------
