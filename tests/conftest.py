@@ -1,4 +1,4 @@
-"""Fixtures of several test modules: axes to draw on, folders of a test's own, served archives, a full disk."""
+"""Fixtures of several test modules: axes, folders, served archives, a full disk."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def publish(server: Server, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:  # noqa: ARG001
-    """Return a function that serves small files under the published names, with their own checksums."""
+    """Return a function that serves small files under published names, with their checksums."""
 
     def published(
         name: str,

@@ -14,7 +14,7 @@ from pathlib import Path
 from prunemia.data import Source
 
 Publish = Callable[..., Source]
-"""``publish(name, {file: content}, checksum=None, installed=None, **changes of the source)``: serve them."""
+"""``publish(name, {file: content}, checksum=None, installed=None, **changes)``: serve them."""
 
 
 @dataclass

@@ -12,7 +12,6 @@ from prunemia.experiment import (
     explain,
     seed_of,
 )
-
 from prunemia.kinds import DEFENSES, NETWORKS, SOURCES
 
 

@@ -36,7 +36,7 @@ QUICK = {"cli.py", "cli"}
 
 
 def modules(node: ast.AST) -> list[str]:
-    """The modules of this package that an import statement names, as dotted paths without prefix."""
+    """The modules of this package that an import statement names, without the prefix."""
     if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("prunemia."):
         return [node.module.removeprefix("prunemia.")]
     if isinstance(node, ast.ImportFrom) and node.module == "prunemia":

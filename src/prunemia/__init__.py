@@ -1,4 +1,4 @@
-"""Membership inference in pruned networks: attacks, divergence, defenses, and the pipeline between them.
+"""Membership inference in pruned networks: attacks, divergence, defenses, and the pipeline.
 
 ``import prunemia as pm`` is quick: names that need torch are imported when they are first used.
 """

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from prunemia.attacks._dropout import PooledDropout
 
-WIDTH, HEADS, HIDDEN, LAYERS = 64, 4, 128, 3
+WIDTH = 64
+HEADS = 4
+HIDDEN = 128
+LAYERS = 3
 DEPTH = WIDTH // HEADS
 CHUNK = 2**19
 """Attention weights worked on at a time: 2 MiB, so that they stay in a core's cache."""
@@ -41,7 +44,8 @@ class Attend(torch.autograd.Function):
         """Attend; keeps the weights before dropout, and the masks, for the backward pass."""
         samples, tokens, _ = mixed.shape
         out = mixed.new_empty(samples, tokens, WIDTH)
-        ctx.weights, ctx.masks = [], []
+        ctx.weights = []
+        ctx.masks = []
         for part in _chunks(samples, tokens):
             q, k, v = _heads(mixed[part], 3)
             weights = softmax_(torch.bmm(q.mul_(DEPTH**-0.5), k.transpose(1, 2)))
@@ -63,7 +67,8 @@ class Attend(torch.autograd.Function):
         chunks = _chunks(*mixed.shape[:2])
         for part, weights, mask in zip(chunks, ctx.weights, ctx.masks, strict=True):
             q, k, v = _heads(mixed[part], 3)
-            (g,), (o,) = _heads(gradient[part], 1), _heads(out[part], 1)
+            (g,) = _heads(gradient[part], 1)
+            (o,) = _heads(out[part], 1)
             scores = _score_gradient(g, o, v, weights, mask)
             # in place: this is the last use of the weights
             dropped = weights if mask is None else weights.mul_(mask)
@@ -142,8 +147,10 @@ class Layer(nn.Module):
         super().__init__()
         self.mix = QueriesKeysValues()
         self.out = nn.Linear(WIDTH, WIDTH)
-        self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.up, self.down = nn.Linear(WIDTH, HIDDEN), nn.Linear(HIDDEN, WIDTH)
+        self.norm1 = nn.LayerNorm(WIDTH)
+        self.norm2 = nn.LayerNorm(WIDTH)
+        self.up = nn.Linear(WIDTH, HIDDEN)
+        self.down = nn.Linear(HIDDEN, WIDTH)
 
     def forward(self, x: Tensor, drop: PooledDropout) -> Tensor:
         """Return (B, C, 64) for (B, C, 64)."""
@@ -167,11 +174,13 @@ class Network(nn.Module):
 
     def __init__(self, classes: int, fast: bool) -> None:
         super().__init__()
-        self.classes, self.fast = classes, fast
+        self.classes = classes
+        self.fast = fast
         self.normalize = nn.Identity() if fast else nn.BatchNorm1d(3 * classes)
         self.embed = nn.Linear(3, WIDTH)
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
-        self.hidden, self.head = nn.Linear(WIDTH * classes, 64), nn.Linear(64, 2)
+        self.hidden = nn.Linear(WIDTH * classes, 64)
+        self.head = nn.Linear(64, 2)
         self.inside = PooledDropout(0.0 if fast else 0.2)
         self.after = PooledDropout(0.2 if fast else 0.0)
 

@@ -30,7 +30,8 @@ class PooledDropout(Dropout):
 
     def train(self, mode: bool = True) -> Self:
         """Switch the mode; in evaluation mode there is no pool."""
-        self.pool, self.left = torch.empty(0), 0
+        self.pool = torch.empty(0)
+        self.left = 0
         return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:

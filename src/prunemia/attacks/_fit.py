@@ -112,7 +112,8 @@ def fit(
     TrainingError
         The loss became NaN or infinite.
     """
-    x, members = x.to(setting.device), members.to(setting.device)
+    x = x.to(setting.device)
+    members = members.to(setting.device)
     order = torch.Generator().manual_seed(setting.seed)
     cuts = batches(len(x), recipe.batch)
     optimizer, schedule = recipe.optimizer(module, len(cuts))

@@ -102,7 +102,8 @@ class _Batch:
     """
 
     def __init__(self, points: Floats, nonmembers: _Nonmembers) -> None:
-        self.points, self.nonmembers = points, nonmembers
+        self.points = points
+        self.nonmembers = nonmembers
         self.in_m: Bools = np.ones(len(points), dtype=bool)
         self.to_n = kernel_sums(points, nonmembers.points)
         self.to_m = kernel_sums(points, points)
@@ -134,9 +135,13 @@ class _Batch:
         ``to_m`` counts x with itself already, so twice that is once too much; S_NM loses x's pairs
         with N and gains those with the rest of M.
         """
-        n, m = len(self.nonmembers.points), int(self.in_m.sum())
-        to_n, to_m = self.to_n[self.in_m], self.to_m[self.in_m]
-        nn, mm, nm = self.nonmembers.within, to_m.sum(), to_n.sum()
+        n = len(self.nonmembers.points)
+        m = int(self.in_m.sum())
+        to_n = self.to_n[self.in_m]
+        to_m = self.to_m[self.in_m]
+        nn = self.nonmembers.within
+        mm = to_m.sum()
+        nm = to_n.sum()
         before = float(nn / n**2 + mm / m**2 - 2 * nm / (n * m))
         if m == 1:
             return before, np.full(1, -np.inf)

@@ -107,7 +107,8 @@ class NeuralAttack(Attack):
     def _fit(self, shadow: Signals, membership: Bools) -> None:
         raw = self.features(shadow)
         self._standardize(raw)
-        x, members = self._tensor(raw), torch.from_numpy(membership.astype(np.int64))
+        x = self._tensor(raw)
+        members = torch.from_numpy(membership.astype(np.int64))
         setting = self._setting()
 
         def make() -> nn.Module:
@@ -124,7 +125,8 @@ class NeuralAttack(Attack):
 
     def _standardize(self, raw: Inputs) -> None:
         """Learn each input's mean and deviation; the paper's recipe leaves inputs as they are."""
-        self.mean_, self.scale_ = np.zeros(raw.shape[1]), np.ones(raw.shape[1])
+        self.mean_ = np.zeros(raw.shape[1])
+        self.scale_ = np.ones(raw.shape[1])
         if self.recipe == "fast":
             deviation = raw.std(axis=0, dtype=np.float64)
             self.mean_ = raw.mean(axis=0, dtype=np.float64)

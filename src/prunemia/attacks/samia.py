@@ -84,7 +84,8 @@ class SAMIA(NeuralAttack):
         shape (layers, heads, C, C): [l, h, i, j] is the weight that class i gives to class j; over
         j it sums to one.
         """
-        x, setting = self._tensor(self.features(self._observed(target))), self._setting()
+        x = self._tensor(self.features(self._observed(target)))
+        setting = self._setting()
         total = torch.zeros(LAYERS, HEADS, target.classes, target.classes, dtype=torch.float64)
         network = self.network_
         assert isinstance(network, Network)

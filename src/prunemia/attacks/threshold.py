@@ -33,7 +33,8 @@ def best_threshold(values: Floats, membership: Bools) -> float:
     the comparison is one of integers, so equal is exact.
     """
     order = np.argsort(-values, kind="stable")
-    descending, member = values[order], membership[order]
+    descending = values[order]
+    member = membership[order]
     last_of_ties = np.append(descending[1:] < descending[:-1], True)
     hits = np.cumsum(member)[last_of_ties]
     alarms = np.cumsum(~member)[last_of_ties]

@@ -34,7 +34,8 @@ def ppb_divergence(logits: Tensor) -> Tensor:
         raise ValueError(f"logits: shape {tuple(logits.shape)}; allowed: (B, C), or (…, B, C)")
     half = logits.shape[-2] // 2
     ranked = logits.sort(dim=-1, descending=True).values.log_softmax(dim=-1)
-    first, second = ranked[..., :half, :], ranked[..., half : 2 * half, :]
+    first = ranked[..., :half, :]
+    second = ranked[..., half : 2 * half, :]
     return (second.exp() * (second - first)).sum(dim=(-2, -1)) / max(half, 1)
 
 

@@ -47,7 +47,8 @@ class PrivateTraining(Defense):
         from opacus.grad_sample import GradSampleModule
         from opacus.optimizers import DPOptimizer
 
-        job, device = run.jobs[0], run.train.device
+        job = run.jobs[0]
+        device = run.train.device
         self.frozen = _freeze(job.module, job.name)  # before Opacus looks for what learns
         run.networks = _Private(job.module, run.generators[0])
         self.steps = len(run.cuts)
@@ -68,7 +69,8 @@ class PrivateTraining(Defense):
 
     def batches(self, run: DefendedRun) -> Iterator[Tensor]:
         """Yield Poisson samples of the training samples, shape (1, b), and account for each."""
-        members, rate = run.train[0], 1 / self.steps
+        members = run.train[0]
+        rate = 1 / self.steps
         for _ in range(self.steps):
             draws = torch.rand(len(members), generator=run.generators[0], device=members.device)
             self.accountant.step(noise_multiplier=self.strength, sample_rate=rate)

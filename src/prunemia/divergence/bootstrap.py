@@ -64,7 +64,8 @@ def columns(name: str, value: float, draws: Floats) -> dict[str, float]:
 
 def before_and_after(values: tuple[float, float], draws: tuple[Floats, Floats]) -> dict[str, float]:
     """Return the columns ``original``, ``pruned`` and ``change``, each with its interval."""
-    (original, pruned), (original_draws, pruned_draws) = values, draws
+    (original, pruned) = values
+    (original_draws, pruned_draws) = draws
     return (
         columns("original", original, original_draws)
         | columns("pruned", pruned, pruned_draws)

@@ -74,7 +74,8 @@ def relative_changes(table: pd.DataFrame) -> pd.Series:
     That is (|pruned| − |original|) / |original|. A mean difference has a sign, and it has shrunk
     where it comes closer to zero from either side: from −0.74 to −0.43 is a change of −0.42.
     """
-    original, pruned = table["original"].abs(), table["pruned"].abs()
+    original = table["original"].abs()
+    pruned = table["pruned"].abs()
     names = table["quantity"] + ", " + table["distance"]
     return ((pruned - original) / original).set_axis(names)
 

@@ -91,7 +91,8 @@ def jensen_shannon(values: Floats, membership: Bools) -> Weighted:
     members, nonmembers = (np.eye(BINS)[bins] * mask[:, None] for mask in (membership, ~membership))
 
     def distance(weights: Floats) -> Floats:
-        p, q = weights @ members, weights @ nonmembers
+        p = weights @ members
+        q = weights @ nonmembers
         middle = (p + q) / 2
         bits: Floats = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / (2 * np.log(2))
         return bits

@@ -139,7 +139,8 @@ class Experiment(Frozen):
         return ""
 
     def _wrong_samples(self) -> str:
-        source, network = SOURCES.get(self.dataset), NETWORKS[self.model]
+        source = SOURCES.get(self.dataset)
+        network = NETWORKS[self.model]
         if source is None or network.takes is None:
             return ""  # the reader's own data: only the file will tell
         if source.holds != network.takes:
@@ -149,7 +150,8 @@ class Experiment(Frozen):
                 f"holds {source.holds}; allowed with it: {', '.join(fitting)}"
             )
         if source.holds == "images" and min(source.shape[1:]) < network.smallest:
-            least, size = network.smallest, "×".join(map(str, source.shape[1:]))
+            least = network.smallest
+            size = "×".join(map(str, source.shape[1:]))
             return (
                 f"model: {self.model!r} takes images of {least}×{least} or more, "
                 f"and data set {self.dataset!r} holds {size}"

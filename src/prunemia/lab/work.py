@@ -23,7 +23,8 @@ from prunemia.store import Entry
 
 RATES = {"cpu": 1e10, "cuda": 1e13}
 """Assumed floating-point operations per second: a CPU core; a GPU of the A100's class with TF32."""
-QUICK_ROWS, LEARNED_ROWS = 1e6, 500.0
+QUICK_ROWS = 1e6
+LEARNED_ROWS = 500.0
 """Assumed samples per second: of a decision or a threshold's fit; of a fit that trains networks."""
 
 

@@ -80,9 +80,12 @@ def compare(
     member = sides(membership)
     scores = [scores_of("scores", entry[0], len(member)) for entry in (first, second)]
     right = [flags("predictions", entry[1], len(member)) == member for entry in (first, second)]
-    only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
-    b, c = int(only_first.sum()), int(only_second.sum())
-    area, area_p = Estimate.missing(NO_ROC), math.nan
+    only_first = right[0] & ~right[1]
+    only_second = right[1] & ~right[0]
+    b = int(only_first.sum())
+    c = int(only_second.sum())
+    area = Estimate.missing(NO_ROC)
+    area_p = math.nan
     if ranks:
         area, area_p = _auc_difference(member, *scores)
     return Comparison(
@@ -100,7 +103,9 @@ def _accuracy_difference(member: Bools, only_first: Bools, only_second: Bools) -
     """
     value = centre = variance = 0.0
     for side in (member, ~member):
-        n, b, c = int(side.sum()), int(only_first[side].sum()), int(only_second[side].sum())
+        n = int(side.sum())
+        b = int(only_first[side].sum())
+        c = int(only_second[side].sum())
         value += (b - c) / n / 2
         centre += (b - c) / (n + 2) / 2
         variance += (b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2) ** 2 / 4

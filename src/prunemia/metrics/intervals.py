@@ -106,7 +106,8 @@ def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
     Letters 2014).
     """
     ranks = stats.rankdata(np.concatenate([members, others]))
-    m, n = len(members), len(others)
+    m = len(members)
+    n = len(others)
     wins = (ranks[:m] - stats.rankdata(members)) / n
     losses = 1 - (ranks[m:] - stats.rankdata(others)) / m
     return wins, losses

@@ -28,7 +28,8 @@ def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax:
     """
     for name, column in (("members", "members"), ("non-members", "nonmembers")):
         color = COLORS[name]
-        low, high = table[f"{column}_low"], table[f"{column}_high"]
+        low = table[f"{column}_low"]
+        high = table[f"{column}_high"]
         ax.vlines(table["sparsity"], low, high, color=color, alpha=0.3, lw=6)
         ax.plot(table["sparsity"], table[column], "o-", ms=5, lw=1, color=color, label=name)
         ax.axhline(original[column], color=color, ls=":", label=f"{name}, original")

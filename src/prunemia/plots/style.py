@@ -22,8 +22,10 @@ from prunemia import kinds
 
 Floats = NDArray[np.float64]
 
-MEMBERS, NONMEMBERS = "#D55E00", "#0072B2"
-ORIGINAL, PRUNED = "#999999", "#009E73"
+MEMBERS = "#D55E00"
+NONMEMBERS = "#0072B2"
+ORIGINAL = "#999999"
+PRUNED = "#009E73"
 COLORS = {"members": MEMBERS, "non-members": NONMEMBERS, "original": ORIGINAL, "pruned": PRUNED}
 
 

@@ -48,7 +48,8 @@ def cut(module: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
     for parameter in small.parameters():
         parameter.requires_grad_()  # torch-pruning follows the graph of gradients
     probes = _probes(small, input_shape)
-    idle, constant = _idle_channels(small, probes), _inputs(small, probes[:1])
+    idle = _idle_channels(small, probes)
+    constant = _inputs(small, probes[:1])
     graph = torch_pruning.DependencyGraph().build_dependency(small, example_inputs=probes[:2])
     pruner = torch_pruning.prune_conv_out_channels
     choice = _choose(graph, idle, pruner)

@@ -128,7 +128,8 @@ class Run:
         samples = self.validation[self.active]
         right, loss = torch.zeros(2, len(self.active), dtype=torch.float64, device=samples.device)
         for batch in samples.split(VALIDATION_BATCH, dim=1):
-            logits, labels = self.networks(self.features[batch]), self.labels[batch]
+            logits = self.networks(self.features[batch])
+            labels = self.labels[batch]
             right += (logits.argmax(dim=2) == labels).sum(dim=1)
             loss += _cross_entropy(logits, labels).sum(dim=1)
         return right.tolist(), loss.tolist()

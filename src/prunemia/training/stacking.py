@@ -151,7 +151,9 @@ class Stack:
         bias = self.parameters.get(f"{place}.bias")
         flat = None if bias is None else bias.flatten()
         kernel = _channels_last(weight.flatten(0, 1)[:, :, None])
-        stride, padding, dilation = (1, *layer.stride), (0, *layer.padding), (1, *layer.dilation)
+        stride = (1, *layer.stride)
+        padding = (0, *layer.padding)
+        dilation = (1, *layer.dilation)
         return F.conv2d(h, kernel, flat, stride, padding, dilation, groups=len(weight))
 
     def _batchnorm(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
