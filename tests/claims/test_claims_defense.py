@@ -8,12 +8,12 @@ from torch import nn
 
 import prunemia as pm
 from prunemia.claims import CONTRADICTED, SUPPORTED, UNDECIDED
-from prunemia.claims.defense import choice, defended, ppb_protects, regained
+from prunemia.claims.defense import choice, defended, defenses_lower_samia, ppb_protects, regained
 
 EXP = pm.Experiment(seed=3)
 
-# Accuracy of an attack by (attack, defense, adaptive), and a small step a seed, so that there is a
-# spread.
+# Accuracy of an attack by (attack, defense, adaptive); others reach 0.65. A small step per seed
+# gives a spread.
 ACCURACY = {
     ("samia", "none", True): 0.70,
     ("conf", "none", True): 0.66,
@@ -27,7 +27,7 @@ WEIGHTS = [0.1, 0.2, 0.3, 0.4]  # at sparsity 0.5 the first two are removed
 
 
 class FakeLab:
-    """Answers from the tables above; ``back`` maps a seed to how many removed weights PPB lets grow again."""
+    """Answers from the tables above; ``back``: how many removed weights PPB regrows, per seed."""
 
     def __init__(self, back=None):
         self.back = back or {}
@@ -53,8 +53,8 @@ class FakeLab:
         self.asked.add(
             (exp.defense, exp.strength, exp.adversary and exp.adversary.defense, exp.seed)
         )
-        step = 0.002 * exp.seed if exp.defense == "ppb" else 0.0
-        value = ACCURACY[name, exp.defense, exp.adversary is None] + step
+        step = 0.0 if exp.defense == "none" else 0.002 * exp.seed
+        value = ACCURACY.get((name, exp.defense, exp.adversary is None), 0.65) + step
         return SimpleNamespace(evaluation=SimpleNamespace(accuracy=SimpleNamespace(value=value)))
 
 
@@ -64,55 +64,62 @@ def exp():
 
 
 def test_effects_are_positive_where_ppb_protects_and_verdicts_follow(exp):
-    found = ppb_protects(FakeLab(), exp, 3)
-    effects = [claim.effect.value for claim in found]
+    tested = ppb_protects(FakeLab(), exp, 3)
+    effects = [claim.effect.value for claim in tested]
 
     # Seeds 0, 1, 2 add 0, 0.002, 0.004 to what an attack on PPB reaches (mean 0.002) and cost 0,
     # 0.001, 0.002 of the test accuracy (mean 0.001): 0.70 − 0.552, 0.66 − 0.662, 0.70 − 0.752, 0.66
     # − 0.562, 0.02 − (0.01 + 0.001).
-    assert effects == pytest.approx([0.148, -0.002, -0.052, 0.098, 0.009, 1.0])
-    assert [claim.verdict for claim in found] == [
+    assert effects == pytest.approx([0.148, -0.002, -0.052, 0.098, 0.009])
+    assert [claim.verdict for claim in tested] == [
         SUPPORTED,
         UNDECIDED,
         CONTRADICTED,
         SUPPORTED,
         SUPPORTED,
-        SUPPORTED,
     ]
     for claim, words in zip(
-        found, ["samia", "conf", "samia", "conf", "test accuracy", "sparsity"], strict=True
+        tested, ["samia", "conf", "samia", "conf", "test accuracy"], strict=True
     ):
         assert words in claim.text
-    assert ["non-adaptive" in claim.text for claim in found[:4]] == [True, True, False, False]
+    assert ["non-adaptive" in claim.text for claim in tested[:4]] == [True, True, False, False]
 
 
-def test_the_five_tests_are_corrected_together_and_the_count_is_not_among_them(exp):
-    found = ppb_protects(FakeLab(), exp, 3)
+def test_the_five_claims_are_one_family(exp):
+    tested = ppb_protects(FakeLab(), exp, 3)
 
-    # conf, non-adaptive: differences 0, −0.002, −0.004, so t = −√3 with two degrees of freedom, p =
-    # 0.2254, the largest of the five: Holm leaves it.
-    assert found[1].p == pytest.approx(1 - math.sqrt(3 / 5))
-    # samia, non-adaptive: t = 0.148 / (0.002/√3) with two degrees of freedom, the smallest of the
-    # five: times five.
-    t = 0.148 / (0.002 / math.sqrt(3))
-    assert found[0].p == pytest.approx(5 * (1 - t / math.sqrt(t**2 + 2)))
-    assert found[-1].p == 0
+    # t with two degrees of freedom at 1 − 0.05/5 = 0.99 is 0.99 √(2 / (1 − 0.99²)) = 9.925; the
+    # standard deviation of 0, 0.002, 0.004 is 0.002.
+    half = 0.99 * math.sqrt(2 / (1 - 0.99**2)) * 0.002 / math.sqrt(3)
+    assert tested[0].effect.low == pytest.approx(0.148 - half)
+    assert [claim.tests for claim in tested] == [5] * 5
 
 
-def test_one_weight_that_comes_back_contradicts_that_sparsity_is_kept(exp):
-    kept, lost = (ppb_protects(FakeLab(back), exp, 3)[-1] for back in ({}, {1: 1}))
+def test_keeping_the_sparsity_is_counted_and_no_claim(exp):
+    tested = ppb_protects(FakeLab({1: 1}), exp, 3)
 
-    assert (kept.effect.value, kept.verdict) == (1.0, SUPPORTED)
-    assert lost.effect.value == pytest.approx(-1 / 3)
-    assert lost.verdict == CONTRADICTED
+    assert not [claim for claim in tested if "sparsity" in claim.text]
     assert regained(FakeLab({0: 2}), defended(exp, "ppb")) == 2
     assert regained(FakeLab({0: 2}), exp) == 0
 
 
-def test_a_single_seed_decides_nothing_but_the_sparsity(exp):
-    assert [claim.verdict for claim in ppb_protects(FakeLab(), exp, 1)] == [UNDECIDED] * 5 + [
-        SUPPORTED
-    ]
+def test_a_single_seed_decides_nothing(exp):
+    assert [claim.verdict for claim in ppb_protects(FakeLab(), exp, 1)] == [UNDECIDED] * 5
+
+
+def test_each_defense_is_tested_against_an_attack_fixed_beforehand(exp):
+    lab = FakeLab()
+
+    tested = defenses_lower_samia(lab, exp, 3)
+
+    names = [name for name in pm.kinds.DEFENSES if name != "none"]
+    assert [claim.text.split()[0] for claim in tested] == names
+    assert all("samia for an adaptive" in claim.text for claim in tested)
+    # 0.70 − (0.75 + 0.002) with ppb, and with the others, whose attack reaches 0.65, 0.048.
+    effects = {claim.text.split()[0]: claim.effect.value for claim in tested}
+    assert effects.pop("ppb") == pytest.approx(-0.052)
+    assert list(effects.values()) == pytest.approx([0.048] * len(effects))
+    assert {adversary for _, _, adversary, _ in lab.asked} == {None}
 
 
 def test_only_experiments_of_the_pages_are_asked(exp):

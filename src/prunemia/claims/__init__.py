@@ -1,4 +1,4 @@
-"""Each claim of the paper as a test: an effect, its interval, a corrected p, and a verdict in words."""
+"""Each claim of the paper as an effect, its interval within a family, and the verdict of that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from prunemia.claims.attacks import (
 )
 from prunemia.claims.base import (
     CONTRADICTED,
+    MARGIN,
+    NEGLIGIBLE,
     SUPPORTED,
+    TEST_MARGIN,
     UNDECIDED,
     VERDICTS,
     Claim,
@@ -19,27 +22,32 @@ from prunemia.claims.base import (
     family,
     over_runs,
     runs,
-    table,
-    verb,
+    seeds_needed,
+    simultaneous,
     verdict,
 )
-from prunemia.claims.defense import ppb_protects
+from prunemia.claims.defense import defenses_lower_samia, ppb_protects
 from prunemia.claims.pruning import (
     leakage_over_pruners,
     leakage_over_sparsity,
     leakage_under_wrong_knowledge,
 )
+from prunemia.claims.words import table, tally, verb
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 
 __all__ = [
     "CONTRADICTED",
+    "MARGIN",
+    "NEGLIGIBLE",
     "SCORECARD",
     "SUPPORTED",
+    "TEST_MARGIN",
     "UNDECIDED",
     "VERDICTS",
     "Claim",
     "counts",
+    "defenses_lower_samia",
     "divergence_grows",
     "divergence_varies_over_classes",
     "family",
@@ -50,7 +58,10 @@ __all__ = [
     "ppb_protects",
     "runs",
     "samia_beats_the_others",
+    "seeds_needed",
+    "simultaneous",
     "table",
+    "tally",
     "verb",
     "verdict",
 ]

@@ -88,7 +88,7 @@ def changes(table: pd.DataFrame, ax: Axes) -> None:
 def effects(claims: Sequence[Claim], ax: Axes) -> None:
     """Draw each claim's effect in half-widths of its interval, coloured by its verdict.
 
-    Dotted lines: where one test alone would reach 5 %. A claim without an interval is left out.
+    Beyond the dotted lines the interval excludes zero. A claim without an interval is left out.
     """
     shown = [c for c in claims if not math.isnan(c.effect.low) and c.effect.high > c.effect.low]
     half = [(c.effect.high - c.effect.low) / 2 for c in shown]
@@ -101,6 +101,6 @@ def effects(claims: Sequence[Claim], ax: Axes) -> None:
     for edge in (-1, 1):
         ax.axvline(edge, color="0.4", ls=":")
     ax.set_yticks(at, [textwrap.fill(c.text, 42) for c in shown], fontsize=8)
-    ax.set_xlabel("Effect, in half-widths of its 95 % interval over seeds")
+    ax.set_xlabel("Effect, in half-widths of its simultaneous 95 % interval")
     below = 0.84 / ax.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
-    ax.legend(loc="upper center", bbox_to_anchor=(0.2, -below), ncols=3, fontsize=8)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.2, -below), ncols=2, fontsize=8)

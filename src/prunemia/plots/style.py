@@ -61,6 +61,7 @@ PRUNERS = Colours(kinds.PRUNERS)
 VERDICTS = {
     "supported": "#009E73",
     "contradicted": "#D55E00",
+    "no difference that matters": "#0072B2",
     "not decided at this size": "#999999",
 }
 

@@ -1,0 +1,137 @@
+"""Claims and effects in words that know their sign, their number and what was not measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from prunemia.claims.base import (
+    CONTRADICTED,
+    MOST_SEEDS,
+    NEGLIGIBLE,
+    SUPPORTED,
+    UNDECIDED,
+    Claim,
+    seeds_needed,
+    verdict,
+)
+from prunemia.metrics import Estimate, over_seeds
+
+VERBS = {
+    SUPPORTED: "raises",
+    CONTRADICTED: "lowers",
+    NEGLIGIBLE: "hardly changes",
+    UNDECIDED: "does not measurably change",
+}
+
+PREDICATES = {
+    SUPPORTED: ("is supported", "are supported"),
+    CONTRADICTED: ("is contradicted", "are contradicted"),
+    NEGLIGIBLE: ("shows a difference too small to matter", "show a difference too small to matter"),
+    UNDECIDED: ("is left undecided", "are left undecided"),
+}
+"""What one claim, and several, with a verdict do."""
+
+
+def table(claims: Iterable[Claim]) -> pd.DataFrame:
+    """Return one line per claim: claim, effect, simultaneous interval, verdict, seeds to decide."""
+    lines = [
+        {
+            "claim": claim.text,
+            "effect": claim.statistic,
+            "estimate [simultaneous 95 % interval]": str(claim.effect),
+            "verdict": claim.verdict,
+            "seeds that would decide": seeds_to_decide(claim),
+        }
+        for claim in claims
+    ]
+    return pd.DataFrame(lines)
+
+
+def seeds_to_decide(claim: Claim) -> str:
+    """Say how many seeds would decide an effect of this size; a dash where it is decided."""
+    if claim.verdict != UNDECIDED:
+        return "–"
+    if math.isnan(claim.effect.low):
+        return "unknown"
+    needed = seeds_needed(claim)
+    return f"over {MOST_SEEDS}" if needed is None else f"about {needed}"
+
+
+def tally(claims: Iterable[Claim]) -> str:
+    """Say how many claims got each verdict: "2 claims are supported, 1 claim is contradicted …"."""
+    verdicts = [claim.verdict for claim in claims]
+    clauses = []
+    for word, (one, several) in PREDICATES.items():
+        count = verdicts.count(word)
+        clauses.append(f"{counted(count, 'claim')} {several if count > 1 else one}")
+    return f"{', '.join(clauses[:-1])} and {clauses[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun: "no claim", "1 claim", "2 claims"."""
+    if count == 0:
+        return f"no {noun}"
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def verb(effect: Estimate, margin: float = 0.0) -> str:
+    """Return the verb that an interval allows: "pruning {verb} the leakage"."""
+    return VERBS[verdict(effect, margin)]
+
+
+def changes(effect: Estimate, what: str, margin: float = 0.0) -> str:
+    """Say what is done to ``what``, and by how much: "lowers the accuracy by 0.05 [0.03, 0.07]"."""
+    if not effect.resolved:
+        return f"changes {what} by an amount that cannot be measured ({effect.note})"
+    judged = verdict(effect, margin)
+    said = f"{VERBS[judged]} {what}"
+    if judged == SUPPORTED:
+        return f"{said} by {effect}"
+    if judged == CONTRADICTED:
+        return f"{said} by {turned(effect)}"
+    return f"{said} (difference {effect})"
+
+
+def turned(effect: Estimate) -> Estimate:
+    """Return the effect with the opposite sign: what was raised by −0.1 was lowered by 0.1."""
+    return Estimate(-effect.value, -effect.high, -effect.low, effect.note)
+
+
+def better_of(values: Mapping[str, Sequence[float]]) -> str:
+    """Say which of two things has the larger value, by the paired difference over seeds."""
+    (first, a), (second, b) = values.items()
+    difference = over_seeds(np.subtract(a, b).tolist())
+    judged = verdict(difference)
+    if judged == SUPPORTED:
+        return f"{first} ranks better than {second}, by {difference}"
+    if judged == CONTRADICTED:
+        return f"{second} ranks better than {first}, by {turned(difference)}"
+    return f"neither of {first} and {second} measurably ranks better (difference {difference})"
+
+
+def weights_regained(regained: Sequence[int]) -> str:
+    """Say in how many runs removed weights came back; ``regained``: how many in each run."""
+    missed = sum(count > 0 for count in regained)
+    whole = counted(len(regained), "run")
+    if missed == 0:
+        return f"no removed weight came back in {whole}"
+    weights = "weight" if sum(regained) == 1 else "weights"
+    return f"{sum(regained)} removed {weights} came back, in {missed} of {whole}"
+
+
+def chosen_defense(name: str, lost: float, before: float, after: float) -> str:
+    """Say what a defense does that was chosen on these seeds; a description, not a test.
+
+    ``lost``: test accuracy; ``before`` and ``after``: the strongest attack's accuracy; all 0 … 1.
+    """
+    if name == "none":
+        return "no defense: within this price none makes the strongest attack weaker"
+    price = f"costs {100 * lost:.1f} points" if lost > 0 else f"gains {-100 * lost:.1f} points"
+    return (
+        f"{name}, which {price} of test accuracy; "
+        f"the strongest attack goes from {before:.3f} to {after:.3f}"
+    )
