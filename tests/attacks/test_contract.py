@@ -16,9 +16,10 @@ from sklearn.exceptions import NotFittedError
 import prunemia as pm
 from prunemia import attacks
 from prunemia.attacks.base import Attack
+from prunemia.kinds import ATTACKS
 
 NAMES = attacks.names()
-LEARNED = ("nn", "top3nn", "nncls", "samia")
+LEARNED = tuple(name for name, kind in ATTACKS.items() if kind.learned)
 
 
 def build(name, **options):
@@ -39,22 +40,13 @@ def drawn(n=60, classes=3, seed=0, **fields):
 
 
 def test_the_papers_nine_in_its_order():
-    assert NAMES == (
-        "conf",
-        "xent",
-        "mentr",
-        "top1conf",
-        "nn",
-        "top3nn",
-        "nncls",
-        "blindmi",
-        "samia",
-    )
+    nine = ["conf", "xent", "mentr", "top1conf", "nn", "top3nn", "nncls", "blindmi", "samia"]
+    assert list(NAMES[:9]) == nine
 
 
 def test_an_unknown_name_is_refused_with_those_that_exist():
     with pytest.raises(
-        ValueError, match=r"attack: 'lucky' is not allowed; allowed: conf, xent, .*, samia"
+        ValueError, match=r"attack: 'lucky' is not allowed; allowed: conf, xent, .*samia"
     ):
         attacks.get("lucky")
 

@@ -73,14 +73,16 @@ def blobs(rows: int):
 def toys():
     """One toy of each kind, each by one line."""
     words = ("Clouds", "Tests", "here", "none", "none")
-    sheet = Source("blobs", 400, (3,), 2, *words, generate=f"{HERE}:blobs")
+    sheet = Source("toy-blobs", 400, (3,), 2, *words, generate=f"{HERE}:blobs")
     strength = Strength("the weight of the logits' mean square", 0.1, 0.0, 10.0)
     with (
-        ATTACKS.registered("loudest", AttackKind(f"{HERE}:Loudest", "#000000")),
-        DEFENSES.registered("shrink", DefenseKind(f"{HERE}:Shrink", strength, "#000000", "shrink")),
-        PRUNERS.registered("firsthalf", PrunerKind(f"{HERE}:first_half", "weights", "#000000")),
-        NETWORKS.registered("linear", NetworkKind(f"{HERE}:linear", None, 7, ("weights",))),
-        SOURCES.registered("blobs", sheet),
+        ATTACKS.registered("toy-loudest", AttackKind(f"{HERE}:Loudest", "#000000")),
+        DEFENSES.registered(
+            "toy-shrink", DefenseKind(f"{HERE}:Shrink", strength, "#000000", "shrink")
+        ),
+        PRUNERS.registered("toy-half", PrunerKind(f"{HERE}:first_half", "weights", "#000000")),
+        NETWORKS.registered("toy-linear", NetworkKind(f"{HERE}:linear", None, 7, ("weights",))),
+        SOURCES.registered("toy-blobs", sheet),
     ):
         yield
 
@@ -88,20 +90,26 @@ def toys():
 @pytest.mark.usefixtures("toys")
 def test_one_line_registers_a_toy_of_each_kind(tmp_path):
     exp = pm.Experiment(
-        dataset="blobs", model="linear", pruner="firsthalf", sparsity=0.5, defense="shrink",
-        shadows=2, draws=2,
-    )  # fmt: skip
+        dataset="toy-blobs",
+        model="toy-linear",
+        pruner="toy-half",
+        sparsity=0.5,
+        defense="toy-shrink",
+        shadows=2,
+        draws=2,
+    )
     lab = pm.Lab(tmp_path, progress=False)
 
     assert exp.training_epochs == 7
     assert exp.defense_strength == 0.1
-    assert allowed_pruners("linear") == ("l1unstructured", "firsthalf")
+    assert "slim" not in allowed_pruners("toy-linear")
+    assert {"l1unstructured", "toy-half"} <= set(allowed_pruners("toy-linear"))
     weight = lab.pruned(exp).module[1].weight
     assert torch.equal(weight.flatten()[:3], torch.zeros(3))  # 6 weights, the first half gone
     assert (weight.flatten()[3:] != 0).all()
-    result = lab.attack(exp, "loudest")
+    result = lab.attack(exp, "toy-loudest")
     assert result.evaluation.members == len(lab.split(exp).train)
-    assert "loudest" in set(lab.map([exp], ["loudest"])["attack"])
+    assert "toy-loudest" in set(lab.map([exp], ["toy-loudest"])["attack"])
 
 
 def test_a_taken_name_is_refused():
@@ -110,11 +118,11 @@ def test_a_taken_name_is_refused():
 
 
 def test_without_the_toys_nothing_is_left_of_them():
-    assert "loudest" not in pm.attacks.names()
-    assert "blobs" not in data.SOURCES
+    assert "toy-loudest" not in pm.attacks.names()
+    assert "toy-blobs" not in data.SOURCES
     with pytest.raises(ValidationError) as caught:
-        pm.Experiment(dataset="blobs")
-    assert "dataset: 'blobs' must be one of" in explain(caught.value)
+        pm.Experiment(dataset="toy-blobs")
+    assert "dataset: 'toy-blobs' must be one of" in explain(caught.value)
 
 
 def test_an_unknown_name_is_refused_with_what_may_have_been_meant():

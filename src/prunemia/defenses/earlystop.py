@@ -16,6 +16,6 @@ class EarlyStopping(Defense):
 
     keeps_early = True
 
-    def score(self, accuracy: float, loss: float) -> float:  # noqa: ARG002
+    def score(self, accuracy: float, loss: float) -> float:
         """Return the validation loss, sign turned."""
         return -loss

@@ -47,9 +47,9 @@ class PosteriorAlignment(Defense):
 
     def penalty(
         self,
-        run: DefendedRun,  # noqa: ARG002
-        x: Tensor,  # noqa: ARG002
-        labels: Tensor,  # noqa: ARG002
+        run: DefendedRun,
+        x: Tensor,
+        labels: Tensor,
         logits: Tensor,
     ) -> Tensor:
         """Return λ times each network's divergence."""

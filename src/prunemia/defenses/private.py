@@ -76,7 +76,7 @@ class PrivateTraining(Defense):
             self.accountant.step(noise_multiplier=self.strength, sample_rate=rate)
             yield members[draws < rate][None]
 
-    def finish(self, run: DefendedRun) -> dict[str, Any]:  # noqa: ARG002
+    def finish(self, run: DefendedRun) -> dict[str, Any]:
         """Detach Opacus and return ε, δ and what they do not cover."""
         self.hooks.to_standard_module()
         for parameter in self.frozen:

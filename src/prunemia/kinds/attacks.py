@@ -32,4 +32,4 @@ ATTACKS = Registry(
         "samia": AttackKind("prunemia.attacks.samia:SAMIA", "#009E73", learned=True),
     },
 )
-"""In the order in which Yuan & Zhang (2022) introduce them."""
+"""The paper's nine in the order in which Yuan & Zhang (2022) introduce them, then others."""

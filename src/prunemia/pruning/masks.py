@@ -84,7 +84,7 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
     # slim removes channels through their scales: its sparsity is that of the scales
     scales = kind.ranks == "BatchNorm scales"
     kinds = NORMALIZATIONS if scales else WEIGHTED
-    masks = Masks(module, keep, tuple(f"{name}.weight" for name, _ in _layers(module, kinds)))
+    masks = Masks(module, keep, tuple(f"{name}.weight" for name, _ in layers(module, kinds)))
     masks.apply_()
     return masks
 
@@ -100,7 +100,7 @@ def survivors(scores: Tensor, sparsity: float) -> Tensor:
 def unstructured(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
     """Rank |w| within each tensor of every Conv and Linear."""
     weights = {
-        f"{name}.weight": layer.get_parameter("weight") for name, layer in _layers(module, WEIGHTED)
+        f"{name}.weight": layer.get_parameter("weight") for name, layer in layers(module, WEIGHTED)
     }
     return {name: survivors(w.abs().flatten(), sparsity).view_as(w) for name, w in weights.items()}
 
@@ -117,13 +117,13 @@ def l2_filters(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
 
 def slim(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
     """Rank |γ| pooled over all BatchNorm layers; γ and β go together, and no layer is emptied."""
-    layers = [(name, layer) for name, layer in _layers(module, NORMALIZATIONS) if layer.affine]
-    if not layers:
+    scaled = [(name, layer) for name, layer in layers(module, NORMALIZATIONS) if layer.affine]
+    if not scaled:
         return {}
-    scores = [layer.get_parameter("weight").abs() for _, layer in layers]
+    scores = [layer.get_parameter("weight").abs() for _, layer in scaled]
     pooled = survivors(torch.cat(scores), sparsity).split([len(score) for score in scores])
     keep = {}
-    for (name, _), score, channels in zip(layers, scores, pooled, strict=True):
+    for (name, _), score, channels in zip(scaled, scores, pooled, strict=True):
         stay = channels.clone()
         if not stay.any():
             stay[score.argmax()] = True
@@ -134,7 +134,7 @@ def slim(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
 
 def _filters(module: nn.Module, sparsity: float, order: int) -> dict[str, Tensor]:
     keep = {}
-    for name, layer in _layers(module, CONVOLUTIONS):
+    for name, layer in layers(module, CONVOLUTIONS):
         weight = layer.get_parameter("weight")
         filters = survivors(weight.flatten(1).norm(p=order, dim=1), sparsity)
         shape = (-1, *[1] * (weight.ndim - 1))
@@ -144,7 +144,8 @@ def _filters(module: nn.Module, sparsity: float, order: int) -> dict[str, Tensor
     return keep
 
 
-def _layers(
+def layers(
     module: nn.Module, kinds: tuple[type[nn.Module], ...]
 ) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers of these kinds with their names."""
     return ((name, layer) for name, layer in module.named_modules() if isinstance(layer, kinds))

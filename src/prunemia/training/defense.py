@@ -76,10 +76,10 @@ class Defense:
 
     def penalty(
         self,
-        run: DefendedRun,  # noqa: ARG002
-        x: Tensor,  # noqa: ARG002
-        labels: Tensor,  # noqa: ARG002
-        logits: Tensor,  # noqa: ARG002
+        run: DefendedRun,
+        x: Tensor,
+        labels: Tensor,
+        logits: Tensor,
     ) -> Tensor | None:
         """Return what is added to each network's cross-entropy, shape (M,), in nats; None: nothing.
 
@@ -90,10 +90,10 @@ class Defense:
     def keep(self, slots: list[int]) -> None:
         """Go on with the networks in these slots only, which are renumbered in this order."""
 
-    def score(self, accuracy: float, loss: float) -> float:  # noqa: ARG002
+    def score(self, accuracy: float, loss: float) -> float:
         """Return how good an epoch is by its validation accuracy and loss; the best one is kept."""
         return accuracy
 
-    def finish(self, run: DefendedRun) -> dict[str, Any]:  # noqa: ARG002
+    def finish(self, run: DefendedRun) -> dict[str, Any]:
         """Clean up, and return what the defense guarantees, as JSON."""
         return {}

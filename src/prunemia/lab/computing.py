@@ -1,0 +1,158 @@
+"""The functions of the table of stages: what each needs, is identified by, computes and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from prunemia.attacks import get as attack_class
+from prunemia.experiment import Experiment
+from prunemia.lab import attacking, networks
+from prunemia.lab.bench import Bench, Files
+from prunemia.lab.steps import Step, shadow_signals
+from prunemia.pruning import cutting
+from prunemia.signals import Signals
+from prunemia.store import pack_arrays, pack_json, unpack_arrays, unpack_json
+
+
+def original_of(step: Step) -> list[Step]:
+    """Return the step to the original networks."""
+    return [Step("original", step.exp, "original", step.group)]
+
+
+def original_identity(step: Step, _: Sequence[str], bench: Bench, version: int) -> Any:
+    """Return what identifies original networks."""
+    exp = step.exp
+    what = [bench.facts(exp).fingerprint, exp.seed, step.group]
+    what += [exp.model, exp.width, exp.training_epochs]
+    if exp.standardize:
+        what.append("standardized")
+    # another kind of device rounds otherwise: its results are others, with all that needs them
+    if bench.device.type != "cpu":
+        what.append(bench.device.type)
+    return ["original", version, what, fitting(exp)]
+
+
+def pruned_identity(step: Step, inputs: Sequence[str], _: Bench, version: int) -> Any:
+    """Return what identifies pruned networks: their originals, the pruner, the fine-tuning."""
+    exp = step.exp
+    what = [inputs[0], exp.pruner, exp.sparsity, exp.defense, exp.defense_strength]
+    what += [exp.tuning_epochs, exp.finetune_warmup]
+    return ["pruned", version, what, fitting(exp)]
+
+
+def fitting(exp: Experiment) -> list[Any]:
+    """Return how networks are fitted."""
+    return [exp.patience, exp.batch_size, exp.learning_rate, exp.weight_decay, exp.precision]
+
+
+def train(step: Step, bench: Bench) -> Files:
+    """Train the step's networks."""
+    with bench.bar(bench.title(step), step.exp.training_epochs) as report:
+        return networks.pack(networks.train(step, bench.dataset(step.exp), bench.device, report))
+
+
+def prune(step: Step, bench: Bench) -> Files:
+    """Prune the step's networks and fine-tune them."""
+    originals = bench.value(original_of(step)[0])
+    dataset = bench.dataset(step.exp)
+    with bench.bar(bench.title(step), step.exp.tuning_epochs) as report:
+        return networks.pack(networks.prune(step, dataset, originals, bench.device, report))
+
+
+def read_networks(files: Files, step: Step, bench: Bench) -> list[networks.TrainedModel]:
+    """Return the networks that `train` or `prune` packed."""
+    return networks.unpack(files, step.exp, bench.dataset(step.exp), bench.device)
+
+
+def networks_of(step: Step) -> list[Step]:
+    """Return the step to the networks that answer."""
+    return [Step(step.of, step.exp, step.of, step.group)]
+
+
+def signals_identity(step: Step, inputs: Sequence[str], _: Bench, version: int) -> Any:
+    """Return what identifies signals: the networks, and how they were queried."""
+    return [version, inputs[0], step.exp.epsilon, step.exp.draws]
+
+
+def query(step: Step, bench: Bench) -> Files:
+    """Query the step's networks."""
+    models = bench.value(networks_of(step)[0])
+    answers = networks.query(step, bench.dataset(step.exp), models, bench.device)
+    return {"signals.npz": pack_arrays(answers.arrays())}
+
+
+def read_signals(files: Files, _: Step, __: Bench) -> Signals:
+    """Return the signals that `query` packed."""
+    return Signals(**unpack_arrays(files["signals.npz"]))
+
+
+def fit_needs(step: Step) -> list[Step]:
+    """Return the shadows' signals; a blind attack learns nothing from them and needs none."""
+    return [] if attack_class(step.attack).blind else shadow_signals(step.exp, step.of)
+
+
+def fit_identity(step: Step, inputs: Sequence[str], bench: Bench, version: int) -> Any:
+    """Return what identifies a fitted attack: its options, and what it learned from."""
+    attack = attacking.build(step, bench)
+    # a blind attack keeps the number of classes alone
+    learned_from = [bench.facts(step.exp).classes] if attack.blind else list(inputs)
+    identity = [version, step.attack, attacking.settings(attack), learned_from]
+    # an attack's own version stands in its key only once it has changed
+    return identity if attack.version == 1 else [*identity, attack.version]
+
+
+def fit_attack(step: Step, bench: Bench) -> Files:
+    """Fit the step's attack."""
+    shadows = [bench.value(part) for part in fit_needs(step)]
+    return attacking.fit(step, bench, shadows)
+
+
+def read_fit(files: Files, step: Step, bench: Bench) -> Any:
+    """Return the attack that `fit_attack` packed."""
+    return attacking.build(step, bench).restore(unpack_arrays(files["attack.npz"]))
+
+
+def attack_needs(step: Step) -> list[Step]:
+    """Return the steps to the fitted attack and to what it decides on."""
+    fit = Step("fit", step.exp, step.of, (), step.attack, step.options)
+    return [fit, Step("signals", step.exp, step.of, step.group)]
+
+
+def attack_identity(_: Step, inputs: Sequence[str], __: Bench, version: int) -> Any:
+    """Return what identifies an attack's decisions: its inputs."""
+    return [version, *inputs]
+
+
+def decide(step: Step, bench: Bench) -> Files:
+    """Let the fitted attack decide on the victim's samples."""
+    attack, target = (bench.value(part) for part in attack_needs(step))
+    return attacking.decide(attack, target)
+
+
+def cost_needs(step: Step) -> list[Step]:
+    """Return the steps to the pruned network and to the original."""
+    return [Step("pruned", step.exp, "pruned", step.group), *original_of(step)]
+
+
+def cost_identity(_: Step, inputs: Sequence[str], __: Bench, version: int) -> Any:
+    """Return what identifies a cost: the pruned network, whose key holds the original's."""
+    return [version, inputs[0]]  # the pruned networks' key holds the original's
+
+
+def measure(step: Step, bench: Bench) -> Files:
+    """Measure what the original, the pruned and the cut network cost."""
+    pruned, original = (bench.value(part)[0].module for part in cost_needs(step))
+    shape = bench.dataset(step.exp).features.shape[1:]
+    modules = {"original": original, "pruned": pruned, "cut": cutting.cut(pruned, shape)}
+    costs = {name: asdict(cutting.cost(module, shape)) for name, module in modules.items()}
+    return {"costs.json": pack_json(costs)}
+
+
+def read_costs(files: Files, _: Step, __: Bench) -> pd.DataFrame:
+    """Return the table that `measure` packed."""
+    costs = pd.DataFrame.from_dict(unpack_json(files["costs.json"]), orient="index")
+    return costs.loc[["original", "pruned", "cut"]]
