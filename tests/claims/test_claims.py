@@ -109,7 +109,9 @@ def test_alone_it_is_the_interval_of_the_pages():
     assert (alone.low, alone.high) == pytest.approx((page.low, page.high))
 
 
-@pytest.mark.parametrize("values", [[0.3], [0.0, 0.0], [0.3, 0.3, 0.3], [0.1, math.nan]])
+@pytest.mark.parametrize(
+    "values", [[0.3], [0.0, 0.0], [0.3, 0.3, 0.3], [0.3, 0.1 + 0.2], [0.1, math.nan]]
+)
 def test_what_has_no_interval_decides_nothing(values):
     claim = over_runs("a", "b", values, margin=0.01)
 

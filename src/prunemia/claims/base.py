@@ -21,7 +21,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from prunemia.experiment import Experiment
@@ -76,16 +75,13 @@ class Claim:
 def simultaneous(values: Sequence[float], tests: int) -> Estimate:
     """Return the mean of one value per seed with its t-interval as one of ``tests`` intervals.
 
-    One seed has no interval. Nor have seeds that agree to the last digit: they show no spread to
-    judge by, and an interval of no width would decide everything.
+    One seed has no interval. Nor have seeds that agree: they show no spread to judge by, and an
+    interval of no width would decide everything.
     """
-    mean = over_seeds(values)
-    if len(values) < 2 or not mean.resolved:
-        return mean
-    if all(value == values[0] for value in values):
-        return Estimate(mean.value, note="all seeds agree: no interval")
-    half = float(_half_width(float(np.std(values, ddof=1)), np.array(len(values)), tests))
-    return Estimate(mean.value, mean.value - half, mean.value + half)
+    # Equal differences of accuracies may differ in the last binary digit.
+    if len(values) > 1 and np.ptp(values) < 1e-12:
+        return Estimate(values[0], note="all seeds agree: no interval")
+    return over_seeds(values, level=1 - (1 - LEVEL) / tests)
 
 
 def verdict(effect: Estimate, margin: float = 0.0) -> str:
@@ -123,16 +119,10 @@ def seeds_needed(claim: Claim) -> int | None:
     if math.isnan(claim.effect.low):
         return None
     seeds = np.arange(2, MOST_SEEDS + 1)
-    spread, size = float(np.std(claim.values, ddof=1)), abs(claim.effect.value)
-    half = _half_width(spread, seeds, claim.tests)
+    spread, size = np.std(claim.values, ddof=1), abs(claim.effect.value)
+    half = stats.t.isf((1 - LEVEL) / claim.tests / 2, seeds - 1) * spread / np.sqrt(seeds)
     decided = seeds[(half < size) | (size + half < claim.margin)]
     return int(decided[0]) if len(decided) else None
-
-
-def _half_width(spread: float, seeds: NDArray[np.int64], tests: int) -> NDArray[np.float64]:
-    """Return the half-width of a t-interval at 1 − 0.05/tests, for each count of seeds."""
-    quantile = stats.t.isf((1 - LEVEL) / tests / 2, seeds - 1)
-    return np.asarray(quantile * spread / np.sqrt(seeds), dtype=np.float64)
 
 
 def counts(claims: Iterable[Claim]) -> dict[str, int]:
