@@ -67,8 +67,7 @@ def test_a_turned_effect_keeps_its_interval_in_order():
     [
         (
             [SUPPORTED],
-            "1 claim is supported, no claim is contradicted, no claim shows a difference "
-            "too small to matter and no claim is left undecided",
+            "1 claim is supported, no claim is contradicted and no claim is left undecided",
         ),
         (
             [SUPPORTED] * 2 + [CONTRADICTED, NEGLIGIBLE] + [UNDECIDED] * 3,

@@ -62,11 +62,16 @@ def seeds_to_decide(claim: Claim) -> str:
 
 
 def tally(claims: Iterable[Claim]) -> str:
-    """Say how many claims got each verdict: "2 claims are supported, 1 claim is contradicted …"."""
+    """Say how many claims got each verdict: "2 claims are supported, 1 claim is contradicted …".
+
+    Differences too small to matter are rare with few seeds; that there are none goes unsaid.
+    """
     verdicts = [claim.verdict for claim in claims]
     clauses = []
     for word, (one, several) in PREDICATES.items():
         count = verdicts.count(word)
+        if word == NEGLIGIBLE and count == 0:
+            continue
         clauses.append(f"{counted(count, 'claim')} {several if count > 1 else one}")
     return f"{', '.join(clauses[:-1])} and {clauses[-1]}"
 
