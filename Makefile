@@ -10,6 +10,7 @@ JOBS ?=
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/ready
+PIP_LOG := .venv/pip.log
 
 .DEFAULT_GOAL := help
 .PHONY: help book test lint bench clean
@@ -46,5 +47,6 @@ $(READY): requirements.txt pyproject.toml
 	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not that; name one with: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up .venv/ (once; several minutes where PyTorch is to be downloaded) …"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]' > $(PIP_LOG) 2>&1 || { \
+	  tail -n 40 $(PIP_LOG) >&2; echo "The set-up failed; what pip said: $(PIP_LOG)" >&2; exit 1; }
 	@touch $@

@@ -1,15 +1,18 @@
-"""Fixtures of several test modules: axes, folders, served archives, a full disk."""
+"""Fixtures of several test modules: axes, the command line, served archives, a full disk."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import subprocess
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from minibook import write_repository
 from served import Publish, Server, serving
 
 from prunemia import data
@@ -25,6 +28,22 @@ def ax() -> Iterator[Any]:
     figure, axes = plt.subplots()
     yield axes
     plt.close(figure)
+
+
+@pytest.fixture
+def call(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Call prunemia in a small repository."""
+    root = write_repository(tmp_path / "repository")
+    (root / "book" / "bad.npz").write_bytes(b"bad")
+    environment = os.environ | {"PRUNEMIA_STORE": str(tmp_path / "store")}
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "prunemia.cli", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run
 
 
 @pytest.fixture
@@ -44,7 +63,7 @@ def data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def publish(server: Server, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Publish:  # noqa: ARG001
-    """Return a function that serves small files under published names, with their checksums."""
+    """Return a function that serves small files under the published names and their checksums."""
 
     def published(
         name: str,

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 
 class UsageError(ValueError):
-    """What was asked for cannot be done; the text is one sentence that says why and what is allowed."""
+    """What was asked for is refused; the text says in one sentence why, and what is allowed."""
 
 
 class RunError(Exception):
-    """A page, the book or a sweep failed while it was made; the text says what, and where to look."""
+    """A page, the book or a sweep failed as it was made; the text says what, and where to look."""
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """Return a text, or its beginning and an ellipsis: what people typed, in a message."""
+    return text if len(text) <= most else f"{text[:most]}…"

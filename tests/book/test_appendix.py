@@ -1,9 +1,8 @@
 from typing import Literal
 
-import pytest
 from pydantic import BaseModel, Field
 
-from prunemia.book import appendix as reference
+from prunemia.book import appendix
 from prunemia.data import SOURCES, Archive, Source
 from prunemia.experiment import Adversary, Experiment
 
@@ -18,7 +17,7 @@ class Model(BaseModel):
 
 
 def test_a_table_of_fields_says_what_is_allowed():
-    lines = reference.fields(Model).splitlines()
+    lines = appendix.fields(Model).splitlines()
 
     assert lines[:2] == ["| field | allowed | default | meaning |", "| --- | --- | --- | --- |"]
     assert lines[2] == "| `kind` | `a`, `b` | `'a'` | one of two |"
@@ -30,7 +29,7 @@ def test_a_table_of_fields_says_what_is_allowed():
 
 
 def test_every_field_of_an_experiment_is_described():
-    table = reference.fields(Experiment)
+    table = appendix.fields(Experiment)
 
     for name, field in Experiment.model_fields.items():
         assert f"| `{name}` |" in table
@@ -55,7 +54,7 @@ def test_a_sheet_says_what_the_registry_says():
         archives=archives,
     )
 
-    text = reference.datasheets([source])
+    text = appendix.datasheets([source])
 
     assert "| [small](#sheet-small) | 1,200 | 3×8×8 | 2 | none stated |" in text
     assert "(sheet-small)=\n## small\n\nAbout it.\n" in text
@@ -64,24 +63,9 @@ def test_a_sheet_says_what_the_registry_says():
 
 
 def test_every_data_set_has_a_sheet_and_its_citation_is_in_the_bibliography(request):
-    text = reference.fragments()["datasheets.fragment.md"]
+    text = appendix.fragments()["datasheets.fragment.md"]
     bibliography = (request.config.rootpath / "book" / "references.bib").read_text(encoding="utf-8")
 
     for source in SOURCES.values():
         assert f"(sheet-{source.name})=" in text
         assert f"{{{source.citation}," in bibliography
-
-
-@pytest.mark.parametrize(
-    ("what", "before", "after"),
-    [
-        ("function", ["Return |w|."], [r"Return \|w\|."]),
-        ("property", ["The share: of all."], ["..", "", "The share: of all."]),
-        ("class", ["A: b."], ["A: b."]),
-    ],
-)
-def test_docstrings_keep_their_meaning_in_sphinx(what, before, after):
-    lines = list(before)
-    reference.as_restructured_text(None, what, "name", None, None, lines)
-
-    assert lines == after

@@ -1,13 +1,14 @@
 import json
 from pathlib import Path
 
+import filelock
 import pytest
 from minibook import write_page, write_profile, write_repository, write_toc
 
-from prunemia.book import build as book
-from prunemia.book.build import Book, changed
-from prunemia.book.execute import RunError, Task
-from prunemia.book.pages import UsageError, discover
+from prunemia.book import stamp
+from prunemia.book.build import Book, by_length
+from prunemia.book.pages import discover
+from prunemia.errors import RunError, UsageError
 
 
 class Said(list):
@@ -36,7 +37,8 @@ def package(tmp_path, monkeypatch):
     (folder / "attacks").mkdir(parents=True)
     for name in ("lab.py", "cli.py", "attacks/conf.py"):
         (folder / name).write_text(f"# {name}")
-    monkeypatch.setattr(book, "PACKAGE", folder)
+    monkeypatch.setattr(stamp, "PACKAGE", folder)
+    monkeypatch.setattr("prunemia.book.build.PACKAGE", folder)
     return folder
 
 
@@ -54,10 +56,9 @@ def executed(folder: Path) -> dict[str, bytes]:
 def test_a_page_is_executed_again_only_where_something_changed(mini, root, said):
     mini.make(html=False, jobs=2)
     first = executed(root / "build" / "pages")
-    assert said.take()[:3] == [
+    assert said.take() == [
         "Profile default: 2 pages, 2 to execute, 2 at a time",
-        "  first: not executed yet",
-        "  deep/second: not executed yet",
+        "  not executed yet: first, deep/second",
     ]
 
     mini.make(html=False)
@@ -67,11 +68,11 @@ def test_a_page_is_executed_again_only_where_something_changed(mini, root, said)
     mini.make(html=False)
     assert said.take()[:2] == [
         "Profile default: 2 pages, 1 to execute, 1 unchanged",
-        "  first: changed: notebook",
+        "  changed: notebook: first",
     ]
 
     mini.make(given={"seed": 3}, only=["deep/second"], html=False)
-    assert said.take()[1] == "  deep/second: changed: parameters"
+    assert said.take()[1] == "  changed: parameters: deep/second"
     assert b"seed 3" in executed(root / "build" / "pages")["default/deep/second.ipynb"]
 
     # Back to the first sources and parameters: the same bytes again.
@@ -80,15 +81,14 @@ def test_a_page_is_executed_again_only_where_something_changed(mini, root, said)
     assert executed(root / "build" / "pages") == first
 
 
-def test_pages_of_many_experiments_start_first_and_of_equals_the_last(root, said):
+def test_pages_of_many_experiments_come_first_and_of_equals_the_last(mini, root):
     write_page(root, "long", parameters="sparsities: list = [0.5, 0.7]\nseeds: int = 3\n")
-    write_page(root, "longer", parameters="sparsities: list = [0.5, 0.7]\nseeds: int = 4\n")
-    write_toc(root, "first", "long", "deep/second", "longer")
+    write_toc(root, "first", "long", "deep/second")
+    tasks = mini._plan(discover(root), [], {}).values()
 
-    Book(root, root / "build", say=said.append).make(html=False)
+    ordered = by_length(tasks, {"first": 1, "long": 6, "deep/second": 1})
 
-    started = [line.split()[1].rstrip(":") for line in said.take() if line.endswith("started")]
-    assert started == ["longer", "long", "deep/second", "first"]
+    assert [task.name for task in ordered] == ["long", "deep/second", "first"]
 
 
 def test_a_failing_page_fails_the_book_and_the_others_are_kept(mini, root, said):
@@ -145,48 +145,30 @@ def test_given_parameters_win_over_the_profile(root, said):
 def test_two_books_at_once_in_one_folder_are_refused(mini, root):
     (root / "build").mkdir()
     with (
-        book.FileLock(root / "build" / ".lock"),
+        filelock.FileLock(root / "build" / ".lock"),
         pytest.raises(UsageError, match="another `prunemia book` is at work"),
     ):
         mini.make()
 
 
-@pytest.fixture
-def stamp(root, tmp_path):
-    """Stamp a page that reads an .npz, as the repository is now."""
-    data = tmp_path / "rows.npz"
-    data.write_bytes(b"one")
-    notebook = root / "notebooks" / "first.ipynb"
-    parameters = {"dataset": str(data), "seed": 1}
-    return lambda **more: book._stamp(
-        Task("first", notebook, notebook, notebook, parameters | more), root
-    )
+def test_an_unusable_store_is_refused_once_and_before_anything_runs(mini, root, monkeypatch):
+    monkeypatch.setenv("PRUNEMIA_STORE", str(root / "book" / "intro.md" / "store"))
+
+    with pytest.raises(UsageError, match=r"the store .*intro\.md/store: cannot be written"):
+        mini.make()
+    assert not (root / "build" / "pages").exists()
 
 
-def test_a_stamp_tells_what_changed(stamp, root, tmp_path):
-    output = tmp_path / "out.ipynb"
-    assert changed(output, stamp()) == "not executed yet"
-    output.touch()
-    assert changed(output, stamp()) == "not executed completely"
-    book.stamp_path(output).write_text(json.dumps(stamp()))
-    assert changed(output, stamp()) == ""
-    assert changed(output, stamp(seed=2)) == "changed: parameters"
+def test_a_book_on_a_full_disk_names_a_file_there(small_disk, root):
+    (small_disk / "filler").write_bytes(b"x" * 40_000)
+    write_page(root, "first", "print('x' * 60_000)")
 
-    (tmp_path / "rows.npz").write_bytes(b"two")
-    (root / "requirements.txt").write_text("# computing\nnumpy>=2\nno-such-library\n")
-    assert changed(output, stamp()) == "changed: data, versions"
-    assert stamp()["versions"]["no-such-library"] == "none"
+    said = Said()
+    book = Book(root, small_disk / "build", say=said.append)
 
-
-def test_the_packages_sources_count_but_not_those_that_run_the_book(stamp, package):
-    before = stamp()
-
-    (package / "cli.py").write_text("# another")
-    (package / "notes.txt").write_text("no source")
-    assert stamp() == before
-
-    (package / "attacks" / "added.py").write_text("# another")
-    assert {name for name in before if stamp()[name] != before[name]} == {"package"}
+    with pytest.raises(RunError, match="1 of 1 pages failed"):
+        book.make(only=["first"], html=False)
+    assert f"{small_disk}/build/pages/default/first.ipynb: cannot be written: No space" in said[-1]
 
 
 def test_pages_that_were_never_executed_say_so_in_the_book(mini, root):

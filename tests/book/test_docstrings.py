@@ -1,64 +1,77 @@
-"""What Sphinx is shown of a docstring: prose after a section must not be read as part of it."""
+import pytest
 
-import inspect
-
-from sphinx.ext.napoleon import Config, NumpyDocstring
-
-from prunemia.attacks.threshold import best_threshold
-from prunemia.book.docstrings import prose_first
+from prunemia.book.docstrings import as_restructured_text
 
 
-def rendered(lines):
-    return str(NumpyDocstring(prose_first(lines), Config(napoleon_use_param=False)))
+@pytest.mark.parametrize(
+    ("what", "before", "after"),
+    [
+        ("function", ["Return |w|."], [r"Return \|w\|."]),
+        ("property", ["The share: of all."], ["..", "", "The share: of all."]),
+        ("class", ["A: b."], ["A: b."]),
+    ],
+)
+def test_docstrings_keep_their_meaning_in_sphinx(what, before, after):
+    assert as_restructured_text(what, before) == after
 
 
-def test_a_source_after_raises_is_no_exception():
-    lines = """Return a thing.
+BEFORE = """\
+Attack.
+
+Parameters
+----------
+values, others : shape (n,), larger: more likely.
+    And more: of it.
+*rest : of them
+
+Among equals it takes the middle: always.
+O(n): quick.
 
 Raises
 ------
 ValueError
-    It is wrong.
+    A field is wrong.
 
-Source: somebody (2022), section 5.1.""".splitlines()
+Source: Yuan & Zhang (2022).
+"""
+AFTER = """\
+Attack.
 
-    assert prose_first(lines)[:4] == ["Return a thing.", "", lines[-1], ""]
-    assert ":raises Source" not in rendered(lines)
-    assert ":raises ValueError: It is wrong." in rendered(lines)
+Among equals it takes the middle: always.
+O(n): quick.
 
+Source: Yuan & Zhang (2022).
 
-def test_prose_between_two_sections_is_no_parameter():
-    lines = """Do it.
 
 Parameters
 ----------
-a : shape (n,)
-    The first.
-
-    More of the first.
-b, c : text; the others.
-
-A remark that fills
-two lines.
-
-Returns
--------
-A number.""".splitlines()
-
-    ordered = prose_first(lines)
-    assert ordered[2:4] == ["A remark that fills", "two lines."]
-    assert [line for line in ordered if line].count("Parameters") == 1
-    assert sorted(filter(None, ordered)) == sorted(filter(None, lines))
+values, others
+    shape (n,), larger: more likely.
+    And more: of it.
+*rest
+    of them
 
 
-def test_a_docstring_without_sections_stays_as_it_is():
-    lines = ["One sentence.", "", "Another.", ""]
+Raises
+------
+ValueError
+    A field is wrong.
 
-    assert prose_first(lines) == lines
+"""
 
 
-def test_the_packages_own_remarks_leave_the_parameters():
-    lines = inspect.getdoc(best_threshold).splitlines()
+def test_prose_after_a_section_is_no_entry_of_it_and_an_entrys_text_is_no_type():
+    assert as_restructured_text("function", BEFORE.split("\n")) == AFTER.split("\n")
 
-    before_parameters = prose_first(lines)[: prose_first(lines).index("Parameters")]
-    assert any(line.startswith("Among equally good") for line in before_parameters)
+
+def test_napoleon_then_lists_each_parameter_and_error_once():
+    napoleon = pytest.importorskip("sphinx.ext.napoleon")
+    config = napoleon.Config(napoleon_use_param=False, napoleon_use_rtype=False)
+    lines = as_restructured_text("function", BEFORE.split("\n"))
+
+    text = str(napoleon.NumpyDocstring(lines, config, what="function"))
+
+    assert text.count("**") == 2 * 2  # two entries of Parameters
+    assert ":raises ValueError: A field is wrong." in text
+    assert "Source: Yuan & Zhang (2022).\n" in text
+    assert ":raises Source" not in text

@@ -1,26 +1,15 @@
 import io
 import json
-import multiprocessing
 import os
 import sys
-import time
 
 import nbformat
-import psutil
 import pytest
 from minibook import write_page
 
-from prunemia.book import execute as runner
-from prunemia.book.execute import (
-    RunError,
-    Task,
-    clean,
-    execute,
-    execute_all,
-    last_message,
-    own_kernel,
-    write_whole,
-)
+from prunemia.book.execute import clean, execute
+from prunemia.book.kernel import own_kernel
+from prunemia.errors import RunError
 
 WIDGET = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}, "text/plain": "bar"}
 
@@ -40,16 +29,6 @@ def execute_one(tmp_path):
         return output, stderr.getvalue()
 
     return run
-
-
-def task(folder, name, *code):
-    return Task(
-        name,
-        write_page(folder, name, *code),
-        folder / "out" / f"{name}.ipynb",
-        folder / f"{name}.log",
-        {},
-    )
 
 
 def test_an_executed_page_holds_results_and_no_trace_of_the_run(execute_one):
@@ -120,68 +99,6 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
     assert set(cleaned.metadata) == {"language_info"}
 
 
-def test_pages_that_fail_or_are_killed_do_not_stop_the_others(tmp_path):
-    said = []
-    tasks = [
-        task(tmp_path, "killed", "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)"),
-        task(tmp_path, "bad", "raise RuntimeError('no luck')"),
-        task(tmp_path, "good", "print(1)"),
-    ]
-
-    failed = execute_all(tasks, 2, said.append)
-
-    text = "\n".join(said)
-    assert sorted(failed) == ["bad", "killed"]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.ipynb"]
-    assert "[2/3] bad: failed after" in text
-    assert "    | raise RuntimeError('no luck')\n    RuntimeError: no luck\n    log: " in text
-    assert "its process ended with code -9" in text
-    assert "[3/3] good: done in" in text
-    assert "Traceback" in (tmp_path / "bad.log").read_text()
-
-
-def test_a_long_page_tells_how_far_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "SECONDS_BETWEEN_NEWS", 0.0)
-    said = []
-    code = """import sys, time
-for i in range(3):
-    print(f"\\rnetwork {i} of 3", end="", file=sys.stderr)
-    time.sleep(1.5)"""
-
-    execute_all([task(tmp_path, "slow", code)], 1, said.append)
-
-    assert said[0] == "[1/1] slow: started"
-    assert "[1/1] slow: network 1 of 3" in said
-    assert len(set(said)) == len(said)
-
-
-@pytest.mark.parametrize(
-    ("log", "message"),
-    [
-        ("", ""),
-        ("one\ntwo\n", "two"),
-        ("one\n\r a: 10%|#  | 1/9\r a: 20%|##| 2/9 [00:01]\r", "a: 20% 2/9 [00:01]"),
-        ("\x1b[31mred\x1b[0m\n\n", "red"),
-        ("x" * 5000 + "\nend", "end"),
-    ],
-)
-def test_the_last_message_is_found_between_returns_and_newlines(tmp_path, log, message):
-    path = tmp_path / "log"
-    path.write_bytes(log.encode())
-
-    assert last_message(path) == message
-
-
-def test_a_file_is_replaced_whole_or_stays(tmp_path):
-    path = tmp_path / "deep" / "file.json"
-    write_whole(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "half \ud800")
-
-    assert path.read_text() == "old"
-    assert list(path.parent.iterdir()) == [path]
-
-
 def test_kernels_started_here_are_this_interpreter(execute_one, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
 
@@ -195,34 +112,15 @@ def test_kernels_started_here_are_this_interpreter(execute_one, monkeypatch):
     assert "JUPYTER_PATH" not in os.environ
 
 
-def test_nothing_keeps_running_when_the_runner_is_killed(tmp_path):
-    page = task(
-        tmp_path,
-        "long",
-        "import time\nprint('at work', file=__import__('sys').stderr)\ntime.sleep(300)",
-    )
-    runner = multiprocessing.get_context("spawn").Process(
-        target=execute_all, args=([page], 1, print)
-    )
-    runner.start()
-    for_seconds(60, lambda: page.log.is_file() and "at work" in page.log.read_text())
-    started = psutil.Process(runner.pid).children(recursive=True)
-    assert len(started) >= 2  # the page's process and its kernel
+def test_messages_that_do_not_fit_on_the_disk_name_their_file(tmp_path):
+    page = write_page(tmp_path, "page", "import sys\nprint('x', file=sys.stderr)")
 
-    runner.kill()
-    runner.join()
+    class FullDisk(io.StringIO):
+        name = "page.log"
 
-    for_seconds(
-        20,
-        lambda: (
-            not any(process.is_running() and process.status() != "zombie" for process in started)
-        ),
-    )
-    assert not page.output.exists()
+        def write(self, _):
+            raise OSError(28, "No space left on device")
 
-
-def for_seconds(seconds, condition):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    with own_kernel(), pytest.raises(RunError, match=r"page\.log: cannot be written: No space"):
+        execute(page, tmp_path / "out.ipynb", {}, FullDisk())
+    assert not (tmp_path / "out.ipynb").exists()

@@ -4,12 +4,12 @@ from minibook import PARAMETERS, write_page, write_repository, write_toc
 from prunemia.book.pages import (
     Page,
     Parameter,
-    UsageError,
     discover,
     find_page,
     find_root,
     read_parameters,
 )
+from prunemia.errors import UsageError
 
 
 @pytest.fixture
@@ -36,13 +36,43 @@ def test_a_default_may_span_lines():
 
 
 @pytest.mark.parametrize(
-    "source", ["import os", "x = y + 1", "a, b = 1, 2", "x: int", "print(1)", "x = "]
+    "source",
+    [
+        "import os",
+        "x = y + 1",
+        "a, b = 1, 2",
+        "x: int",
+        "print(1)",
+        "x = ",
+        "x = " + "9" * 5000,
+        "x = " + "[" * 250 + "]" * 250,
+        "x = " + "-" * 50_000 + "1",
+    ],
 )
 def test_a_parameters_cell_holds_only_literals(tmp_path, source):
     page = Page("odd", write_page(tmp_path, "odd", parameters=source))
 
     with pytest.raises(UsageError, match=r"odd\.ipynb: cannot be read"):
         _ = page.parameters
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, "{}", "[]", '{"cells": 3}', "{", '{"a": ' * 99_999]
+)
+def test_a_damaged_notebook_is_refused_in_one_sentence(tmp_path, text):
+    path = tmp_path / "odd.ipynb"
+    path.write_text(text)
+
+    with pytest.raises(UsageError, match=r"odd\.ipynb: cannot be read") as caught:
+        _ = Page("odd", path).parameters
+    assert len(str(caught.value)) < 500
+
+
+def test_a_name_too_long_for_a_file_is_no_page(root, monkeypatch):
+    monkeypatch.chdir(root)
+    for name in ("x" * 5000, "x" * 5000 + ".ipynb"):
+        with pytest.raises(UsageError, match="there is no such"):
+            find_page(name)
 
 
 def test_pages_come_in_the_order_of_the_table_of_contents(root):

@@ -2,7 +2,8 @@ import pytest
 from minibook import write_page, write_profile, write_repository
 
 from prunemia.book import parameters
-from prunemia.book.pages import Page, UsageError, discover
+from prunemia.book.pages import Page, discover
+from prunemia.errors import UsageError
 
 
 @pytest.fixture
@@ -31,10 +32,47 @@ def test_values_are_read_as_yaml(text, value):
     assert parameters.parse([f"x={text}"]) == {"x": value}
 
 
-@pytest.mark.parametrize("assignment", ["sparsity", "=3", "x=[1", "x=: :"])
-def test_what_is_no_assignment_is_refused(assignment):
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("sparsity", "-p sparsity: a parameter needs a name and a value"),
+        ("=3", "-p =3: a parameter needs a name"),
+        ("x=[1", "x: is not YAML"),
+        ("x=: :", "x: is not YAML"),
+        ("x=2024-99-99", "x: '2024-99-99' is no timestamp"),
+        ("seed=" + "9" * 5000, r"seed: a number of 5,000 characters"),
+        ("seed=" + "[" * 9000, r"seed: nested more than"),
+        ("y" * 5000 + "=[", "yyy… is not YAML".replace("…", ".*…:")),
+    ],
+)
+def test_what_is_no_assignment_is_refused(assignment, message):
+    with pytest.raises(UsageError, match=message) as caught:
         parameters.parse([assignment])
+    assert len(str(caught.value)) < 400
+
+
+def test_a_truth_value_is_one_where_the_page_wants_one(root):
+    cell = (
+        "standardize: bool = False\nflags: list = [True]\nsteps: list = [1]\nnumber: int = None\n"
+    )
+    page = Page("p", write_page(root, "p", parameters=cell))
+
+    assert parameters.check(page, {"standardize": True}) == {"standardize": True}
+    assert parameters.check(page, {"flags": [False]}) == {"flags": [False]}
+    for name, value in {"steps": [True], "number": False}.items():
+        with pytest.raises(UsageError, match=f"{name}: .* is not allowed: should be a number"):
+            parameters.check(page, {name: value})
+
+
+def test_the_type_of_a_parameter_is_read_and_never_evaluated(root):
+    cell = "note: open('evil', 'w') = None\n"
+    page = Page("p", write_page(root, "p", parameters=cell))
+
+    with pytest.raises(
+        UsageError, match=r"p: the type of note: \"open\('evil', 'w'\)\" is no type"
+    ):
+        parameters.check(page, {"note": 1})
+    assert not (root / "evil").exists()
 
 
 @pytest.mark.parametrize(
@@ -52,6 +90,15 @@ def test_what_is_no_assignment_is_refused(assignment):
         ),
         ({"seed": "many"}, "seed: 'many' is not allowed"),
         ({"note": 3}, "note: 3 is not allowed; allowed: str | None"),
+        ({"seed": True}, "seed: true is not allowed: should be a number"),
+        ({"sparsity": [True]}, "sparsity: .* is not allowed"),
+        (
+            {"dataset": "x" * 300 + ".npz"},
+            "dataset: 'xxx.*…' is a path, but there is no such file",
+        ),
+        ({"note": "x" * 5000}, "note: 'xxx.*…' is longer than 4,096 characters"),
+        ({"dataset": "gone.npz"}, "dataset: 'gone.npz' is a path, but there is no such file"),
+        ({"note": "gone.npz"}, "note: 'gone.npz' is a path, but there is no such file"),
     ],
 )
 def test_a_wrong_parameter_ends_in_one_sentence(page, values, message):
@@ -93,7 +140,7 @@ def test_each_element_of_a_list_is_checked(root):
             {"model": "columnfc"},
             "'slim' ranks BatchNorm scales",
         ),
-        ("pruners: list = ['slim']\n", {"pruners": ["slam"]}, r"pruners\.0: 'slam' is not allowed"),
+        ("pruners: list = ['slim']\n", {"pruners": ["slam"]}, r"pruners\.0: 'slam' must be one of"),
         (
             "strengths: list = [1, 4]\n",
             {"strengths": [0, 4]},
@@ -135,8 +182,11 @@ def test_a_page_gets_from_a_profile_what_it_knows_and_its_own_values_win(root):
             r"mine\.yml: there is no page 'thrid'; allowed: first, deep/second",
         ),
         ("- a\n- b\n", r"mine\.yml: a profile maps parameters to values"),
-        ("a: [", r"mine\.yml: a profile maps parameters to values"),
+        ("a: [", r"mine\.yml: is not YAML"),
         ("pages: 3", r"mine\.yml: a profile maps parameters to values"),
+        ("pages: {first: 3}", r"mine\.yml: a profile maps parameters to values"),
+        ("a: " + "[" * 9000, r"mine\.yml: nested more than"),
+        ("seed: " + "9" * 5000, r"mine\.yml: a number of 5,000 characters"),
     ],
 )
 def test_a_wrong_profile_is_refused(root, content, message):

@@ -1,1 +1,4 @@
-"""The book: its pages found, checked, executed and built. Nothing here imports torch: a refusal takes a second."""
+"""The book: its pages found, checked, executed and built.
+
+Nothing here imports torch: a refusal takes a second.
+"""

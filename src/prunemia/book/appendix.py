@@ -1,4 +1,4 @@
-"""What the appendix makes from the code itself: data sheets, tables of fields, and docstrings that Sphinx can read."""
+"""What the appendix makes from the code itself: data sheets and tables of fields."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from prunemia.book.docstrings import prose_first
 from prunemia.data import SOURCES, Source
 from prunemia.experiment import Adversary, Experiment, PageParameters
 
@@ -49,7 +48,7 @@ def datasheets(sources: Iterable[Source]) -> str:
 
 
 def _sheet(source: Source) -> str:
-    facts = [
+    entries = [
         ("Used for", source.used_for),
         ("Contents", f"{source.rows:,} rows of {_shape(source)}, {source.classes} classes"),
         ("Source", source.origin),
@@ -60,17 +59,19 @@ def _sheet(source: Source) -> str:
         ("License", source.license),
         ("Citation", f"{{cite:t}}`{source.citation}`"),
     ]
-    listed = "\n".join(f"- *{name}:* {text}" for name, text in facts)
+    listed = "\n".join(f"- *{name}:* {text}" for name, text in entries)
     return f"(sheet-{source.name})=\n## {source.name}\n\n{source.about}.\n\n{listed}\n"
 
 
 def _shape(source: Source) -> str:
-    return "×".join(f"{side:,}" for side in source.shape)
+    return "×".join(f"{length:,}" for length in source.shape)
 
 
 def _checksum(checksum: str) -> str:
     algorithm, digits = checksum.split(":")
-    return f"{algorithm.replace('gitblob', 'git blob').replace('sha', 'SHA-').replace('md5', 'MD5')} `{digits}`"
+    for prefix, shown in (("gitblob", "git blob"), ("sha", "SHA-"), ("md5", "MD5")):
+        algorithm = algorithm.replace(prefix, shown)
+    return f"{algorithm} `{digits}`"
 
 
 def fields(model: type[BaseModel]) -> str:
@@ -109,21 +110,3 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
     return "".join(f"| {' | '.join(line)} |\n" for line in escaped)
-
-
-def setup(app: Any) -> dict[str, Any]:
-    """Let Sphinx read the package's docstrings; this module is one of its extensions (_config.yml)."""
-    app.connect("autodoc-process-docstring", as_restructured_text, priority=1)
-    return {"parallel_read_safe": True}
-
-
-def as_restructured_text(
-    app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]
-) -> None:
-    """Escape what our docstrings mean as plain text and reStructuredText or napoleon would not: |w|, a colon."""
-    lines[:] = [line.replace("|", r"\|") for line in prose_first(lines)]
-    if what in ("attribute", "data", "property"):
-        lines[:0] = [
-            "..",
-            "",
-        ]  # an empty comment; else napoleon takes what stands before a colon for a type

@@ -1,31 +1,31 @@
-"""Execute notebooks: one at a time or in parallel processes, each result whole or not at all."""
+"""Execute one notebook, and take from the result what differs between two equal runs."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
 import re
-import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol
 
+from prunemia.book.files import write_whole
+from prunemia.book.progress import ANSI
 from prunemia.errors import RunError
 
 KEPT_CELL_METADATA = ("tags", "mystnb")
 WIDGETS = "application/vnd.jupyter.widget-view+json"
-SECONDS_BETWEEN_NEWS = 10.0
 _TABLE = re.compile(r"\bT_[0-9a-f]{5}(?=[_\"' ])")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-_BAR = re.compile(r"\|[^|]*\| ")
-ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+class Messages(Protocol):
+    """Where a kernel's messages go."""
+
+    def write(self, text: str, /) -> int:
+        """Take a piece of text."""
+
+    def flush(self) -> None:
+        """Pass on what was taken."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,33 @@ class Task:
     parameters: Mapping[str, Any]
 
 
-def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], stderr: TextIO) -> None:
-    """Execute a notebook as papermill does, and write the result without run-specific traces.
-
-    The kernel is this very interpreter; what it writes to stderr goes to
-    ``stderr``, not into the output. The same input gives the same bytes.
+def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], stderr: Messages) -> None:
+    """Execute a notebook and write the result, without traces of the run.
 
     Raises
     ------
     RunError
-        A cell failed or the kernel died; then no output exists.
+        As `executed`, or the result cannot be written; then no output exists.
     """
-    import nbformat
-    import papermill
-
     output.unlink(missing_ok=True)
+    write_notebook(output, executed(notebook, parameters, stderr))
+
+
+def executed(notebook: Path, parameters: Mapping[str, Any], stderr: Messages) -> Any:
+    """Execute a notebook as papermill does, and return the result without traces of the run.
+
+    The kernel is that of `kernel.own_kernel`; what it writes to stderr goes to ``stderr``, not
+    into the result. The same input gives the same result.
+
+    Raises
+    ------
+    RunError
+        A cell failed, the kernel died, or its messages cannot be written.
+    """
+    import papermill  # slow to import, and a refusal is quick
+
     try:
-        executed = papermill.execute_notebook(
+        result = papermill.execute_notebook(
             notebook,
             None,
             parameters=dict(parameters),
@@ -69,14 +79,24 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], stderr:
     except papermill.PapermillExecutionError as error:
         stderr.write(ANSI.sub("", "\n".join(error.traceback)) + "\n")
         raise RunError(_failing_cell(error.source, f"{error.ename}: {error.evalue}")) from error
+    except OSError as error:
+        name = error.filename or getattr(stderr, "name", "the messages of its kernel")
+        raise RunError(f"{name}: cannot be written: {error.strerror or error}") from error
     except Exception as error:
         raise RunError(f"{type(error).__name__}: {error}") from error
-    text: str = nbformat.writes(clean(executed))
-    write_whole(output, text + "\n")
+    return clean(result)
+
+
+def write_notebook(path: Path, notebook: Any) -> None:
+    """Write a notebook whole, or not at all."""
+    import nbformat  # slow to import, and a refusal is quick
+
+    text: str = nbformat.writes(notebook)
+    write_whole(path, text + "\n")
 
 
 def clean(notebook: Any) -> Any:
-    """Take out what differs between two equal runs: paths, times, random ids, stderr, widget views."""
+    """Take out what differs between two equal runs: paths, times, random ids, stderr, widgets."""
     for name in ("papermill", "widgets"):
         notebook.metadata.pop(name, None)
     for number, cell in enumerate(notebook.cells):
@@ -93,7 +113,7 @@ def _dropped(output: Any) -> bool:
 
 
 def _steady(output: Any, number: int) -> Any:
-    """Take memory addresses out, and give the tables of styled DataFrames ids that tell the cell; theirs are random."""
+    """Take memory addresses out, and name the tables of styled DataFrames after their cell."""
     data = output.get("data", {})
     if "text/plain" in data:
         data["text/plain"] = _ADDRESS.sub("", data["text/plain"])
@@ -105,144 +125,3 @@ def _steady(output: Any, number: int) -> Any:
 def _failing_cell(source: str, error: str) -> str:
     lines = "\n".join(f"    | {line}" for line in source.splitlines())
     return f"in the cell\n{lines}\n    {ANSI.sub('', error)}"
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file aside and move it into place, so that half of it is never seen."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False
-    ) as file:
-        try:
-            file.write(text)
-            file.close()
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def own_kernel() -> Iterator[None]:
-    """Make ``python3`` mean this interpreter, one thread a process, for kernels started inside the block."""
-    from ipykernel.kernelspec import write_kernel_spec
-
-    with tempfile.TemporaryDirectory(prefix="prunemia-kernel-") as folder:
-        write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=50"])
-        changes = {
-            "JUPYTER_PATH": folder,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONHASHSEED": "0",
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        }
-        before = {name: os.environ.get(name) for name in changes}
-        os.environ.update(changes)
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
-def execute_all(tasks: Sequence[Task], jobs: int, say: Callable[[str], None]) -> list[str]:
-    """Execute tasks in up to ``jobs`` processes, telling what happens; return the names that failed.
-
-    A page that fails, or whose process is killed, does not keep the others from running.
-    """
-    failed: list[str] = []
-    waiting = list(enumerate(tasks, start=1))
-    running: list[_Running] = []
-    with own_kernel():
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    number, task = waiting.pop(0)
-                    say(f"[{number}/{len(tasks)}] {task.name}: started")
-                    running.append(_Running(task, f"[{number}/{len(tasks)}] {task.name}"))
-                wait([r.process.sentinel for r in running], timeout=1)
-                for r in [r for r in running if not r.process.is_alive()]:
-                    running.remove(r)
-                    error = r.error()
-                    say(
-                        f"{r.title}: {'failed after' if error else 'done in'} {r.seconds:.0f} s{error}"
-                    )
-                    failed += [r.task.name] if error else []
-                for r in running:
-                    r.tell_news(say)
-        finally:
-            for r in running:
-                r.process.terminate()
-                r.process.join()
-    return failed
-
-
-class _Running:
-    """A page in its own process."""
-
-    def __init__(self, task: Task, title: str) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.task, self.title = task, title
-        self.started = self.told_at = time.monotonic()
-        self.told = ""
-        task.log.parent.mkdir(parents=True, exist_ok=True)
-        task.log.write_text("", encoding="utf-8")
-        self.answer, theirs = context.Pipe(duplex=False)
-        self.process: BaseProcess = context.Process(
-            target=_work, args=(task, theirs), name=task.name
-        )
-        self.process.start()
-        theirs.close()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    def error(self) -> str:
-        """Return "" after success, else what to show."""
-        self.process.join()
-        try:
-            message: str = self.answer.recv()
-        except EOFError:
-            message = (
-                f"its process ended with code {self.process.exitcode} (killed, or out of memory)"
-            )
-        return message and f" {message}\n    log: {self.task.log}"
-
-    def tell_news(self, say: Callable[[str], None]) -> None:
-        """Say the page's last progress message, where it is new, at most every ten seconds."""
-        if time.monotonic() - self.told_at < SECONDS_BETWEEN_NEWS:
-            return
-        news = last_message(self.task.log)
-        if news and news != self.told:
-            say(f"{self.title}: {news}")
-            self.told, self.told_at = news, time.monotonic()
-
-
-def last_message(log: Path) -> str:
-    """Return the last line of a log in which lines end with a newline or, as bars do, a return; without the bar."""
-    with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-        text = ANSI.sub("", file.read().decode("utf-8", errors="replace"))
-    line = next((line.strip() for line in reversed(re.split(r"[\r\n]", text)) if line.strip()), "")
-    return _BAR.sub(" ", line)
-
-
-def _work(task: Task, answer: Connection) -> None:
-    """Execute one task in a child process; answer "" or what went wrong."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    with task.log.open("a", encoding="utf-8") as log:
-        os.dup2(log.fileno(), 2)  # this process's own warnings and the kernel's go there too
-        try:
-            execute(task.notebook, task.output, task.parameters, log)
-            answer.send("")
-        except RunError as error:
-            answer.send(str(error))
-        except KeyboardInterrupt:
-            sys.exit(130)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

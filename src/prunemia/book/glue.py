@@ -30,7 +30,7 @@ def experiment(parameters: Mapping[str, Any]) -> Experiment:
 def say(**values: Any) -> None:
     """Make values known to the page's prose, as ``{glue:text}`name```.
 
-    An estimate is said with its interval.
+    An estimate becomes a text, with its interval.
     """
     for name, value in values.items():
         plain = value.item() if isinstance(value, np.generic) else value

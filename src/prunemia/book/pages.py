@@ -14,9 +14,21 @@ from typing import Any
 
 import yaml
 
-from prunemia.errors import UsageError
+from prunemia.errors import UsageError, shortened
 
 TOC = Path("book/_toc.yml")
+# Notebooks come from anywhere: deep nesting exhausts the stack or the parser's memory.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    SyntaxError,
+    RecursionError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True)
@@ -31,22 +43,29 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Page:
-    """A notebook; ``name`` is its path under notebooks/ without the suffix, as in ``attacks/conf``."""
+    """A notebook; ``name`` is its path under notebooks/, without suffix, as in ``attacks/conf``."""
 
     name: str
     path: Path
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        """The parameters by name, in their order; UsageError where the notebook or that cell cannot be read."""
+        """The parameters by name, in their order.
+
+        Raises
+        ------
+        UsageError
+            The notebook, or that cell, cannot be read.
+        """
         try:
             cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
             tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
             source = "".join(tagged[0]["source"]) if tagged else ""
             return {p.name: p for p in read_parameters(source)}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
+        except _UNREADABLE as error:
+            reason = shortened(" ".join(str(error).split()) or type(error).__name__)
             raise UsageError(
-                f"{self.path}: cannot be read as a notebook with a parameters cell ({error})"
+                f"{self.path}: cannot be read as a notebook with a parameters cell ({reason})"
             ) from error
 
     @property
@@ -90,7 +109,13 @@ def read_parameters(source: str) -> Iterator[Parameter]:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """Return the repository's root, from anywhere inside it; UsageError elsewhere."""
+    """Return the repository's root, from anywhere inside it.
+
+    Raises
+    ------
+    UsageError
+        The folder (None: the current one) is not inside the repository.
+    """
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / TOC).is_file() and (folder / "notebooks").is_dir():
@@ -131,11 +156,20 @@ def find_page(name: str) -> Page:
     """Return a page by its name (from anywhere in the repository) or by the path of a notebook."""
     path = Path(name)
     if path.suffix == ".ipynb":
-        if not path.is_file():
-            raise UsageError(f"{name}: there is no such notebook")
+        if not is_file(path):
+            raise UsageError(f"{shortened(name)}: there is no such notebook")
         return Page(path.stem, path)
     root = find_root()
     page = Page(name, root / "notebooks" / f"{name}.ipynb")
-    if not page.path.is_file():
+    if not is_file(page.path):
+        name = shortened(name)
         raise UsageError(f"{name}: there is no such page; there are {', '.join(discover(root))}")
     return page
+
+
+def is_file(path: Path) -> bool:
+    """Say whether there is such a file; no for a path that is too long for there to be one."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -1,20 +1,25 @@
-"""Parameters of pages: read from the command line and profiles, and checked before anything runs."""
+"""Parameters of pages, from the command line and profiles: checked before anything runs."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from prunemia.book.pages import Page
-from prunemia.errors import UsageError
+from prunemia.book.annotations import parse_type
+from prunemia.book.pages import Page, Parameter, is_file
+from prunemia.bounded import load_yaml, read_yaml
+from prunemia.data import DataError, load
+from prunemia.errors import UsageError, shortened
 from prunemia.experiment import Experiment, PageParameters, explain
 
-_TYPES = {t.__name__: t for t in (bool, dict, float, int, list, str, tuple)}
+LONGEST_TEXT = 4096
+"""Most characters of a text or a path."""
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Any]:
@@ -24,12 +29,10 @@ def parse(assignments: Iterable[str]) -> dict[str, Any]:
         name, equals, text = assignment.partition("=")
         if not equals or not name:
             raise UsageError(
-                f"-p {assignment}: a parameter needs a name and a value, as in -p sparsity 0.9"
+                f"-p {shortened(assignment)}: a parameter needs a name and a value, "
+                "as in -p sparsity 0.9"
             )
-        try:
-            values[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UsageError(f"{name}: {text!r} is not a YAML value") from error
+        values[name] = load_yaml(text, shortened(name))
     return values
 
 
@@ -45,28 +48,36 @@ def load_profile(folder: Path, name: str, pages: Mapping[str, Page]) -> dict[str
         No such profile; it is no mapping; it names what no page knows.
     """
     path = folder / f"{name}.yml"
-    if not path.is_file():
-        there = ", ".join(sorted(file.stem for file in folder.glob("*.yml")))
-        raise UsageError(f"--profile {name}: no such profile; allowed: {there or 'none'}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        own = values.pop("pages", None) or {}
-        unknown = sorted(own.keys() - pages.keys())
-        if unknown:
-            raise UsageError(
-                f"{path.name}: there is no page {unknown[0]!r}; allowed: {', '.join(pages)}"
-            )
-        result = {p: select(page, values) | dict(own.get(p) or {}) for p, page in pages.items()}
-    except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(
-            f"{path.name}: a profile maps parameters to values, which this does not ({error})"
-        ) from error
+    if not is_file(path):
+        allowed = ", ".join(sorted(file.stem for file in folder.glob("*.yml")))
+        name = shortened(name)
+        raise UsageError(f"--profile {name}: no such profile; allowed: {allowed or 'none'}")
+    values = _profile_mapping(path)
+    of_pages = values.pop("pages", None) or {}
+    if not isinstance(of_pages, dict) or not all(isinstance(v, dict) for v in of_pages.values()):
+        raise _no_profile(path, "pages maps pages to mappings")
+    for page_name in of_pages:
+        if page_name not in pages:
+            known = ", ".join(pages)
+            raise UsageError(f"{path.name}: there is no page {page_name!r}; allowed: {known}")
+    result = {p: select(page, values) | of_pages.get(p, {}) for p, page in pages.items()}
     require_known(values, pages.values(), where=f"{path.name}: ")
     for page_name, page_values in result.items():
         require_known(page_values, [pages[page_name]], where=f"{path.name}, page {page_name}: ")
     return result
+
+
+def _profile_mapping(path: Path) -> dict[str, Any]:
+    values = read_yaml(path) or {}
+    if not isinstance(values, dict):
+        raise _no_profile(path, f"it is {shortened(repr(values), 80)}")
+    return values
+
+
+def _no_profile(path: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"{path.name}: a profile maps parameters to values, which this does not ({reason})"
+    )
 
 
 def select(page: Page, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,6 +111,8 @@ def check(page: Page, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     require_known(values, [page])
     merged = {**page.defaults, **values}
+    for name, value in merged.items():
+        _require_sort(name, value, page)
     try:
         fields = {name: value for name, value in merged.items() if name in Experiment.model_fields}
         shared = {
@@ -109,7 +122,46 @@ def check(page: Page, values: Mapping[str, Any]) -> dict[str, Any]:
         _check_alternatives(page, experiment, extra)
     except ValidationError as error:
         raise UsageError(explain(error)) from error
+    _check_arrays(merged, experiment)
     return {name: _coerced(name, value, page, experiment, extra) for name, value in values.items()}
+
+
+def _require_sort(name: str, value: Any, page: Page) -> None:
+    """Refuse what would pass for something else: a truth value for a number, a lost file's path."""
+    items = value if isinstance(value, list) else [value]
+    if any(isinstance(item, bool) for item in items) and _numeric(page.parameters[name]):
+        raise UsageError(f"{name}: {str(value).lower()} is not allowed: should be a number")
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        raise UsageError(f"{name}: {shortened(value)!r} is longer than {LONGEST_TEXT:,} characters")
+    if isinstance(value, str) and value.endswith(".npz") and not is_file(Path(value)):
+        raise UsageError(f"{name}: {shortened(value)!r} is a path, but there is no such file")
+
+
+def _numeric(parameter: Parameter) -> bool:
+    """Say whether a parameter is a number, or a list of numbers, and no truth value."""
+    named = set(re.findall(r"\w+", parameter.annotation))
+    default = parameter.default
+    kinds = {type(item) for item in (default if isinstance(default, list) else [default])}
+    return bool(named & {"int", "float"} or kinds & {int, float}) and not (
+        "bool" in named or bool in kinds
+    )
+
+
+def _check_arrays(values: Mapping[str, Any], experiment: Experiment) -> None:
+    """Read the reader's own data as the page will, so that what is wrong in them shows now."""
+    if "dataset" not in values or not experiment.dataset.endswith(".npz"):
+        return
+    path = Path(experiment.dataset)
+    try:
+        _read_once(path, path.stat().st_mtime_ns, experiment.samples)
+    except (DataError, OSError) as error:
+        raise UsageError(f"dataset: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def _read_once(path: Path, changed: int, samples: int | None) -> None:  # noqa: ARG001  a cache key
+    """Read a data set, once for all pages of a book."""
+    load(path, samples)
 
 
 def experiments(page: Page, values: Mapping[str, Any]) -> int:
@@ -141,10 +193,9 @@ def _coerced(name: str, value: Any, page: Page, *models: BaseModel) -> Any:
     if not annotation:
         return value
     try:
-        return TypeAdapter(eval(annotation, {"__builtins__": _TYPES})).validate_python(value)
+        return TypeAdapter(parse_type(annotation)).validate_python(value)
     except ValidationError as error:
-        raise UsageError(f"{name}: {value!r} is not allowed; allowed: {annotation}") from error
-    except (NameError, TypeError, SyntaxError) as error:
-        raise UsageError(
-            f"{page.name}: the type of {name}, {annotation}, is none of {', '.join(_TYPES)}"
-        ) from error
+        shown = shortened(repr(value))
+        raise UsageError(f"{name}: {shown} is not allowed; allowed: {annotation}") from error
+    except ValueError as error:
+        raise UsageError(f"{page.name}: the type of {name}: {error}") from error

@@ -1,0 +1,5 @@
+"""`python -m prunemia.cli` is `prunemia`."""
+
+from prunemia.cli import main
+
+main()

@@ -1,0 +1,78 @@
+"""The reader's own arrays, refused before a kernel starts."""
+
+import numpy as np
+import pytest
+from minibook import PARAMETERS, write_page, write_repository
+
+from prunemia.book import parameters
+from prunemia.book.pages import Page, discover
+from prunemia.errors import UsageError
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_repository(tmp_path)
+
+
+@pytest.fixture
+def page(root):
+    return discover(root)["first"]
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    """Write an .npz of features and labels, and return its path."""
+
+    def written(**changes):
+        fields = {"features": np.zeros((200, 8), "float32"), "labels": np.arange(200) % 2}
+        np.savez(tmp_path / "rows.npz", **(fields | changes))
+        return str(tmp_path / "rows.npz")
+
+    return written
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features": np.full((200, 8), np.nan)}, "'features' holds a value in row 0"),
+        ({"labels": np.zeros(200, int)}, "'labels' has 1 different values"),
+        ({"labels": np.arange(100)}, "'labels' has 100 rows"),
+        ({"features": np.array(["x"] * 200)}, "'features' has shape"),
+    ],
+)
+def test_bad_arrays_are_refused_before_a_page_runs_whatever_else_is_given(
+    page, root, arrays, changes, message
+):
+    path = arrays(**changes)
+    default = PARAMETERS.replace("mnist1d", path).replace("cnn1d", "columnfc")
+    by_default = Page("d", write_page(root, "d", parameters=default))
+
+    for where, values in (
+        (page, {"dataset": path, "model": "columnfc"}),
+        (by_default, {"sparsity": 0.5}),
+        (by_default, {}),
+    ):
+        with pytest.raises(UsageError, match=f"dataset: .*{message}"):
+            parameters.check(where, values)
+
+
+def test_arrays_are_read_once_and_again_where_they_changed(page, arrays, monkeypatch):
+    reads = []
+    monkeypatch.setattr(parameters, "load", lambda *what: reads.append(what))
+    parameters._read_once.cache_clear()
+    path = arrays()
+    for _ in range(3):
+        parameters.check(page, {"dataset": path, "model": "columnfc"})
+    assert len(reads) == 1
+
+    arrays(features=np.ones((200, 8), "float32"))
+    parameters.check(page, {"dataset": path, "model": "columnfc"})
+    assert len(reads) == 2
+
+
+def test_fewer_samples_than_asked_for_are_refused(root, arrays):
+    cell = 'dataset: str = "mnist1d"\nmodel: str = "columnfc"\nsamples: int = None\n'
+    page = Page("p", write_page(root, "p", parameters=cell))
+
+    with pytest.raises(UsageError, match=r"dataset: .*200"):
+        parameters.check(page, {"dataset": arrays(), "samples": 500})

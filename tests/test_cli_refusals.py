@@ -1,0 +1,120 @@
+"""What the command line refuses: at once, in one sentence, with exit code 2."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["-p", "sparcity", "0.9"],
+            "sparcity: no such parameter (did you mean 'sparsity'?); allowed: dataset, model,",
+        ),
+        (["-p", "sparsity", "1.5"], "sparsity: 1.5 is not allowed: should be less than 1"),
+        (["-p", "dataset", "nosuch"], "dataset: 'nosuch' must be one of mnist1d, digits, location"),
+        (
+            ["-p", "pruner", "slim", "-p", "model", "columnfc"],
+            "pruner: 'slim' ranks BatchNorm scales, of which model",
+        ),
+        (["-p", "sparsity"], "-p sparsity: a parameter needs a name and a value"),
+        (["-p", "seed", "2024-99-99"], "seed: '2024-99-99' is no timestamp"),
+        (["-p", "seed", "true"], "seed: true is not allowed: should be a number"),
+        (["-p", "seed", "9" * 5000], "seed: a number of 5,000 characters"),
+        (["-p", "sparsity", "[" * 5000], "sparsity: nested more than"),
+        (["-p", "dataset", "x" * 5000 + ".npz"], "dataset: 'xxx"),
+        (["-p", "dataset", "book/bad.npz"], "dataset: book/bad.npz is no .npz archive"),
+        (["--html", "x" * 300], "--html xxx"),
+        (["--html", "book"], "--html book: is a folder; name another file to write"),
+    ],
+)
+def test_a_wrong_parameter_is_one_sentence_and_exit_code_2_at_once(
+    call, tmp_path, arguments, message
+):
+    started = time.monotonic()
+    result = call("run", "first", tmp_path / "out.ipynb", *arguments)
+
+    assert time.monotonic() - started < 5
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"prunemia: {message}")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["run", "frist", "out.ipynb"],
+            "frist: there is no such page; there are first, deep/second",
+        ),
+        (["run", "frist.ipynb", "out.ipynb"], "frist.ipynb: there is no such notebook"),
+        (
+            ["run", "notebooks/first.ipynb", "notebooks/first.ipynb"],
+            "notebooks/first.ipynb: is the source",
+        ),
+        (["run", "first", "book"], "book: is a folder; name another file to write"),
+        (["run", "first", "x" * 300], "xxx"),
+        (["run", "first", "book/intro.md/out.ipynb"], "book/intro.md/out.ipynb: cannot be written"),
+        (
+            ["run", "first", "out.ipynb", "--html", "out.ipynb"],
+            "--html out.ipynb: is the executed notebook's name",
+        ),
+        (["run", "x" * 5000, "out.ipynb"], "xxx"),
+        (["book", "-p", "dataset", "book/bad.npz"], "first: dataset: book/bad.npz is no .npz"),
+        (["book", "--profile", "x" * 5000], "--profile xxx"),
+        (
+            ["store", "clean", "--older-than", "1e300"],
+            "--older-than 1e+300: is not allowed; allowed: 0 to 100,000 days",
+        ),
+        (["store", "clean", "--older-than", "nan"], "--older-than nan: is not allowed"),
+        (["store", "clean", "--older-than", "-1"], "--older-than -1: is not allowed"),
+        (["store", "list", "--store", "x" * 300], "--store xxx"),
+        (["book", "--profile", "nosuch"], "--profile nosuch: no such profile; allowed: default"),
+        (
+            ["book", "--only", "nosuch"],
+            "--only nosuch: there is no such page; allowed: first, deep/second",
+        ),
+        (
+            ["data", "fetch", "nosuch"],
+            "nosuch: there is no such data set; allowed: mnist1d, digits, location",
+        ),
+        (
+            ["data", "fetch", "location", "--to", "book/intro.md"],
+            "--to book/intro.md: cannot be written: File exists",
+        ),
+        (["store", "list", "--store", "nosuch"], "--store nosuch: there is no such folder"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(call, arguments, message):
+    result = call(*arguments)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"prunemia: {message}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_refusing_imports_no_torch():
+    modules = "prunemia.cli, prunemia.book.parameters, prunemia.book.build"
+    code = f"import {modules}, sys; sys.exit('torch' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", [["run", "first", "out.ipynb"], ["book", "--no-build"]])
+def test_an_unusable_store_is_refused_once_before_anything_runs(call, tmp_path, command):
+    (tmp_path / "store").touch()
+
+    result = call(*command)
+
+    assert result.returncode == 2
+    assert (
+        result.stderr
+        == f"prunemia: the store {tmp_path}/store: cannot be written: "
+        + (result.stderr.split(": ")[-1])
+    )
+    assert "Executing" not in result.stdout
