@@ -1,16 +1,12 @@
-"""Results on disk: found by what they depend on, written whole or not at all, verified when read."""
+"""Results on disk: found by what they depend on, written whole, verified when read."""
 
 from __future__ import annotations
 
+from prunemia.store.errors import DamagedArtefactWarning, StoreError
+from prunemia.store.root import default_root
 from prunemia.store.serialize import pack_arrays, pack_json, unpack_arrays, unpack_json
-from prunemia.store.store import (
-    DamagedArtefactWarning,
-    Entry,
-    Problem,
-    Store,
-    StoreError,
-    default_root,
-)
+from prunemia.store.store import Store
+from prunemia.store.survey import Entry, Problem
 
 __all__ = [
     "DamagedArtefactWarning",

@@ -1,4 +1,4 @@
-"""Bytes for arrays and records: the same value gives the same bytes, and nothing is ever pickled."""
+"""Bytes for arrays and records: equal values give equal bytes, and nothing is ever pickled."""
 
 from __future__ import annotations
 
@@ -41,10 +41,25 @@ def unpack_arrays(data: bytes) -> dict[str, NDArray[Any]]:
 
 
 def pack_json(value: Any) -> bytes:
-    """Return the canonical JSON of a value: keys sorted, no spaces, no NaN; equal values, equal bytes."""
+    """Return the canonical JSON of a value: keys sorted, no spaces, no NaN.
+
+    Raises
+    ------
+    ValueError
+        A number is infinite or not a number.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def unpack_json(data: bytes) -> Any:
-    """Return the value of `pack_json`."""
-    return json.loads(data)
+    """Return the value of `pack_json`.
+
+    Raises
+    ------
+    ValueError
+        The bytes are no JSON, or are nested too deeply to be read.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
