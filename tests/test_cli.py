@@ -10,7 +10,7 @@ from minibook import write_page
 
 from prunemia import data
 from prunemia.cli import main, pair_up
-from prunemia.store.store import Store
+from prunemia.store import Store
 
 
 def test_run_executes_a_page_with_other_parameters(call, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import prunemia as pm
 from prunemia import data
 from prunemia.lab import fingerprints as facts
-from prunemia.store.store import Store
+from prunemia.store import Store
 
 
 def unread():

@@ -16,7 +16,7 @@ from prunemia.lab.plan import plan
 from prunemia.lab.stages import STAGES
 from prunemia.lab.steps import Step
 from prunemia.pruning import cutting
-from prunemia.store.store import DamagedArtefactWarning
+from prunemia.store import DamagedArtefactWarning
 
 TINY = {
     "dataset": "digits",

@@ -7,7 +7,7 @@ from prunemia import data
 from prunemia.data.splitting import sizes
 from prunemia.lab import work as costs
 from prunemia.lab.fingerprints import Facts
-from prunemia.store.store import Entry
+from prunemia.store import Entry
 
 LOCATION = Facts("x", 5010, (446,), 30)
 COLUMN = pm.Experiment(dataset="location", model="columnfc", epochs=10, finetune_epochs=4, draws=3)
