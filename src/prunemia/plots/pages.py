@@ -101,6 +101,6 @@ def effects(claims: Sequence[Claim], ax: Axes) -> None:
     for edge in (-1, 1):
         ax.axvline(edge, color="0.4", ls=":")
     ax.set_yticks(at, [textwrap.fill(c.text, 42) for c in shown], fontsize=8)
-    ax.set_xlabel("Effect, in half-widths of its simultaneous 95 % interval")
+    ax.set_xlabel("Effect, in half-widths of its interval")
     below = 0.84 / ax.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
     ax.legend(loc="upper center", bbox_to_anchor=(0.2, -below), ncols=2, fontsize=8)
