@@ -6,7 +6,10 @@ import gzip
 import hashlib
 import io
 import pickle
+import struct
+import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -187,6 +190,31 @@ def test_fashion_mnist(publish: Publish, data_folder: Path) -> None:
     assert len(kept(data_folder / "fashion-mnist")) == 4
 
 
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (bytes([0, 0, 8, 1, 0, 0, 0, 9]) + bytes(50_000_000), "not hold the 9 bytes that its"),
+        (bytes([0, 0, 8, 2, 255, 255, 255, 255, 0, 0, 0, 9]), "at most 268,435,456 bytes are read"),
+        (bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]), "not hold the 9 bytes that its header declares"),
+    ],
+)
+def test_a_gzip_bomb_is_refused_without_being_unpacked(
+    publish: Publish, content: bytes, sentence: str
+) -> None:
+    images = pixels(40, 28, 28)
+    files = fashion(images, (np.arange(40) % 10).astype(np.uint8))
+    files["fashion-mnist/train-images-idx3-ubyte.gz"] = gzip.compress(content, 1)
+    publish("fashion_mnist", files, rows=40)
+    del content
+    data.fetch("fashion_mnist", progress=False)
+    tracemalloc.start()
+    with pytest.raises(DataError, match=sentence):
+        data.load("fashion_mnist", progress=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5_000_000
+
+
 def test_fashion_mnist_as_the_system_installs_it(
     publish: Publish, server: Server, tmp_path: Path
 ) -> None:
@@ -230,6 +258,32 @@ def test_chmnist(publish: Publish) -> None:
     np.testing.assert_allclose(dataset.features[1:], flat[1:], rtol=1e-6)
     assert (dataset.features[0, :, :, :15] == 0).all()
     np.testing.assert_allclose(dataset.features[0, :, :, 17:], flat[0, :, :, 17:], rtol=1e-6)
+
+
+def png_of(width: int, height: int) -> bytes:
+    """Return a PNG whose header declares a size, with hardly any pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [header, b"IDAT" + zlib.compress(b""), b"IEND"]
+    framed = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (png_of(30_000, 30_000), "900000000 pixels"),  # Pillow refuses
+        (png_of(10_000, 10_000), "100000000 pixels"),  # Pillow warns
+        (png_of(5_000, 5_000), r"a tile has \(5000, 5000\) pixels, not \(150, 150\)"),
+        (bytes(2_000_000), "a tile has more than 1,048,576 bytes"),
+    ],
+)
+def test_an_image_bomb_is_one_sentence(publish: Publish, content: bytes, sentence: str) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("tiles/01_TUMOR/a.tif", content)
+    publish("chmnist", {"Kather_texture_2016_image_tiles_5000.zip": buffer.getvalue()}, rows=1)
+    with pytest.raises(DataError, match=sentence):
+        data.load("chmnist", progress=False)
 
 
 def evil_zip() -> bytes:

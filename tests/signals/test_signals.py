@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,10 +21,10 @@ def fields(n=4, classes=3):
 
 
 def changed(name, place, value):
-    made = fields()
-    made[name] = made[name].copy()
-    made[name][place] = value
-    return made
+    wrong = fields()
+    wrong[name] = wrong[name].copy()
+    wrong[name][place] = value
+    return wrong
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_what_is_observed_holds_no_membership():
 
 
 @pytest.mark.parametrize("value", [True, False])
-def test_an_empty_side_is_refused_where_both_are_needed(value):
+def test_members_alone_or_non_members_alone_are_refused_where_both_are_needed(value):
     with pytest.raises(ValueError, match="allowed: 1 or more of each"):
         pm.Signals(**fields() | {"membership": np.full(4, value)}).require_membership()
 
@@ -96,10 +98,10 @@ def test_saved_and_loaded_are_the_same(tmp_path_factory, n, classes, hidden):
 
 def test_files_that_are_no_signals(tmp_path):
     path = tmp_path / "s.npz"
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match="cannot be read: No such file"):
         pm.Signals.load(path)
     path.write_bytes(b"PK\x03\x04 nonsense")
-    with pytest.raises(ValueError, match="not a readable"):
+    with pytest.raises(ValueError, match=r"is no \.npz archive"):
         pm.Signals.load(path)
     np.savez(path, posteriors=np.ones(3), extra=np.ones(3))
     with pytest.raises(
@@ -107,8 +109,19 @@ def test_files_that_are_no_signals(tmp_path):
     ):
         pm.Signals.load(path)
     np.savez(path, **fields() | {"labels": np.array([{}, 1, 2, 3], dtype=object)})
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(ValueError, match="field 'labels' is pickled, which is not read"):
         pm.Signals.load(path)
+
+
+def test_fields_that_disagree_are_refused_before_they_are_unpacked(tmp_path):
+    path = tmp_path / "s.npz"
+    np.savez_compressed(path, **fields() | {"model": np.zeros(10**7, dtype=int)})
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="model: 10000000 rows; allowed: 4, as posteriors have"):
+        pm.Signals.load(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 500_000
 
 
 def test_from_logits_is_a_stable_softmax():

@@ -116,7 +116,7 @@ def test_a_failing_experiment_does_not_stop_the_others_and_is_listed(done, tmp_p
         lab.map([few, *EXPERIMENTS], ATTACKS)
 
     assert_frame_equal(caught.value.table, table, check_exact=True)
-    assert "samples: 1798 of data set 'digits', which has 1797 rows" in str(caught.value)
+    assert "samples: 1798 of data set 'digits'; allowed: 1 to 1797" in str(caught.value)
     collected = lab.map([few, EXPERIMENTS[0]], ATTACKS, errors="collect")
     assert [failure["key"] for failure in collected.attrs["failures"]] == [few.key]
     assert list(collected["key"]) == [EXPERIMENTS[0].key] * 2

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from prunemia.data.dataset import DataError, Dataset, as_features
+from prunemia.data.dataset import DataError, Dataset, as_features, check_samples
 from prunemia.data.download import find, folders
-from prunemia.data.own import load_own
+from prunemia.data.own import check_own, load_own
 from prunemia.data.readers import Arrays
+from prunemia.data.scaling import ScaleWarning, standardized
 from prunemia.data.sources import sheets
 from prunemia.data.splitting import Split, split
 from prunemia.kinds import SOURCES, Archive, Source
@@ -23,14 +24,20 @@ __all__ = [
     "Archive",
     "DataError",
     "Dataset",
+    "ScaleWarning",
     "Source",
     "Split",
+    "check_own",
     "fetch",
     "folders",
     "load",
     "sheets",
     "split",
+    "standardized",
 ]
+
+MOST_GENERATED = 1_000_000
+"""Most samples of a generated data set: 0.2 GiB of MNIST-1D, and minutes to generate them."""
 
 
 def load(name_or_path: str | Path, samples: int | None = None, progress: bool = True) -> Dataset:
@@ -39,24 +46,29 @@ def load(name_or_path: str | Path, samples: int | None = None, progress: bool = 
     Parameters
     ----------
     name_or_path : a name of `sheets`, or a path that ends in ``.npz`` (`own.load_own`).
-    samples : how many rows, always the same ones; None: all. MNIST-1D is generated with that many.
+    samples : how many, always the same ones; None: all. MNIST-1D is generated with that many, up
+        to a million.
     progress : show the progress of a download on stderr.
 
     Raises
     ------
     DataError
-        The data cannot be had, are damaged, or have fewer rows.
+        The data cannot be had, are damaged, or have fewer samples.
     """
     if str(name_or_path).endswith(".npz"):
         return load_own(Path(name_or_path)).sample(samples)
     source = _source(str(name_or_path))
     if source.generate is not None:
+        check_samples(samples, source.name, MOST_GENERATED)
         return _dataset(source, load_place(source.generate)(samples or source.rows)).sample(samples)
+    check_samples(samples, source.name, source.rows)  # before anything is downloaded
     return _dataset(source, _read(source, progress)).sample(samples)
 
 
 def fetch(name: str, progress: bool = True) -> list[Path]:
-    """Return the verified published files of a data set, downloaded where need be; none where it has none.
+    """Return the verified published files of a data set, downloaded where need be.
+
+    A data set that is generated or built in has none.
 
     Raises
     ------
@@ -69,7 +81,8 @@ def fetch(name: str, progress: bool = True) -> list[Path]:
 def _source(name: str) -> Source:
     if name not in SOURCES:
         raise DataError(
-            f"data set {name!r} is not known; allowed: {', '.join(SOURCES)}, or the path of an .npz file"
+            f"data set {name!r} is not known; allowed: {', '.join(SOURCES)}, "
+            "or the path of an .npz file"
         )
     return SOURCES[name]
 
@@ -77,14 +90,13 @@ def _source(name: str) -> Source:
 def _read(source: Source, progress: bool) -> Arrays:
     assert source.read is not None
     features, labels = load_place(source.read)(fetch(source.name, progress))
-    there = (len(features), *features.shape[1:])
-    if there != (source.rows, *source.shape) or labels.shape != (source.rows,):
-        raise DataError(
-            f"{source.name} has shape {there}, not {(source.rows, *source.shape)} as published"
-        )
+    published = (source.rows, *source.shape)
+    if features.shape != published or labels.shape != (source.rows,):
+        raise DataError(f"{source.name} has shape {features.shape}, not {published} as published")
     if labels.min() != 0 or labels.max() != source.classes - 1:
         raise DataError(
-            f"{source.name} has labels {labels.min()} to {labels.max()}, not 0 to {source.classes - 1}"
+            f"{source.name} has labels {labels.min()} to {labels.max()}, "
+            f"not 0 to {source.classes - 1}"
         )
     return features, labels
 

@@ -18,12 +18,21 @@ class DataError(RuntimeError):
 
 
 def as_features(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Return numbers of any type as float32; whole bytes of three dimensions and more are pixels: scaled to 0 … 1."""
+    """Return numbers of any type as float32, pixels scaled to 0 … 1.
+
+    Pixels are whole bytes (uint8) of three dimensions and more.
+    """
     with np.errstate(over="ignore"):
         features = np.ascontiguousarray(array, dtype=np.float32)
     if array.dtype == np.uint8 and array.ndim > 2:
         features = features / np.float32(255)
     return features
+
+
+def check_samples(samples: int | None, name: str, size: int) -> None:
+    """Raise DataError where a data set of this size has not as many ``samples``; None: all."""
+    if samples is not None and not 1 <= samples <= size:
+        raise DataError(f"samples: {samples} of data set {name!r}; allowed: 1 to {size}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,22 +71,20 @@ class Dataset:
             digest.update(array.reshape(-1).view(np.uint8).data)
         return digest.hexdigest()[:32]
 
-    def sample(self, rows: int | None) -> Self:
-        """Return ``rows`` samples, always the same ones; None: all.
+    def sample(self, samples: int | None) -> Self:
+        """Return as many ``samples``, always the same ones; None: all.
 
-        The choice depends on the number of rows alone, not on an experiment's
+        The choice depends on the data set's size alone, not on an experiment's
         seed, and a smaller choice is part of a larger one.
 
         Raises
         ------
         DataError
-            More rows are asked for than there are.
+            ``samples`` is not among 1 … n.
         """
-        if rows is None or rows == len(self):
+        check_samples(samples, self.name, len(self))
+        if samples is None or samples == len(self):
             return self
-        if rows > len(self):
-            raise DataError(
-                f"samples: {rows} of data set {self.name!r}, which has {len(self)} rows"
-            )
-        chosen = np.random.default_rng(seed_of("samples", len(self))).permutation(len(self))[:rows]
+        order = np.random.default_rng(seed_of("samples", len(self))).permutation(len(self))
+        chosen = order[:samples]
         return type(self)(self.name, self.features[chosen], self.labels[chosen], self.classes)

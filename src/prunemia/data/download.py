@@ -18,10 +18,10 @@ from prunemia.kinds import Archive
 
 
 def folders() -> list[Path]:
-    """Return where archives are looked up: $PRUNEMIA_DATA where set, then the user's cache folder."""
-    named = os.environ.get("PRUNEMIA_DATA")
+    """Return where archives are looked up: $PRUNEMIA_DATA if set, then the user's cache."""
+    chosen = os.environ.get("PRUNEMIA_DATA")
     cache = Path(platformdirs.user_cache_dir("prunemia")) / "data"
-    return [Path(named).expanduser(), cache] if named else [cache]
+    return [Path(chosen).expanduser(), cache] if chosen else [cache]
 
 
 def find(archive: Archive, progress: bool = True) -> Path:
@@ -67,20 +67,18 @@ def _writable() -> Path:
 
 
 def _download(archive: Archive, target: Path, progress: bool) -> None:
-    aside = target.with_name(
-        f".{target.name}.partial"
-    )  # whatever a killed download left is overwritten
+    # Whatever a killed download left under this name is overwritten.
+    aside = target.with_name(f".{target.name}.partial")
     try:
         with _explained_network(archive):
             _transfer(archive.url, aside, progress)
         try:
-            digest = _check(aside, archive.checksum)
+            _check(aside, archive.checksum)
         except ValueError as error:
             raise DataError(
                 f"{archive.url} was downloaded, but {error}; nothing was kept"
             ) from None
         aside.replace(target)
-        _record(target, archive, digest)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -92,48 +90,28 @@ def _transfer(url: str, path: Path, progress: bool) -> None:
 
 
 def _verified(path: Path, archive: Archive) -> Path:
-    recorded = _beside(path)
     try:
-        if archive.checksum.startswith("gitblob:") and recorded.is_file():
-            _check(path, f"sha256:{recorded.read_text(encoding='utf-8').split()[0]}")
-        else:
-            _record(path, archive, _check(path, archive.checksum))
-    except (ValueError, IndexError, OSError) as error:
+        _check(path, archive.checksum)
+    except (ValueError, OSError) as error:
         raise DataError(
             f"{path} cannot be used: {error}; remove it, and it is downloaded again"
         ) from None
     return path
 
 
-def _check(path: Path, checksum: str) -> str:
-    """Return the file's SHA-256; raise ValueError where the checksum differs."""
+def _check(path: Path, checksum: str) -> None:
+    """Raise ValueError where a file has not the published checksum; nothing else vouches for it."""
     algorithm, expected = checksum.split(":")
-    published = hashlib.new("sha1" if algorithm == "gitblob" else algorithm, usedforsecurity=False)
+    digest = hashlib.new("sha1" if algorithm == "gitblob" else algorithm, usedforsecurity=False)
     if algorithm == "gitblob":
-        published.update(b"blob %d\0" % path.stat().st_size)
-    sha256 = hashlib.sha256()
+        digest.update(b"blob %d\0" % path.stat().st_size)
     with path.open("rb") as file:
         while block := file.read(1 << 20):
-            published.update(block)
-            sha256.update(block)
-    if published.hexdigest() != expected:
+            digest.update(block)
+    if digest.hexdigest() != expected:
         raise ValueError(
-            f"its {algorithm} checksum is {published.hexdigest()}, not {expected} as published"
+            f"its {algorithm} checksum is {digest.hexdigest()}, not {expected} as published"
         )
-    return sha256.hexdigest()
-
-
-def _record(path: Path, archive: Archive, sha256: str) -> None:
-    """Keep the SHA-256 beside a file that is published with a git blob id only."""
-    if archive.checksum.startswith("gitblob:"):
-        with contextlib.suppress(
-            OSError
-        ):  # a folder that cannot be written: checked by its blob id each time
-            _beside(path).write_text(f"{sha256}  {path.name}\n", encoding="utf-8")
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.sha256")
 
 
 @contextlib.contextmanager
@@ -166,7 +144,8 @@ def _explained_network(archive: Archive) -> Iterator[None]:
         return
     name = Path(archive.file).name
     raise DataError(
-        f"{archive.url} cannot be downloaded: {reason}; a copy of {name} in $PRUNEMIA_DATA is used as well"
+        f"{archive.url} cannot be downloaded: {reason}; "
+        f"a copy of {name} in $PRUNEMIA_DATA is used as well"
     )
 
 

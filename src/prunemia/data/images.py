@@ -1,12 +1,17 @@
-"""Images from their published files, as bytes of shape (n, channels, height, width); all parts of a set pooled."""
+"""Images from their published files, all parts of a data set pooled.
+
+Readers return bytes of shape (n, channels, height, width).
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
+import math
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -19,6 +24,11 @@ from prunemia.data.readers import Arrays
 
 TILE = re.compile(r"(\d\d)_[A-Z]+/[^./][^/]*\.tif$")
 """CHMNIST's members: ``…/01_TUMOR/name.tif``; the folder's number is the class, from 1."""
+TILE_SIZE = (150, 150)
+LARGEST_TILE = 1 << 20
+"""Bytes of a tile's file; published ones have 75 kB."""
+LARGEST_IDX = 1 << 28
+"""Bytes of an IDX file once unpacked; the largest published one has 45 MiB."""
 
 
 def read_cifar10(paths: Sequence[Path]) -> Arrays:
@@ -36,7 +46,7 @@ def read_cifar100(paths: Sequence[Path]) -> Arrays:
 
 
 def _read_cifar(path: Path, reader: Any) -> Arrays:
-    """Give torchvision the batches in a temporary folder; it verifies each before it unpickles it."""
+    """Let torchvision read the batches; it verifies each of them before it unpickles it."""
     names = {name for name, _ in (*reader.train_list, *reader.test_list)} | {
         reader.meta["filename"]
     }
@@ -66,7 +76,7 @@ def read_svhn(paths: Sequence[Path]) -> Arrays:
 
 
 def read_fashion_mnist(paths: Sequence[Path]) -> Arrays:
-    """Read Fashion-MNIST's four files: images and labels of the training part, then of the test part."""
+    """Read Fashion-MNIST's four files: images and labels for training, then for testing."""
     images, labels, more_images, more_labels = (_read_idx(path) for path in paths)
     return np.concatenate([images, more_images])[:, np.newaxis], np.concatenate(
         [labels, more_labels]
@@ -74,17 +84,31 @@ def read_fashion_mnist(paths: Sequence[Path]) -> Arrays:
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read bytes in IDX format: 0, 0, type 8, dimensions; each dimension's size, 4 bytes, most significant first."""
-    with explained(path):
-        data = gzip.decompress(path.read_bytes())
-        if data[:3] != b"\0\0\x08":
+    """Read bytes in IDX format.
+
+    Its header: 0, 0, type 8, how many dimensions, and the size of each in four bytes, most
+    significant first.
+    """
+    with explained(path), gzip.open(path) as file:
+        if file.read(3) != b"\0\0\x08":
             raise ValueError("it is not in IDX format")
-        shape = np.frombuffer(data, ">u4", count=data[3], offset=4)
-        return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+        dimensions = file.read(1)[0]
+        shape = np.frombuffer(file.read(4 * dimensions), ">u4", count=dimensions).tolist()
+        size = math.prod(shape)
+        if size > LARGEST_IDX:
+            raise ValueError(f"its shape is {tuple(shape)}; at most {LARGEST_IDX:,} bytes are read")
+        # One byte more shows that there are more, without unpacking however many there are.
+        content = file.read(size + 1)
+        if len(content) != size:
+            raise ValueError(f"it does not hold the {size:,} bytes that its header declares")
+        return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def read_chmnist(paths: Sequence[Path]) -> Arrays:
-    """Read CHMNIST's tiles of 150×150 pixels, reduced to 32×32 (bilinear, antialiased), in the order of their names."""
+    """Read CHMNIST's tiles of 150×150 pixels, in the order of their names.
+
+    They are reduced to 32×32 pixels (bilinear, antialiased).
+    """
     with explained(paths[0]):
         tiles = {}
         for name, content in zip_members(paths[0]):
@@ -97,6 +121,18 @@ def read_chmnist(paths: Sequence[Path]) -> Arrays:
 def _small(content: IO[bytes]) -> NDArray[np.uint8]:
     from PIL import Image
 
-    with Image.open(io.BytesIO(content.read())) as tile:
+    packed = content.read(LARGEST_TILE + 1)
+    if len(packed) > LARGEST_TILE:
+        raise ValueError(f"a tile has more than {LARGEST_TILE:,} bytes")
+    with warnings.catch_warnings():
+        # Pillow warns of an image bomb, and refuses a larger one; either is refused here.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            opened = Image.open(io.BytesIO(packed))
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ValueError(str(error)) from None
+    with opened as tile:
+        if tile.size != TILE_SIZE:  # known before any pixel is decoded
+            raise ValueError(f"a tile has {tile.size} pixels, not {TILE_SIZE}")
         pixels = tile.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR)
     return np.asarray(pixels).transpose(2, 0, 1)

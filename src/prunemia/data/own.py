@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,89 +9,103 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunemia.data.dataset import DataError, Dataset, as_features
+from prunemia.data.npz import Header, NpzError, read_npz
+from prunemia.data.scaling import warn_of_scales
+from prunemia.data.splitting import check_size
 
 CHANNELS = (1, 3, 4)
+"""Sizes of a dimension that are taken for a number of channels: grey, colour, with transparency."""
 
 
 def load_own(path: Path) -> Dataset:
-    """Load the data set of an .npz file.
+    """Load the data set of an .npz file; warn where its features are not on one scale.
 
-    ``features``: shape (n, f), (n, channels, length) or (n, channels, height, width);
-    ``images`` instead: (n, height, width), with channels last or first where they
-    have any. Numbers of any type; whole bytes (uint8) of three dimensions and more
-    are pixels, and scaled to 0 … 1. ``labels``: shape (n,), any two or more
-    whole numbers: in ascending order they become 0 … C-1.
+    ``features`` has one of the shapes
+
+    - (n, f): f features;
+    - (n, channels, length) with 1, 3 or 4 channels: series;
+    - (n, height, width), any other height: images of one channel, so (n, 8, 8) are images;
+    - (n, channels, height, width), or with channels last: images.
+
+    ``images`` instead of ``features``: the last two only, of any height. Numbers of any type; whole
+    bytes (uint8) of three dimensions and more are pixels, and scaled to 0 … 1. ``labels``: shape
+    (n,), any two or more whole numbers: in ascending order they become 0 … C-1.
 
     Raises
     ------
     DataError
-        The file or a field is not like that. Pickled arrays are refused.
+        The file or a field is not like that, or too large; sizes and types are compared before an
+        array is unpacked. Pickled arrays are refused.
     """
-    with _opened(path) as archive:
-        name = (
-            "images"
-            if "images" in archive.files and "features" not in archive.files
-            else "features"
-        )
-        features = _features(path, name, _field(path, archive, name))
-        labels = _field(path, archive, "labels")
-    if labels.dtype.kind not in "iu" or labels.ndim != 1:
-        raise _wrong(path, "labels", labels, "whole numbers of shape (n,)")
-    if len(labels) != len(features):
-        raise DataError(
-            f"{path}: field 'labels' has {len(labels)} rows and field {name!r} {len(features)}"
-        )
-    values, labels = np.unique(labels, return_inverse=True)
-    if len(values) < 2:
-        raise DataError(
-            f"{path}: field 'labels' has {len(values)} different values; at least 2 classes are needed"
-        )
+    dataset = _read(path)
+    warn_of_scales(str(path), dataset.features)
+    return dataset
+
+
+def check_own(path: Path) -> None:
+    """Refuse what `load_own` or a split refuses, before an experiment begins.
+
+    Raises
+    ------
+    DataError
+        The file cannot be used; the text says why in one sentence.
+    """
+    check_size(str(path), len(_read(path)))
+
+
+def _read(path: Path) -> Dataset:
+    try:
+        arrays = read_npz(path, _checked)
+        labels = arrays.pop("labels")
+        ((name, array),) = arrays.items()
+        features = _features(name, array)
+        values, labels = np.unique(labels, return_inverse=True)
+        if len(values) < 2:
+            raise NpzError(
+                f"field 'labels' has {len(values)} different values; at least 2 classes are needed"
+            )
+    except NpzError as error:
+        raise DataError(f"{path}: {error}") from None
     return Dataset(str(path), features, labels.astype(np.int64), len(values))
 
 
-def _opened(path: Path) -> Any:
-    try:
-        if not zipfile.is_zipfile(path):
-            path.open("rb").close()
-            raise DataError(f"{path} is no .npz archive, or is truncated")
-        return np.load(path, allow_pickle=False)
-    except (OSError, zipfile.BadZipFile) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{path} cannot be read: {reason}") from None
-
-
-def _field(path: Path, archive: Any, name: str) -> NDArray[Any]:
-    if name not in archive.files:
-        there = ", ".join(archive.files) or "none"
-        raise DataError(f"{path}: field {name!r} is missing; its fields are {there}")
-    try:
-        return np.asarray(archive[name])
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        reason = (
-            "is pickled, which is not read"
-            if "allow_pickle" in str(error)
-            else f"is damaged: {error}"
+def _checked(headers: dict[str, Header]) -> tuple[str, str]:
+    """Return the names of the two fields, whose headers are as needed and agree."""
+    name = "images" if "images" in headers and "features" not in headers else "features"
+    for field in (name, "labels"):
+        if field not in headers:
+            fields = ", ".join(headers) or "none"
+            raise NpzError(f"field {field!r} is missing; its fields are {fields}")
+    features, labels = headers[name], headers["labels"]
+    if features.dtype.kind not in "biuf":
+        raise _wrong(name, features, "numbers")
+    dimensions = len(features.shape)
+    if not (3 if name == "images" else 2) <= dimensions <= 4 or 0 in features.shape:
+        raise _wrong(name, features, "2 to 4 dimensions (images 3 or 4), none of them empty")
+    if labels.dtype.kind not in "iu" or len(labels.shape) != 1:
+        raise _wrong("labels", labels, "whole numbers of shape (n,)")
+    if labels.rows != features.rows:
+        raise NpzError(
+            f"field 'labels' has {labels.rows} samples and field {name!r} {features.rows}"
         )
-        raise DataError(f"{path}: field {name!r} {reason}") from None
+    return name, "labels"
 
 
-def _features(path: Path, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    if array.dtype.kind not in "biuf":
-        raise _wrong(path, name, array, "numbers")
-    if not 2 <= array.ndim <= 4 or (name == "images" and array.ndim == 2) or 0 in array.shape:
-        raise _wrong(path, name, array, "2 to 4 dimensions (images 3 or 4), none of them empty")
-    if name == "images" and array.ndim == 3:
+def _features(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    series = name == "features" and array.shape[1] in CHANNELS
+    if array.ndim == 3 and not series:
         array = array[:, np.newaxis]
     if array.ndim == 4 and array.shape[-1] in CHANNELS and array.shape[1] not in CHANNELS:
         array = np.moveaxis(array, -1, 1)
     features = as_features(array)
-    if not np.isfinite(features).all():
-        row = int(np.argwhere(~np.isfinite(features))[0, 0])
-        raise DataError(f"{path}: field {name!r} holds a value in row {row} that is not finite")
+    finite = np.isfinite(features)
+    if not finite.all():
+        sample = int((~finite).reshape(len(finite), -1).any(axis=1).argmax())
+        raise NpzError(f"field {name!r} holds a value in sample {sample} that is not finite")
     return features
 
 
-def _wrong(path: Path, name: str, array: NDArray[Any], allowed: str) -> DataError:
-    return DataError(
-        f"{path}: field {name!r} has shape {array.shape} and type {array.dtype}; allowed: {allowed}"
+def _wrong(name: str, header: Header, allowed: str) -> NpzError:
+    return NpzError(
+        f"field {name!r} has shape {header.shape} and type {header.dtype}; allowed: {allowed}"
     )

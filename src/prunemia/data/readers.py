@@ -14,31 +14,31 @@ from numpy.typing import NDArray
 from prunemia.data.archives import explained, tar_members
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
-"""Features, of any numeric type, and labels 0 … C-1, as many rows of each."""
+"""Features, of any numeric type, and labels 0 … C-1, as many of each."""
 
 _GLOBAL_RANDOM_STATE = threading.Lock()
 
 
-def generate_mnist1d(rows: int) -> Arrays:
+def generate_mnist1d(samples: int) -> Arrays:
     """Generate MNIST-1D as published (seed 42); its training and test parts pooled.
 
     The generator makes equally many of each of the ten classes: the next
-    multiple of ten rows is returned. It seeds Python's and NumPy's global
+    multiple of ten samples is returned. It seeds Python's and NumPy's global
     generators: their state is put back.
     """
     from mnist1d.data import get_dataset_args, make_dataset
 
     arguments = get_dataset_args()
-    arguments.num_samples = -(-rows // 10) * 10
+    arguments.num_samples = -(-samples // 10) * 10
     with _GLOBAL_RANDOM_STATE:
         states = random.getstate(), np.random.get_state()  # noqa: NPY002 - to be restored
         try:
-            made = make_dataset(arguments)
+            generated = make_dataset(arguments)
         finally:
             random.setstate(states[0])
             np.random.set_state(states[1])  # noqa: NPY002
-    features = np.concatenate([made["x"], made["x_test"]])[:, np.newaxis, :]
-    return features, np.concatenate([made["y"], made["y_test"]])
+    features = np.concatenate([generated["x"], generated["x_test"]])[:, np.newaxis, :]
+    return features, np.concatenate([generated["y"], generated["y_test"]])
 
 
 def read_digits(_: Sequence[Path]) -> Arrays:
@@ -57,13 +57,13 @@ def read_label_first(paths: Sequence[Path]) -> Arrays:
 
 
 def read_texas(paths: Sequence[Path]) -> Arrays:
-    """Read ``texas/100/feats``, lines ``f1,…``, and ``texas/100/labels``, lines with a label from 1."""
+    """Read ``texas/100/feats``, lines ``f1,…``, and ``texas/100/labels``, labels from 1."""
     with explained(paths[0]):
         names = ("texas/100/feats", "texas/100/labels")
-        found = {
+        tables = {
             name: _numbers(content) for name, content in tar_members(paths[0]) if name in names
         }
-        features, labels = (found[name] for name in names)
+        features, labels = (tables[name] for name in names)
     return features, labels[:, 0].astype(np.int64) - 1
 
 

@@ -8,7 +8,7 @@ from prunemia.kinds import SOURCES
 
 
 def sheets() -> pd.DataFrame:
-    """Return the data sheets, one row a data set; what ``prunemia data list`` and the appendix show."""
+    """Return the data sheets, one row per data set: what ``prunemia data list`` shows."""
     rows = [
         {
             "name": source.name,

@@ -1,4 +1,4 @@
-"""Who owns which rows: the victim's half, the adversary's half, and the parts of each."""
+"""Who owns which samples: the victim's half, the adversary's half, and the parts of each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from prunemia.data.dataset import DataError, Dataset
 from prunemia.experiment import seed_of
 
 FEWEST = 2
-"""Fewest rows of a part: one row has no batch statistics and no spread."""
+"""Fewest samples of a part: one sample has no batch statistics and no spread."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row numbers of one network's parts: disjoint, in random order, int64.
+    """Sample indices of one network's parts: disjoint, in random order, int64.
 
-    Members are the training rows and non-members the test rows; validation rows
+    Members are the training samples and non-members the test samples; validation samples
     only stop training and select epochs, and are neither.
     """
 
@@ -31,7 +31,7 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     """Return the parts of network ``index``: 0 the victim, 1 … k the shadows.
 
     A permutation seeded by the data and ``seed`` gives the victim its first
-    n // 2 rows and the adversary the rest. Each network permutes its owner's half
+    n // 2 samples and the adversary the rest. Each network permutes its owner's half
     anew and takes 45 % for testing, then 18.18 % of the remainder for
     validation, both rounded up (as scikit-learn does), and trains on the rest:
     45 / 10 / 45 %. Shadows overlap one another, never the victim. Parts depend on
@@ -42,39 +42,50 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     Raises
     ------
     DataError
-        A part would have fewer than two rows, or training rows of a single class.
+        A part would have fewer than two samples, or training samples of a single class.
     """
     n = len(dataset)
+    check_size(dataset.name, n)
     order = _permutation(n, dataset.fingerprint, seed, "halves")
     half = order[: n // 2] if index == 0 else order[n // 2 :]
-    own = half[_permutation(len(half), dataset.fingerprint, seed, index)]
-    _, validations, tests = _shares(len(own))
-    parts = Split(own[tests + validations :], own[tests : tests + validations], own[:tests])
-    if min(len(parts.train), len(parts.validation)) < FEWEST:
-        raise DataError(
-            f"data set {dataset.name!r}: {n} rows are too few to split among victim and adversary"
-        )
+    shuffled = half[_permutation(len(half), dataset.fingerprint, seed, index)]
+    _, validations, tests = _shares(len(shuffled))
+    parts = Split(
+        train=shuffled[tests + validations :],
+        validation=shuffled[tests : tests + validations],
+        test=shuffled[:tests],
+    )
     if len(np.unique(dataset.labels[parts.train])) < 2:
         raise DataError(
-            f"data set {dataset.name!r}: the training rows of network {index} are all of one class"
+            f"data set {dataset.name!r}: "
+            f"the training samples of network {index} are all of one class"
         )
     return parts
 
 
-def sizes(rows: int) -> tuple[int, int, int]:
-    """Return how many training, validation and test rows the victim has, of a data set of ``rows``."""
-    return _shares(rows // 2)
+def sizes(samples: int) -> tuple[int, int, int]:
+    """Return how many training, validation and test samples the victim has, of ``samples``."""
+    return _shares(samples // 2)
 
 
-def _shares(own: int) -> tuple[int, int, int]:
-    tests = _ceil_share(own, 4500)
-    validations = _ceil_share(own - tests, 1818)
-    return own - tests - validations, validations, tests
+def check_size(name: str, samples: int) -> None:
+    """Raise DataError where a data set has too few samples for `split`, whatever the seed."""
+    # The victim's half is never the larger one, and its test part never its smallest.
+    if min(sizes(samples)[:2]) < FEWEST:
+        raise DataError(
+            f"data set {name!r}: {samples} samples are too few to split among victim and adversary"
+        )
 
 
-def _ceil_share(rows: int, per_10_000: int) -> int:
-    return -(-rows * per_10_000 // 10_000)
+def _shares(half: int) -> tuple[int, int, int]:
+    tests = _ceil_share(half, 4500)
+    validations = _ceil_share(half - tests, 1818)
+    return half - tests - validations, validations, tests
 
 
-def _permutation(rows: int, *purpose: str | int) -> NDArray[np.int64]:
-    return np.random.default_rng(seed_of("split", *purpose)).permutation(rows)
+def _ceil_share(samples: int, per_10_000: int) -> int:
+    return -(-samples * per_10_000 // 10_000)
+
+
+def _permutation(samples: int, *purpose: str | int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed_of("split", *purpose)).permutation(samples)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunemia import defenses, models, pruning, training
-from prunemia.data import Dataset, split
+from prunemia.data import Dataset, split, standardized
 from prunemia.experiment import Experiment, seed_of
 from prunemia.lab.steps import VICTIM, Group, Step
 from prunemia.signals import Signals, posteriors, sensitivity
@@ -148,11 +148,7 @@ def features_of(exp: Experiment, dataset: Dataset, network: int) -> NDArray[np.f
     """Return all samples as the network takes them: standardized by its own training samples."""
     if not exp.standardize:
         return dataset.features
-    train = dataset.features[split(dataset, exp.seed, network).train].astype(np.float64)
-    deviation = train.std(axis=0)
-    scale = np.where(deviation > 0, deviation, 1.0)
-    scaled = (dataset.features - train.mean(axis=0)) / scale
-    return np.asarray(scaled, dtype=np.float32)
+    return standardized(dataset.features, split(dataset, exp.seed, network).train)
 
 
 def _answers(

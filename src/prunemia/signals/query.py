@@ -1,4 +1,4 @@
-"""Ask a network: its posteriors, and how sensitive they are to small changes of the input."""
+"""Query a network: its posteriors, and how sensitive they are to small changes of the input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from prunemia.models import one_thread
 
 FOLDED_ROWS = 512
-"""Perturbed rows a forward pass: the draws of several samples share one batch."""
+"""Perturbed samples per forward pass: the draws of several samples share one batch."""
 
 
 def posteriors(module: nn.Module, x: Tensor, batch: int = FOLDED_ROWS) -> Tensor:
@@ -41,7 +41,7 @@ def sensitivity(
     module : maps (n, …) to logits (n, C).
     x : shape (n, …), the samples, in the units that the network takes.
     epsilon : the perturbation's standard deviation in those units, > 0.
-    draws : perturbations a sample, >= 1.
+    draws : perturbations per sample, >= 1.
     generator : of the perturbations, on x's device; None: torch's global one.
 
     Returns
@@ -70,7 +70,7 @@ def _softmax(logits: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _answering(module: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode, no gradients, full float32 precision (on a GPU too); restore the mode."""
+    """Set evaluation mode, without gradients, in full float32 precision; restore the mode."""
     before = module.training
     module.eval()
     try:

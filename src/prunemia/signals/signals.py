@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prunemia.data.npz import Header, NpzError, read_npz
 from prunemia.signals.query import posteriors, sensitivity
 
 __all__ = ["SignalPair", "Signals", "posteriors", "sensitivity"]
@@ -60,7 +59,8 @@ class Signals:
         total = float(posteriors[worst].sum(dtype=np.float64))
         if abs(total - 1) > ROW_SUM_TOLERANCE:
             raise ValueError(
-                f"posteriors: row {worst} sums to {total:.6g}; allowed: 1 within {ROW_SUM_TOLERANCE:g}"
+                f"posteriors: row {worst} sums to {total:.6g}; "
+                f"allowed: 1 within {ROW_SUM_TOLERANCE:g}"
             )
         sensitivities = _matrix("sensitivities", self.sensitivities)
         if sensitivities.shape != posteriors.shape:
@@ -86,7 +86,8 @@ class Signals:
             membership = np.asarray(membership)
             if membership.shape != (n,) or membership.dtype != np.bool_:
                 raise ValueError(
-                    f"membership: shape {membership.shape}, dtype {membership.dtype}; allowed: ({n},) of bool"
+                    f"membership: shape {membership.shape}, dtype {membership.dtype}; "
+                    f"allowed: ({n},) of bool"
                 )
         fields = {
             "posteriors": posteriors,
@@ -117,13 +118,14 @@ class Signals:
         return int(self.posteriors.shape[1])
 
     def require_membership(self) -> NDArray[np.bool_]:
-        """Return the membership, shape (n,); ValueError where it is hidden or one side is empty."""
+        """Return the membership, shape (n,); ValueError where it is hidden or of one kind only."""
         if self.membership is None:
-            raise ValueError("membership: None; allowed here: one bool a row")
+            raise ValueError("membership: None; allowed here: one bool per row")
         members = int(self.membership.sum())
         if not 0 < members < len(self):
             raise ValueError(
-                f"membership: {members} members and {len(self) - members} non-members; allowed: 1 or more of each"
+                f"membership: {members} members and {len(self) - members} non-members; "
+                "allowed: 1 or more of each"
             )
         return self.membership
 
@@ -171,26 +173,15 @@ class Signals:
 
         Raises
         ------
-        FileNotFoundError
-            There is no such file.
         ValueError
-            It is no .npz of arrays, a field is missing, unknown, or wrong.
+            It cannot be read, is no .npz of arrays, or a field is missing, unknown, or wrong; the
+            headers are compared before an array is unpacked.
         """
         try:
-            with _opened(path) as stream, np.load(stream, allow_pickle=False) as archive:
-                if not isinstance(archive, np.lib.npyio.NpzFile):
-                    raise ValueError(f"{path}: a single array; allowed: an .npz of named arrays")
-                fields = {name: archive[name] for name in archive.files}
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise ValueError(f"{path}: not a readable .npz ({error})") from error
-        missing = {"posteriors", "sensitivities", "labels"} - fields.keys()
-        unknown = fields.keys() - set(cls.__dataclass_fields__)
-        if missing or unknown:
-            raise ValueError(
-                f"{path}: missing {sorted(missing)}, unknown {sorted(unknown)}; "
-                "allowed: posteriors, sensitivities, labels, membership, model"
-            )
-        return cls(**fields)
+            arrays = read_npz(path, _checked)
+        except NpzError as error:
+            raise ValueError(f"{path}: {error}") from None
+        return cls(**arrays)
 
 
 @dataclass(frozen=True)
@@ -201,14 +192,20 @@ class SignalPair:
     target: Signals
 
 
-@contextlib.contextmanager
-def _opened(path: Any) -> Iterator[Any]:
-    """Open a path; pass an open file on."""
-    if not isinstance(path, str | Path):
-        yield path
-        return
-    with Path(path).open("rb") as stream:
-        yield stream
+def _checked(headers: dict[str, Header]) -> Iterable[str]:
+    """Return the names of all fields, which are known and have as many rows as one another."""
+    missing = {"posteriors", "sensitivities", "labels"} - headers.keys()
+    unknown = headers.keys() - set(Signals.__dataclass_fields__)
+    if missing or unknown:
+        raise NpzError(
+            f"missing {sorted(missing)}, unknown {sorted(unknown)}; "
+            "allowed: posteriors, sensitivities, labels, membership, model"
+        )
+    rows = headers["posteriors"].rows
+    for name, header in headers.items():
+        if header.rows != rows:
+            raise NpzError(f"{name}: {header.rows} rows; allowed: {rows}, as posteriors have")
+    return headers
 
 
 def _matrix(name: str, value: ArrayLike, dtype: type = np.float32) -> NDArray[Any]:
