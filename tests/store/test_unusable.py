@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,21 @@ def test_a_folder_that_may_not_be_looked_at_is_not_taken_for_damage(
         with pytest.raises(StoreError, match="Permission denied"):
             store.get("train", KEY)
     assert store.get("train", KEY) == FILES
+
+
+def test_a_folder_that_may_not_be_listed_does_not_pass_for_sound(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("train", KEY, FILES)
+    usual = Path.iterdir
+
+    def forbidden(path: Path) -> Iterator[Path]:
+        if path.name == "01":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return usual(path)
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(StoreError, match=r"Permission denied: .*/train/01$"):
+        store.verify()
+    with pytest.raises(StoreError, match=r"Permission denied: .*/train/01$"):
+        list(store.entries())

@@ -44,7 +44,7 @@ def discard(root: Path, path: Path) -> None:
 
 
 def make_folder(path: Path) -> Path:
-    """Return one of the store's service folders, made if need be, also in place of a file."""
+    """Return one of the store's service folders; create it, if need be in place of a file."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError:

@@ -61,8 +61,8 @@ class Store:
     def require_usable(self) -> None:
         """Raise the `StoreError` that the first writer would meet; a store that can be used stays.
 
-        Cheap, for once before a long computation: a folder is made where
-        writers make theirs, and removed.
+        Cheap, to be called once before a long computation: it creates a folder
+        where writers create theirs, and removes it.
         """
         with explained(self.root):
             locks = partial.make_folder(self.root / LOCKS)
@@ -72,7 +72,7 @@ class Store:
                 pass
 
     def has(self, stage: str, key: str) -> bool:
-        """Say whether the artefact is there; its contents are not read."""
+        """Say whether the artefact exists; its contents are not read."""
         with explained(self.root):
             return (self._folder(stage, key) / artefact.MANIFEST).is_file()
 
@@ -107,7 +107,7 @@ class Store:
         files: Mapping[str, bytes],
         note: Mapping[str, Any] | None = None,
     ) -> None:
-        """Store the files whole or not at all; an artefact that is there already stays as it is.
+        """Store the files whole or not at all; an artefact that exists stays as it is.
 
         ``note``: a JSON record for people and cost models; no part of the content.
         """

@@ -80,10 +80,9 @@ class Place:
 def artefacts(root: Path) -> Iterator[Place]:
     """Yield the place of every artefact, damaged or not, in order of stage and key."""
     for stage in _stages(root):
-        if artefact.is_folder(stage):
-            paths = (path for prefix in stage.glob("??") for path in prefix.glob("*"))
-            for path in sorted(filter(_is_artefact, paths), key=lambda path: path.name):
-                yield Place(path, stage.name, path.name)
+        paths = (path for prefix in _prefixes(stage) for path in _listed(prefix))
+        for path in sorted(filter(_is_artefact, paths), key=lambda path: path.name):
+            yield Place(path, stage.name, path.name)
 
 
 def survey(root: Path) -> Iterator[tuple[Place, str]]:
@@ -91,8 +90,8 @@ def survey(root: Path) -> Iterator[tuple[Place, str]]:
     for place in artefacts(root):
         yield place, artefact.damage(place.path)
     for stage in _stages(root):
-        for prefix in sorted(stage.glob("??")):
-            if NAME.fullmatch(prefix.name) and not artefact.is_folder(prefix):
+        for prefix in _prefixes(stage):
+            if not artefact.is_folder(prefix):
                 yield Place(prefix, stage.name, prefix.name), _NO_FOLDER
     for path in leftovers(root):
         yield Place(path, PARTIAL, path.name), "left over from a killed writer"
@@ -101,8 +100,8 @@ def survey(root: Path) -> Iterator[tuple[Place, str]]:
 def obstacles(root: Path) -> list[Problem]:
     """Return what is in the place of a stage's folder, or of a service folder.
 
-    The next that reads or writes there replaces it; nobody else does, for it may be a person's
-    file in a folder that is a store by mistake only.
+    Its next use replaces it, `Store.clean` does not: it may be a person's file in a folder that is
+    a store by mistake only.
     """
     paths = [*_stages(root), root / PARTIAL, root / LOCKS]
     blocked = [path for path in paths if os.path.lexists(path) and not artefact.is_folder(path)]
@@ -110,7 +109,7 @@ def obstacles(root: Path) -> list[Problem]:
 
 
 def blocking(folder: Path) -> Path:
-    """Return what keeps an artefact's folder from being made or read, else the folder itself."""
+    """Return what blocks the way to an artefact's folder, else the folder itself."""
     for path in (folder.parent.parent, folder.parent):
         if os.path.lexists(path) and not artefact.is_folder(path):
             return path
@@ -127,7 +126,24 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def _stages(root: Path) -> list[Path]:
-    return sorted(path for path in root.glob("*") if NAME.fullmatch(path.name))
+    return [path for path in _listed(root) if NAME.fullmatch(path.name)]
+
+
+def _prefixes(stage: Path) -> list[Path]:
+    return [path for path in _listed(stage) if len(path.name) == 2 and NAME.fullmatch(path.name)]
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what is in a folder, nothing where none is.
+
+    ``Path.glob`` is not used: a folder that may not be read would pass for an empty one.
+    """
+    if not artefact.is_folder(folder):
+        return []
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:  # removed since the look at it
+        return []
 
 
 def _is_artefact(path: Path) -> bool:
