@@ -52,7 +52,7 @@ def ppb_protects(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     lost = [_test(lab, run) - _test(lab, defended(run, "ppb")) for run in plain]
     # The margin is in the effect already: losing less than it is keeping the accuracy.
     kept = [TEST_MARGIN - loss for loss in lost]
-    text = "ppb keeps the test accuracy"
+    text = f"{_named('ppb')} keeps the test accuracy"
     claims.append(over_runs(text, f"{TEST_MARGIN:g} − loss of test accuracy", kept))
     return family(claims)
 
@@ -73,8 +73,14 @@ def _lowers(name: str, lab: Lab, plain: list[Experiment], attack: str, adversary
     protected = [defended(run, name, adaptive=ADVERSARIES[adversary]) for run in plain]
     lowered = minus(accuracies(lab, plain, attack), accuracies(lab, protected, attack))
     article = "an" if adversary == "adaptive" else "a"
-    text = f"{name} lowers the accuracy of {attack} for {article} {adversary} adversary"
+    text = f"{_named(name)} lowers the accuracy of {attack} for {article} {adversary} adversary"
     return over_runs(text, f"balanced accuracy, none − {name}", lowered, MARGIN)
+
+
+def _named(name: str) -> str:
+    """Return the defense's label, to begin a sentence with."""
+    label = DEFENSES[name].label
+    return label[0].upper() + label[1:]
 
 
 def _test(lab: Lab, exp: Experiment) -> float:
