@@ -34,9 +34,9 @@ def arrays(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": np.full((200, 8), np.nan)}, "'features' holds a value in row 0"),
+        ({"features": np.full((200, 8), np.nan)}, "'features' holds a value in sample 0"),
         ({"labels": np.zeros(200, int)}, "'labels' has 1 different values"),
-        ({"labels": np.arange(100)}, "'labels' has 100 rows"),
+        ({"labels": np.arange(100)}, "'labels' has 100 samples"),
         ({"features": np.array(["x"] * 200)}, "'features' has shape"),
     ],
 )
@@ -58,7 +58,7 @@ def test_bad_arrays_are_refused_before_a_page_runs_whatever_else_is_given(
 
 def test_arrays_are_read_once_and_again_where_they_changed(page, arrays, monkeypatch):
     reads = []
-    monkeypatch.setattr(parameters, "load", lambda *what: reads.append(what))
+    monkeypatch.setattr(parameters, "check_own", lambda *what: reads.append(what))
     parameters._read_once.cache_clear()
     path = arrays()
     for _ in range(3):

@@ -271,4 +271,9 @@ def test_what_cannot_be_split_is_refused_by_the_check_alone(tmp_path: Path) -> N
     data.load(path)
     with pytest.raises(DataError, match="6 samples are too few to split"):
         data.check_own(path)
-    data.check_own(saved(path, features=np.ones((178, 2)), labels=np.arange(178) % 3))
+    wine = saved(path, features=np.ones((178, 2)), labels=np.arange(178) % 3)
+    data.check_own(wine)
+    with pytest.raises(DataError, match=r"samples: 179 of .*; allowed: 1 to 178"):
+        data.check_own(wine, samples=179)
+    with pytest.raises(DataError, match="5 samples are too few to split"):
+        data.check_own(wine, samples=5)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import prunemia as pm
 from prunemia import data
 from prunemia.data import ScaleWarning, standardized
 
@@ -44,6 +45,13 @@ def test_features_that_are_not_on_one_scale_bring_one_warning(tmp_path: Path) ->
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         data.check_own(saved(path, np.tile([[0, 0], [1, 200]], (40, 1))))
+
+
+def test_who_standardizes_is_not_warned(tmp_path: Path) -> None:
+    path = saved(tmp_path / "own.npz", np.tile([[0, 0], [1, 200]], (40, 1)))
+    lab = pm.Lab(store=tmp_path / "store", progress=False)
+    exp = pm.Experiment(dataset=str(path), model="columnfc", standardize=True)
+    assert len(lab.dataset(exp)) == 80  # pytest makes an error of a warning
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from prunemia.book.annotations import parse_type
 from prunemia.book.pages import Page, Parameter, is_file
 from prunemia.bounded import load_yaml, read_yaml
-from prunemia.data import DataError, load
+from prunemia.data import DataError, check_own
 from prunemia.errors import UsageError, shortened
 from prunemia.experiment import Experiment, PageParameters, explain
 
@@ -161,7 +161,7 @@ def _check_arrays(values: Mapping[str, Any], experiment: Experiment) -> None:
 @lru_cache(maxsize=8)
 def _read_once(path: Path, changed: int, samples: int | None) -> None:  # noqa: ARG001  a cache key
     """Read a data set, once for all pages of a book."""
-    load(path, samples)
+    check_own(path, samples)
 
 
 def experiments(page: Page, values: Mapping[str, Any]) -> int:

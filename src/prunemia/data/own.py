@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunemia.data.dataset import DataError, Dataset, as_features
+from prunemia.data.dataset import DataError, Dataset, as_features, check_samples
 from prunemia.data.npz import Header, NpzError, read_npz
 from prunemia.data.scaling import warn_of_scales
 from prunemia.data.splitting import check_size
@@ -42,15 +42,22 @@ def load_own(path: Path) -> Dataset:
     return dataset
 
 
-def check_own(path: Path) -> None:
-    """Refuse what `load_own` or a split refuses, before an experiment begins.
+def check_own(path: Path, samples: int | None = None) -> None:
+    """Refuse what `load_own` or a split refuses, before an experiment begins; it warns of nothing.
+
+    Parameters
+    ----------
+    path : the .npz file; it is read once.
+    samples : how many the experiment takes; None: all.
 
     Raises
     ------
     DataError
         The file cannot be used; the text says why in one sentence.
     """
-    check_size(str(path), len(_read(path)))
+    size = len(_read(path))
+    check_samples(samples, str(path), size)
+    check_size(str(path), samples or size)
 
 
 def _read(path: Path) -> Dataset:

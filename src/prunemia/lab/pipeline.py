@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import lru_cache
@@ -55,7 +56,10 @@ class Pipeline:
 
     def dataset(self, exp: Experiment) -> data.Dataset:
         """Return the experiment's data set."""
-        return _dataset(exp.dataset, exp.samples, origin(exp.dataset, exp.samples))
+        with warnings.catch_warnings():
+            if exp.standardize:  # what the warning advises to do
+                warnings.simplefilter("ignore", data.ScaleWarning)
+            return _dataset(exp.dataset, exp.samples, origin(exp.dataset, exp.samples))
 
     def facts(self, exp: Experiment) -> Facts:
         """Return the fingerprint and shape of the data set; read once, then kept in the store."""

@@ -1,4 +1,4 @@
-"""What an adversary sees of a network, and how a network is asked for it."""
+"""What an adversary sees of a network, and how a network is queried."""
 
 from __future__ import annotations
 

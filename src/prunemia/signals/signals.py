@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from prunemia.data.npz import Header, NpzError, read_npz
+from prunemia.signals import checks
 from prunemia.signals.query import posteriors, sensitivity
 
 __all__ = ["SignalPair", "Signals", "posteriors", "sensitivity"]
-
-ROW_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,66 +44,24 @@ class Signals:
     model: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
-        posteriors = _matrix("posteriors", self.posteriors)
+        posteriors = checks.probabilities(self.posteriors)
         n, classes = posteriors.shape
-        if n < 1 or classes < 2:
-            raise ValueError(
-                f"posteriors: shape {posteriors.shape}; allowed: at least 1 row and 2 classes"
-            )
-        if posteriors.min() < 0 or posteriors.max() > 1 + ROW_SUM_TOLERANCE:
-            raise ValueError(
-                f"posteriors: {posteriors.min():g} to {posteriors.max():g}; allowed: 0 to 1"
-            )
-        worst = int(np.abs(posteriors.sum(axis=1, dtype=np.float64) - 1).argmax())
-        total = float(posteriors[worst].sum(dtype=np.float64))
-        if abs(total - 1) > ROW_SUM_TOLERANCE:
-            raise ValueError(
-                f"posteriors: row {worst} sums to {total:.6g}; "
-                f"allowed: 1 within {ROW_SUM_TOLERANCE:g}"
-            )
-        sensitivities = _matrix("sensitivities", self.sensitivities)
-        if sensitivities.shape != posteriors.shape:
-            raise ValueError(
-                f"sensitivities: shape {sensitivities.shape}; allowed: {posteriors.shape}"
-            )
-        if sensitivities.min() < 0:
-            raise ValueError(
-                f"sensitivities: smallest value {sensitivities.min():g}; allowed: 0 or more"
-            )
-        labels = _integers("labels", self.labels, n)
-        if labels.min() < 0 or labels.max() >= classes:
-            raise ValueError(
-                f"labels: {labels.min()} to {labels.max()}; allowed: 0 to {classes - 1}"
-            )
-        model = (
-            np.zeros(n, dtype=np.int64) if self.model is None else _integers("model", self.model, n)
-        )
-        if model.min() < 0:
-            raise ValueError(f"model: smallest value {model.min()}; allowed: 0 or more")
-        membership = self.membership
-        if membership is not None:
-            membership = np.asarray(membership)
-            if membership.shape != (n,) or membership.dtype != np.bool_:
-                raise ValueError(
-                    f"membership: shape {membership.shape}, dtype {membership.dtype}; "
-                    f"allowed: ({n},) of bool"
-                )
-        fields = {
+        fields: dict[str, NDArray[Any] | None] = {
             "posteriors": posteriors,
-            "sensitivities": sensitivities,
-            "labels": labels,
-            "membership": membership,
-            "model": model,
+            "sensitivities": checks.changes(self.sensitivities, posteriors.shape),
+            "labels": checks.labels(self.labels, n, classes),
+            "membership": None if self.membership is None else checks.members(self.membership, n),
+            "model": checks.models(self.model, n),
         }
         for name, value in fields.items():
-            object.__setattr__(self, name, _read_only(value))
+            object.__setattr__(self, name, checks.read_only(value))
 
     @classmethod
     def from_logits(
         cls, logits: ArrayLike, sensitivities: ArrayLike, labels: ArrayLike, **rest: Any
     ) -> Self:
         """Build signals from logits, shape (n, C), through a softmax in float64."""
-        z = _matrix("logits", logits, dtype=np.float64)
+        z = checks.matrix("logits", logits, dtype=np.float64)
         p = np.exp(z - z.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
         return cls(p, sensitivities, labels, **rest)  # type: ignore[arg-type]
@@ -206,32 +163,3 @@ def _checked(headers: dict[str, Header]) -> Iterable[str]:
         if header.rows != rows:
             raise NpzError(f"{name}: {header.rows} rows; allowed: {rows}, as posteriors have")
     return headers
-
-
-def _matrix(name: str, value: ArrayLike, dtype: type = np.float32) -> NDArray[Any]:
-    array = np.asarray(value)
-    if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise ValueError(
-            f"{name}: shape {array.shape}, dtype {array.dtype}; allowed: (n, C) of numbers"
-        )
-    array = array.astype(dtype)
-    if not np.isfinite(array).all():
-        row = int((~np.isfinite(array)).any(axis=1).argmax())
-        raise ValueError(f"{name}: row {row} holds NaN or infinity; allowed: finite numbers")
-    return array
-
-
-def _integers(name: str, value: ArrayLike, n: int) -> NDArray[np.int64]:
-    array = np.asarray(value)
-    if array.shape != (n,) or array.dtype.kind not in "iu":
-        raise ValueError(
-            f"{name}: shape {array.shape}, dtype {array.dtype}; allowed: ({n},) of integers"
-        )
-    return array.astype(np.int64)
-
-
-def _read_only(array: NDArray[Any] | None) -> NDArray[Any] | None:
-    if array is not None:
-        array = array.copy() if array.base is not None or array.flags.writeable else array
-        array.flags.writeable = False
-    return array
