@@ -39,7 +39,7 @@ def saved(path: Path, features: np.ndarray) -> Path:
 def test_features_that_are_not_on_one_scale_bring_one_warning(tmp_path: Path) -> None:
     path = saved(tmp_path / "own.npz", np.array([[0, 5, 3], [1, 5, 104], [0.5, 5, 3]]))
     # The ranges are 1, 0 (constant, not counted) and 101.
-    with pytest.warns(ScaleWarning, match=r"standardize=True \(-p standardize true\)") as caught:
+    with pytest.warns(ScaleWarning, match="set standardize=True in the Experiment") as caught:
         data.load(path)
     assert len(caught) == 1
     with warnings.catch_warnings():

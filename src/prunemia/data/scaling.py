@@ -45,8 +45,9 @@ def warn_of_scales(name: str, features: NDArray[np.float32]) -> None:
     ranges = ranges[ranges > 0]
     if len(ranges) and ranges.max() > LARGEST_RATIO * ranges.min():
         warnings.warn(
+            # no page has this parameter, so `-p standardize true` would be refused
             f"{name}: features are not on one scale (their ranges go from {ranges.min():.3g} to "
-            f"{ranges.max():.3g}); set standardize=True (-p standardize true)",
+            f"{ranges.max():.3g}); set standardize=True in the Experiment",
             ScaleWarning,
             stacklevel=4,
         )
