@@ -1,5 +1,6 @@
 import copy
 
+import nbformat
 import pytest
 from nbformat import v4
 
@@ -131,3 +132,17 @@ def test_the_answer_is_a_text_without_markup(first, text):
 
     assert answer(notebook) == text
     assert answer(v4.new_notebook()) == ""
+
+
+def test_every_page_says_in_its_first_cell_how_its_prose_is_filled_in(request):
+    # Papermill alone leaves the roles as they are; Sphinx and `resolve` leave the comment out.
+    notebooks = request.config.rootpath / "notebooks"
+    pages = {
+        p.relative_to(notebooks).with_suffix("").as_posix(): p for p in notebooks.rglob("*.ipynb")
+    }
+
+    assert len(pages) > 10
+    for name, path in pages.items():
+        note = nbformat.read(path, as_version=4).cells[0].source.splitlines()[-1]
+        assert note.startswith("% ")
+        assert f"`.venv/bin/prunemia run {name} " in note
