@@ -165,3 +165,54 @@ def test_the_table_shows_the_interval_that_decided_and_no_p():
 
 def test_more_seeds_than_anyone_has_are_said_as_such():
     assert words.seeds_to_decide(over_runs("", "", [-1.0, 1.001])) == "over 1000"
+
+
+@pytest.mark.parametrize("lost", [0.0, 0.0004, -0.0004])
+def test_a_price_that_rounds_to_nothing_has_neither_sign(lost):
+    said = words.chosen_defense("ppb", lost, 0.7, 0.65)
+
+    assert said.startswith("ppb, which costs no test accuracy; ")
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [
+        (
+            {"the method, for conf": SMALL, "the sparsity, for samia": UP},
+            "the mistake that costs most is about the sparsity, for samia: 0.050 [0.030, 0.070]",
+        ),
+        (
+            {"the method, for conf": MISSING, "the sparsity, for samia": ALONE},
+            "the mistake that costs most is about the sparsity, for samia: "
+            "0.300 (one seed: no interval)",
+        ),
+        ({"the method": DOWN}, "no mistake about the pruning costs an attack accuracy"),
+        ({"the method": Estimate(0.0)}, "no mistake about the pruning costs an attack accuracy"),
+        ({"the method": MISSING}, "no mistake about the pruning could be measured"),
+    ],
+)
+def test_the_dearest_mistake_is_one_that_costs_something(losses, said):
+    assert words.dearest(losses) == said
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "said"),
+    [
+        (
+            {"slim": [0.6], "l1": [0.7], "l2": [0.65]},
+            "is most accurate on networks pruned by l1 (0.700 (one seed: no interval)) "
+            "and least on those pruned by slim (0.600 (one seed: no interval))",
+        ),
+        (
+            {"l1": [0.7]},
+            "reaches 0.700 (one seed: no interval) on networks pruned by l1, the only method tried",
+        ),
+        (
+            {"l1": [0.7], "l2": [0.7]},
+            "is equally accurate whichever method pruned the network: "
+            "0.700 (one seed: no interval)",
+        ),
+    ],
+)
+def test_pruning_methods_are_told_apart_only_where_they_differ(accuracies, said):
+    assert words.extremes(accuracies) == said

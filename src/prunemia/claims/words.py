@@ -135,8 +135,40 @@ def chosen_defense(name: str, lost: float, before: float, after: float) -> str:
     """
     if name == "none":
         return "no defense: within this price none makes the strongest attack weaker"
-    price = f"costs {100 * lost:.1f} points" if lost > 0 else f"gains {-100 * lost:.1f} points"
+    points = round(100 * lost, 1)
+    price = "costs no test accuracy"
+    if points:
+        price = f"{'costs' if points > 0 else 'gains'} {abs(points):.1f} points of test accuracy"
+    return f"{name}, which {price}; the strongest attack goes from {before:.3f} to {after:.3f}"
+
+
+def dearest(losses: Mapping[str, Estimate]) -> str:
+    """Say which mistake costs most accuracy, in the mean; a description, not a test.
+
+    ``losses``: accuracy lost by being wrong about each key; missing ones are left out.
+    """
+    measured = {name: loss for name, loss in losses.items() if loss.resolved}
+    if not measured:
+        return "no mistake about the pruning could be measured"
+    name, loss = max(measured.items(), key=lambda entry: entry[1].value)
+    if loss.value <= 0:
+        return "no mistake about the pruning costs an attack accuracy"
+    return f"the mistake that costs most is about {name}: {loss}"
+
+
+def extremes(accuracies: Mapping[str, Sequence[float]]) -> str:
+    """Say under which pruning method an attack is most and least accurate, in the mean over seeds.
+
+    ``accuracies``: for each method one value per seed, 0 … 1. A description, not a test.
+    """
+    means = {name: over_seeds(values, rate=True) for name, values in accuracies.items()}
+    low = min(means, key=lambda name: means[name].value)
+    high = max(means, key=lambda name: means[name].value)
+    if len(means) == 1:
+        return f"reaches {means[high]} on networks pruned by {high}, the only method tried"
+    if means[low].value == means[high].value:
+        return f"is equally accurate whichever method pruned the network: {means[high]}"
     return (
-        f"{name}, which {price} of test accuracy; "
-        f"the strongest attack goes from {before:.3f} to {after:.3f}"
+        f"is most accurate on networks pruned by {high} ({means[high]}) "
+        f"and least on those pruned by {low} ({means[low]})"
     )
