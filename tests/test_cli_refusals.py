@@ -26,7 +26,7 @@ import pytest
         (["-p", "seed", "9" * 5000], "seed: a number of 5,000 characters"),
         (["-p", "sparsity", "[" * 5000], "sparsity: nested more than"),
         (["-p", "dataset", "x" * 5000 + ".npz"], "dataset: 'xxx"),
-        (["-p", "dataset", "book/bad.npz"], "dataset: book/bad.npz is no .npz archive"),
+        (["-p", "dataset", "book/bad.npz"], "dataset: book/bad.npz: is no .npz archive"),
         (["--html", "x" * 300], "--html xxx"),
         (["--html", "book"], "--html book: is a folder; name another file to write"),
     ],
@@ -65,7 +65,7 @@ def test_a_wrong_parameter_is_one_sentence_and_exit_code_2_at_once(
             "--html out.ipynb: is the executed notebook's name",
         ),
         (["run", "x" * 5000, "out.ipynb"], "xxx"),
-        (["book", "-p", "dataset", "book/bad.npz"], "first: dataset: book/bad.npz is no .npz"),
+        (["book", "-p", "dataset", "book/bad.npz"], "first: dataset: book/bad.npz: is no .npz"),
         (["book", "--profile", "x" * 5000], "--profile xxx"),
         (
             ["store", "clean", "--older-than", "1e300"],
