@@ -58,7 +58,7 @@ def test_bad_arrays_are_refused_before_a_page_runs_whatever_else_is_given(
 
 def test_arrays_are_read_once_and_again_where_they_changed(page, arrays, monkeypatch):
     reads = []
-    monkeypatch.setattr(parameters, "check_own", lambda *what: reads.append(what))
+    monkeypatch.setattr(parameters, "check_own", lambda *what: reads.append(what) or (8,))
     parameters._read_once.cache_clear()
     path = arrays()
     for _ in range(3):
@@ -76,3 +76,22 @@ def test_fewer_samples_than_asked_for_are_refused(root, arrays):
 
     with pytest.raises(UsageError, match=r"dataset: .*200"):
         parameters.check(page, {"dataset": arrays(), "samples": 500})
+
+
+@pytest.mark.parametrize(
+    ("shape", "model", "message"),
+    [
+        ((8,), "cnn1d", "'cnn1d' takes series, and .* holds features; allowed with it: columnfc$"),
+        (
+            (1, 40),
+            "cnn2d",
+            "'cnn2d' takes images, and .* holds series; allowed .*: columnfc, cnn1d$",
+        ),
+        ((3, 8, 8), "vgg16", "'vgg16' takes images of 32×32 or more, and .* holds 8×8"),
+    ],
+)
+def test_a_network_that_cannot_take_the_arrays_is_refused(page, arrays, shape, model, message):
+    path = arrays(features=np.random.default_rng(0).normal(size=(200, *shape)))
+
+    with pytest.raises(UsageError, match=f"model: {message}"):
+        parameters.check(page, {"dataset": path, "model": model})

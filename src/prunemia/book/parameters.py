@@ -17,7 +17,9 @@ from prunemia.bounded import load_yaml, read_yaml
 from prunemia.data import DataError, check_own
 from prunemia.errors import UsageError, shortened
 from prunemia.experiment import Experiment, PageParameters, explain
+from prunemia.kinds import NETWORKS
 
+_HOLDS = {1: "features", 2: "series", 3: "images"}
 LONGEST_TEXT = 4096
 """Most characters of a text or a path."""
 
@@ -153,15 +155,28 @@ def _check_arrays(values: Mapping[str, Any], experiment: Experiment) -> None:
         return
     path = Path(experiment.dataset)
     try:
-        _read_once(path, path.stat().st_mtime_ns, experiment.samples)
+        shape = _read_once(path, path.stat().st_mtime_ns, experiment.samples)
     except (DataError, OSError) as error:
         raise UsageError(f"dataset: {error}") from error
+    network = NETWORKS[experiment.model]
+    holds = _HOLDS[len(shape)]
+    if network.takes not in (None, holds):
+        fitting = [name for name, kind in NETWORKS.items() if kind.takes in (None, holds)]
+        raise UsageError(
+            f"model: {experiment.model!r} takes {network.takes}, and {path} holds {holds}; "
+            f"allowed with it: {', '.join(fitting)}"
+        )
+    if holds == "images" and min(shape[1:]) < network.smallest:
+        raise UsageError(
+            f"model: {experiment.model!r} takes images of {network.smallest}×{network.smallest} "
+            f"or more, and {path} holds {'×'.join(map(str, shape[1:]))}"
+        )
 
 
 @lru_cache(maxsize=8)
-def _read_once(path: Path, changed: int, samples: int | None) -> None:  # noqa: ARG001  a cache key
+def _read_once(path: Path, changed: int, samples: int | None) -> tuple[int, ...]:  # noqa: ARG001
     """Read a data set, once for all pages of a book."""
-    check_own(path, samples)
+    return check_own(path, samples)
 
 
 def experiments(page: Page, values: Mapping[str, Any]) -> int:

@@ -42,8 +42,10 @@ def load_own(path: Path) -> Dataset:
     return dataset
 
 
-def check_own(path: Path, samples: int | None = None) -> None:
-    """Refuse what `load_own` or a split refuses, before an experiment begins; it warns of nothing.
+def check_own(path: Path, samples: int | None = None) -> tuple[int, ...]:
+    """Refuse what `load_own` or a split refuses, and return the shape of one sample.
+
+    For use before an experiment begins; it warns of nothing.
 
     Parameters
     ----------
@@ -55,9 +57,11 @@ def check_own(path: Path, samples: int | None = None) -> None:
     DataError
         The file cannot be used; the text says why in one sentence.
     """
-    size = len(_read(path))
+    features = _read(path).features
+    size = len(features)
     check_samples(samples, str(path), size)
     check_size(str(path), samples or size)
+    return features.shape[1:]
 
 
 def _read(path: Path) -> Dataset:
