@@ -24,7 +24,7 @@ def side_by_side(
     target: float,
     repeats: int = 5,
 ) -> None:
-    """Time ``plain`` and ``ours`` in turn and print their ratio, its spread, and whether it reaches the target.
+    """Time ``plain`` and ``ours`` in turn; print their ratio, its spread, and the target.
 
     The ratio is of the medians; the spread is that of the ratios pair by pair. Results must have
     been compared before: this function only times.

@@ -30,7 +30,7 @@ def say(line: str) -> None:
 def fit_watched(
     attack: attacks.Attack, shadow: pm.Signals, look: Callable[[int, float], bool]
 ) -> None:
-    """Fit the attack; after each epoch call ``look`` with its number and the CPU seconds so far, until that is True."""
+    """Fit the attack; call ``look`` with each epoch's number and CPU seconds, until it is True."""
     epoch, seconds, one_epoch = 0, 0.0, _fit._epoch
 
     def watched(module: object, *rest: object) -> float:
@@ -54,14 +54,15 @@ def fit_watched(
 
 
 def split(pair: pm.SignalPair, full: bool) -> tuple[float, float, int, metrics.Comparison]:
-    """Return the CPU seconds of fast, of paper until it is as accurate, its epochs until then, and paper minus fast."""
+    """Return CPU seconds of fast, of paper until it is as accurate, its epochs, the difference."""
     member = pair.target.require_membership()
     fast = attacks.get("samia")(device="cpu")
     fast_seconds = cpu_seconds(lambda: fast.fit(pair.shadow))
     scores = fast.decision_function(pair.target)
     goal = metrics.evaluate(member, scores, scores >= 0)
     say(
-        f"  fast, {fast.epochs_} epochs, {fast_seconds:.0f} s: accuracy {goal.accuracy}, AUC {goal.auc}"
+        f"  fast, {fast.epochs_} epochs, {fast_seconds:.0f} s: "
+        f"accuracy {goal.accuracy}, AUC {goal.auc}"
     )
     paper = attacks.get("samia")(recipe="paper", device="cpu")
     equal: list[tuple[int, float]] = []
@@ -74,7 +75,8 @@ def split(pair: pm.SignalPair, full: bool) -> tuple[float, float, int, metrics.C
             equal.append((epoch, seconds))
         if equal[-1:] == [(epoch, seconds)] or epoch % 10 == 0:
             say(
-                f"  paper, {epoch} epochs, {seconds:.0f} s: accuracy {found.accuracy}, AUC {found.auc}"
+                f"  paper, {epoch} epochs, {seconds:.0f} s: "
+                f"accuracy {found.accuracy}, AUC {found.auc}"
             )
         return bool(equal) and not full
 
@@ -108,8 +110,9 @@ def main() -> None:
     ratios = [slow / fast for fast, slow, _, _ in found]
     epochs = ", ".join(str(count) for _, _, count, _ in found)
     print(
-        f"SAMIA, {chosen.dataset}, fast recipe to the accuracy that the paper's needs {epochs} epochs for: "
-        f"{np.median(ratios) * written_out:.1f} times faster than with nn.TransformerEncoder, {np.median(ratios):.1f} "
+        f"SAMIA, {chosen.dataset}, fast recipe to the accuracy that the paper's needs "
+        f"{epochs} epochs for: {np.median(ratios) * written_out:.1f} times faster than with "
+        f"nn.TransformerEncoder, {np.median(ratios):.1f} "
         f"than written out ({min(ratios):.1f} to {max(ratios):.1f}); target 7"
     )
 

@@ -1,4 +1,4 @@
-"""A training step of SAMIA's paper recipe against the same network built of nn.TransformerEncoder."""
+"""A training step of SAMIA's paper recipe against the same network of nn.TransformerEncoder."""
 
 import torch
 from _timing import side_by_side
@@ -46,7 +46,7 @@ def copy(ours: Network, plain: Plain) -> None:
 
 
 def steps(network: nn.Module, count: int = 12) -> None:
-    """Take ``count`` training steps of the paper's recipe; the fused optimizer is a part of ours."""
+    """Take ``count`` training steps of the paper's recipe; the fused optimizer is part of ours."""
     x = torch.randn(ROWS, 3 * network.classes, generator=torch.Generator().manual_seed(1))
     y = torch.arange(ROWS) % 2
     fused = isinstance(network, Network)
@@ -71,7 +71,8 @@ def twins(classes: int) -> tuple[Plain, Network]:
 def main() -> None:
     for classes, target in ((30, 1.6), (100, 2.0)):
         plain, ours = twins(classes)
-        name = f"SAMIA, paper recipe, C = {classes}, 12 steps of {ROWS} rows, against nn.TransformerEncoder"
+        steps_of = f"C = {classes}, 12 steps of {ROWS} samples"
+        name = f"SAMIA, paper recipe, {steps_of}, against nn.TransformerEncoder"
         side_by_side(name, lambda p=plain: steps(p), lambda o=ours: steps(o), target=target)
 
 

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from prunemia import divergence
-from prunemia.attacks import names as attack_names
-from prunemia.claims.base import MARGIN, Claim, accuracies, family, minus, over_runs, runs
+from prunemia.claims.base import (
+    MARGIN,
+    PAPERS_ATTACKS,
+    Claim,
+    accuracies,
+    family,
+    minus,
+    over_runs,
+    runs,
+)
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 from prunemia.lab.steps import Of
@@ -72,6 +80,6 @@ def samia_beats_the_others(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]
             minus(samia, accuracies(lab, victims, name)),
             MARGIN,
         )
-        for name in attack_names()
+        for name in PAPERS_ATTACKS
         if name != "samia"
     )

@@ -42,6 +42,11 @@ MOST_SEEDS = 1000
 """How many seeds `seeds_needed` tries before it gives up."""
 
 
+PAPERS_ATTACKS = ("conf", "xent", "mentr", "top1conf", "nn", "top3nn", "nncls", "blindmi", "samia")
+PAPERS_PRUNERS = ("l1unstructured", "l1structured", "l2structured", "slim")
+"""What the paper's claims are about, whatever else is registered: a new attack is no new claim."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim and what the seeds say of it.

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prunemia.claims.base import MARGIN, Claim, accuracies, family, minus, over_runs, runs
+from prunemia.claims.base import (
+    MARGIN,
+    PAPERS_PRUNERS,
+    Claim,
+    accuracies,
+    family,
+    minus,
+    over_runs,
+    runs,
+)
 from prunemia.experiment import Adversary, Experiment
 from prunemia.kinds import allowed_pruners
 from prunemia.lab import Lab
@@ -39,7 +48,8 @@ def leakage_over_pruners(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     already: one hypothesis is one claim.
     """
     tested = {exp.pruner} if exp.sparsity in SPARSITIES else set()
-    pruners = [pruner for pruner in allowed_pruners(exp.model) if pruner not in tested]
+    allowed = allowed_pruners(exp.model)
+    pruners = [p for p in PAPERS_PRUNERS if p in allowed and p not in tested]
     original = accuracies(lab, runs(exp, seeds), "samia", "original")
     return family(
         _difference(

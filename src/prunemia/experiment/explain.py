@@ -11,7 +11,7 @@ from prunemia.experiment.record import Adversary, Experiment
 
 def explain(error: ValidationError) -> str:
     """Return one sentence for a ValidationError: the field, the value, what is allowed."""
-    items = [dict(item) for item in error.errors()]
+    items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
     named = {item["loc"][0] for item in items if len(item["loc"]) > 1}
     # a list whose only element is wrong counts as empty, too: that adds nothing
     told = [i for i in items if i["type"] != "too_short" or i["loc"][0] not in named]
