@@ -279,7 +279,7 @@ def test_any_shape_will_do(name, n, m, classes, seed):
 @pytest.mark.parametrize(
     ("shadow", "sentence"),
     [
-        (lambda: drawn(membership=None), "membership: None; allowed here: one bool a row"),
+        (lambda: drawn(membership=None), "membership: None; allowed here: one bool per row"),
         (
             lambda: drawn(membership=np.ones(60, dtype=bool)),
             "60 members and 0 non-members; allowed: 1 or more of each",

@@ -46,7 +46,8 @@ def encrypted(certificate):
         host="127.0.0.1",
         protocol="tls",
         security=security,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # None would take port 8787, which may be in use
+        worker_dashboard_address="127.0.0.1:0",
     ) as cluster:
         yield cluster.scheduler_address
 
