@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +91,12 @@ def brackets(path: Path) -> None:
     path.write_bytes(b"[" * 200_000)
 
 
+def socket_file(path: Path) -> None:
+    """Leave a socket that nobody listens to, by a relative address: 107 bytes are the most."""
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path.name)
+
+
 def remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -164,7 +172,7 @@ def test_service_folders_are_repaired(
     assert store.verify() == []
 
 
-@pytest.mark.parametrize("make", [loop, folder])
+@pytest.mark.parametrize("make", [loop, folder, socket_file])
 def test_what_is_in_a_lock_files_place_does_not_block(
     store: Store, make: Callable[[Path], None]
 ) -> None:
@@ -176,6 +184,22 @@ def test_what_is_in_a_lock_files_place_does_not_block(
     make(store.root / ".locks" / "train.ffff")
     store.clean()
     assert list((store.root / ".locks").glob("*")) == []
+
+
+@pytest.mark.parametrize("name", [".partial", ".locks"])
+def test_nothing_is_swept_from_a_folder_that_a_service_folder_links_to(
+    store: Store, tmp_path: Path, name: str
+) -> None:
+    mine = tmp_path / "mine"
+    (mine / "folder").mkdir(parents=True)
+    (mine / "notes.txt").write_text("a person's")
+    store.root.mkdir()
+    (store.root / name).symlink_to(mine)
+    assert store.verify() == []
+    store.put("train", KEY, FILES)  # the first writer sweeps what killed writers left
+    assert store.clean() == []
+    assert store.get("train", KEY) == FILES
+    assert sorted(path.name for path in mine.iterdir()) == ["folder", "notes.txt"]
 
 
 def test_files_that_no_store_wrote_are_left_alone(store: Store) -> None:

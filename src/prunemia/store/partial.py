@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
@@ -55,7 +56,7 @@ def make_folder(path: Path) -> Path:
 
 def leftovers(root: Path) -> list[Path]:
     """Return what killed writers have left in ``.partial``: everything whose lock nobody holds."""
-    paths = sorted((root / PARTIAL).glob("*"))
+    paths = _swept(root / PARTIAL)
     return [path for path in paths if path.suffix != ".lock" and not _held(_lock_of(path))]
 
 
@@ -64,21 +65,48 @@ def sweep_leftovers(root: Path) -> None:
     with contextlib.suppress(OSError):
         for path in leftovers(root):
             _remove(path)
-        sweep_locks((root / PARTIAL).glob("*.lock"))
+        sweep_writers_locks(root)
 
 
-def sweep_locks(paths: Iterable[Path]) -> None:
+def sweep_writers_locks(root: Path) -> None:
+    """Remove the locks of killed writers; as `sweep_locks`."""
+    for path in _swept(root / PARTIAL):
+        if path.suffix == ".lock":
+            _sweep_lock(path)
+
+
+def sweep_locks(root: Path) -> None:
     """Remove the lock files that nobody holds; who waits for one notices, and opens it anew."""
-    for path in paths:
+    for path in _swept(root / LOCKS):
+        _sweep_lock(path)
+
+
+def _sweep_lock(path: Path) -> None:
+    with contextlib.suppress(filelock.Timeout):
         clear_lock(path)
-        with contextlib.suppress(filelock.Timeout), filelock.FileLock(path, timeout=0):
+        with filelock.FileLock(path, timeout=0):
             path.unlink(missing_ok=True)
 
 
 def clear_lock(path: Path) -> None:
-    """Remove what is in a lock file's place and cannot be one: a folder, a symbolic link."""
-    if path.is_symlink() or artefact.is_folder(path):
+    """Remove what is in a lock file's place and cannot be one: a folder, a link, a socket."""
+    if os.path.lexists(path) and not _is_lock(path):
         _remove(path)
+
+
+def _swept(folder: Path) -> list[Path]:
+    """Return what a sweep of a service folder looks at; nothing where the folder is a link.
+
+    A link may lead to a person's folder: whatever is there would pass for a killed writer's.
+    """
+    return [] if folder.is_symlink() else sorted(folder.glob("*"))
+
+
+def _is_lock(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:  # released since the look at it
+        return False
 
 
 def _remove(path: Path) -> None:
@@ -95,7 +123,7 @@ def _lock_of(folder: Path) -> Path:
 
 def _held(lock: Path) -> bool:
     """Say whether somebody holds a lock; of one that may not be opened nobody can know: yes."""
-    if not os.path.lexists(lock) or lock.is_symlink() or artefact.is_folder(lock):
+    if not _is_lock(lock):
         return False
     try:
         with filelock.FileLock(lock, timeout=0):

@@ -22,7 +22,7 @@ import filelock
 
 from prunemia.store import artefact, partial
 from prunemia.store.errors import DamagedArtefactWarning, explained
-from prunemia.store.partial import LOCKS, PARTIAL
+from prunemia.store.partial import LOCKS
 from prunemia.store.survey import (
     NAME,
     Entry,
@@ -210,8 +210,8 @@ class Store:
     def _remove(self, places: list[Place]) -> None:
         for place in places:
             partial.discard(self.root, place.path)
-        partial.sweep_locks((self.root / LOCKS).glob("*"))
-        partial.sweep_locks((self.root / PARTIAL).glob("*.lock"))
+        partial.sweep_locks(self.root)
+        partial.sweep_writers_locks(self.root)
 
     def _sweep_once(self) -> None:
         """Remove what killed writers left, when this object writes for the first time."""
