@@ -227,7 +227,12 @@ def single_array(path: Path) -> None:
     path.write_bytes(npy(GOOD))
 
 
+def device(path: Path) -> None:
+    path.symlink_to("/dev/null")  # /dev/zero or a pipe would be read without end
+
+
 BAD_FILES = [
+    (device, "it is a pipe or a device, not a file"),
     (Path.mkdir, "cannot be read: Is a directory"),
     (Path.touch, r"is no \.npz archive"),
     (encrypted, "encrypted archives are not read"),

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import stat
 import struct
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,7 +68,7 @@ def read_npz(
     NpzError
         It is no such archive, is damaged, encrypted or too large, or holds pickles.
     """
-    with _explained("cannot be read"), zipfile.ZipFile(file) as archive:
+    with _explained("cannot be read"), _opened(file) as archive:
         members = _members(archive)
         headers = {name: _header(archive, name, info) for name, info in members.items()}
         names = list(choose(headers))
@@ -73,6 +76,15 @@ def read_npz(
         if total > LARGEST:
             raise NpzError(f"unpacks to {total:,} bytes; at most {LARGEST:,} are read")
         return {name: _array(archive, name, members[name]) for name in names}
+
+
+def _opened(file: Any) -> zipfile.ZipFile:
+    """Open an archive; refuse a pipe or a device, which would be read without end."""
+    if isinstance(file, str | os.PathLike):
+        mode = Path(file).stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # of a folder the system says so
+            raise NpzError("cannot be read: it is a pipe or a device, not a file")
+    return zipfile.ZipFile(file)
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
