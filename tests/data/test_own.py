@@ -46,6 +46,9 @@ def test_own_features(tmp_path: Path) -> None:
         ("features", (6, 8, 9, 1), (1, 8, 9)),
         ("features", (6, 3, 9), (3, 9)),  # a series of three channels
         ("features", (6, 1, 9), (1, 9)),
+        ("features", (6, 2, 9), (2, 9)),  # two sensors, no image of two lines
+        ("features", (6, 9, 2), (9, 2)),
+        ("features", (6, 5, 5), (1, 5, 5)),
         ("features", (6, 8, 8), (1, 8, 8)),  # eight is no number of channels
         ("images", (6, 3, 9), (1, 3, 9)),
         ("features", (6, 9), (9,)),

@@ -23,11 +23,11 @@ def load_own(path: Path) -> Dataset:
     ``features`` has one of the shapes
 
     - (n, f): f features;
-    - (n, channels, length) with 1, 3 or 4 channels: series;
-    - (n, height, width), any other height: images of one channel, so (n, 8, 8) are images;
+    - (n, height, width), both 5 or more: images of one channel, so (n, 8, 8) are images;
+    - (n, channels, length), either 4 or less: series;
     - (n, channels, height, width), or with channels last: images.
 
-    ``images`` instead of ``features``: the last two only, of any height. Numbers of any type; whole
+    ``images`` instead of ``features``: images of any height and width. Numbers of any type; whole
     bytes (uint8) of three dimensions and more are pixels, and scaled to 0 … 1. ``labels``: shape
     (n,), any two or more whole numbers: in ascending order they become 0 … C-1.
 
@@ -103,7 +103,8 @@ def _checked(headers: dict[str, Header]) -> tuple[str, str]:
 
 
 def _features(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    series = name == "features" and array.shape[1] in CHANNELS
+    # No image has so few lines or columns; two sensors' series have.
+    series = name == "features" and min(array.shape[1:]) <= max(CHANNELS)
     if array.ndim == 3 and not series:
         array = array[:, np.newaxis]
     if array.ndim == 4 and array.shape[-1] in CHANNELS and array.shape[1] not in CHANNELS:
