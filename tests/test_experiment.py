@@ -191,8 +191,22 @@ def test_a_strength_not_given_is_the_default():
     assert pm.Experiment(defense="ppb", strength=2).defense_strength == 2
 
 
-def test_epochs_default_to_the_papers():
-    assert (pm.Experiment().training_epochs, pm.Experiment().tuning_epochs) == (100, 50)
+def test_a_networks_own_recipe_stands_in_for_what_is_not_set():
+    image = pm.Experiment(dataset="cifar10", model="resnet18")
+    assert (image.training_epochs, image.tuning_epochs) == (100, 50)
+    assert (image.recipe.batch_size, image.recipe.learning_rate) == (128, 1e-3)
+    series = pm.Experiment()
+    assert series.recipe == NETWORKS["cnn1d"].recipe
+    assert (series.channels, series.replace(width=8).channels) == (NETWORKS["cnn1d"].width, 8)
+    given = series.replace(batch_size=7, learning_rate=0.5, finetune_warmup=0, epochs=3)
+    assert vars(given.recipe) == {
+        "epochs": 3,
+        "warmup": 0,
+        "batch_size": 7,
+        "learning_rate": 0.5,
+    }
+    described = image.describe()
+    assert (described["batch_size"], described["finetune_epochs"]) == (128, 50)
     column = pm.Experiment(dataset="location", model="columnfc")
     assert (column.training_epochs, column.tuning_epochs) == (50, 25)
     assert column.replace(epochs=3).tuning_epochs == 2

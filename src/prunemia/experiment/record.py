@@ -6,6 +6,7 @@ parameter within a second, so nothing here may import torch.
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from prunemia.experiment.fields import AssumedPruner, DefenseName, Frozen, ModelName, PrunerName
 from prunemia.experiment.hashing import content_key
-from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, SOURCES, allowed_pruners, meant
+from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, SOURCES, Recipe, allowed_pruners, meant
 
 
 class Adversary(Frozen):
@@ -78,19 +79,26 @@ class Experiment(Frozen):
         None, description="what the adversary assumes; None: the truth"
     )
     epochs: int | None = Field(
-        None, ge=1, le=1000, description="maximum of training epochs; None: 100, columnfc 50"
+        None, ge=1, le=1000, description="maximum of training epochs; None: the network's own"
     )
     finetune_epochs: int | None = Field(
         None, ge=1, le=1000, description="maximum of fine-tuning epochs; None: half"
     )
-    finetune_warmup: int = Field(
-        15, ge=0, le=1000, description="fine-tuning epochs before patience counts"
+    finetune_warmup: int | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="fine-tuning epochs before patience counts; None: the network's own",
     )
     patience: int = Field(
         6, ge=1, le=1000, description="epochs in a row without a better validation accuracy"
     )
-    batch_size: int = Field(128, ge=2, le=65536, description="samples per training step")
-    learning_rate: float = Field(1e-3, gt=0, le=10, description="Adam's step size")
+    batch_size: int | None = Field(
+        None, ge=2, le=65536, description="samples per training step; None: the network's own"
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, le=10, description="Adam's step size; None: the network's own"
+    )
     weight_decay: float = Field(5e-4, ge=0, le=1, description="L2 weight decay")
     epsilon: float = Field(
         1e-3, gt=0, le=1, description="size of the perturbation behind a sensitivity"
@@ -174,9 +182,26 @@ class Experiment(Frozen):
         return f"adversary.strength: {refusal}" if refusal else ""
 
     @property
+    def recipe(self) -> Recipe:
+        """How the networks are trained: the network's own recipe, but for what is set here."""
+        given = {
+            "epochs": self.epochs,
+            "warmup": self.finetune_warmup,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+        }
+        known: dict[str, Any] = {n: value for n, value in given.items() if value is not None}
+        return replace(NETWORKS[self.model].recipe, **known)
+
+    @property
+    def channels(self) -> int | None:
+        """Channels of the first block; None where the network has no choice of them."""
+        return self.width or NETWORKS[self.model].width
+
+    @property
     def training_epochs(self) -> int:
         """Most epochs of the original network (Yuan & Zhang: 100, columnfc 50)."""
-        return self.epochs or NETWORKS[self.model].epochs
+        return self.recipe.epochs
 
     @property
     def tuning_epochs(self) -> int:
@@ -214,6 +239,10 @@ class Experiment(Frozen):
         return self.replace(adversary=None, **known)
 
     def describe(self) -> pd.Series:
-        """Return the fields that a reader wants to see, by name."""
+        """Return the fields by name, with what None stands for, and the key."""
         fields = self.model_dump(mode="json", exclude_none=True)
+        recipe = asdict(self.recipe)
+        recipe["finetune_warmup"] = recipe.pop("warmup")
+        resolved = {"width": self.channels, **recipe, "finetune_epochs": self.tuning_epochs}
+        fields |= {name: value for name, value in resolved.items() if value is not None}
         return pd.Series(fields | {"key": self.key}, name="experiment", dtype=object)

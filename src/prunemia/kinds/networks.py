@@ -15,6 +15,26 @@ _EVERYTHING: tuple[Ranked, ...] = ("weights", "convolution filters", "BatchNorm 
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a network is trained and fine-tuned unless an experiment says otherwise.
+
+    The defaults are the published code's, but for the warm-up, which is ours.
+
+    Attributes
+    ----------
+    epochs : the most training epochs; fine-tuning takes at most half as many.
+    warmup : the first epochs of fine-tuning, which patience does not count.
+    batch_size : samples per step.
+    learning_rate : Adam's step size.
+    """
+
+    epochs: int = 100
+    warmup: int = 15
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
 class NetworkKind:
     """One network.
 
@@ -22,7 +42,7 @@ class NetworkKind:
     ----------
     place : where its builder is: (input shape, classes, width) → module.
     takes : what samples it takes; None: any.
-    epochs : the most training epochs unless an experiment says otherwise.
+    recipe : how it is trained.
     has : what a pruner can rank in it.
     width : channels of its first block where that can be chosen, else None.
     smallest : the smallest height and width of an image that it takes.
@@ -31,7 +51,7 @@ class NetworkKind:
 
     place: str
     takes: Holds | None
-    epochs: int = 100
+    recipe: Recipe = Recipe()
     has: tuple[Ranked, ...] = _EVERYTHING
     width: int | None = None
     smallest: int = 1
@@ -42,9 +62,22 @@ NETWORKS = Registry(
     "model",
     {
         "columnfc": NetworkKind(
-            "prunemia.models.networks:columnfc", None, epochs=50, has=("weights",), stacks=True
+            "prunemia.models.networks:columnfc",
+            None,
+            Recipe(epochs=50),
+            has=("weights",),
+            stacks=True,
         ),
-        "cnn1d": NetworkKind("prunemia.models.networks:cnn1d", "series", width=32, stacks=True),
+        # On MNIST-1D it fits its members, and pruned to 0.7 it still does and loses one or two
+        # points of test accuracy, as the paper's networks do (the page on the setting). Batches of
+        # 32 take as many steps in a sixth of the epochs, and reach a higher test accuracy.
+        "cnn1d": NetworkKind(
+            "prunemia.models.networks:cnn1d",
+            "series",
+            Recipe(epochs=16, warmup=2, batch_size=32, learning_rate=3e-3),
+            width=64,
+            stacks=True,
+        ),
         "cnn2d": NetworkKind("prunemia.models.networks:cnn2d", "images", width=16),
         "resnet18": NetworkKind("prunemia.models.networks:resnet18", "images", smallest=8),
         "vgg16": NetworkKind("prunemia.models.networks:vgg16", "images", smallest=32),

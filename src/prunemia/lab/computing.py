@@ -27,7 +27,7 @@ def original_identity(step: Step, _: Sequence[str], bench: Bench, version: int) 
     """Return what identifies original networks."""
     exp = step.exp
     what = [bench.facts(exp).fingerprint, exp.seed, step.group]
-    what += [exp.model, exp.width, exp.training_epochs]
+    what += [exp.model, exp.channels, exp.training_epochs]
     if exp.standardize:
         what.append("standardized")
     # another kind of device rounds otherwise: its results are others, with all that needs them
@@ -40,13 +40,15 @@ def pruned_identity(step: Step, inputs: Sequence[str], _: Bench, version: int) -
     """Return what identifies pruned networks: their originals, the pruner, the fine-tuning."""
     exp = step.exp
     what = [inputs[0], exp.pruner, exp.sparsity, exp.defense, exp.defense_strength]
-    what += [exp.tuning_epochs, exp.finetune_warmup]
+    what += [exp.tuning_epochs, exp.recipe.warmup]
     return ["pruned", version, what, fitting(exp)]
 
 
 def fitting(exp: Experiment) -> list[Any]:
     """Return how networks are fitted."""
-    return [exp.patience, exp.batch_size, exp.learning_rate, exp.weight_decay, exp.precision]
+    recipe = exp.recipe
+    rate, decay = recipe.learning_rate, exp.weight_decay
+    return [exp.patience, recipe.batch_size, rate, decay, exp.precision]
 
 
 def train(step: Step, bench: Bench) -> Files:

@@ -93,7 +93,7 @@ def prune(
     tuned = []
     for stack in stacks:
         defense = defenses.get(exp.defense, exp.strength)  # a fresh one: it keeps state of its fit
-        tuned += fitting.run(stack, exp.tuning_epochs, exp.finetune_warmup, report, defense)
+        tuned += fitting.run(stack, exp.tuning_epochs, exp.recipe.warmup, report, defense)
     return tuned
 
 
@@ -112,7 +112,7 @@ def query(
 def build(exp: Experiment, dataset: Dataset, seed: int) -> nn.Module:
     """Return the experiment's network, freshly initialized."""
     shape = dataset.features.shape[1:]
-    return models.build(exp.model, shape, dataset.classes, width=exp.width, seed=seed)
+    return models.build(exp.model, shape, dataset.classes, width=exp.channels, seed=seed)
 
 
 def pack(networks: Sequence[TrainedModel]) -> dict[str, bytes]:
@@ -215,8 +215,8 @@ class _Fitting:
             epochs=epochs,
             patience=exp.patience,
             warmup=warmup,
-            batch_size=exp.batch_size,
-            learning_rate=exp.learning_rate,
+            batch_size=exp.recipe.batch_size,
+            learning_rate=exp.recipe.learning_rate,
             weight_decay=exp.weight_decay,
             precision=exp.precision,
         )

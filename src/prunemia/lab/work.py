@@ -43,7 +43,7 @@ def of_network(exp: Experiment, stage: str, facts: Facts, networks: int) -> Work
     rows = epochs * (3 * train + validation)
     return Work(
         f"{stage} {exp.model}",
-        networks * rows * forward(exp.model, exp.width, facts.shape, facts.classes),
+        networks * rows * forward(exp.model, exp.channels, facts.shape, facts.classes),
     )
 
 
@@ -51,7 +51,7 @@ def of_query(exp: Experiment, facts: Facts, networks: int) -> Work:
     """Return the work of querying so many networks on their members and non-members."""
     train, _, test = sizes(facts.rows)
     passes = (train + test) * (2 + exp.draws)
-    once = forward(exp.model, exp.width, facts.shape, facts.classes)
+    once = forward(exp.model, exp.channels, facts.shape, facts.classes)
     return Work(f"signals {exp.model}", networks * passes * once)
 
 
