@@ -20,6 +20,7 @@ from prunemia.kinds import (
     DefenseKind,
     NetworkKind,
     PrunerKind,
+    Recipe,
     Registry,
     Source,
     Strength,
@@ -81,7 +82,9 @@ def toys():
             "toy-shrink", DefenseKind(f"{HERE}:Shrink", strength, "#000000", "shrink")
         ),
         PRUNERS.registered("toy-half", PrunerKind(f"{HERE}:first_half", "weights", "#000000")),
-        NETWORKS.registered("toy-linear", NetworkKind(f"{HERE}:linear", None, 7, ("weights",))),
+        NETWORKS.registered(
+            "toy-linear", NetworkKind(f"{HERE}:linear", None, Recipe(epochs=7), ("weights",))
+        ),
         SOURCES.registered("toy-blobs", sheet),
     ):
         yield

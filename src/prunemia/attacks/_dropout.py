@@ -36,7 +36,7 @@ class PooledDropout(Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` with a share ``p`` of its entries dropped while training."""
-        return x * self.cut(x.shape, x.device) if self.active else x
+        return x * self.cut(x.shape, x.device).to(x.dtype) if self.active else x
 
     @property
     def active(self) -> bool:

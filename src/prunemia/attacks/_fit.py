@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from tqdm import tqdm
 
+from prunemia.attacks._precision import Precision, Weights
 from prunemia.models import Dropout, one_thread
 from prunemia.training import TrainingError, batches
 
@@ -37,20 +38,21 @@ class Recipe:
 
     name: str
     epochs: int
+    precision: Precision = "float32"
 
     @property
     def batch(self) -> int:
         """Samples per step."""
         return 256 if self.name == "fast" else 128
 
-    def optimizer(self, module: nn.Module, steps: int) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    def optimizer(
+        self, weights: nn.Parameter, steps: int
+    ) -> tuple[torch.optim.Optimizer, LRScheduler]:
         """Return the optimizer and its schedule, which moves after each of ``steps`` per epoch."""
         if self.name == "fast":
-            adam = torch.optim.AdamW(module.parameters(), lr=1e-3, fused=True)
+            adam = torch.optim.AdamW([weights], lr=1e-3, fused=True)
             return adam, OneCycleLR(adam, max_lr=1e-3, total_steps=self.epochs * steps)
-        sgd = torch.optim.SGD(
-            module.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True
-        )
+        sgd = torch.optim.SGD([weights], lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
         # counted in batches, so that one epoch alone can have its milestones, too
         milestones = [math.ceil(share * self.epochs * steps) for share in MILESTONES]
         return sgd, MultiStepLR(sgd, milestones, gamma=0.1)
@@ -112,24 +114,26 @@ def fit(
     TrainingError
         The loss became NaN or infinite.
     """
-    x = x.to(setting.device)
+    weights = Weights(module, recipe.precision)
+    x = x.to(setting.device, weights.dtype)
     members = members.to(setting.device)
     order = torch.Generator().manual_seed(setting.seed)
     cuts = batches(len(x), recipe.batch)
-    optimizer, schedule = recipe.optimizer(module, len(cuts))
+    optimizer, schedule = recipe.optimizer(weights.vector, len(cuts))
     title = f"{setting.name}, {recipe.name} recipe"
     with setting.computing(), _dropping(module, setting), setting.bar(title, recipe.epochs) as bar:
         module.train()
         for epoch in range(recipe.epochs):
             shuffled = torch.randperm(len(x), generator=order).to(setting.device)
             parts = [shuffled[a:b] for a, b in cuts]
-            loss = _epoch(module, x, members, parts, optimizer, schedule)
+            loss = _epoch(module, weights, x, members, parts, optimizer, schedule)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"{title}: the loss is {loss} in epoch {epoch + 1}; look for extreme inputs"
                 )
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update()
+    weights.release()
     module.eval()
 
 
@@ -172,6 +176,7 @@ def _dropping(module: nn.Module, setting: Setting) -> Iterator[None]:
 
 def _epoch(
     module: nn.Module,
+    weights: Weights,
     x: Tensor,
     members: Tensor,
     parts: list[Tensor],
@@ -181,11 +186,12 @@ def _epoch(
     """Take one step for each part; return the mean loss in nats."""
     total = torch.zeros((), device=x.device)
     for samples in parts:
-        optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(module(x[samples]), members[samples])
+        loss = F.cross_entropy(module(x[samples]).float(), members[samples])
         loss.backward()
+        weights.collect()
         optimizer.step()
         schedule.step()
+        weights.publish()
         # summed on the device: reading each loss would wait for each step
         total += loss.detach() * len(samples)
     return float(total) / len(x)

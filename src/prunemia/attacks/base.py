@@ -89,6 +89,10 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         member: Bools = self.decision_function(target) >= 0
         return member
 
+    def identity(self) -> dict[str, Any]:
+        """Return the options that decide what it learns, by name: not the device, nor progress."""
+        return {k: v for k, v in self.get_params().items() if k not in ("device", "progress")}
+
     def learned(self) -> dict[str, NDArray[Any]]:
         """Return what was learned, as arrays by name, which `restore` takes.
 

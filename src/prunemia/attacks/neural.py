@@ -18,6 +18,7 @@ from torch import nn
 
 from prunemia.attacks._fit import Recipe, Setting, choose_epochs, fit, log_odds
 from prunemia.attacks._inputs import Inputs
+from prunemia.attacks._precision import PRECISIONS, Precision, fastest
 from prunemia.attacks.base import Attack, Bools, Floats, require_choice, require_integer
 from prunemia.signals import Signals
 
@@ -47,6 +48,8 @@ class NeuralAttack(Attack):
         without them; then it fits all. That takes four times as long.
     device : where it computes; None: cuda where there is one, else cpu.
     progress : show the epochs on stderr.
+    precision : what the fit computes in, ``"float32"`` or ``"bfloat16"``; None: float32 for
+        ``"paper"``, for ``"fast"`` what is fastest on the device. Decisions are always float32.
 
     Attributes
     ----------
@@ -66,17 +69,32 @@ class NeuralAttack(Attack):
         epochs: int | str | None = None,
         device: str | torch.device | None = None,
         progress: bool = False,
+        precision: Precision | None = None,
     ) -> None:
         self.seed = seed
         self.recipe = recipe
         self.epochs = epochs
         self.device = device
         self.progress = progress
+        self.precision = precision
 
     @property
     def version(self) -> int:  # type: ignore[override]
         """2 where the paper's schedule was another: its steps once fell at epochs 50 and 75."""
         return 2 if self.recipe == "paper" and self.epochs not in (None, PAPER_EPOCHS) else 1
+
+    @property
+    def used_precision(self) -> Precision:
+        """What the fit computes in, where ``precision`` is None as well."""
+        if self.precision is not None:
+            return self.precision
+        return "float32" if self.recipe == "paper" else fastest(self._setting().device)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options that decide what it learns; bfloat16 alone stands in them."""
+        options = {name: value for name, value in super().identity().items() if name != "precision"}
+        used = self.used_precision
+        return options if used == "float32" else options | {"precision": used}
 
     @abstractmethod
     def features(self, signals: Signals) -> Inputs:
@@ -92,6 +110,7 @@ class NeuralAttack(Attack):
         if self.epochs not in (None, HELD_BACK):
             require_integer("epochs", self.epochs, 1)
         require_choice("progress", self.progress, (True, False))
+        require_choice("precision", self.precision, (None, *PRECISIONS))
         self._setting()
 
     def _setting(self) -> Setting:
@@ -118,10 +137,13 @@ class NeuralAttack(Attack):
         if self.epochs == HELD_BACK:
             held = _held_back(shadow, membership)
             candidates = (max(1, self.epochs_ // 2), self.epochs_, 2 * self.epochs_)
-            recipes = [Recipe(self.recipe, epochs) for epochs in candidates]
+            recipes = [self._recipe(epochs) for epochs in candidates]
             self.epochs_ = choose_epochs(make, x, members, held, recipes, setting)
         self.network_ = setting.build(make)
-        fit(self.network_, x, members, Recipe(self.recipe, self.epochs_), setting)
+        fit(self.network_, x, members, self._recipe(self.epochs_), setting)
+
+    def _recipe(self, epochs: int) -> Recipe:
+        return Recipe(self.recipe, epochs, self.used_precision)
 
     def _standardize(self, raw: Inputs) -> None:
         """Learn each input's mean and deviation; the paper's recipe leaves inputs as they are."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from prunemia.attacks._attention import HEADS, LAYERS, Network
 from prunemia.attacks._inputs import Inputs, one_hot
+from prunemia.attacks._precision import Precision
 from prunemia.attacks.base import Floats
 from prunemia.attacks.neural import NeuralAttack
 from prunemia.signals import Signals
@@ -25,14 +26,15 @@ class SAMIA(NeuralAttack):
 
     Parameters
     ----------
-    seed, recipe, epochs, device, progress : see `NeuralAttack`. The fast recipe also leaves out the
-        BatchNorm over the inputs and the dropout inside the encoder, for one dropout after it.
+    seed, recipe, epochs, device, progress, precision : see `NeuralAttack`. The fast recipe also
+        leaves out the BatchNorm over the inputs and the dropout inside the encoder, for one dropout
+        after it.
     inputs : which of ``"posterior"``, ``"sensitivity"``, ``"label"`` the network sees. The others
         are replaced by zeros, so that it keeps its shape.
     """
 
     name = "samia"
-    usual_epochs = 4
+    usual_epochs = 3
 
     def __init__(
         self,
@@ -41,15 +43,16 @@ class SAMIA(NeuralAttack):
         epochs: int | str | None = None,
         device: str | torch.device | None = None,
         progress: bool = False,
+        precision: Precision | None = None,
         inputs: Sequence[str] = INPUTS,
     ) -> None:
-        super().__init__(seed, recipe, epochs, device, progress)
+        super().__init__(seed, recipe, epochs, device, progress, precision)
         self.inputs = inputs
 
     @property
     def version(self) -> int:  # type: ignore[override]
-        """2: the attention keeps its own start of weights."""
-        return 2
+        """2: the attention keeps its own start of weights. 3: the fast recipe has three epochs."""
+        return 2 if self.recipe == "paper" else 3
 
     def _check_options(self) -> None:
         super()._check_options()

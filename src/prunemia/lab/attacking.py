@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,11 +52,6 @@ def build(step: Step, bench: Bench) -> attacks.Attack:
         raise ValueError(f"{step.attack}: no option {', '.join(unknown)}; allowed: {known}")
     given = {"seed": step.exp.seed, "device": str(bench.device), "progress": bench.progress}
     return kind(**{name: value for name, value in given.items() if name in allowed} | options)
-
-
-def settings(attack: attacks.Attack) -> dict[str, Any]:
-    """Return the options that decide what the attack learns."""
-    return {k: v for k, v in attack.get_params().items() if k not in ("device", "progress")}
 
 
 def fit(step: Step, bench: Bench, shadows: Sequence[Signals]) -> Files:

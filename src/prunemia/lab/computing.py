@@ -102,7 +102,7 @@ def fit_identity(step: Step, inputs: Sequence[str], bench: Bench, version: int) 
     attack = attacking.build(step, bench)
     # a blind attack keeps the number of classes alone
     learned_from = [bench.facts(step.exp).classes] if attack.blind else list(inputs)
-    identity = [version, step.attack, attacking.settings(attack), learned_from]
+    identity = [version, step.attack, attack.identity(), learned_from]
     # an attack's own version stands in its key only once it has changed
     return identity if attack.version == 1 else [*identity, attack.version]
 

@@ -24,7 +24,7 @@ class Dropout(nn.Dropout):
         """Return ``x`` with a share ``p`` of its entries dropped while training."""
         if not self.training or self.p == 0:
             return x
-        return x * dropout_mask(x.shape, self.p, self.generator, x.device)
+        return x * dropout_mask(x.shape, self.p, self.generator, x.device).to(x.dtype)
 
 
 def dropout_mask(
