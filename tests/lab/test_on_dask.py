@@ -51,14 +51,16 @@ class Client:
 
     def __init__(self, resources):
         self.submitted = {}
+        self.priorities = {}
         self.resources = resources
 
     def scheduler_info(self, n_workers):
         assert n_workers == -1
         return {"workers": {"a": {"resources": self.resources}}}
 
-    def submit(self, function, *arguments, key, resources):
+    def submit(self, function, *arguments, key, resources, priority):
         assert function is on_dask.work
+        self.priorities[key] = priority
         self.submitted[key] = (arguments, resources)
         return SimpleNamespace(key=key, status="finished")
 

@@ -46,7 +46,7 @@ def test_a_source_has_no_results_and_stable_cell_ids(path):
     assert (notebook.nbformat, notebook.nbformat_minor >= 5) == (4, True)
     assert None not in ids
     assert len(set(ids)) == len(ids)
-    assert set(notebook.metadata) <= {"kernelspec", "language_info"}
+    assert set(notebook.metadata) <= {"kernelspec", "language_info", "prunemia"}
     assert notebook.metadata.kernelspec.name == "python3"
     for cell in notebook.cells:
         assert set(cell.metadata) <= {"tags", "mystnb"}
@@ -195,6 +195,15 @@ class TestBuiltBook:
             assert all(cell.execution_count for cell in executed.cells if cell.cell_type == "code")
             assert (site.folder / "notebooks" / f"{name}.html") in site.pages
         assert len(site.pages) >= len(SOURCES) + 5
+
+    def test_pages_computed_nothing_that_was_not_planned_ahead(self, smoke):
+        planned_until = (smoke / "logs" / "ahead.log").stat().st_mtime
+        stored = {
+            path: path.stat().st_mtime for path in (smoke.parent / "store").rglob("manifest.json")
+        }
+
+        assert len(stored) > 300
+        assert [path for path, when in stored.items() if when > planned_until] == []
 
     def test_nothing_is_loaded_from_another_host(self, site):
         assert list(site.external_resources()) == []

@@ -89,6 +89,11 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         member: Bools = self.decision_function(target) >= 0
         return member
 
+    @property
+    def passes(self) -> int:
+        """How often a fit goes over the shadows' samples; for estimates of time."""
+        return 1
+
     def identity(self) -> dict[str, Any]:
         """Return the options that decide what it learns, by name: not the device, nor progress."""
         return {k: v for k, v in self.get_params().items() if k not in ("device", "progress")}

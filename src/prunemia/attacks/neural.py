@@ -61,6 +61,8 @@ class NeuralAttack(Attack):
 
     name: ClassVar[str]
     usual_epochs: ClassVar[int]
+    fast_rate: ClassVar[float] = 1e-3
+    """The fast recipe's largest step."""
 
     def __init__(
         self,
@@ -89,6 +91,14 @@ class NeuralAttack(Attack):
         if self.precision is not None:
             return self.precision
         return "float32" if self.recipe == "paper" else fastest(self._setting().device)
+
+    @property
+    def passes(self) -> int:
+        """Epochs of a fit, with as many samples as the recipe is for."""
+        if self.epochs == HELD_BACK:
+            return 4 * self.usual_epochs
+        usual = PAPER_EPOCHS if self.recipe == "paper" else self.usual_epochs
+        return usual if self.epochs is None else int(self.epochs)
 
     def identity(self) -> dict[str, Any]:
         """Return the options that decide what it learns; bfloat16 alone stands in them."""
@@ -143,7 +153,7 @@ class NeuralAttack(Attack):
         fit(self.network_, x, members, self._recipe(self.epochs_), setting)
 
     def _recipe(self, epochs: int) -> Recipe:
-        return Recipe(self.recipe, epochs, self.used_precision)
+        return Recipe(self.recipe, epochs, self.used_precision, self.fast_rate)
 
     def _standardize(self, raw: Inputs) -> None:
         """Learn each input's mean and deviation; the paper's recipe leaves inputs as they are."""

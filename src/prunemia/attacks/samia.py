@@ -35,6 +35,7 @@ class SAMIA(NeuralAttack):
 
     name = "samia"
     usual_epochs = 3
+    fast_rate = 1.5e-3
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class SAMIA(NeuralAttack):
 
     @property
     def version(self) -> int:  # type: ignore[override]
-        """2: the attention keeps its own start of weights. 3: the fast recipe has three epochs."""
+        """2: the attention keeps its own start of weights. 3: the fast recipe has fewer epochs."""
         return 2 if self.recipe == "paper" else 3
 
     def _check_options(self) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from prunemia.book import parameters
+from prunemia.book.ahead import compute_ahead
 from prunemia.book.appendix import fragments
 from prunemia.book.execute import Task
 from prunemia.book.files import naming, require_folder, write_whole
+from prunemia.book.kernel import own_kernel
 from prunemia.book.pages import Page, discover
 from prunemia.book.parallel import execute_all
 from prunemia.book.progress import teller
@@ -133,8 +135,12 @@ class Book:
         require_folder(default_root(), f"the store {default_root()}")
         for task in stale:
             stamp_path(task.output).unlink(missing_ok=True)
+        tell = teller(self.say)
+        with own_kernel():  # the same threads as the pages' kernels have
+            log = self.build / "logs" / "ahead.log"
+            compute_ahead([(pages[t.name], t) for t in stale], jobs, tell, log)
         work = {t.name: parameters.experiments(pages[t.name], t.parameters) for t in stale}
-        failed = execute_all(by_length(stale, work), jobs, teller(self.say), work)
+        failed = execute_all(by_length(stale, work), jobs, tell, work)
         for task in stale:
             if task.name not in failed:
                 write_whole(stamp_path(task.output), json.dumps(stamps[task.name], indent=1))

@@ -68,6 +68,13 @@ class Page:
                 f"{self.path}: cannot be read as a notebook with a parameters cell ({reason})"
             ) from error
 
+    @cached_property
+    def needs(self) -> list[dict[str, Any]]:
+        """What the page needs computed (`prunemia.book.needs`), as its metadata declare it."""
+        metadata = json.loads(self.path.read_text(encoding="utf-8")).get("metadata", {})
+        needs: list[dict[str, Any]] = metadata.get("prunemia", {}).get("needs", [])
+        return needs
+
     @property
     def defaults(self) -> dict[str, Any]:
         """The parameters' own values, by name."""

@@ -15,8 +15,8 @@ from prunemia.book.execute import Task
 
 PACKAGE = Path(__file__).parents[1]
 NOT_SEEN_BY_PAGES = re.compile(
-    r"cli/.*|book/(annotations|appendix|build|citations|docstrings|execute|files|html|kernel|pages"
-    r"|parallel|parameters|progress|readable|sphinx|stamp)\.py"
+    r"cli/.*|book/(ahead|annotations|appendix|build|carry_out|citations|docstrings|execute|files|html"
+    r"|kernel|needs|pages|parallel|parameters|progress|readable|sphinx|stamp)\.py"
 )
 """Files that no page imports, by their paths in the package. Whatever else it holds counts."""
 

@@ -107,6 +107,11 @@ def fit_identity(step: Step, inputs: Sequence[str], bench: Bench, version: int) 
     return identity if attack.version == 1 else [*identity, attack.version]
 
 
+def passes(step: Step) -> int:
+    """Return how often the attack's fit goes over the shadows' samples."""
+    return attack_class(step.attack)(**dict(step.options)).passes
+
+
 def fit_attack(step: Step, bench: Bench) -> Files:
     """Fit the step's attack."""
     shadows = [bench.value(part) for part in fit_needs(step)]

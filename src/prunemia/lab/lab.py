@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from prunemia.lab.attacking import AttackResult, build
 from prunemia.lab.fingerprints import Facts
 from prunemia.lab.networks import TrainedModel
 from prunemia.lab.pipeline import Pipeline
-from prunemia.lab.steps import VICTIM, Of, Step, groups, require_of, shadow_signals
+from prunemia.lab.steps import VICTIM, Of, Step, attack_step, groups, require_of, shadow_signals
 from prunemia.signals import SignalPair, Signals
 from prunemia.store import Store
 
@@ -183,13 +184,6 @@ class Lab:
         )
 
     def _step(self, stage: str, exp: Experiment, name: str, of: Of, options: Any) -> Step:
-        require_of(of)
-        frozen = tuple(sorted((k, _hashable(value)) for k, value in options.items()))
-        group = () if stage == "fit" else (VICTIM,)
-        step = Step(stage, exp, of, group, name, frozen)
+        step = attack_step(exp, name, of, options)
         build(step, self.pipeline)  # refuses a wrong name or option before anything is computed
-        return step
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+        return replace(step, stage="fit", group=()) if stage == "fit" else step

@@ -69,6 +69,11 @@ def checked(
 
 def carry_out(planned: Plan, scheduler: str | None) -> tuple[pd.DataFrame, list[Failure]]:
     """Carry out a plan, here or on a Dask scheduler; return the table, and what failed."""
+    return _table(planned, compute(planned, scheduler))
+
+
+def compute(planned: Plan, scheduler: str | None) -> dict[str, str]:
+    """Carry out a plan's tasks, here or on a Dask scheduler; return the errors by task."""
     pipeline = planned.pipeline
     silent = not (pipeline.progress and planned.todo)
     with tqdm(total=len(planned.todo), unit="step", disable=silent) as bar:
@@ -81,7 +86,7 @@ def carry_out(planned: Plan, scheduler: str | None) -> tuple[pd.DataFrame, list[
             errors = _here(planned, done)
         else:
             errors = on_dask.carry_out(planned, scheduler, done)
-    return _table(planned, errors)
+    return errors
 
 
 def _table(planned: Plan, errors: dict[str, str]) -> tuple[pd.DataFrame, list[Failure]]:

@@ -119,7 +119,10 @@ def _submit(client: Client, planned: Plan, done: Callable[[str], None]) -> dict[
         inputs = [futures[need] for need in task.needs if need in futures]
         key = f"{task.name}-{place}"
         arguments = (task.step, root, pipeline.chosen_device, inputs)
-        futures[task.name] = client.submit(work, *arguments, key=key, resources=resources)
+        urgency = planned.urgency[task.name]
+        futures[task.name] = client.submit(
+            work, *arguments, key=key, resources=resources, priority=urgency
+        )
         titles[key] = pipeline.title(task.step)
     for future in as_completed(list(futures.values()), loop=client.loop, raise_errors=False):
         done(titles[future.key])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,7 +11,7 @@ from prunemia.experiment import Experiment
 from prunemia.lab import work as costs
 from prunemia.lab.pipeline import Pipeline, inputs_first
 from prunemia.lab.stages import STAGES
-from prunemia.lab.steps import Of, Step
+from prunemia.lab.steps import Of, Step, attack_step
 from prunemia.store import StoreError
 
 
@@ -34,7 +34,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a sweep's table: the step to its attack's result, and the task that makes it."""
+    """One result that is wanted, and the task that makes it; of a sweep, one row of its table."""
 
     step: Step
     task: str
@@ -54,12 +54,12 @@ class Failure:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The tasks of a sweep.
+    """The tasks to the results that are wanted: a sweep's table, or all that a book's pages show.
 
     Attributes
     ----------
     pipeline : whose store and device the plan is for.
-    rows : of the table, in order.
+    rows : what is wanted, in order.
     tasks : every task, by name; an input comes before what needs it.
     todo : the tasks to carry out, in this order: those that are needed and not in the store.
     refused : experiments whose tasks cannot even be named, as their data cannot be had.
@@ -106,6 +106,24 @@ class Plan:
                 unknown += amount / costs.assumed(kind, device)
         return known + unknown, known
 
+    @cached_property
+    def urgency(self) -> dict[str, float]:
+        """Seconds from the start of each task to do to the end of the longest chain behind it.
+
+        Workers that take the most urgent first do not end with one at work and the others idle.
+        """
+        device = self.pipeline.device.type
+        rates = costs.measured(self.pipeline.store.entries(), device) if self.todo else {}
+        urgency = {task.name: 0.0 for task in self.todo}
+        for task in reversed(self.todo):  # what needs it comes after it
+            work = self.pipeline.work(task.step)
+            rate = rates.get(work.kind) or costs.assumed(work.kind, device)
+            urgency[task.name] += work.amount / rate
+            for need in task.needs:
+                if need in urgency:
+                    urgency[need] = max(urgency[need], urgency[task.name])
+        return urgency
+
     def describe(self) -> str:
         """Return the plan in sentences."""
         planned = {row.step.exp for row in self.rows}
@@ -150,13 +168,23 @@ def plan(
     of: Sequence[Of],
 ) -> Plan:
     """Return what is to be done for a sweep's table; nothing is computed."""
+    return plan_steps(
+        pipeline,
+        {
+            exp: [attack_step(exp, name, which) for which in of for name in attacks]
+            for exp in dict.fromkeys(experiments)
+        },
+    )
+
+
+def plan_steps(pipeline: Pipeline, wanted: Mapping[Experiment, Sequence[Step]]) -> Plan:
+    """Return what is to be done for the results of these steps, which come by experiment."""
     rows: list[Row] = []
     tasks: dict[str, Task] = {}
     refused: list[Failure] = []
-    for exp in dict.fromkeys(experiments):
-        wanted = [Step("attack", exp, which, attack=name) for which in of for name in attacks]
+    for exp, steps in wanted.items():
         try:
-            named = _tasks(pipeline, wanted)
+            named = _tasks(pipeline, steps)
         except StoreError:
             raise
         except Exception as error:  # the data cannot be had: this experiment fails, others do not
@@ -164,7 +192,7 @@ def plan(
             continue
         for task in named.values():
             tasks.setdefault(task.name, task)
-        rows += [Row(step, named[step].name) for step in wanted]
+        rows += [Row(step, named[step].name) for step in steps]
     return Plan(pipeline, rows, tasks, _missing(pipeline, rows, tasks), refused)
 
 

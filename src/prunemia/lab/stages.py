@@ -82,7 +82,9 @@ STAGES = Registry(
             identity=computing.fit_identity,
             compute=computing.fit_attack,
             read=computing.read_fit,
-            work=lambda step, facts: work.of_fit(step.exp.assumed(), step.attack, facts),
+            work=lambda step, facts: work.of_fit(
+                step.exp.assumed(), step.attack, facts, computing.passes(step)
+            ),
             title=lambda step: f"fitting {step.attack}",
         ),
         "attack": Stage(

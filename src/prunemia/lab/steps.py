@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from prunemia.experiment import Experiment
@@ -67,3 +69,16 @@ def shadow_signals(exp: Experiment, of: Of) -> list[Step]:
     assumed = exp.assumed()
     which: Of = "original" if unpruned else of
     return [Step("signals", assumed, which, group) for group in groups(assumed)[1:]]
+
+
+def attack_step(
+    exp: Experiment, name: str, of: Of, options: Mapping[str, Any] = MappingProxyType({})
+) -> Step:
+    """Return the step to an attack's decisions on the victim; lists among options are tuples."""
+    require_of(of)
+    frozen = tuple(sorted((k, _hashable(value)) for k, value in options.items()))
+    return Step("attack", exp, of, (VICTIM,), name, frozen)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -24,8 +24,8 @@ from prunemia.store import Entry
 RATES = {"cpu": 1e10, "cuda": 1e13}
 """Assumed floating-point operations per second: a CPU core; a GPU of the A100's class with TF32."""
 QUICK_ROWS = 1e6
-LEARNED_ROWS = 500.0
-"""Assumed samples per second: of a decision or a threshold's fit; of a fit that trains networks."""
+LEARNED_ROWS = 5e3
+"""Assumed samples per second: of a decision or a threshold's fit; of a network's pass over them."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ def of_query(exp: Experiment, facts: Facts, networks: int) -> Work:
     return Work(f"signals {exp.model}", networks * passes * once)
 
 
-def of_fit(exp: Experiment, name: str, facts: Facts) -> Work:
-    """Return the work of fitting an attack: the shadows' rows."""
+def of_fit(exp: Experiment, name: str, facts: Facts, passes: int = 1) -> Work:
+    """Return the work of fitting an attack: the shadows' samples, as often as it goes over them."""
     train, _, test = sizes(facts.rows)
-    return Work(f"fit {name}", float(exp.shadows * (train + test)))
+    return Work(f"fit {name}", float(passes * exp.shadows * (train + test)))
 
 
 def of_attack(name: str, facts: Facts) -> Work:

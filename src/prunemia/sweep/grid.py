@@ -112,11 +112,16 @@ def _count(fields: Mapping[str, Any]) -> int:
     )
 
 
-def _experiments(fields: Mapping[str, Any]) -> Iterator[Experiment]:
+def points(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the fields of each experiment that a grid's lists span."""
     axes = {name: _axis(name, value) for name, value in fields.items()}
-    crossed = [name for name, values in axes.items() if len(values) > 1]
     for point in itertools.product(*axes.values()):
-        chosen = dict(zip(axes, point, strict=True))
+        yield dict(zip(axes, point, strict=True))
+
+
+def _experiments(fields: Mapping[str, Any]) -> Iterator[Experiment]:
+    crossed = [name for name, value in fields.items() if len(_axis(name, value)) > 1]
+    for chosen in points(fields):
         try:
             yield Experiment(**chosen)
         except ValidationError as error:

@@ -1,0 +1,103 @@
+"""What a page needs computed, declared in its notebook's metadata, as steps of the pipeline.
+
+The metadata hold ``"prunemia": {"needs": […]}``. Each need is a grid in the language of a sweep
+(`prunemia.sweep.grid`), in which ``"$name"`` stands for the page's parameter ``name``. A field of
+an `Experiment` that a need does not mention is the page's parameter of that name; the seeds are the
+page's runs. Besides ``attacks`` and ``of`` a need takes
+
+- ``result``: "attack" (the default), "target" (the victim's signals), "networks" (all of them with
+  their accuracies) or "cost";
+- ``options``: of the attacks, one mapping or a list of mappings, one after the other.
+
+An experiment that is not allowed is left out: the page itself will say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from prunemia import attacks
+from prunemia.experiment import Experiment
+from prunemia.lab.steps import Step, attack_step, groups
+from prunemia.sweep import grid
+
+Steps = dict[Experiment, list[Step]]
+
+
+def steps(needs: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> Steps:
+    """Return the steps that a page needs with these values of all its parameters.
+
+    Raises
+    ------
+    ValueError
+        A need names a parameter, attack or result that there is not.
+    """
+    wanted: Steps = {}
+    for need in needs:
+        fields = _filled(need, parameters)
+        how = [fields.pop(name, None) for name in ("attacks", "of", "options", "result")]
+        for exp in _experiments(fields):
+            wanted.setdefault(exp, []).extend(_of(exp, *how))
+    return wanted
+
+
+def _filled(need: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the need with the page's values in place of their names, and the page's own fields."""
+    own = {name: value for name, value in parameters.items() if name in Experiment.model_fields}
+    first, count = parameters.get("seed", 0), parameters.get("seeds", 1)
+    own["seed"] = [first + i for i in range(count)]
+    return own | {name: _value(value, parameters) for name, value in need.items()}
+
+
+def _value(value: Any, parameters: Mapping[str, Any]) -> Any:
+    if isinstance(value, str) and value.startswith("$"):
+        if value[1:] not in parameters:
+            raise ValueError(f"{value}: the page has no such parameter")
+        given = parameters[value[1:]]
+        return list(given) if isinstance(given, tuple) else given
+    if isinstance(value, list):
+        return [_value(item, parameters) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _value(item, parameters) for name, item in value.items()}
+    return value
+
+
+def _experiments(fields: Mapping[str, Any]) -> Iterator[Experiment]:
+    for point in grid.points(fields):
+        try:
+            yield Experiment(**point)
+        except ValidationError:
+            continue
+
+
+def _of(exp: Experiment, names: Any, of: Any, options: Any, result: Any) -> list[Step]:
+    networks = _listed(of, "pruned")
+    if result == "target":
+        return [Step("signals", exp, which) for which in networks]
+    if result == "networks":
+        return [Step(which, exp, which, group) for which in networks for group in groups(exp)]
+    if result == "cost":
+        return [Step("cost", exp)]
+    if result not in (None, "attack"):
+        raise ValueError(
+            f"result: {result!r} is not allowed; allowed: attack, target, networks, cost"
+        )
+    return [
+        attack_step(exp, name, which, given)
+        for which in networks
+        for name in _names(names)
+        for given in _listed(options, {})
+    ]
+
+
+def _names(chosen: Any) -> Sequence[str]:
+    return attacks.names() if chosen is None else _listed(chosen, None)
+
+
+def _listed(value: Any, default: Any) -> list[Any]:
+    if value is None:
+        return [default]
+    return value if isinstance(value, list) else [value]
