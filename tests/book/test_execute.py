@@ -81,7 +81,10 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
     ]
     data = {"text/html": styles[0], "text/plain": "<Styler at 0x7f366b560890>"}
     table = v4.new_output("execute_result", data=data, execution_count=1)
-    code = v4.new_code_cell("1", outputs=[stream["stderr"], widget, stream["stdout"], table])
+    record = {f"application/papermill.record/{kind}": text for kind, text in data.items()}
+    glued = v4.new_output("display_data", data=record)
+    outputs = [stream["stderr"], widget, stream["stdout"], table, glued]
+    code = v4.new_code_cell("1", outputs=outputs)
     code.metadata = kept | {"papermill": {"duration": 3}, "execution": {"started": "now"}}
     injected = v4.new_code_cell("x = 1", id="random", metadata={"tags": ["injected-parameters"]})
     notebook = v4.new_notebook(
@@ -94,7 +97,8 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
     assert cleaned.cells[1].metadata == kept
     assert cleaned.cells[1].outputs[0] == stream["stdout"]
     assert cleaned.cells[1].outputs[1].data == {"text/html": styles[1], "text/plain": "<Styler>"}
-    assert len(cleaned.cells[1].outputs) == 2
+    assert list(cleaned.cells[1].outputs[2].data.values()) == [styles[1], "<Styler>"]
+    assert len(cleaned.cells[1].outputs) == 3
     assert cleaned.cells[0].id == "cell-0"
     assert set(cleaned.metadata) == {"language_info"}
 

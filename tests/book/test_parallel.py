@@ -1,12 +1,15 @@
+import io
 import multiprocessing
 import time
 
+import nbformat
 import psutil
 import pytest
 from minibook import write_page
 
 from prunemia.book import progress
-from prunemia.book.execute import Task
+from prunemia.book.execute import Task, execute
+from prunemia.book.kernel import own_kernel
 from prunemia.book.parallel import execute_all, last_message
 from prunemia.book.progress import Teller
 
@@ -38,6 +41,31 @@ def test_pages_that_fail_or_are_killed_do_not_stop_the_others(tmp_path):
     assert "    | raise RuntimeError('no luck')\n    RuntimeError: no luck\n    log: " in text
     assert "its process ended with code -9" in text
     assert "Traceback" in (tmp_path / "bad.log").read_text()
+
+
+def test_forked_kernels_share_nothing_and_show_what_a_started_one_shows(tmp_path):
+    shows = """import os, random
+import matplotlib.pyplot as plt, pandas as pd
+from prunemia import plots
+plots.setup()
+random.seen = getattr(random, "seen", 0) + 1
+print(random.seen, os.environ["PYTHONHASHSEED"], {"b", "a", "c"}, __name__)
+plt.figure(figsize=(1, 1)).subplots().plot([1, 2])
+pd.DataFrame({f"a long column, number {i}": [i] for i in range(25)})"""
+    tasks = [task(tmp_path, name, shows) for name in ("one", "two")]
+
+    assert execute_all(tasks, 1, Teller(print)) == []
+
+    with own_kernel():
+        execute(tasks[0].notebook, tmp_path / "started.ipynb", {}, io.StringIO())
+    expected = read_outputs(tmp_path / "started.ipynb")
+    assert expected[0]["text"].startswith("1 0 ")
+    assert any("image/svg+xml" in output.get("data", {}) for output in expected)
+    assert read_outputs(tasks[0].output) == read_outputs(tasks[1].output) == expected
+
+
+def read_outputs(path):
+    return nbformat.read(path, as_version=4).cells[-1].outputs
 
 
 def test_pages_tell_how_far_they_are(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ class Recipe:
     ``paper``: SGD 1e-3, momentum 0.9, L2 weight decay 5e-4, a tenth of the step after half and
     again after three quarters of the epochs, batches of 128 (the published code, with its 100
     epochs). ``fast``: AdamW with a one-cycle step of at most ``rate`` (Smith & Topin 2019), batches
-    of 256: far fewer epochs for about the same accuracy. In ``precision`` bfloat16 the network
+    of ``size``: far fewer epochs for about the same accuracy. In ``precision`` bfloat16 the network
     computes in it, and the loss and the weights that the optimizer moves stay float32.
     """
 
@@ -41,11 +41,12 @@ class Recipe:
     epochs: int
     precision: Precision = "float32"
     rate: float = 1e-3
+    size: int = 256
 
     @property
     def batch(self) -> int:
         """Samples per step."""
-        return 256 if self.name == "fast" else 128
+        return self.size if self.name == "fast" else 128
 
     def optimizer(
         self, weights: nn.Parameter, steps: int

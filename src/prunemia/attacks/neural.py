@@ -62,7 +62,8 @@ class NeuralAttack(Attack):
     name: ClassVar[str]
     usual_epochs: ClassVar[int]
     fast_rate: ClassVar[float] = 1e-3
-    """The fast recipe's largest step."""
+    fast_batch: ClassVar[int] = 256
+    """The fast recipe's largest step of the optimizer, and its samples per step."""
 
     def __init__(
         self,
@@ -153,7 +154,8 @@ class NeuralAttack(Attack):
         fit(self.network_, x, members, self._recipe(self.epochs_), setting)
 
     def _recipe(self, epochs: int) -> Recipe:
-        return Recipe(self.recipe, epochs, self.used_precision, self.fast_rate)
+        fast = self.fast_rate, self.fast_batch
+        return Recipe(self.recipe, epochs, self.used_precision, *fast)
 
     def _standardize(self, raw: Inputs) -> None:
         """Learn each input's mean and deviation; the paper's recipe leaves inputs as they are."""

@@ -36,6 +36,7 @@ class SAMIA(NeuralAttack):
     name = "samia"
     usual_epochs = 3
     fast_rate = 1.5e-3
+    fast_batch = 192
 
     def __init__(
         self,

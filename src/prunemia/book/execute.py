@@ -39,7 +39,13 @@ class Task:
     parameters: Mapping[str, Any]
 
 
-def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], stderr: Messages) -> None:
+def execute(
+    notebook: Path,
+    output: Path,
+    parameters: Mapping[str, Any],
+    stderr: Messages,
+    manager: type | None = None,
+) -> None:
     """Execute a notebook and write the result, without traces of the run.
 
     Raises
@@ -48,14 +54,17 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any], stderr:
         As `executed`, or the result cannot be written; then no output exists.
     """
     output.unlink(missing_ok=True)
-    write_notebook(output, executed(notebook, parameters, stderr))
+    write_notebook(output, executed(notebook, parameters, stderr, manager))
 
 
-def executed(notebook: Path, parameters: Mapping[str, Any], stderr: Messages) -> Any:
+def executed(
+    notebook: Path, parameters: Mapping[str, Any], stderr: Messages, manager: type | None = None
+) -> Any:
     """Execute a notebook as papermill does, and return the result without traces of the run.
 
-    The kernel is that of `kernel.own_kernel`; what it writes to stderr goes to ``stderr``, not
-    into the result. The same input gives the same result.
+    The kernel is that of `kernel.own_kernel`, or the one of a ``manager`` (`warm.manager_of`); what
+    it writes to stderr goes to ``stderr``, not into the result. The same input gives the same
+    result.
 
     Raises
     ------
@@ -75,6 +84,7 @@ def executed(notebook: Path, parameters: Mapping[str, Any], stderr: Messages) ->
             stderr_file=stderr,
             store_widget_state=False,
             record_timing=False,
+            **({} if manager is None else {"kernel_manager_class": manager}),
         )
     except papermill.PapermillExecutionError as error:
         stderr.write(ANSI.sub("", "\n".join(error.traceback)) + "\n")
@@ -115,10 +125,12 @@ def _dropped(output: Any) -> bool:
 def _steady(output: Any, number: int) -> Any:
     """Take memory addresses out, and name the tables of styled DataFrames after their cell."""
     data = output.get("data", {})
-    if "text/plain" in data:
-        data["text/plain"] = _ADDRESS.sub("", data["text/plain"])
-    for table, random in enumerate(dict.fromkeys(_TABLE.findall(data.get("text/html", "")))):
-        data["text/html"] = data["text/html"].replace(random, f"T_{number}_{table}")
+    # glue keeps what it takes under the same types with a prefix
+    for kind in [kind for kind in data if kind.endswith("text/plain")]:
+        data[kind] = _ADDRESS.sub("", data[kind])
+    for kind in [kind for kind in data if kind.endswith("text/html")]:
+        for table, random in enumerate(dict.fromkeys(_TABLE.findall(data[kind]))):
+            data[kind] = data[kind].replace(random, f"T_{number}_{table}")
     return output
 
 

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from prunemia.book import warm
 from prunemia.book.execute import Task, execute
 from prunemia.book.files import naming
 from prunemia.book.kernel import own_kernel
@@ -80,7 +81,7 @@ class _Running:
     """A page in its own process."""
 
     def __init__(self, task: Task) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = warm.context()
         self.task = task
         self.started = time.monotonic()
         with naming(task.log):
@@ -88,7 +89,7 @@ class _Running:
             task.log.write_text("", encoding="utf-8")
         self.answer, theirs = context.Pipe(duplex=False)
         self.process: BaseProcess = context.Process(
-            target=_work, args=(task, theirs), name=task.name
+            target=_work, args=(task, theirs, dict(os.environ)), name=task.name
         )
         self.process.start()
         theirs.close()
@@ -119,18 +120,22 @@ def last_message(log: Path) -> str:
         return last_line(file.read().decode("utf-8", errors="replace"))
 
 
-def _work(task: Task, answer: Connection) -> None:
+def _work(task: Task, answer: Connection, environment: dict[str, str]) -> None:
     """Execute one task in a child process; answer "" or what went wrong."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.update(environment)  # the server that it was forked from has that of its start
     with task.log.open("a", encoding="utf-8") as log:
         os.dup2(log.fileno(), 2)  # this process's own warnings and the kernel's go there too
+        kernel = warm.ForkedKernel()  # before there is a second thread
+        threading.Thread(target=_end_with_parent, daemon=True).start()
         try:
-            execute(task.notebook, task.output, task.parameters, log)
+            execute(task.notebook, task.output, task.parameters, log, warm.manager_of(kernel))
             answer.send("")
         except (RunError, OSError) as error:
             answer.send(str(error))
         except KeyboardInterrupt:
             sys.exit(130)
+        finally:
+            kernel.kill()
 
 
 def _end_with_parent() -> None:
