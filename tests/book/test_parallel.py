@@ -75,7 +75,7 @@ def test_pages_tell_how_far_they_are(tmp_path, monkeypatch):
 for i in range(3):
     print(f"\\rnetwork {i} of 3", end="", file=sys.stderr)
     time.sleep(1.5)"""
-    tasks = [task(tmp_path, "quick", "1"), task(tmp_path, "slow", code)]
+    tasks = [task(tmp_path, "quick", "import time\ntime.sleep(2)"), task(tmp_path, "slow", code)]
 
     execute_all(tasks, 1, Teller(said.append), {"quick": 1, "slow": 100})
 
