@@ -27,6 +27,12 @@ def refusal(**fields) -> str:
         ({"sparcity": 0.9}, "sparcity: no such field; allowed: dataset, samples"),
         ({"sparsity": 1.5}, "sparsity: 1.5 is not allowed: should be less than 1"),
         ({"sparsity": 0}, "sparsity: 0 is not allowed: should be greater than 0"),
+        ({"stopping": "never"}, "stopping: 'never' is not allowed"),
+        ({"stopping": "last", "defense": "earlystop"}, "stopping: 'last' keeps the last epoch"),
+        (
+            {"pruner": "dense", "adversary": {"pruner": "slim"}},
+            "adversary.sparsity: None is not allowed: 'slim' needs one",
+        ),
         ({"dataset": "nosuch"}, "dataset: 'nosuch' must be one of mnist1d"),
         ({"dataset": "locatoin"}, "did you mean 'location'"),
         ({"dataset": "nowhere/a.npz"}, "there is no such file"),
@@ -121,6 +127,7 @@ def test_equal_fields_equal_key_and_every_field_enters_it():
         "draws": 3,
         "precision": "bfloat16",
         "standardize": True,
+        "stopping": "last",
     }
     keys = {base.replace(**{name: value}).key for name, value in changes.items()}
 
@@ -254,3 +261,18 @@ def test_the_package_names_what_it_offers():
     assert set(pm.__all__) <= set(dir(pm))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = pm.nothing
+
+
+def test_the_control_has_one_sparsity_whatever_is_given():
+    dense = pm.Experiment(pruner="dense", sparsity=0.9)
+
+    assert dense == pm.Experiment(pruner="dense") == pm.Experiment().replace(pruner="dense")
+    assert (dense.sparsity, dense.key) == (0, pm.Experiment(pruner="dense", sparsity=0.5).key)
+    assert dense.replace(pruner="slim", sparsity=0.5).sparsity == 0.5
+    misled = pm.Experiment(adversary={"pruner": "dense"}).assumed()
+    assert (misled.pruner, misled.sparsity) == ("dense", 0)
+
+
+def test_the_published_rule_has_no_warm_up():
+    assert pm.Experiment(stopping="published", finetune_warmup=5).recipe.warmup == 0
+    assert pm.Experiment(finetune_warmup=5).recipe.warmup == 5

@@ -43,6 +43,15 @@ def test_patience_and_the_epoch_kept(series):
     assert len(history.validation) == history.best_epoch + 3 + 1 < 60
 
 
+def test_without_selection_every_epoch_is_taken_and_the_last_is_kept(series):
+    (job,) = jobs("columnfc", 1)
+    settings = FitSettings(epochs=25, patience=1, warmup=3, batch_size=32, keeps_last=True)
+    history = fit([job], *series, settings)[0]
+
+    assert (len(history.validation), history.best_epoch) == (25, 24)
+    assert accuracy(job.module, *series, job.validation) == history.validation[-1]
+
+
 def test_the_kept_network_is_the_best_epochs(series):
     (job,) = jobs("columnfc", 1)
     history = fit([job], *series, FitSettings(epochs=60, patience=3, batch_size=32))[0]

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from prunemia.experiment.record import Adversary, Experiment
+from prunemia.experiment.adversary import Adversary
+from prunemia.experiment.record import Experiment
 
 
 def explain(error: ValidationError) -> str:

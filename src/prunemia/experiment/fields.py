@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,11 @@ from pydantic import (
 )
 
 from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, meant
+
+Stopping = Literal["warm-up", "published", "last"]
+"""How fine-tuning ends. "warm-up" (ours): the first epochs neither count for patience nor are kept,
+and patience never ends below 90 % of the original's validation accuracy. "published": neither, so
+the first epoch may be the one kept. "last": every epoch, and the last is kept; originals too."""
 
 Sparsity = Annotated[float, Field(gt=0, lt=1)]
 

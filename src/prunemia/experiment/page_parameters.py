@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from prunemia.experiment.fields import Frozen, PrunerName, Sparsity
-from prunemia.kinds import PRUNERS
+from prunemia.kinds import removing
 
 
 class PageParameters(Frozen):
@@ -18,7 +18,7 @@ class PageParameters(Frozen):
         (0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="sparsities to compare"
     )
     pruners: tuple[PrunerName, ...] = Field(
-        PRUNERS.names(), min_length=1, description="pruning methods to compare"
+        removing(), min_length=1, description="pruning methods to compare"
     )
     strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (1, 2, 4, 8, 16), min_length=1, description="strengths of the defense to compare"

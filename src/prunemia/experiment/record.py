@@ -13,26 +13,11 @@ from typing import Any, Literal, Self
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
-from prunemia.experiment.fields import AssumedPruner, DefenseName, Frozen, ModelName, PrunerName
+from prunemia.experiment.adversary import Adversary
+from prunemia.experiment.fields import DefenseName, Frozen, ModelName, PrunerName, Stopping
 from prunemia.experiment.hashing import content_key
-from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, SOURCES, Recipe, allowed_pruners, meant
-
-
-class Adversary(Frozen):
-    """What the adversary assumes of the victim; None where it knows the truth.
-
-    Source: Yuan & Zhang (2022), section 6 (adversary knowledge) and section 7
-    (an adaptive adversary applies the victim's defense to its shadow networks).
-    """
-
-    pruner: AssumedPruner | None = Field(
-        None, description='the pruner of the shadow networks; "none" leaves them unpruned'
-    )
-    sparsity: float | None = Field(
-        None, gt=0, lt=1, description="the sparsity of the shadow networks"
-    )
-    defense: DefenseName | None = Field(None, description="the defense of the shadow networks")
-    strength: float | None = Field(None, ge=0, description="that defense's strength")
+from prunemia.experiment.refusals import refusals
+from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, SOURCES, Recipe, meant
 
 
 class Experiment(Frozen):
@@ -67,7 +52,7 @@ class Experiment(Frozen):
     )
     pruner: PrunerName = Field("l1unstructured", description="how weights are ranked for pruning")
     sparsity: float = Field(
-        0.7, gt=0, lt=1, description="fraction of what the pruner ranks that is removed"
+        0.7, ge=0, lt=1, description="fraction of what the pruner ranks that is removed; dense: 0"
     )
     defense: DefenseName = Field("none", description="the defense used while fine-tuning")
     strength: float | None = Field(
@@ -90,6 +75,9 @@ class Experiment(Frozen):
         le=1000,
         description="fine-tuning epochs before patience counts; None: the network's own",
     )
+    stopping: Stopping = Field(
+        "warm-up", description="which epoch of fine-tuning is kept, and when it ends"
+    )
     patience: int = Field(
         6, ge=1, le=1000, description="epochs in a row without a better validation accuracy"
     )
@@ -108,6 +96,12 @@ class Experiment(Frozen):
         "float32", description="of the arithmetic while training; bfloat16 is faster on a GPU"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _control_removes_nothing(cls, values: Any) -> Any:
+        kind = PRUNERS.get(str(values.get("pruner"))) if isinstance(values, dict) else None
+        return {**values, "sparsity": 0.0} if kind is not None and kind.control else values
+
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, value: str) -> str:
@@ -123,63 +117,9 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
-        for refusal in (
-            self._nothing_to_rank(),
-            self._wrong_samples(),
-            self._wrong_width(),
-            self._wrong_strength(),
-        ):
-            if refusal:
-                raise ValueError(refusal)
+        if refusal := next(refusals(self), ""):
+            raise ValueError(refusal)
         return self
-
-    def _nothing_to_rank(self) -> str:
-        allowed = allowed_pruners(self.model)
-        pruners = {"pruner": self.pruner}
-        if self.adversary and self.adversary.pruner not in (None, "none"):
-            pruners["adversary.pruner"] = str(self.adversary.pruner)
-        for field, pruner in pruners.items():
-            if pruner not in allowed:
-                return (
-                    f"{field}: {pruner!r} ranks {PRUNERS[pruner].ranks}, of which model "
-                    f"{self.model!r} has none; allowed with it: {', '.join(allowed)}"
-                )
-        return ""
-
-    def _wrong_samples(self) -> str:
-        source = SOURCES.get(self.dataset)
-        network = NETWORKS[self.model]
-        if source is None or network.takes is None:
-            return ""  # the reader's own data: only the file will tell
-        if source.holds != network.takes:
-            fitting = [n for n, kind in NETWORKS.items() if kind.takes in (None, source.holds)]
-            return (
-                f"model: {self.model!r} takes {network.takes}, and data set {self.dataset!r} "
-                f"holds {source.holds}; allowed with it: {', '.join(fitting)}"
-            )
-        if source.holds == "images" and min(source.shape[1:]) < network.smallest:
-            least = network.smallest
-            size = "×".join(map(str, source.shape[1:]))
-            return (
-                f"model: {self.model!r} takes images of {least}×{least} or more, "
-                f"and data set {self.dataset!r} holds {size}"
-            )
-        return ""
-
-    def _wrong_width(self) -> str:
-        if self.width is None or NETWORKS[self.model].width is not None:
-            return ""
-        allowed = ", ".join(name for name, kind in NETWORKS.items() if kind.width)
-        return f"width: {self.width} cannot be set for model {self.model!r}; only for {allowed}"
-
-    def _wrong_strength(self) -> str:
-        if refusal := DEFENSES[self.defense].strength.refusal(self.strength):
-            return f"strength: {refusal}"
-        if self.adversary is None:
-            return ""
-        believed = DEFENSES[self.adversary.defense or self.defense].strength
-        refusal = believed.refusal(self.adversary.strength)
-        return f"adversary.strength: {refusal}" if refusal else ""
 
     @property
     def recipe(self) -> Recipe:
@@ -190,6 +130,8 @@ class Experiment(Frozen):
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
         }
+        if self.stopping != "warm-up":
+            given["warmup"] = 0
         known: dict[str, Any] = {n: value for n, value in given.items() if value is not None}
         return replace(NETWORKS[self.model].recipe, **known)
 

@@ -11,7 +11,7 @@ from prunemia.kinds.attacks import ATTACKS, AttackKind
 from prunemia.kinds.datasets import SOURCES
 from prunemia.kinds.defenses import DEFENSES, DefenseKind, Strength
 from prunemia.kinds.networks import NETWORKS, NetworkKind, Recipe, allowed_pruners
-from prunemia.kinds.pruners import PRUNERS, PrunerKind
+from prunemia.kinds.pruners import PRUNERS, PrunerKind, removing
 from prunemia.kinds.registry import Registry, load, meant
 from prunemia.kinds.source import Archive, Source
 
@@ -33,4 +33,5 @@ __all__ = [
     "allowed_pruners",
     "load",
     "meant",
+    "removing",
 ]

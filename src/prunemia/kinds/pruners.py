@@ -14,6 +14,8 @@ Ranked = Literal["weights", "convolution filters", "BatchNorm scales"]
 class PrunerKind:
     """One pruner: where its function is, what it ranks, its colour in all figures.
 
+    ``control``: it removes nothing, at sparsity 0; it shows what fine-tuning alone does.
+
     The function takes (module, sparsity) and returns parameter name → bool tensor, True where the
     parameter stays; an empty mapping says that the network has nothing to rank.
     """
@@ -21,6 +23,7 @@ class PrunerKind:
     place: str
     ranks: Ranked
     colour: str
+    control: bool = False
 
 
 PRUNERS = Registry(
@@ -34,5 +37,11 @@ PRUNERS = Registry(
             "prunemia.pruning.masks:l2_filters", "convolution filters", "#CC79A7"
         ),
         "slim": PrunerKind("prunemia.pruning.masks:slim", "BatchNorm scales", "#009E73"),
+        "dense": PrunerKind("prunemia.pruning.masks:nothing", "weights", "#7F7F7F", control=True),
     },
 )
+
+
+def removing() -> tuple[str, ...]:
+    """Return the pruners that remove something: all but the controls."""
+    return tuple(name for name, kind in PRUNERS.items() if not kind.control)

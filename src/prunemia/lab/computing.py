@@ -30,6 +30,8 @@ def original_identity(step: Step, _: Sequence[str], bench: Bench, version: int) 
     what += [exp.model, exp.channels, exp.training_epochs]
     if exp.standardize:
         what.append("standardized")
+    if exp.stopping == "last":  # the other rules are about fine-tuning
+        what.append(exp.stopping)
     # another kind of device rounds otherwise: its results are others, with all that needs them
     if bench.device.type != "cpu":
         what.append(bench.device.type)
@@ -41,6 +43,8 @@ def pruned_identity(step: Step, inputs: Sequence[str], _: Bench, version: int) -
     exp = step.exp
     what = [inputs[0], exp.pruner, exp.sparsity, exp.defense, exp.defense_strength]
     what += [exp.tuning_epochs, exp.recipe.warmup]
+    if exp.stopping != "warm-up":
+        what.append(exp.stopping)
     return ["pruned", version, what, fitting(exp)]
 
 

@@ -13,6 +13,7 @@ import torch
 from prunemia import attacks, data
 from prunemia.attacks import names as attack_names
 from prunemia.experiment import Experiment
+from prunemia.lab import effects as control
 from prunemia.lab import map as mapping
 from prunemia.lab.attacking import AttackResult, build
 from prunemia.lab.fingerprints import Facts
@@ -173,6 +174,22 @@ class Lab:
             Experiments failed, and ``errors`` is "raise".
         """
         return mapping.over(self.pipeline, self.scheduler, experiments, attacks, of, errors)
+
+    def effects(
+        self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Return what pruning and fine-tuning do to the leak: one row per (run, measure, effect).
+
+        Columns: the experiment's fields; measure, attack ("" for the divergence), label (a class,
+        -1 for all); original, dense, pruned: its value on each network; effect ("total",
+        "training", "pruning") and its value (`prunemia.lab.effects`). Each experiment is its own
+        control's partner, so whatever is compared is paired.
+        """
+        todo = list(dict.fromkeys(experiments))
+        names = attack_names() if attacks is None else tuple(attacks)
+        self.map([*todo, *map(control.dense, todo)], names)
+        self.map(todo, names, of="original")
+        return control.effects(self.pipeline, todo, names)
 
     def _network(self, exp: Experiment, of: Of, network: int) -> TrainedModel:
         for group in groups(exp):

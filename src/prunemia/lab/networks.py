@@ -86,7 +86,7 @@ def prune(
     jobs = []
     for i, original in zip(step.group, originals, strict=True):
         masks = pruning.prune(original.module, exp.pruner, exp.sparsity)
-        floor = FLOOR * original.accuracy["validation"]
+        floor = FLOOR * original.accuracy["validation"] if exp.stopping == "warm-up" else 0.0
         jobs.append(fitting.job(i, "fine-tuning", original.module, masks, floor))
     alone = defenses.get(exp.defense, exp.strength).one_by_one
     stacks = [[job] for job in jobs] if alone else [jobs]
@@ -219,6 +219,7 @@ class _Fitting:
             learning_rate=exp.recipe.learning_rate,
             weight_decay=exp.weight_decay,
             precision=exp.precision,
+            keeps_last=exp.stopping == "last",
         )
         histories = training.fit(
             jobs, self.features, self.labels, settings, defense=defense, report=report

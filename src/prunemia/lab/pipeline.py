@@ -133,7 +133,7 @@ def inputs_first(steps: Iterable[Step]) -> list[Step]:
 def _about(exp: Experiment, of: Of) -> str:
     words = [f"{Path(exp.dataset).name}/{exp.model}"]
     if of == "pruned":
-        words.append(f"{exp.pruner} {exp.sparsity:g}")
+        words.append(f"{exp.pruner} {exp.sparsity:g}" if exp.sparsity else exp.pruner)
         if exp.defense != "none":
             strength = exp.defense_strength
             words.append(exp.defense + ("" if strength is None else f" {strength:g}"))

@@ -11,6 +11,7 @@ from prunemia.plots.attacks import (
     marks,
     roc,
 )
+from prunemia.plots.control import effects_by_class, effects_over_sparsity
 from prunemia.plots.grids import matrix, over_sparsity, privacy_against_compute
 from prunemia.plots.pages import (
     accuracy_by_sparsity,
@@ -57,6 +58,8 @@ __all__ = [
     "class_differences",
     "distributions",
     "effects",
+    "effects_by_class",
+    "effects_over_sparsity",
     "figure",
     "front",
     "intervals",

@@ -1,4 +1,4 @@
-"""The four pruners, and the masks that they leave behind."""
+"""The pruners, their control, and the masks that they leave behind."""
 
 from __future__ import annotations
 
@@ -61,8 +61,9 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
     module : any network of Conv1d, Conv2d, Linear and BatchNorm layers; changed in place.
     method : ``l1unstructured`` (|w|, per tensor of every Conv and Linear), ``l1structured`` or
         ``l2structured`` (norm of each filter, per Conv; its bias goes with it), ``slim``
-        (|γ| pooled over all BatchNorm layers; γ and β go, and no layer is emptied).
-    sparsity : the fraction to remove, 0 < sparsity < 1.
+        (|γ| pooled over all BatchNorm layers; γ and β go, and no layer is emptied), ``dense``
+        (the control: nothing goes).
+    sparsity : the fraction to remove, 0 < sparsity < 1; 0 for the control.
 
     Raises
     ------
@@ -73,7 +74,9 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
     slim.
     """
     kind = PRUNERS.find(method)
-    if not 0 < sparsity < 1:
+    if kind.control and sparsity != 0:
+        raise ValueError(f"sparsity: {sparsity} is not allowed; {method!r} removes nothing: 0")
+    if not kind.control and not 0 < sparsity < 1:
         raise ValueError(
             f"sparsity: {sparsity} is not allowed; allowed: greater than 0 and less than 1"
         )
@@ -103,6 +106,14 @@ def unstructured(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
         f"{name}.weight": layer.get_parameter("weight") for name, layer in layers(module, WEIGHTED)
     }
     return {name: survivors(w.abs().flatten(), sparsity).view_as(w) for name, w in weights.items()}
+
+
+def nothing(module: nn.Module, sparsity: float) -> dict[str, Tensor]:  # noqa: ARG001
+    """Keep every weight."""
+    return {
+        f"{name}.weight": torch.ones_like(layer.get_parameter("weight"), dtype=torch.bool)
+        for name, layer in layers(module, WEIGHTED)
+    }
 
 
 def l1_filters(module: nn.Module, sparsity: float) -> dict[str, Tensor]:

@@ -30,6 +30,8 @@ class FitSettings:
     weight_decay: float = 5e-4
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: products and convolutions of a step; weights, losses, validation stay float32."""
+    keeps_last: bool = False
+    """No selection: every epoch is taken, and the last is kept."""
 
     @property
     def first_counted(self) -> int:

@@ -140,7 +140,8 @@ class Run:
         history = self.histories[i]
         history.validation.append(accuracy)
         history.validation_loss.append(loss)
-        score = self.defense.score(accuracy, loss)
+        last = self.settings.keeps_last
+        score = float(epoch) if last else self.defense.score(accuracy, loss)
         eligible = epoch >= self.settings.first_counted or self.defense.keeps_early
         if eligible and score > self.best_score[i]:
             history.best_epoch = epoch
@@ -149,6 +150,8 @@ class Run:
 
     def _goes_on(self, i: int, epoch: int) -> bool:
         """Tell whether a network trains for another epoch, after this one was noted."""
+        if self.settings.keeps_last:
+            return True
         history = self.histories[i]
         # The first epoch after the warm-up is better than nothing, so from there on one is kept:
         # below, best_epoch is never the -1 that stands for none.

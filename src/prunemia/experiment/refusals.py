@@ -1,0 +1,94 @@
+"""Why fields of an experiment that are each allowed do not go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, SOURCES, allowed_pruners
+
+if TYPE_CHECKING:
+    from prunemia.experiment.record import Experiment
+
+
+def refusals(exp: Experiment) -> Iterator[str]:
+    """Yield what does not go together: the field, its value, and what is allowed."""
+    for check in (
+        _nothing_removed,
+        _nothing_to_rank,
+        _nothing_to_select,
+        _wrong_samples,
+        _wrong_width,
+        _wrong_strength,
+    ):
+        if refusal := check(exp):
+            yield refusal
+
+
+def _nothing_removed(exp: Experiment) -> str:
+    if exp.sparsity == 0 and not PRUNERS[exp.pruner].control:
+        return "sparsity: 0 is not allowed: should be greater than 0; pruner 'dense' has 0"
+    believed = exp.adversary
+    if exp.sparsity or believed is None or believed.sparsity or believed.pruner is None:
+        return ""
+    if believed.pruner == "none" or PRUNERS[believed.pruner].control:
+        return ""
+    return f"adversary.sparsity: None is not allowed: {believed.pruner!r} needs one"
+
+
+def _nothing_to_select(exp: Experiment) -> str:
+    if exp.stopping != "last" or exp.defense != "earlystop":
+        return ""
+    return "stopping: 'last' keeps the last epoch, and defense 'earlystop' chooses another"
+
+
+def _nothing_to_rank(exp: Experiment) -> str:
+    allowed = allowed_pruners(exp.model)
+    pruners = {"pruner": exp.pruner}
+    if exp.adversary and exp.adversary.pruner not in (None, "none"):
+        pruners["adversary.pruner"] = str(exp.adversary.pruner)
+    for field, pruner in pruners.items():
+        if pruner not in allowed:
+            return (
+                f"{field}: {pruner!r} ranks {PRUNERS[pruner].ranks}, of which model "
+                f"{exp.model!r} has none; allowed with it: {', '.join(allowed)}"
+            )
+    return ""
+
+
+def _wrong_samples(exp: Experiment) -> str:
+    source = SOURCES.get(exp.dataset)
+    network = NETWORKS[exp.model]
+    if source is None or network.takes is None:
+        return ""  # the reader's own data: only the file will tell
+    if source.holds != network.takes:
+        fitting = [n for n, kind in NETWORKS.items() if kind.takes in (None, source.holds)]
+        return (
+            f"model: {exp.model!r} takes {network.takes}, and data set {exp.dataset!r} "
+            f"holds {source.holds}; allowed with it: {', '.join(fitting)}"
+        )
+    if source.holds == "images" and min(source.shape[1:]) < network.smallest:
+        least = network.smallest
+        size = "×".join(map(str, source.shape[1:]))
+        return (
+            f"model: {exp.model!r} takes images of {least}×{least} or more, "
+            f"and data set {exp.dataset!r} holds {size}"
+        )
+    return ""
+
+
+def _wrong_width(exp: Experiment) -> str:
+    if exp.width is None or NETWORKS[exp.model].width is not None:
+        return ""
+    allowed = ", ".join(name for name, kind in NETWORKS.items() if kind.width)
+    return f"width: {exp.width} cannot be set for model {exp.model!r}; only for {allowed}"
+
+
+def _wrong_strength(exp: Experiment) -> str:
+    if refusal := DEFENSES[exp.defense].strength.refusal(exp.strength):
+        return f"strength: {refusal}"
+    if exp.adversary is None:
+        return ""
+    believed = DEFENSES[exp.adversary.defense or exp.defense].strength
+    refusal = believed.refusal(exp.adversary.strength)
+    return f"adversary.strength: {refusal}" if refusal else ""

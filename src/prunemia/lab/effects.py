@@ -1,0 +1,163 @@
+"""What pruning and fine-tuning do to the leak, told apart by the control.
+
+The control (``pruner="dense"``) is the original network fine-tuned exactly as the pruned one, with
+nothing removed. Within a run every measure of leakage then has three effects,
+
+    total     pruned − original     what Yuan & Zhang (2022) report,
+    training  dense − original      what fine-tuning alone does,
+    pruning   pruned − dense        what removing weights does, at equal training,
+
+and total = training + pruning. All three networks answer the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import ks_2samp
+from sklearn.metrics import roc_auc_score
+
+from prunemia import divergence
+from prunemia.experiment import Experiment
+from prunemia.lab.attacking import AttackResult
+from prunemia.lab.pipeline import Pipeline
+from prunemia.lab.steps import Step, attack_step
+from prunemia.signals import Signals
+
+EFFECTS = {
+    "total": ("pruned", "original"),
+    "training": ("dense", "original"),
+    "pruning": ("pruned", "dense"),
+}
+"""Each effect: the level that is reached, minus the level that it starts from."""
+LEVELS = ("original", "dense", "pruned")
+OVERALL = -1
+"""In the column ``label``: over all classes."""
+FIELDS = ("dataset", "model", "width", "pruner", "sparsity", "defense", "stopping", "seed")
+
+Measured = dict[tuple[str, str, int], float]
+"""(measure, attack or "", class or `OVERALL`) → value."""
+
+
+def dense(exp: Experiment) -> Experiment:
+    """Return the control of an experiment; its adversary, if any, is left out."""
+    return exp.replace(pruner="dense", adversary=None)
+
+
+def effects(
+    pipeline: Pipeline, experiments: Iterable[Experiment], attacks: Sequence[str]
+) -> pd.DataFrame:
+    """Return the effects on every measure: `Lab.effects`."""
+    rows = [row for exp in experiments for row in _rows(pipeline, exp, attacks)]
+    columns = [*FIELDS, "measure", "attack", "label", *LEVELS, "effect", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _rows(pipeline: Pipeline, exp: Experiment, attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
+    steps = {
+        "original": Step("signals", exp, "original"),
+        "dense": Step("signals", dense(exp)),
+        "pruned": Step("signals", exp),
+    }
+    measured = {level: _measured(pipeline, step, attacks) for level, step in steps.items()}
+    fields = exp.model_dump(mode="json", include=set(FIELDS)) | {"width": exp.channels}
+    for (measure, attack, label), _ in measured["original"].items():
+        levels = {name: measured[name][measure, attack, label] for name in LEVELS}
+        for effect, (end, start) in EFFECTS.items():
+            yield {
+                **fields,
+                "measure": measure,
+                "attack": attack,
+                "label": label,
+                **levels,
+                "effect": effect,
+                "value": levels[end] - levels[start],
+            }
+
+
+def _measured(pipeline: Pipeline, step: Step, attacks: Sequence[str]) -> Measured:
+    """Return every measure of one network."""
+    signals: Signals = pipeline.value(step)
+    network = pipeline.value(Step(step.of, step.exp, step.of))[0]
+    values: Measured = {
+        (f"{part} accuracy", "", OVERALL): network.accuracy[part] for part in ("train", "test")
+    }
+    values |= leakage(signals)
+    for name in attacks:
+        result = pipeline.value(attack_step(step.exp, name, step.of))
+        values |= {(m, name, label): v for (m, label), v in attacked(result, signals).items()}
+    return values
+
+
+def leakage(signals: Signals) -> Measured:
+    """Return how differently members and non-members are answered, overall and per class.
+
+    Scale-free distances: the Kolmogorov–Smirnov distance, and the AUC of telling members by it
+    (by large confidence, by small sensitivity); and the generalization gap.
+    """
+    member = signals.require_membership()
+    quantities = {
+        "confidence": divergence.confidence(signals),
+        "sensitivity": -divergence.sensitivity(signals),
+    }
+    right = divergence.correctness(signals)
+    values: Measured = {}
+    for label, part in _parts(signals):
+        sides = member[part]
+        for name, quantity in quantities.items():
+            x = quantity[part]
+            values[f"{name} KS", "", label] = _distance(x, sides)
+            values[f"{name} AUC", "", label] = _auc(x, sides)
+        values["generalization gap", "", label] = _gap(right[part], sides)
+    return values
+
+
+def attacked(result: AttackResult, signals: Signals) -> dict[tuple[str, int], float]:
+    """Return how right an attack is: accuracy, AUC, TPR overall; the first two per class."""
+    evaluation = result.evaluation
+    values = {
+        ("accuracy", OVERALL): evaluation.accuracy.value,
+        ("AUC", OVERALL): evaluation.auc.value,
+    }
+    values |= {(f"TPR at {fpr:g}", OVERALL): e.value for fpr, e in evaluation.tpr.items()}
+    ranks = evaluation.auc.resolved
+    for label, part in _parts(signals):
+        if label != OVERALL:
+            member, right = result.membership[part], (result.predictions == result.membership)[part]
+            values["accuracy", label] = _balanced(right, member)
+            values["AUC", label] = _auc(result.scores[part], member) if ranks else np.nan
+    return values
+
+
+def _parts(signals: Signals) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield all samples, and those of each class."""
+    yield OVERALL, np.ones(len(signals), dtype=bool)
+    for label in range(signals.classes):
+        yield label, signals.labels == label
+
+
+def _distance(values: np.ndarray, member: np.ndarray) -> float:
+    if member.all() or not member.any():
+        return np.nan
+    return float(ks_2samp(values[member], values[~member]).statistic)
+
+
+def _auc(values: np.ndarray, member: np.ndarray) -> float:
+    if member.all() or not member.any():
+        return np.nan
+    return float(roc_auc_score(member, values))
+
+
+def _gap(right: np.ndarray, member: np.ndarray) -> float:
+    if member.all() or not member.any():
+        return np.nan
+    return float(right[member].mean() - right[~member].mean())
+
+
+def _balanced(right: np.ndarray, member: np.ndarray) -> float:
+    if member.all() or not member.any():
+        return np.nan
+    return float(right[member].mean() + right[~member].mean()) / 2

@@ -1,0 +1,40 @@
+"""What fine-tuning and pruning do to the leak, told apart by the control."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from prunemia.plots.style import ORIGINAL, PRUNED, PRUNERS, intervals, legend_above
+
+EFFECTS = {"total": ORIGINAL, "training": PRUNERS["dense"], "pruning": PRUNED}
+"""A colour per effect."""
+
+
+def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
+    """Draw each effect against sparsity, with its interval.
+
+    ``table``: columns effect, sparsity, value, value_low, value_high.
+    """
+    _effects(table, "sparsity", ax, spacing=0.012)
+    ax.set(xlabel="Sparsity (fraction of what is ranked that is removed)", ylabel=ylabel)
+    ax.label_outer()
+    legend_above(ax)
+
+
+def effects_by_class(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
+    """Draw each effect per class, with its interval.
+
+    ``table``: columns effect, label, value, value_low, value_high.
+    """
+    _effects(table, "label", ax, spacing=0.2)
+    ax.set(xlabel="Class", ylabel=ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_above(ax)
+
+
+def _effects(table: pd.DataFrame, x: str, ax: Axes, spacing: float) -> None:
+    for place, (name, color) in enumerate(EFFECTS.items()):
+        part = table[table["effect"] == name].sort_values(x)
+        intervals(part, x, "value", ax, color=color, label=name, shift=spacing * (place - 1))

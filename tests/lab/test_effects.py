@@ -1,0 +1,116 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import prunemia as pm
+from prunemia.lab import effects as control
+from prunemia.lab.attacking import AttackResult
+from prunemia.metrics import evaluate
+
+TINY = {"samples": 400, "width": 4, "epochs": 2, "finetune_epochs": 2, "shadows": 1}
+LEAK = {"original": 0.5, "dense": 1.5, "pruned": 1.0}
+"""By how much members' logits of the true class are raised: training adds, pruning takes."""
+
+
+class Planted:
+    """A pipeline whose three networks leak as `LEAK` says, all on the same samples."""
+
+    def value(self, step):
+        level = "dense" if step.exp.pruner == "dense" else step.of
+        draw = np.random.default_rng(step.exp.seed)
+        n, classes = 4000, 4
+        labels = draw.integers(0, classes, n)
+        member = np.arange(n) % 2 == 0
+        logits = draw.normal(size=(n, classes))
+        logits[np.arange(n), labels] += 1 + LEAK[level] * member
+        noise = np.exp(draw.normal(size=(n, classes)) - LEAK[level] * member[:, None])
+        signals = pm.Signals.from_logits(logits, noise, labels, membership=member)
+        if step.stage == "signals":
+            return signals
+        if step.stage == "attack":
+            scores = signals.posteriors[np.arange(n), labels] - 0.5
+            return AttackResult(scores, scores >= 0, member, evaluate(member, scores, scores >= 0))
+        return [SimpleNamespace(accuracy={"train": 1.0, "test": 0.9 - LEAK[level] / 10})]
+
+
+@pytest.fixture(scope="module")
+def table():
+    exps = [pm.Experiment(seed=seed) for seed in range(3)]
+    return control.effects(Planted(), exps, ["conf"])
+
+
+def test_total_is_training_plus_pruning_in_every_row(table):
+    keys = ["seed", "measure", "attack", "label"]
+    wide = table.pivot(index=keys, columns="effect", values="value")
+
+    assert len(wide) == 3 * (2 + 5 * 5 + 5 + 2 * 4)
+    assert np.allclose(wide["total"], wide["training"] + wide["pruning"], atol=1e-12)
+    by_hand = table.query("effect == 'pruning'")
+    assert np.array_equal(by_hand["value"], by_hand["pruned"] - by_hand["dense"])
+
+
+@pytest.mark.parametrize(
+    ("measure", "attack"),
+    [
+        ("confidence KS", ""),
+        ("confidence AUC", ""),
+        ("sensitivity KS", ""),
+        ("sensitivity AUC", ""),
+        ("generalization gap", ""),
+        ("accuracy", "conf"),
+        ("AUC", "conf"),
+    ],
+)
+def test_a_world_in_which_training_adds_and_pruning_takes_is_recovered(table, measure, attack):
+    for label in (control.OVERALL, 0, 3):
+        which = (table["measure"] == measure) & (table["attack"] == attack)
+        rows = table[which & (table["label"] == label)]
+        means = rows.groupby("effect")["value"].mean()
+        assert means["training"] > means["total"] > 0 > means["pruning"], label
+
+
+def test_levels_are_those_of_an_independent_computation(table):
+    exp = pm.Experiment(seed=1)
+    signals = Planted().value(control.Step("signals", exp, "original"))
+    sure = signals.posteriors[np.arange(len(signals)), signals.labels]
+    member = signals.membership
+    grid = np.sort(sure)
+    cumulative = [
+        np.searchsorted(np.sort(sure[part]), grid, side="right") / part.sum()
+        for part in (member, ~member)
+    ]
+    row = table.query("seed == 1 and measure == 'confidence KS' and label == -1").iloc[0]
+
+    assert row["original"] == pytest.approx(np.abs(cumulative[0] - cumulative[1]).max())
+    test = table.query("seed == 0 and measure == 'test accuracy' and effect == 'total'").iloc[0]
+    assert (test["original"], test["value"]) == (pytest.approx(0.85), pytest.approx(-0.05))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": "cnn1d"},
+        {"dataset": "digits", "model": "columnfc", "width": None},
+        {"model": "cnn1d", "defense": "ppb"},
+    ],
+)
+def test_the_control_is_pruning_that_removes_nothing_bit_for_bit(tmp_path, fields):
+    lab = pm.Lab(tmp_path, progress=False)
+    exp = pm.Experiment(**{**TINY, **fields})
+    dense, nothing = lab.pruned(control.dense(exp)), lab.pruned(exp.replace(sparsity=1e-9))
+
+    assert dense.sparsity == nothing.sparsity == 0
+    states = [network.module.state_dict() for network in (dense, nothing)]
+    assert all((states[0][name] == states[1][name]).all() for name in states[0])
+
+
+def test_the_lab_gives_one_table_of_effects(tmp_path):
+    lab = pm.Lab(tmp_path, progress=False)
+    exp = pm.Experiment(**TINY)
+    table = lab.effects([exp], ["conf"])
+
+    row = table.query("measure == 'AUC' and label == -1 and effect == 'total'").iloc[0]
+    assert row["pruned"] == lab.attack(exp, "conf").evaluation.auc.value
+    assert row["dense"] == lab.attack(control.dense(exp), "conf").evaluation.auc.value
+    assert (row["sparsity"], row["width"]) == (0.7, 4)
