@@ -122,6 +122,6 @@ def regime(table: pd.DataFrame) -> str:
     means = levels.mean().to_dict("index")
     train, test = means["train accuracy"]["pruned"], means["test accuracy"]
     lost = test["original"] - test["pruned"]
-    inside = train >= FITTED and lost <= LOST
+    inside = round(train, 6) >= FITTED and round(lost, 6) <= LOST
     said = "in the paper's regime" if inside else "outside of the paper's regime"
     return f"{said} (training accuracy {train:.3f}, loss of test accuracy {lost:.3f})"
