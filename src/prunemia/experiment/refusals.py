@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, SOURCES, allowed_pruners
 
-if TYPE_CHECKING:
-    from prunemia.experiment.record import Experiment
 
-
-def refusals(exp: Experiment) -> Iterator[str]:
-    """Yield what does not go together: the field, its value, and what is allowed."""
+def refusals(exp: Any) -> Iterator[str]:
+    """Yield what does not go together in an `Experiment`: field, value, what is allowed."""
     for check in (
         _nothing_removed,
         _nothing_to_rank,
@@ -25,7 +22,7 @@ def refusals(exp: Experiment) -> Iterator[str]:
             yield refusal
 
 
-def _nothing_removed(exp: Experiment) -> str:
+def _nothing_removed(exp: Any) -> str:
     if exp.sparsity == 0 and not PRUNERS[exp.pruner].control:
         return "sparsity: 0 is not allowed: should be greater than 0; pruner 'dense' has 0"
     believed = exp.adversary
@@ -36,13 +33,13 @@ def _nothing_removed(exp: Experiment) -> str:
     return f"adversary.sparsity: None is not allowed: {believed.pruner!r} needs one"
 
 
-def _nothing_to_select(exp: Experiment) -> str:
+def _nothing_to_select(exp: Any) -> str:
     if exp.stopping != "last" or exp.defense != "earlystop":
         return ""
     return "stopping: 'last' keeps the last epoch, and defense 'earlystop' chooses another"
 
 
-def _nothing_to_rank(exp: Experiment) -> str:
+def _nothing_to_rank(exp: Any) -> str:
     allowed = allowed_pruners(exp.model)
     pruners = {"pruner": exp.pruner}
     if exp.adversary and exp.adversary.pruner not in (None, "none"):
@@ -56,7 +53,7 @@ def _nothing_to_rank(exp: Experiment) -> str:
     return ""
 
 
-def _wrong_samples(exp: Experiment) -> str:
+def _wrong_samples(exp: Any) -> str:
     source = SOURCES.get(exp.dataset)
     network = NETWORKS[exp.model]
     if source is None or network.takes is None:
@@ -77,14 +74,14 @@ def _wrong_samples(exp: Experiment) -> str:
     return ""
 
 
-def _wrong_width(exp: Experiment) -> str:
+def _wrong_width(exp: Any) -> str:
     if exp.width is None or NETWORKS[exp.model].width is not None:
         return ""
     allowed = ", ".join(name for name, kind in NETWORKS.items() if kind.width)
     return f"width: {exp.width} cannot be set for model {exp.model!r}; only for {allowed}"
 
 
-def _wrong_strength(exp: Experiment) -> str:
+def _wrong_strength(exp: Any) -> str:
     if refusal := DEFENSES[exp.defense].strength.refusal(exp.strength):
         return f"strength: {refusal}"
     if exp.adversary is None:
