@@ -1,8 +1,10 @@
 import itertools
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+import prunemia as pm
 from prunemia import claims
 from prunemia.claims import CONTRADICTED, DEPENDS, NEGLIGIBLE, SUPPORTED, UNDECIDED, VERDICTS
 
@@ -39,6 +41,34 @@ def test_what_adds_and_what_takes_is_told_apart_where_the_total_hides_it():
     assert found[1].effect.value == pytest.approx(0.05)
     assert {claim.tests for claim in found} == {3}
     assert all(len(claim.values) == RUNS for claim in found)
+
+
+def test_the_scorecard_takes_the_two_parts_and_not_their_sum_again():
+    asked = []
+
+    def effects(experiments, attacks):
+        asked.append((list(experiments), attacks))
+        return table(training=0.05, pruning=-0.05)
+
+    exp = pm.Experiment()
+    found = claims.fine_tuning_or_pruning(SimpleNamespace(effects=effects), exp, RUNS)
+
+    assert [claim.verdict for claim in found] == [SUPPORTED, CONTRADICTED]
+    assert {claim.tests for claim in found} == {2}
+    assert asked == [(claims.runs(exp, RUNS), ["samia"])]
+    assert claims.fine_tuning_or_pruning in claims.SCORECARD
+
+
+def test_each_stopping_rule_is_asked_for_its_own_networks():
+    def effects(experiments, _):
+        rule = experiments[0].stopping
+        return table(training=0.05, pruning=-0.05 if rule == "last" else 0.05)
+
+    lab = SimpleNamespace(effects=effects)
+    found = claims.control_under_rules(lab, pm.Experiment(), RUNS)
+
+    assert [a.verdict for a in found] == [UNDECIDED, SUPPORTED, DEPENDS]
+    assert tuple(found[0].by_rule) == claims.RULES
 
 
 @pytest.mark.parametrize("verdicts", list(itertools.product(VERDICTS, repeat=3)))

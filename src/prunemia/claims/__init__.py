@@ -35,6 +35,7 @@ from prunemia.claims.control import (
     agreement_table,
     control_under_rules,
     effect_claims,
+    fine_tuning_or_pruning,
     regime,
 )
 from prunemia.claims.defense import defenses_lower_samia, ppb_protects
@@ -70,6 +71,7 @@ __all__ = [
     "divergence_varies_over_classes",
     "effect_claims",
     "family",
+    "fine_tuning_or_pruning",
     "leakage_over_pruners",
     "leakage_over_sparsity",
     "leakage_under_wrong_knowledge",
@@ -92,6 +94,7 @@ SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
     samia_beats_the_others,
     leakage_over_sparsity,
     leakage_over_pruners,
+    fine_tuning_or_pruning,
     leakage_under_wrong_knowledge,
     ppb_protects,
 )

@@ -86,6 +86,15 @@ def effect_claims(table: pd.DataFrame, attack: str, measure: str = "accuracy") -
     )
 
 
+def fine_tuning_or_pruning(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
+    """Test what the total effect on SAMIA is made of (the total: `leakage_over_sparsity`).
+
+    Under the experiment's own stopping rule; `control_under_rules` has all of them.
+    """
+    table = lab.effects(runs(exp, seeds), ["samia"])
+    return family(effect_claims(table, "samia")[1:])
+
+
 def control_under_rules(
     lab: Lab, exp: Experiment, seeds: int, attack: str = "samia"
 ) -> list[Agreement]:
