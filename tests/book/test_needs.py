@@ -4,9 +4,13 @@ import subprocess
 import sys
 
 import pytest
+from minibook import write_page
 
 import prunemia as pm
-from prunemia.book import carry_out, needs
+from prunemia.book import ahead, carry_out, needs
+from prunemia.book.execute import Task
+from prunemia.book.pages import Page
+from prunemia.book.progress import Teller
 from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.steps import Step
 
@@ -102,6 +106,20 @@ def test_it_ends_when_the_process_that_started_it_does(tmp_path, monkeypatch):
     process.stdin.close()
 
     assert process.wait(timeout=60) == 1
+
+
+def test_a_process_that_cannot_start_is_told_and_left_to_the_pages(tmp_path, monkeypatch):
+    monkeypatch.setattr(ahead, "MODULE", "prunemia.nosuch")
+    page = Page("a", write_page(tmp_path, "a", "1"))
+    page.__dict__["needs"] = [{"attacks": "conf"}] * 2000  # more than the pipe holds
+    task = Task("a", page.path, tmp_path / "out.ipynb", tmp_path / "a.log", {})
+    said = []
+    ahead.compute_ahead([(page, task)], 2, Teller(said.append), tmp_path / "ahead.log")
+
+    assert said == [
+        f"Not all could be computed before the pages are executed; log: {tmp_path}/ahead.log"
+    ]
+    assert "nosuch" in (tmp_path / "ahead.log").read_text()
 
 
 def test_a_failure_is_told_and_counted(monkeypatch, tmp_path, capsys):

@@ -6,6 +6,7 @@ one of them works alone. Planned together, the longest chain of steps starts fir
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -59,7 +60,8 @@ def compute_ahead(work: Sequence[tuple[Page, Task]], jobs: int, tell: Teller, lo
 def _follow(process: subprocess.Popen[str], wants: str, tell: Teller, log: Path) -> None:
     """Tell how far the process is until it ends; it ends when this pipe to it is closed."""
     assert process.stdin is not None
-    with process.stdin as pipe:
+    # one that could not start has closed the pipe; its exit code says so
+    with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
         pipe.write(wants + "\n")
         pipe.flush()
         while True:
