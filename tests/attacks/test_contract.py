@@ -377,3 +377,28 @@ def test_nothing_can_be_held_back_of_one_network():
         ValueError, match=r"epochs: 'held-back' needs two or more shadow networks, .*; here: 1"
     ):
         build("nn", epochs="held-back").fit(drawn(model=np.zeros(60, dtype=int)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_sensitivities_only_those_refuse_that_need_them(name):
+    bare = drawn(sensitivities=None)
+    if ATTACKS[name].needs_sensitivity:
+        with pytest.raises(ValueError, match="sensitivities: None; allowed here"):
+            build(name).fit(bare)
+        return
+    whole = build(name).fit(drawn(seed=1)).decision_function(drawn())
+    assert np.array_equal(
+        build(name).fit(drawn(seed=1, sensitivities=None)).decision_function(bare), whole
+    )
+
+
+def test_samia_that_may_not_see_sensitivities_needs_none():
+    blind = build("samia", inputs=("posterior", "label"))
+    scores = blind.fit(drawn(seed=1)).decision_function(drawn())
+    bare = (
+        clone(blind)
+        .fit(drawn(seed=1, sensitivities=None))
+        .decision_function(drawn(sensitivities=None))
+    )
+
+    assert np.array_equal(scores, bare)

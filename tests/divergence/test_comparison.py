@@ -220,3 +220,9 @@ def test_gaps_are_members_minus_nonmembers():
     assert divergence.gaps(signals) == pytest.approx(
         {"confidence": 0.2, "sensitivity": 0.0, "correctness": 0.5}, abs=1e-6
     )
+
+
+def test_a_sensitivity_that_nobody_asked_for_is_refused():
+    bare = pm.Signals([[0.5, 0.5]], None, [0])
+    with pytest.raises(ValueError, match="sensitivities: None"):
+        pm.divergence.sensitivity(bare)

@@ -422,3 +422,15 @@ def test_what_is_no_p_value_is_refused(p):
 
 def test_metrics_hands_on_the_estimate():
     assert metrics.Estimate is Estimate
+
+
+def test_a_sets_decision_is_not_taken_for_a_ranking_by_mistake():
+    member, scores = drawn()
+    accused = scores >= 0.5
+    decided = metrics.evaluate(member, np.where(accused, 1.0, -1.0), accused)
+
+    assert decided == metrics.evaluate(member, scores, accused, ranks=False)
+    # two other values do rank
+    assert metrics.evaluate(member, np.where(scores >= 0, 1.0, -1.0), accused).auc.resolved
+    assert metrics.evaluate(member, np.where(accused, 2.0, 0.0), accused).auc.resolved
+    assert metrics.evaluate(member, np.zeros(len(member)), accused).auc.value == 0.5

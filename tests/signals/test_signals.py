@@ -2,6 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,9 +105,7 @@ def test_files_that_are_no_signals(tmp_path):
     with pytest.raises(ValueError, match=r"is no \.npz archive"):
         pm.Signals.load(path)
     np.savez(path, posteriors=np.ones(3), extra=np.ones(3))
-    with pytest.raises(
-        ValueError, match=r"missing \['labels', 'sensitivities'\], unknown \['extra'\]"
-    ):
+    with pytest.raises(ValueError, match=r"missing \['labels'\], unknown \['extra'\]"):
         pm.Signals.load(path)
     np.savez(path, **fields() | {"labels": np.array([{}, 1, 2, 3], dtype=object)})
     with pytest.raises(ValueError, match="field 'labels' is pickled, which is not read"):
@@ -137,3 +136,46 @@ def test_subset_and_concatenate_undo_each_other():
 
     assert [len(p) for p in parts] == [4, 2]
     assert all(np.array_equal(a, again.arrays()[name]) for name, a in signals.arrays().items())
+
+
+def without_sensitivities(n=6):
+    return pm.Signals(**fields(n) | {"sensitivities": None})
+
+
+def test_signals_without_sensitivities_are_kept_and_cut_like_others(tmp_path):
+    signals = without_sensitivities()
+    signals.save(tmp_path / "s.npz")
+
+    for each in (
+        signals.observed(),
+        signals.subset([0, 3]),
+        pm.Signals.concatenate([signals, signals]),
+        pm.Signals.load(tmp_path / "s.npz"),
+        pm.Signals.from_logits([[0.0, 1.0]], None, [1]),
+    ):
+        assert each.sensitivities is None
+        assert "sensitivities" not in each.arrays()
+    with pytest.raises(ValueError, match="sensitivities: None; allowed here: one number a sample"):
+        signals.require_sensitivities()
+
+
+def test_what_only_some_parts_have_cannot_be_put_together():
+    signals, bare = pm.Signals(**fields(6)), without_sensitivities()
+    for parts, name in ([signals, bare], "sensitivities"), ([bare, bare.observed()], "membership"):
+        with pytest.raises(ValueError, match=f"{name}: only one of parts 0 and 1 has it"):
+            pm.Signals.concatenate(parts)
+
+
+def test_tensors_are_taken_with_their_gradients_and_in_half_precision():
+    given_ = fields()
+    weights = torch.tensor(given_["posteriors"], requires_grad=True)
+    signals = pm.Signals(
+        weights * 1.0,
+        torch.tensor(given_["sensitivities"]).bfloat16(),
+        torch.tensor(given_["labels"]),
+        torch.tensor(given_["membership"]),
+    )
+
+    assert np.array_equal(signals.posteriors, given_["posteriors"].astype(np.float32))
+    assert signals.sensitivities == pytest.approx(given_["sensitivities"], rel=2**-8)
+    assert np.array_equal(signals.membership, given_["membership"])

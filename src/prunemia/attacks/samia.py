@@ -68,12 +68,13 @@ class SAMIA(NeuralAttack):
     def features(self, signals: Signals) -> Inputs:
         """Return posterior, sensitivity and one-hot label side by side, shape (n, 3C).
 
-        What it may not see is zero.
+        What it may not see is zero. ValueError where it sees the sensitivity and there is none.
         """
-        parts = (signals.posteriors, signals.sensitivities, one_hot(signals))
+        zeros = np.zeros_like(signals.posteriors)
+        moved = signals.require_sensitivities() if "sensitivity" in self.inputs else zeros
+        parts = (signals.posteriors, moved, one_hot(signals))
         visible = [
-            part if name in self.inputs else np.zeros_like(part)
-            for name, part in zip(INPUTS, parts, strict=True)
+            part if name in self.inputs else zeros for name, part in zip(INPUTS, parts, strict=True)
         ]
         return np.concatenate(visible, axis=1)
 

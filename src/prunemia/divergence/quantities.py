@@ -24,7 +24,7 @@ def confidence(signals: Signals) -> Floats:
 
 def sensitivity(signals: Signals) -> Floats:
     """Return ‖s‖₁, the sensitivities summed over classes: (n,), posterior per unit of input."""
-    return np.asarray(signals.sensitivities.sum(axis=1, dtype=np.float64))
+    return np.asarray(signals.require_sensitivities().sum(axis=1, dtype=np.float64))
 
 
 def log_sensitivity(signals: Signals) -> Floats:

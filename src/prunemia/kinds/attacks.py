@@ -9,11 +9,19 @@ from prunemia.kinds.registry import Registry
 
 @dataclass(frozen=True)
 class AttackKind:
-    """One attack: where its class is, its colour in figures, whether its fit trains a network."""
+    """One attack: where its class is, its colour in figures, what it takes.
+
+    Attributes
+    ----------
+    place, colour : the class's place, and a colour that no other attack has.
+    learned : whether its fit trains a network.
+    needs_sensitivity : whether it looks at sensitivities, unless its options say otherwise.
+    """
 
     place: str
     colour: str
     learned: bool = False
+    needs_sensitivity: bool = False
 
 
 ATTACKS = Registry(
@@ -29,7 +37,9 @@ ATTACKS = Registry(
             "prunemia.attacks.perceptron:PosteriorAndLabel", "#332288", learned=True
         ),
         "blindmi": AttackKind("prunemia.attacks.blindmi:BlindMI", "#999999"),
-        "samia": AttackKind("prunemia.attacks.samia:SAMIA", "#009E73", learned=True),
+        "samia": AttackKind(
+            "prunemia.attacks.samia:SAMIA", "#009E73", learned=True, needs_sensitivity=True
+        ),
     },
 )
 """The paper's nine in the order in which Yuan & Zhang (2022) introduce them, then others."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from prunemia.metrics import intervals
 from prunemia.metrics.comparison import NO_ROC
-from prunemia.metrics.inputs import flags, scores_of, sides
+from prunemia.metrics.inputs import Bools, Floats, flags, scores_of, sides
 from prunemia.metrics.intervals import Estimate
 
 FPRS = (0.001, 0.01, 0.05)
@@ -72,7 +72,11 @@ class Evaluation:
 
 
 def evaluate(
-    membership: ArrayLike, scores: ArrayLike, predictions: ArrayLike, *, ranks: bool = True
+    membership: ArrayLike,
+    scores: ArrayLike,
+    predictions: ArrayLike,
+    *,
+    ranks: bool | None = None,
 ) -> Evaluation:
     """Judge an attack's scores and decisions, all of shape (n,).
 
@@ -82,7 +86,8 @@ def evaluate(
     scores : larger means more likely a member.
     predictions : True for the samples taken for members.
     ranks : False (an attack's ``ranks``) where the scores only say in or out: no AUC, no TPR at an
-        FPR.
+        FPR. None: what the scores show; 1 for whoever is taken for a member and -1 for all others,
+        which is how a set's decision is given, ranks nothing.
 
     Intervals: Clopper-Pearson for rates, `intervals.mean_of_rates` (MOVER) for the balanced
     accuracy, `intervals.auc` (DeLong), `intervals.tpr_at` (order statistics and Clopper-Pearson).
@@ -102,7 +107,7 @@ def evaluate(
     alarms = int(accused[~member].sum())
     area = Estimate.missing(NO_ROC)
     tpr = dict.fromkeys(FPRS, Estimate.missing(NO_ROC))
-    if ranks:
+    if ranks or (ranks is None and not _says_in_or_out(score, accused)):
         area = intervals.auc(score[member], score[~member])
         tpr = {fpr: intervals.tpr_at(score[member], score[~member], fpr) for fpr in FPRS}
     return Evaluation(
@@ -114,6 +119,11 @@ def evaluate(
         members=n1,
         nonmembers=n0,
     )
+
+
+def _says_in_or_out(score: Floats, accused: Bools) -> bool:
+    """Return whether the scores are a set's decision: 1 for the accused, -1 for all others."""
+    return np.array_equal(score, np.where(accused, 1.0, -1.0)) and not accused.all()
 
 
 def by_class(membership: ArrayLike, predictions: ArrayLike, labels: ArrayLike) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 ROW_SUM_TOLERANCE = 1e-3
@@ -57,7 +58,7 @@ def labels(value: ArrayLike, n: int, classes: int) -> NDArray[np.int64]:
 
 def members(value: ArrayLike, n: int) -> NDArray[np.bool_]:
     """Return the membership, shape (n,)."""
-    membership = np.asarray(value)
+    membership = as_array(value)
     if membership.shape != (n,) or membership.dtype != np.bool_:
         raise ValueError(
             f"membership: shape {membership.shape}, dtype {membership.dtype}; "
@@ -76,7 +77,7 @@ def models(value: ArrayLike | None, n: int) -> NDArray[np.int64]:
 
 def matrix(name: str, value: ArrayLike, dtype: type = np.float32) -> NDArray[Any]:
     """Return a matrix of finite numbers, shape (n, C)."""
-    array = np.asarray(value)
+    array = as_array(value)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise ValueError(
             f"{name}: shape {array.shape}, dtype {array.dtype}; allowed: (n, C) of numbers"
@@ -90,12 +91,21 @@ def matrix(name: str, value: ArrayLike, dtype: type = np.float32) -> NDArray[Any
 
 def integers(name: str, value: ArrayLike, n: int) -> NDArray[np.int64]:
     """Return integers, shape (n,)."""
-    array = np.asarray(value)
+    array = as_array(value)
     if array.shape != (n,) or array.dtype.kind not in "iu":
         raise ValueError(
             f"{name}: shape {array.shape}, dtype {array.dtype}; allowed: ({n},) of integers"
         )
     return array.astype(np.int64)
+
+
+def as_array(value: Any) -> NDArray[Any]:
+    """Return an array; of a tensor its values, wherever it lies, with or without a gradient."""
+    if isinstance(value, torch.Tensor):
+        values = value.detach().cpu()
+        # NumPy knows no bfloat16
+        return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    return np.asarray(value)
 
 
 def read_only(array: NDArray[Any] | None) -> NDArray[Any] | None:

@@ -24,10 +24,13 @@ class Signals:
     Parameters
     ----------
     posteriors : shape (n, C), probabilities; each row sums to one.
-    sensitivities : shape (n, C), >= 0: mean |change of the posterior| per unit of perturbation.
+    sensitivities : shape (n, C), >= 0: mean |change of the posterior| per unit of perturbation;
+        None: nobody asked for them. Attacks and quantities that need them then refuse.
     labels : shape (n,), integers 0 … C-1: the true classes.
     membership : shape (n,), True for members (training samples); None where it is hidden.
     model : shape (n,), integers >= 0: which network answered; None: all the same one.
+
+    Each may be an array, a list, or a tensor on any device, with or without a gradient.
 
     Raises
     ------
@@ -38,7 +41,7 @@ class Signals:
     """
 
     posteriors: NDArray[np.float32]
-    sensitivities: NDArray[np.float32]
+    sensitivities: NDArray[np.float32] | None
     labels: NDArray[np.int64]
     membership: NDArray[np.bool_] | None = None
     model: NDArray[np.int64] | None = None
@@ -46,9 +49,10 @@ class Signals:
     def __post_init__(self) -> None:
         posteriors = checks.probabilities(self.posteriors)
         n, classes = posteriors.shape
+        moved = self.sensitivities
         fields: dict[str, NDArray[Any] | None] = {
             "posteriors": posteriors,
-            "sensitivities": checks.changes(self.sensitivities, posteriors.shape),
+            "sensitivities": None if moved is None else checks.changes(moved, posteriors.shape),
             "labels": checks.labels(self.labels, n, classes),
             "membership": None if self.membership is None else checks.members(self.membership, n),
             "model": checks.models(self.model, n),
@@ -58,7 +62,7 @@ class Signals:
 
     @classmethod
     def from_logits(
-        cls, logits: ArrayLike, sensitivities: ArrayLike, labels: ArrayLike, **rest: Any
+        cls, logits: ArrayLike, sensitivities: ArrayLike | None, labels: ArrayLike, **rest: Any
     ) -> Self:
         """Build signals from logits, shape (n, C), through a softmax in float64."""
         z = checks.matrix("logits", logits, dtype=np.float64)
@@ -86,6 +90,15 @@ class Signals:
             )
         return self.membership
 
+    def require_sensitivities(self) -> NDArray[np.float32]:
+        """Return the sensitivities, shape (n, C); ValueError where nobody asked for them."""
+        if self.sensitivities is None:
+            raise ValueError(
+                "sensitivities: None; allowed here: one number a sample and class, "
+                "as pm.query.sensitivity gives"
+            )
+        return self.sensitivities
+
     def observed(self) -> Self:
         """Return the same without membership: all that an attack gets of the target."""
         return type(self)(self.posteriors, self.sensitivities, self.labels, None, self.model)
@@ -97,7 +110,7 @@ class Signals:
         assert self.model is not None
         return type(self)(
             self.posteriors[rows],
-            self.sensitivities[rows],
+            None if self.sensitivities is None else self.sensitivities[rows],
             self.labels[rows],
             membership,
             self.model[rows],
@@ -105,20 +118,24 @@ class Signals:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Return the rows of all ``parts``, in order; either all or none know their membership."""
+        """Return the rows of all ``parts``, in order.
+
+        Either all or none know their membership, and either all or none have sensitivities:
+        ValueError otherwise.
+        """
         fields = [part.arrays() for part in parts]
-        return cls(**{name: np.concatenate([each[name] for each in fields]) for name in fields[0]})
+        for place, each in enumerate(fields):
+            if differing := sorted(each.keys() ^ fields[0].keys()):
+                raise ValueError(
+                    f"{differing[0]}: only one of parts 0 and {place} has it; allowed: all or none"
+                )
+        whole = {name: np.concatenate([each[name] for each in fields]) for name in fields[0]}
+        return cls._of(whole)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the fields by name; a hidden membership is left out."""
-        named: dict[str, NDArray[Any]] = {
-            "posteriors": self.posteriors,
-            "sensitivities": self.sensitivities,
-            "labels": self.labels,
-        }
-        assert self.model is not None
-        named["model"] = self.model
-        return named if self.membership is None else named | {"membership": self.membership}
+        """Return the fields by name; a hidden membership and missing sensitivities are left out."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in values.items() if value is not None}
 
     def save(self, path: str | Path) -> None:
         """Write an .npz (no pickle) that `load` reads."""
@@ -138,7 +155,12 @@ class Signals:
             arrays = read_npz(path, _checked)
         except NpzError as error:
             raise ValueError(f"{path}: {error}") from None
-        return cls(**arrays)
+        return cls._of(arrays)
+
+    @classmethod
+    def _of(cls, arrays: dict[str, Any]) -> Self:
+        """Return the signals of what `arrays` gave."""
+        return cls(**{"sensitivities": None, **arrays})
 
 
 @dataclass(frozen=True)
@@ -151,7 +173,7 @@ class SignalPair:
 
 def _checked(headers: dict[str, Header]) -> Iterable[str]:
     """Return the names of all fields, which are known and have as many rows as one another."""
-    missing = {"posteriors", "sensitivities", "labels"} - headers.keys()
+    missing = {"posteriors", "labels"} - headers.keys()
     unknown = headers.keys() - set(Signals.__dataclass_fields__)
     if missing or unknown:
         raise NpzError(
