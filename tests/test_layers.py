@@ -23,9 +23,9 @@ ROOMS = (
     "attacks",
     "lab",
     "sweep",
-    "audit",
     "claims",
     "plots",
+    "audit",
     "book",
     "cli",
 )

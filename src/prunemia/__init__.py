@@ -19,6 +19,7 @@ _LATER = {
 }
 _MODULES = {
     "attacks": "prunemia.attacks",
+    "audit": "prunemia.audit",
     "claims": "prunemia.claims",
     "cutting": "prunemia.pruning.cutting",
     "data": "prunemia.data",

@@ -1,6 +1,7 @@
 """`prunemia`: the command line.
 
-Exit code 1: something failed while it ran; 2: what was asked for is refused.
+Exit code 1: something failed while it ran; 2: what was asked for is refused; 3: an audit found
+more than --fail-above allows.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 import typer
 
+from prunemia.cli.audit import audit
 from prunemia.cli.data import data_app
 from prunemia.cli.pages import book, run
 from prunemia.cli.store import store_app
@@ -24,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (book, run, sweep):
+for command in (book, run, sweep, audit):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(store_app, name="store")

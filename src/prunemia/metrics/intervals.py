@@ -79,7 +79,7 @@ def rate(successes: int, trials: int) -> Estimate:
     return Estimate(successes / trials, *clopper_pearson(successes, trials))
 
 
-def mean_of_rates(counts: Sequence[tuple[int, int]]) -> Estimate:
+def mean_of_rates(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Estimate:
     """Return the plain mean of independent rates, each (successes, trials): the balanced accuracy.
 
     The interval is MOVER: the distances of each rate to its own (Wilson) limits add in squares.
@@ -88,7 +88,7 @@ def mean_of_rates(counts: Sequence[tuple[int, int]]) -> Estimate:
     """
     values = np.array([k / n for k, n in counts])
     limits = np.array(
-        [stats.binomtest(int(k), int(n)).proportion_ci(LEVEL, method="wilson") for k, n in counts]
+        [stats.binomtest(int(k), int(n)).proportion_ci(level, method="wilson") for k, n in counts]
     )
     below, above = np.sqrt(((values[:, None] - limits) ** 2).sum(axis=0)) / len(counts)
     mean = float(values.mean())
@@ -113,7 +113,7 @@ def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
     return wins, losses
 
 
-def auc(members: Floats, others: Floats) -> Estimate:
+def auc(members: Floats, others: Floats, level: float = LEVEL) -> Estimate:
     """Return the area under the ROC with DeLong's interval, on the logit scale to stay in 0 … 1.
 
     At 0 and 1 DeLong's variance vanishes; the limits are exact instead: cut the rows into
@@ -127,16 +127,16 @@ def auc(members: Floats, others: Floats) -> Estimate:
     value = float(wins.mean())
     pairs = min(len(wins), len(losses))
     if value in (0.0, 1.0):
-        return Estimate(value, *clopper_pearson(round(value) * pairs, pairs))
+        return Estimate(value, *clopper_pearson(round(value) * pairs, pairs, level))
     if pairs < 2:
         return Estimate(value, 0.0, 1.0)
     error = math.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses))
     centre = math.log(value / (1 - value))
-    width = stats.norm.isf((1 - LEVEL) / 2) * error / (value * (1 - value))
+    width = stats.norm.isf((1 - level) / 2) * error / (value * (1 - value))
     return Estimate(value, expit(centre - width), expit(centre + width))
 
 
-def tpr_at(members: Floats, others: Floats, fpr: float) -> Estimate:
+def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) -> Estimate:
     """Return the largest TPR whose FPR is at most ``fpr``, of all thresholds on the scores.
 
     With n non-members it allows floor(n·fpr) false alarms; where that is none, the rate cannot be
@@ -144,14 +144,14 @@ def tpr_at(members: Floats, others: Floats, fpr: float) -> Estimate:
     non-members fix only roughly: of the n, Binomial(n, fpr) lie above the true threshold, so order
     statistics bracket it (97.5 %), and Clopper-Pearson (97.5 %) bounds the rate of members at each
     bracket's end. It covers at 95 % or more, and is wide where n·fpr is a handful: that is what
-    such a sample knows.
+    such a sample knows. (Percentages for a ``level`` of 95 %.)
     """
     n = len(others)
     allowed = math.floor(n * fpr + 1e-9)
     if allowed < 1:
         return Estimate.missing(f"not measurable with {n} non-members")
     descending = np.sort(others)[::-1]
-    side = (1 - LEVEL) / 4
+    side = (1 - level) / 4
     least, most = (int(stats.binom.ppf(q, n, fpr)) for q in (side, 1 - side))
 
     def found_above(count: int) -> int:  # members above all but `count` non-members
@@ -159,9 +159,9 @@ def tpr_at(members: Floats, others: Floats, fpr: float) -> Estimate:
             return 0
         return len(members) if count >= n else int((members > descending[count]).sum())
 
-    level = 1 - 2 * side
-    low = clopper_pearson(found_above(least - 1), len(members), level)[0]
-    high = clopper_pearson(found_above(most), len(members), level)[1]
+    each = 1 - 2 * side
+    low = clopper_pearson(found_above(least - 1), len(members), each)[0]
+    high = clopper_pearson(found_above(most), len(members), each)[1]
     return Estimate(found_above(allowed) / len(members), low, high)
 
 

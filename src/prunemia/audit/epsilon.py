@@ -1,0 +1,127 @@
+"""The empirical lower bound on ε at δ: what no differentially private training could have allowed.
+
+An (ε, δ)-differentially private training allows no attack TPR > e^ε FPR + δ, nor, seen from the
+non-members, TNR > e^ε FNR + δ. So bounds on TPR and FPR bound ε from below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from prunemia.audit.fitting import Verdict
+from prunemia.metrics import LEVEL
+
+Bools = NDArray[np.bool_]
+DELTA = 1e-5
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A lower bound on ε at confidence 95 %, and the decision that shows it.
+
+    Attributes
+    ----------
+    epsilon, delta : the bound; 0 where nothing is shown.
+    attack : whose scores; "" where no attack ranks.
+    threshold : members are the samples whose score is at least that.
+    found, members, alarms, nonmembers : counts on the half that judged.
+    attainable : the bound that a perfect attack would have shown with as many samples.
+    """
+
+    epsilon: float
+    delta: float
+    attack: str
+    threshold: float
+    found: int
+    members: int
+    alarms: int
+    nonmembers: int
+    attainable: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return asdict(self)
+
+
+def lower_bound(
+    found: int, members: int, alarms: int, nonmembers: int, delta: float, level: float = LEVEL
+) -> float:
+    """Return the lower bound on ε, 0 or more, at a confidence of ``level``.
+
+    TPR is bounded from below and FPR from above (Clopper-Pearson, one-sided, half of 1 - level
+    each); both hold at once, so both inequalities may use them, and the larger bound counts.
+    """
+    half = (1 - level) / 2
+    tpr = float(stats.beta.ppf(half, found, members - found + 1)) if found else 0.0
+    beyond = nonmembers - alarms
+    fpr = float(stats.beta.ppf(1 - half, alarms + 1, beyond)) if beyond else 1.0
+    return max(0.0, _log_ratio(tpr - delta, fpr), _log_ratio(1 - fpr - delta, 1 - tpr))
+
+
+def bound(verdicts: Mapping[str, Verdict], membership: Bools, delta: float = DELTA) -> Bound:
+    """Return the best bound that the attacks show.
+
+    Attack and threshold are chosen on one half of the target and judged on the other, by a fit that
+    has not seen the judging half's membership, and the other way round. The larger of the two
+    bounds counts; each holds at 97.5 %, so that both hold at 95 %.
+    """
+    level = 1 - (1 - LEVEL) / 2
+    half = [int(side.sum()) // 2 for side in (membership, ~membership)]
+    attainable = lower_bound(half[0], half[0], 0, half[1], delta, level)
+    best = Bound(0.0, delta, "", math.inf, 0, half[0], 0, half[1], attainable)
+    for direction in (0, 1):
+        choices = {
+            name: _chosen(verdict, direction, membership, delta, level)
+            for name, verdict in verdicts.items()
+            if verdict.ranks
+        }
+        if not choices:
+            continue
+        name = max(choices, key=lambda each: choices[each][0])
+        threshold = choices[name][1]
+        _, _, judging, scores = verdicts[name].transfers[direction]
+        member, accused = membership[judging], scores >= threshold
+        counts = (
+            int((accused & member).sum()), int(member.sum()),
+            int((accused & ~member).sum()), int((~member).sum()),
+        )  # fmt: skip
+        epsilon = lower_bound(*counts, delta, level)
+        if epsilon > best.epsilon or not best.attack:
+            best = Bound(epsilon, delta, name, threshold, *counts, attainable)
+    return best
+
+
+def _chosen(
+    verdict: Verdict, direction: int, membership: Bools, delta: float, level: float
+) -> tuple[float, float]:
+    """Return the best bound on the choosing half over all thresholds, and its threshold."""
+    choosing, scores, _, _ = verdict.transfers[direction]
+    member = membership[choosing]
+    order = np.argsort(-scores, kind="stable")
+    last_of_ties = np.append(scores[order][1:] < scores[order][:-1], True)
+    found = np.cumsum(member[order])[last_of_ties]
+    alarms = np.cumsum(~member[order])[last_of_ties]
+    n1, n0 = int(member.sum()), int((~member).sum())
+    half = (1 - level) / 2
+    # Clopper-Pearson at every threshold at once; a bound of 0 or 1 where the formula has no value
+    tpr = np.where(found > 0, stats.beta.ppf(half, np.maximum(found, 1), n1 - found + 1), 0.0)
+    fpr = np.where(alarms < n0, stats.beta.ppf(1 - half, alarms + 1, np.maximum(n0 - alarms, 1)), 1)
+    with np.errstate(divide="ignore"):
+        ratios = [
+            np.log(np.maximum(tpr - delta, 0)) - np.log(fpr),
+            np.log(np.maximum(1 - fpr - delta, 0)) - np.log(1 - tpr),
+        ]
+    bounds = np.maximum(*ratios)
+    best = int(bounds.argmax())
+    return float(bounds[best]), float(scores[order][last_of_ties][best])
+
+
+def _log_ratio(above: float, below: float) -> float:
+    return math.log(above / below) if above > 0 else 0.0

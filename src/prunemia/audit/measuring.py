@@ -1,0 +1,133 @@
+"""How much the attacks' verdicts give away: simultaneous intervals, and a level in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunemia.audit.fitting import Verdict
+from prunemia.metrics import FPRS, LEVEL, Estimate, intervals
+
+Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Family = dict[str, dict[str, Estimate]]
+"""For each attack, estimates by measure; their intervals hold all at once."""
+
+LARGE = (0.75, 10)
+CLEAR = (0.6, 3)
+"""From which AUC on, or from how many times guessing's TPR, a leak is called large, or clear."""
+RULE = (
+    "Each attack that ranks is judged by its AUC and by its true-positive rate at each measurable "
+    "false-positive rate, any other by its balanced accuracy. The intervals of all these figures "
+    "hold at once with 95 % confidence (Bonferroni). No lower end above guessing: no leak found. "
+    f"A lower end of an AUC at {CLEAR[0]:g} or more, or of a true-positive rate at {CLEAR[1]} "
+    f"times guessing or more: a clear leak; at {LARGE[0]:g} or {LARGE[1]} times: a large leak. "
+    "Anything between: a small leak. A balanced accuracy counts like an AUC."
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where an attack decides so that at most a given share of non-members is accused.
+
+    Attributes
+    ----------
+    threshold : members are the samples whose score lies *above* it.
+    found, alarms : members and non-members above it.
+    fpr : the false-positive rate that this realizes.
+    """
+
+    threshold: float
+    found: int
+    alarms: int
+    fpr: float
+
+
+def point(scores: Floats, membership: Bools, fpr: float) -> Point | None:
+    """Return that of `intervals.tpr_at`; None where there are too few non-members."""
+    others = np.sort(scores[~membership])[::-1]
+    allowed = int(np.floor(len(others) * fpr + 1e-9))
+    if allowed < 1:
+        return None
+    threshold = float(others[min(allowed, len(others) - 1)])
+    above = scores > threshold
+    alarms = int((above & ~membership).sum())
+    return Point(threshold, int((above & membership).sum()), alarms, alarms / len(others))
+
+
+def simultaneous(verdicts: Mapping[str, Verdict], membership: Bools) -> tuple[Family, float]:
+    """Return the figures that decide on the level, with intervals that hold all at once.
+
+    Returns
+    -------
+    The figures by attack and measure, and the confidence of each interval by itself.
+    """
+    n0 = int((~membership).sum())
+    measurable = [fpr for fpr in FPRS if np.floor(n0 * fpr + 1e-9) >= 1]
+    ranking = sum(verdict.ranks for verdict in verdicts.values())
+    figures = ranking * (1 + len(measurable)) + len(verdicts) - ranking
+    level = 1 - (1 - LEVEL) / figures
+    family: Family = {}
+    for name, verdict in verdicts.items():
+        members, others = verdict.scores[membership], verdict.scores[~membership]
+        if not verdict.ranks:
+            accuracy = balanced_accuracy(verdict.predictions, membership, level)
+            family[name] = {"accuracy": accuracy}
+            continue
+        family[name] = {"auc": intervals.auc(members, others, level)} | {
+            f"tpr@{fpr:g}": intervals.tpr_at(members, others, fpr, level) for fpr in measurable
+        }
+    return family, level
+
+
+def balanced_accuracy(predictions: Bools, membership: Bools, level: float) -> Estimate:
+    """Return ½(TPR + TNR) of decisions, with an interval of that level."""
+    right = predictions == membership
+    counts = [(int(right[side].sum()), int(side.sum())) for side in (membership, ~membership)]
+    return intervals.mean_of_rates(counts, level)
+
+
+def guessing(measure: str) -> float:
+    """Return what guessing reaches: the FPR of a TPR at an FPR, one half of the others."""
+    return float(measure.removeprefix("tpr@")) if measure.startswith("tpr@") else 0.5
+
+
+def level_of(family: Family) -> tuple[str, list[str]]:
+    """Return the level in words by `RULE`, and the figures ("conf auc") that lie above guessing."""
+    above = [
+        (name, measure, estimate.low)
+        for name, estimates in family.items()
+        for measure, estimate in estimates.items()
+        if estimate.low > guessing(measure)
+    ]
+    reasons = [f"{name} {measure}" for name, measure, _ in above]
+    if not above:
+        return "no leak found", reasons
+    for word, (area, times) in (("a large leak", LARGE), ("a clear leak", CLEAR)):
+        for _, measure, low in above:
+            rate = measure.startswith("tpr@")
+            if low >= (times * guessing(measure) if rate else area):
+                return word, reasons
+    return "a small leak", reasons
+
+
+def strongest(family: Family) -> tuple[str, str]:
+    """Return the attack, and the measure, that a report names first.
+
+    The measure is the TPR at 1 % FPR, else at 5 %, else the AUC, else the accuracy; the attack the
+    one with its largest value, among equals the one with the largest AUC.
+    """
+    for measure in ("tpr@0.01", "tpr@0.05", "auc", "accuracy"):
+        able = [name for name, estimates in family.items() if measure in estimates]
+        if able:
+            best = max(able, key=lambda name: _rank(family[name], measure))
+            return best, measure
+    raise AssertionError("every attack has a measure")
+
+
+def _rank(estimates: dict[str, Estimate], measure: str) -> tuple[float, float]:
+    second = estimates.get("auc", estimates[measure])
+    return estimates[measure].value, second.value
