@@ -54,7 +54,9 @@ class Audit:
         return str(self.record["summary"]["level"])
 
     def __str__(self) -> str:
-        return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}"
+        above = self.record["summary"]["above_guessing"]
+        which = f" Above guessing, beyond doubt: {', '.join(above)}." if above else ""
+        return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}{which}"
 
     def table(self) -> pd.DataFrame:
         """Return one row per attack: each figure with its 95 % interval, to read."""

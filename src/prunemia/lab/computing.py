@@ -93,7 +93,7 @@ def query(step: Step, bench: Bench) -> Files:
 
 def read_signals(files: Files, _: Step, __: Bench) -> Signals:
     """Return the signals that `query` packed."""
-    return Signals(**unpack_arrays(files["signals.npz"]))
+    return Signals.from_arrays(unpack_arrays(files["signals.npz"]))
 
 
 def fit_needs(step: Step) -> list[Step]:

@@ -130,7 +130,7 @@ class Signals:
                     f"{differing[0]}: only one of parts 0 and {place} has it; allowed: all or none"
                 )
         whole = {name: np.concatenate([each[name] for each in fields]) for name in fields[0]}
-        return cls._of(whole)
+        return cls.from_arrays(whole)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the fields by name; a hidden membership and missing sensitivities are left out."""
@@ -155,10 +155,10 @@ class Signals:
             arrays = read_npz(path, _checked)
         except NpzError as error:
             raise ValueError(f"{path}: {error}") from None
-        return cls._of(arrays)
+        return cls.from_arrays(arrays)
 
     @classmethod
-    def _of(cls, arrays: dict[str, Any]) -> Self:
+    def from_arrays(cls, arrays: dict[str, Any]) -> Self:
         """Return the signals of what `arrays` gave."""
         return cls(**{"sensitivities": None, **arrays})
 
