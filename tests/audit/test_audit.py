@@ -204,7 +204,7 @@ def test_the_original_is_compared_on_the_same_samples():
 )
 def test_an_original_that_was_asked_other_samples_is_refused(other, sentence):
     with pytest.raises(UsageError, match=sentence):
-        pm.audit.signals(planted(400, 1.0), original=other, ids=None if len(other) == 400 else None)
+        pm.audit.signals(planted(400, 1.0), original=other)
 
 
 def test_attacks_are_chosen_and_what_is_left_out_is_told():

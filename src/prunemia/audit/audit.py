@@ -130,13 +130,16 @@ def signals(
     """
     named = _answers(target, "target", ids)
     assert named is not None
-    others = (
-        {} if original is None else {"original": (_answers(original, "original", named.ids), None)}
-    )
+    others = {}
+    if original is not None:
+        same = isinstance(original, Signals) and len(original) == len(named.ids)
+        asked = _answers(original, "original", named.ids if same else None)
+        assert asked is not None
+        others["original"] = (asked, None)
     evidence = gather(
         named,
         _answers(shadow, "shadow"),
-        others,  # type: ignore[arg-type]
+        others,
         attacks,
         seed=seed,
         delta=delta,

@@ -46,8 +46,8 @@ class Bound:
     attainable: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return asdict(self)
+        """Return JSON values; a threshold that there is none of becomes None."""
+        return asdict(self) | {"threshold": self.threshold if self.attack else None}
 
 
 def lower_bound(

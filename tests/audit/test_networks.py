@@ -1,0 +1,230 @@
+"""A network of the user's own, trained and pruned by plain torch: kept, resumed, refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+
+import prunemia as pm
+from prunemia.errors import UsageError
+from prunemia.lab import on_dask
+
+FEATURES, LABELS = load_digits(return_X_y=True)
+FEATURES = torch.tensor(FEATURES[:400] / 16, dtype=torch.float32)
+LABELS = torch.tensor(LABELS[:400])
+CALLS: list[tuple] = []
+
+
+def fitted(module, rows, steps):
+    optimizer = torch.optim.Adam(module.parameters(), 1e-2)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module(FEATURES[rows]), LABELS[rows]).backward()
+        optimizer.step()
+    return module
+
+
+def train(rows, seed):
+    CALLS.append(("train", tuple(rows), seed))
+    return fitted(nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10)), rows, 20)
+
+
+def prune(module, rows, seed):
+    CALLS.append(("prune", tuple(rows), seed))
+    nn.utils.prune.l1_unstructured(module[0], "weight", 0.7)
+    return fitted(module, rows, 5)
+
+
+def prune_or_not(module, rows, seed, dense=False):
+    return fitted(module, rows, 5) if dense else prune(module, rows, seed)
+
+
+def audited(store, tune=prune, **options):
+    given = {"shadows": 2, "attacks": ["conf", "mentr"], "progress": False, "store": store}
+    return pm.audit.network(train, tune, FEATURES, LABELS, **given | options)
+
+
+def test_a_second_run_trains_nothing_and_says_the_same(tmp_path):
+    CALLS.clear()
+    before = torch.random.get_rng_state()
+    first = audited(tmp_path)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert [name for name, *_ in CALLS] == ["train", "prune"] * 3
+    again = audited(tmp_path)
+
+    assert len(CALLS) == 6
+    assert again.to_json() == first.to_json()
+    more = audited(tmp_path, shadows=3)  # the others are there
+    assert len(CALLS) == 8
+    assert more.record["setting"]["shadow"]["networks"] == 3
+
+
+def test_members_are_what_it_was_trained_on_and_no_shadow_sees_the_victims(tmp_path):
+    CALLS.clear()
+    audit = audited(tmp_path, ids=[f"s{i}" for i in range(400)])
+    _, rows, _ = CALLS[0]
+    members = audit.evidence.target.ids[audit.evidence.membership]
+
+    assert sorted(members) == sorted(f"s{i}" for i in rows)
+    everything = {int(name[1:]) for name in audit.evidence.target.ids}
+    for _, shadow_rows, _ in CALLS[2:]:
+        assert everything.isdisjoint(shadow_rows)
+    assert len({seed for *_, seed in CALLS}) == 3
+
+
+def test_the_answers_are_those_of_the_users_network(tmp_path):
+    audit = audited(tmp_path)
+    CALLS.clear()
+    audited(tmp_path / "other", shadows=1)
+    [(_, rows, seed), *_] = CALLS
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        original = train(np.array(rows), seed)
+        torch.manual_seed(seed)
+        module = prune(original, np.array(rows), seed)
+    signals = audit.evidence.signals
+    samples = audit.evidence.target.ids.astype(int)
+    expected = pm.query.posteriors(module, FEATURES[samples])
+
+    assert np.array_equal(signals.posteriors, expected.numpy().astype(np.float32))
+    assert np.array_equal(signals.labels, LABELS.numpy()[samples])
+    assert signals.sensitivities is not None
+
+
+def test_the_original_and_a_control_join_the_comparison(tmp_path):
+    assert [p["network"] for p in audited(tmp_path).record["paired"]] == ["original"]
+    paired = audited(tmp_path, prune_or_not).record["paired"]
+
+    assert [p["network"] for p in paired] == ["original", "dense"]
+    assert {p["fitted_on"] for p in paired} == {"shadow"}
+
+
+def test_functions_are_known_by_their_source_or_by_a_name(tmp_path):
+    CALLS.clear()
+    audited(tmp_path, shadows=1)
+    audited(tmp_path, lambda module, rows, seed: prune(module, rows, seed), shadows=1)
+    assert len(CALLS) == 8  # another source is another function
+    audited(tmp_path, shadows=1, name="mine")
+    audited(tmp_path, prune_or_not, shadows=1, name="mine")  # it offers a control: another key
+    count = len(CALLS)
+    audited(tmp_path, shadows=1, name="mine")
+    assert len(CALLS) == count
+
+
+def test_whole_numbers_are_not_perturbed(tmp_path):
+    features = (FEATURES * 16).long()
+
+    def embedded(rows, seed):
+        del seed
+        module = nn.Sequential(nn.Embedding(17, 4), nn.Flatten(), nn.Linear(256, 10))
+        return module.requires_grad_(bool(len(rows)))
+
+    audit = pm.audit.network(
+        embedded,
+        lambda module, rows, seed: module,  # noqa: ARG005
+        features,
+        LABELS,
+        1,
+        attacks=["conf"],
+        store=tmp_path,
+        progress=False,
+    )
+    assert audit.evidence.signals.sensitivities is None
+    with pytest.raises(UsageError, match="--attacks samia: it needs sensitivities"):
+        pm.audit.network(train, prune, features, LABELS, 1, attacks=["samia"], store=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"train": lambda rows: None}, r"train: cannot be called as train\(rows, seed\)"),  # noqa: ARG005
+        ({"prune": 3}, r"prune: cannot be called as prune\(module, rows, seed\)"),
+        ({"features": FEATURES[:20], "labels": LABELS[:20]}, "20 samples; allowed: 100 or more"),
+        ({"features": FEATURES[:, 0]}, r"features: shape \(400,\)"),
+        ({"features": FEATURES * torch.nan}, "allowed: finite numbers"),
+        ({"labels": LABELS[:9]}, r"labels: shape \(9,\).*allowed: \(400,\) of whole numbers"),
+        ({"labels": LABELS - 1}, "labels: -1 to 8; allowed: 0 to C-1"),
+        ({"labels": LABELS * 0}, "labels: 0 to 0; allowed: 0 to C-1"),
+        ({"shadows": 0}, "shadows: 0; allowed: a whole number from 1"),
+        ({"draws": 1.5}, "draws: 1.5; allowed: a whole number from 1"),
+        ({"epsilon": 0.0}, "epsilon: 0.0; allowed: more than 0"),
+        ({"ids": ["a"]}, r"ids: shape \(1,\); allowed: \(400,\)"),
+        ({"attacks": ["lucky"]}, "attack: 'lucky' is not allowed"),
+        ({"train": print}, "the functions' source cannot be read; give name="),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_trained(tmp_path, changes, sentence):
+    CALLS.clear()
+    given = {"train": train, "prune": prune, "features": FEATURES, "labels": LABELS} | changes
+    with pytest.raises(UsageError, match=sentence):
+        pm.audit.network(**given, store=tmp_path, progress=False)
+    assert CALLS == []
+
+
+@pytest.mark.parametrize(
+    ("tune", "sentence"),
+    [
+        (lambda module, rows, seed: None, "prune: returned NoneType; allowed: a torch.nn.Module"),  # noqa: ARG005
+        (
+            lambda module, rows, seed: nn.Linear(64, 3),  # noqa: ARG005
+            r"answers with shape \(180, 3\); allowed: logits of shape \(180, C\), C 10 or more",
+        ),
+    ],
+)
+def test_what_the_functions_return_is_checked(tmp_path, tune, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        audited(tmp_path, tune)
+
+
+def test_the_workers_of_a_scheduler_make_the_same_networks(tmp_path):
+    here = audited(tmp_path / "here")
+    with on_dask.local(1, tmp_path / "there") as address:
+        there = audited(tmp_path / "there", scheduler=address)
+    assert there.to_json() == here.to_json()
+
+
+SCRIPT = """
+import sys, time
+sys.path[:0] = {paths!r}
+import test_networks as own
+import torch
+
+def slow(module, rows, seed):
+    (own.Path({folder!r}) / f"begun-{{seed}}").touch()
+    time.sleep({seconds})
+    return own.prune(module, rows, seed)
+
+audit = own.audited({folder!r} + "/store", slow, name="slow")
+print(audit.to_json())
+"""
+
+
+def test_killed_in_the_middle_and_run_again_it_says_the_same(tmp_path):
+    def script(seconds):
+        paths = [str(Path(__file__).parent), *sys.path]
+        text = SCRIPT.format(folder=str(tmp_path), seconds=seconds, paths=paths)
+        path = tmp_path / "script.py"
+        path.write_text(text)
+        return [sys.executable, str(path)]
+
+    process = subprocess.Popen(script(5))
+    started = time.monotonic()
+    while len(list(tmp_path.glob("begun-*"))) < 2 and time.monotonic() - started < 120:
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = len(list((tmp_path / "store" / "audit").glob("*/*/manifest.json")))
+    again = subprocess.run(script(0), capture_output=True, text=True, check=True)
+    other = audited(tmp_path / "whole", name="slow")
+
+    assert kept == 1  # the first of three networks
+    assert json.loads(again.stdout) == json.loads(other.to_json())
