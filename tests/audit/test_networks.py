@@ -13,10 +13,12 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
+from torch.nn.utils import prune as masks
 
 import prunemia as pm
 from prunemia.errors import UsageError
 from prunemia.lab import on_dask
+from prunemia.models import one_thread
 
 FEATURES, LABELS = load_digits(return_X_y=True)
 FEATURES = torch.tensor(FEATURES[:400] / 16, dtype=torch.float32)
@@ -40,7 +42,7 @@ def train(rows, seed):
 
 def prune(module, rows, seed):
     CALLS.append(("prune", tuple(rows), seed))
-    nn.utils.prune.l1_unstructured(module[0], "weight", 0.7)
+    masks.l1_unstructured(module[0], "weight", 0.7)
     return fitted(module, rows, 5)
 
 
@@ -86,7 +88,7 @@ def test_the_answers_are_those_of_the_users_network(tmp_path):
     CALLS.clear()
     audited(tmp_path / "other", shadows=1)
     [(_, rows, seed), *_] = CALLS
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), one_thread():
         torch.manual_seed(seed)
         original = train(np.array(rows), seed)
         torch.manual_seed(seed)
@@ -218,7 +220,11 @@ def test_killed_in_the_middle_and_run_again_it_says_the_same(tmp_path):
 
     process = subprocess.Popen(script(5))
     started = time.monotonic()
-    while len(list(tmp_path.glob("begun-*"))) < 2 and time.monotonic() - started < 120:
+    while (
+        process.poll() is None
+        and len(list(tmp_path.glob("begun-*"))) < 2
+        and time.monotonic() - started < 120
+    ):
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

@@ -18,6 +18,7 @@ from prunemia.audit.functions import Plan
 from prunemia.data import Dataset, split
 from prunemia.errors import UsageError
 from prunemia.experiment import content_key, seed_of
+from prunemia.models import one_thread
 from prunemia.signals import Signals, posteriors, sensitivity
 from prunemia.store import Store, pack_arrays, unpack_arrays
 
@@ -140,7 +141,10 @@ def _module(name: str, value: Any) -> nn.Module:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed torch's global generators for the user's function, and put them back."""
-    with torch.random.fork_rng():
+    """Seed torch's global generators for the user's function, and put them back.
+
+    On one thread: with several, sums round differently from run to run.
+    """
+    with torch.random.fork_rng(), one_thread():
         torch.manual_seed(seed)
         yield

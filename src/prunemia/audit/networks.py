@@ -69,7 +69,8 @@ def network(
         nothing that they call: give another name when that changes, or what they train on.
     ids : shape (n,), what the samples are called; None: their numbers.
     attacks, seed, delta : see `signals`. torch's global generator is seeded before each call of the
-        functions, and put back.
+        functions, and put back; they compute on one CPU thread, so that a run can be repeated,
+        unless they set more themselves.
     epsilon, draws : of the sensitivities (`prunemia.query.sensitivity`); none are asked for where
         the features are whole numbers.
     store : a folder; None: ``$PRUNEMIA_STORE``, else as `Lab`.
