@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from prunemia import metrics
 from prunemia.audit import html, samples
 from prunemia.audit.epsilon import DELTA
 from prunemia.audit.evidence import Evidence, gather
@@ -55,14 +56,12 @@ class Audit:
 
     def __str__(self) -> str:
         above = self.record["summary"]["above_guessing"]
-        which = f" Above guessing, beyond doubt: {', '.join(above)}." if above else ""
+        which = f" Above guessing: {', '.join(above)}." if above else ""
         return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}{which}"
 
     def table(self) -> pd.DataFrame:
         """Return one row per attack: each figure with its 95 % interval, to read."""
-        from prunemia.metrics import table
-
-        return table(self.evidence.evaluations)
+        return metrics.table(self.evidence.evaluations)
 
     def samples(self) -> pd.DataFrame:
         """Return one row per sample: id, label, member, and each attack's score and decision."""
