@@ -12,6 +12,7 @@ import typer
 
 from prunemia.cli.data import data_app
 from prunemia.cli.pages import book, run
+from prunemia.cli.results import results
 from prunemia.cli.store import store_app
 from prunemia.cli.sweep import sweep
 from prunemia.errors import RunError, UsageError
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (book, run, sweep):
+for command in (book, run, sweep, results):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(store_app, name="store")
