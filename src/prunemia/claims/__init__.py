@@ -39,11 +39,13 @@ from prunemia.claims.control import (
     regime,
 )
 from prunemia.claims.defense import defenses_lower_samia, ppb_protects
+from prunemia.claims.lengths import capacity, excess_claims, strongest
 from prunemia.claims.pruning import (
     leakage_over_pruners,
     leakage_over_sparsity,
     leakage_under_wrong_knowledge,
 )
+from prunemia.claims.recipes import recipe_claims
 from prunemia.claims.words import table, tally, verb
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
@@ -64,12 +66,14 @@ __all__ = [
     "Claim",
     "agreed",
     "agreement_table",
+    "capacity",
     "control_under_rules",
     "counts",
     "defenses_lower_samia",
     "divergence_grows",
     "divergence_varies_over_classes",
     "effect_claims",
+    "excess_claims",
     "family",
     "fine_tuning_or_pruning",
     "leakage_over_pruners",
@@ -77,11 +81,13 @@ __all__ = [
     "leakage_under_wrong_knowledge",
     "over_runs",
     "ppb_protects",
+    "recipe_claims",
     "regime",
     "runs",
     "samia_beats_the_others",
     "seeds_needed",
     "simultaneous",
+    "strongest",
     "table",
     "tally",
     "verb",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from prunemia import results
 from prunemia.claims.base import (
     CONTRADICTED,
     MARGIN,
@@ -45,10 +46,12 @@ class Agreement:
     ----------
     text : the claim.
     by_rule : the claim as each rule has it.
+    source : the table of results/ that it was read from; empty: it was computed.
     """
 
     text: str
     by_rule: Mapping[str, Claim]
+    source: str = ""
 
     @property
     def verdict(self) -> str:
@@ -96,15 +99,20 @@ def fine_tuning_or_pruning(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]
 
 
 def control_under_rules(
-    lab: Lab, exp: Experiment, seeds: int, attack: str = "samia"
+    lab: Lab, exp: Experiment, seeds: int, attack: str = "samia", measure: str = "accuracy"
 ) -> list[Agreement]:
-    """Test the three claims under each stopping rule, each rule a family of its own."""
+    """Test the three claims under each stopping rule, each rule a family of its own.
+
+    Read from results/ where a table there has these very experiments, else computed.
+    """
+    todo = [run.replace(stopping=rule) for rule in RULES for run in runs(exp, seeds)]
+    found = results.control(todo)
+    source, table = found or ("", lab.effects(todo, [attack]))
     claims = {
-        rule: effect_claims(lab.effects(runs(exp.replace(stopping=rule), seeds), [attack]), attack)
-        for rule in RULES
+        rule: effect_claims(table[table["stopping"] == rule], attack, measure) for rule in RULES
     }
     return [
-        Agreement(text.format(attack=attack), {rule: claims[rule][i] for rule in RULES})
+        Agreement(text.format(attack=attack), {rule: claims[rule][i] for rule in RULES}, source)
         for i, text in enumerate(EFFECT_TEXTS.values())
     ]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from prunemia import attacks
 from prunemia.errors import UsageError
@@ -63,7 +64,7 @@ def read(name: str, where: Path | None = None) -> pd.DataFrame:
         there = ", ".join(sorted(file.stem for file in place.glob("*.csv"))) or "none"
         raise UsageError(f"results: no table {name!r} in {place}; there: {there}")
     record = json.loads(about.read_text(encoding="utf-8"))
-    require_current(name, record)
+    require_current(name, record, place.parent)
     table = pd.read_csv(path, keep_default_na=False, na_values=[""])
     texts = table.select_dtypes("object").columns
     table[texts] = table[texts].fillna("")
@@ -71,16 +72,21 @@ def read(name: str, where: Path | None = None) -> pd.DataFrame:
     return table
 
 
-def require_current(name: str, record: dict[str, Any]) -> None:
-    """Refuse a table, by its record, that today's versions would not make."""
+def require_current(name: str, record: dict[str, Any], root: Path) -> None:
+    """Refuse a table, by its record, that today's versions and its grid would not make."""
+    grid = root / record["grid"]
+    again = f"make it anew with 'prunemia results {name}'"
+    if not grid.is_file() or _hash(grid) != record["grid_sha256"]:
+        raise StaleTableError(
+            f"results/{name}.csv: {record['grid']} has changed since it was made; {again}"
+        )
     now = versions(record["versions"]["attacks"], record["versions"]["networks"])
     for kind, known in record["versions"].items():
         for what, version in known.items():
             if now[kind].get(what) != version:
                 raise StaleTableError(
                     f"results/{name}.csv: made by version {version} of {kind} {what!r}, which is "
-                    f"now {now[kind].get(what, 'gone')}; make it anew with "
-                    f"'prunemia results {name}'"
+                    f"now {now[kind].get(what, 'gone')}; {again}"
                 )
 
 
@@ -101,16 +107,21 @@ def record(
     todo = list(experiments)
     return {
         "grid": f"grids/{grid.name}",
-        "grid_sha256": hashlib.sha256(grid.read_bytes()).hexdigest(),
+        "grid_sha256": _hash(grid),
         "made": datetime.now(UTC).date().isoformat(),
         "package": importlib.metadata.version("prunemia"),
         "python": platform.python_version(),
         "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
         "device": device,
+        "processor": torch.backends.cpu.get_cpu_capability(),
         "experiments": len(todo),
         "seeds": sorted({exp.seed for exp in todo}),
         "versions": versions(names, sorted({exp.model for exp in todo})),
     }
+
+
+def _hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def write(name: str, table: pd.DataFrame, about: dict[str, Any], place: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import pandas as pd
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab, on_dask
-from prunemia.lab.effects import EFFECTS, OVERALL
+from prunemia.lab.effects import EFFECTS, FIELDS, OVERALL
 from prunemia.lab.map import require
 from prunemia.lab.steps import attack_step
 from prunemia.results import kept
@@ -111,6 +111,27 @@ def make(name: str, lab: Lab, workers: int = 1, place: Path | None = None) -> pd
     return table
 
 
+def control(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
+    """Return the table that has the control of all these experiments, by name, as effects.
+
+    The effects are as `Lab.effects` gives them, over all classes; None: no table has them all, or
+    this is not the book's repository.
+    """
+    try:
+        there = kept.folder()
+    except UsageError:
+        return None
+    asked = list(dict.fromkeys(experiments))
+    for name, table in TABLES.items():
+        made = (there / f"{name}.csv").is_file()
+        if made and table.made is levels and set(asked) <= set(_grid(table).experiments):
+            found = as_effects(kept.read(name))
+            wanted = {_fields(exp) for exp in asked}
+            rows = [tuple(row) in wanted for row in found[list(FIELDS)].itertuples(index=False)]
+            return name, found[rows].reset_index(drop=True)
+    return None
+
+
 def as_effects(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of `levels` with one row per effect, as `Lab.effects` gives it."""
     parts = [
@@ -118,3 +139,12 @@ def as_effects(table: pd.DataFrame) -> pd.DataFrame:
         for name, (end, start) in EFFECTS.items()
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+def _grid(table: Table) -> grids.Grid:
+    return grids.read(kept.folder().parent / "grids" / f"{table.grid}.yml")
+
+
+def _fields(exp: Experiment) -> tuple[Any, ...]:
+    fields = exp.model_dump(mode="json", include=set(FIELDS)) | {"width": exp.channels}
+    return tuple(fields[name] for name in FIELDS)
