@@ -46,9 +46,11 @@ def test_the_strongest_attack_is_chosen_on_one_half_and_tested_on_the_other():
         strong = 0.7 if seed < 3 else 0.66
         rows += effects(seed, "conf", 0.6, 0.6, 0.68 + jitter)
         rows += effects(seed, "samia", 0.6, strong + jitter, strong)
-    name, tested = claims.strongest(pd.DataFrame(rows))
+    table = pd.DataFrame(rows)
+    name, fresh = claims.strongest(table)
+    tested = claims.effect_claims(table[table["seed"].isin(fresh)], name)
 
-    assert name == "samia"
+    assert (name, fresh) == ("samia", [3, 4, 5])
     assert [len(claim.values) for claim in tested] == [3, 3, 3]
     assert tested[1].effect.value == pytest.approx(0.06, abs=1e-3)
 

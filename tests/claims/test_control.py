@@ -48,14 +48,18 @@ def test_the_scorecard_takes_the_two_parts_and_not_their_sum_again():
 
     def effects(experiments, attacks):
         asked.append((list(experiments), attacks))
-        return table(training=0.05, pruning=-0.05)
+        found = table(training=0.05, pruning=-0.05)
+        return pd.concat(found.assign(stopping=rule) for rule in claims.RULES)
 
-    exp = pm.Experiment()
+    exp = pm.Experiment(weight_decay=1e-5)  # no table of results/ has it
     found = claims.fine_tuning_or_pruning(SimpleNamespace(effects=effects), exp, RUNS)
 
     assert [claim.verdict for claim in found] == [SUPPORTED, CONTRADICTED]
     assert {claim.tests for claim in found} == {2}
-    assert asked == [(claims.runs(exp, RUNS), ["samia"])]
+    ((experiments, attacks),) = asked
+    assert attacks == ("samia",)
+    assert set(claims.runs(exp, RUNS)) < set(experiments)
+    assert len(experiments) == 3 * RUNS
     assert claims.fine_tuning_or_pruning in claims.SCORECARD
 
 

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from prunemia import results
-from prunemia.claims import EFFECT_TEXTS, MARGIN, Agreement, Claim, strongest, tally, words
+from prunemia.claims import (
+    EFFECT_TEXTS,
+    MARGIN,
+    Agreement,
+    Claim,
+    effect_claims,
+    strongest,
+    tally,
+    words,
+)
 from prunemia.experiment import Experiment
 
 
@@ -32,9 +41,11 @@ def strongest_said(runs: Sequence[Experiment], table: pd.DataFrame) -> tuple[str
     ``table``: of `Lab.effects` on these runs.
     """
     kept = results.control(runs)
-    name, tested = strongest(table if kept is None else kept[1])
-    if not tested:
+    effects = table if kept is None else kept[1]
+    name, fresh = strongest(effects)
+    if not fresh:
         return name, "nothing can be tested: there is one seed"
+    tested = effect_claims(effects[effects["seed"].isin(fresh)], name)
     parts = said(tested, f"its accuracy ({name})")
     return name, f"training {parts['training']}, and pruning {parts['pruning']}"
 

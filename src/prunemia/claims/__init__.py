@@ -33,13 +33,15 @@ from prunemia.claims.control import (
     Agreement,
     agreed,
     agreement_table,
+    by_the_strongest,
     control_under_rules,
     effect_claims,
     fine_tuning_or_pruning,
     regime,
+    strongest,
 )
 from prunemia.claims.defense import defenses_lower_samia, ppb_protects
-from prunemia.claims.lengths import capacity, excess_claims, strongest
+from prunemia.claims.lengths import capacity, excess_claims, leakage_at_equal_accuracy
 from prunemia.claims.pruning import (
     leakage_over_pruners,
     leakage_over_sparsity,
@@ -66,6 +68,7 @@ __all__ = [
     "Claim",
     "agreed",
     "agreement_table",
+    "by_the_strongest",
     "capacity",
     "control_under_rules",
     "counts",
@@ -76,6 +79,7 @@ __all__ = [
     "excess_claims",
     "family",
     "fine_tuning_or_pruning",
+    "leakage_at_equal_accuracy",
     "leakage_over_pruners",
     "leakage_over_sparsity",
     "leakage_under_wrong_knowledge",
@@ -101,6 +105,8 @@ SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
     leakage_over_sparsity,
     leakage_over_pruners,
     fine_tuning_or_pruning,
+    by_the_strongest,
+    leakage_at_equal_accuracy,
     leakage_under_wrong_knowledge,
     ppb_protects,
 )

@@ -1,16 +1,31 @@
-"""Claims at equal test accuracy, over capacity, and by the strongest attack."""
+"""Claims at equal test accuracy, and the effects over capacity."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from prunemia.claims.base import MARGIN, Claim, family, over_runs
-from prunemia.claims.control import FITTED, LOST, effect_claims
+from prunemia import results
+from prunemia.claims.base import MARGIN, Claim, family, over_runs, runs
+from prunemia.claims.control import FITTED, LOST
+from prunemia.claims.pruning import SPARSITIES
+from prunemia.experiment import Experiment
+from prunemia.lab import Lab
 from prunemia.lab.effects import EFFECTS
 from prunemia.lab.lengths import excess
+
+
+def leakage_at_equal_accuracy(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
+    """Test whether pruned networks leak more to SAMIA than dense ones of their test accuracy.
+
+    At each sparsity of `SPARSITIES`; from results/ where a table there has them.
+    """
+    todo = [run.replace(sparsity=s) for s in SPARSITIES for run in runs(exp, seeds)]
+    source, points = results.points(todo) or ("", lab.along_epochs(todo, ["samia"]))
+    return [replace(claim, source=source) for claim in excess_claims(points, "samia")]
 
 
 def excess_claims(points: pd.DataFrame, attack: str, measure: str = "accuracy") -> list[Claim]:
@@ -32,21 +47,6 @@ def excess_claims(points: pd.DataFrame, attack: str, measure: str = "accuracy") 
             name = "balanced accuracy" if measure == "accuracy" else measure
             claims.append(over_runs(text, f"excess {name}", values, MARGIN))
     return family(claims)
-
-
-def strongest(table: pd.DataFrame, measure: str = "accuracy") -> tuple[str, list[Claim]]:
-    """Return the strongest attack on the pruned networks, and the three effects on it.
-
-    ``table``: of `Lab.effects` on one experiment. The attack is chosen on the first half of the
-    seeds, and the effects are tested on the others: a maximum over attacks is too high on the seeds
-    that chose it.
-    """
-    rows = table[(table["measure"] == measure) & (table["label"] == -1) & (table["attack"] != "")]
-    seeds = sorted(rows["seed"].unique())
-    choosing = rows[rows["seed"].isin(seeds[: (len(seeds) + 1) // 2])]
-    name = str(choosing.groupby("attack")["pruned"].mean().idxmax())
-    fresh = rows[rows["seed"].isin(seeds[(len(seeds) + 1) // 2 :])]
-    return name, effect_claims(fresh, name, measure) if len(fresh) else []
 
 
 def capacity(table: pd.DataFrame, attack: str, measure: str = "accuracy") -> pd.DataFrame:

@@ -16,7 +16,7 @@ from prunemia.plots.style import ORIGINAL, PRUNED, intervals, legend_above
 
 ROLES = {"training": ORIGINAL, "dense": EFFECTS["training"], "pruned": PRUNED}
 """A colour for each of what happens along the epochs."""
-SPARSE = {0.5: ("s", "#56B4E9"), 0.7: ("o", PRUNED), 0.9: ("^", "#CC79A7")}
+SPARSE = {0.5: ("s", "#56B4E9"), 0.7: ("o", PRUNED), 0.9: ("^", "#0072B2")}
 
 
 def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> None:

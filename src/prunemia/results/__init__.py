@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from prunemia.results.kept import StaleTableError, read
-from prunemia.results.tables import TABLES, as_effects, control, make
+from prunemia.results.tables import TABLES, as_effects, control, make, points
 
-__all__ = ["TABLES", "StaleTableError", "as_effects", "control", "make", "read"]
+__all__ = ["TABLES", "StaleTableError", "as_effects", "control", "make", "points", "read"]

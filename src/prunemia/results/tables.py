@@ -112,20 +112,30 @@ def make(name: str, lab: Lab, workers: int = 1, place: Path | None = None) -> pd
 
 
 def control(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
-    """Return the table that has the control of all these experiments, by name, as effects.
+    """Return the name of the table that has the control of all these experiments, and effects.
 
     The effects are as `Lab.effects` gives them, over all classes; None: no table has them all, or
     this is not the book's repository.
     """
+    found = _rows_of(levels, experiments)
+    return found and (found[0], as_effects(found[1]))
+
+
+def points(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
+    """Return the same of `Lab.along_epochs`."""
+    return _rows_of(epochs, experiments)
+
+
+def _rows_of(made: Made, experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
     try:
         there = kept.folder()
     except UsageError:
         return None
     asked = list(dict.fromkeys(experiments))
     for name, table in TABLES.items():
-        made = (there / f"{name}.csv").is_file()
-        if made and table.made is levels and set(asked) <= set(_grid(table).experiments):
-            found = as_effects(kept.read(name))
+        is_there = (there / f"{name}.csv").is_file()
+        if is_there and table.made is made and set(asked) <= set(_grid(table).experiments):
+            found = kept.read(name)
             wanted = {_fields(exp) for exp in asked}
             rows = [tuple(row) in wanted for row in found[list(FIELDS)].itertuples(index=False)]
             return name, found[rows].reset_index(drop=True)
