@@ -13,11 +13,11 @@ READY := .venv/ready
 PIP_LOG := .venv/pip.log
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint bench clean
+.PHONY: help book test lint bench results clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
 
 book: $(READY) ## execute what changed and build the book [PROFILE=default JOBS=2 ARGS=…]
 	@$(BIN)/prunemia book --profile $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
@@ -37,6 +37,9 @@ bench: $(READY) ## time each claim about speed, side by side; writes build/bench
 	  echo "$$script …"; $(BIN)/python $$script > build/bench.part; cat build/bench.part; cat build/bench.part >> build/bench.txt; \
 	done; rm -f build/bench.part
 	@echo "The table: build/bench.txt"
+
+results: $(READY) ## make the tables of results/ anew; takes hours [ARGS="NAME…"]
+	@$(BIN)/prunemia results --workers $(or $(JOBS),2) $(ARGS)
 
 clean: ## remove build/ and caches; results (.prunemia/) and the set-up (.venv/) stay
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,6 +23,7 @@ ROOMS = (
     "attacks",
     "lab",
     "sweep",
+    "results",
     "claims",
     "plots",
     "audit",

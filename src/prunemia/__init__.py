@@ -31,6 +31,7 @@ _MODULES = {
     "plots": "prunemia.plots",
     "pruning": "prunemia.pruning",
     "query": "prunemia.signals.query",
+    "results": "prunemia.results",
     "signals": "prunemia.signals",
     "store": "prunemia.store",
     "training": "prunemia.training",

@@ -1,19 +1,23 @@
+import itertools
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 import prunemia as pm
 from prunemia import claims
 from prunemia.claims import CONTRADICTED, SUPPORTED, UNDECIDED
 
-EXP = pm.Experiment(seed=2)
+EXP = pm.Experiment(seed=2, weight_decay=1e-5)  # no table of results/ has it
+BOTH = ("pruned", "original")
 
 
 class FakeLab:
     """Answers SAMIA's accuracy by what was done to the networks; a step per seed is the spread."""
 
-    def __init__(self, accuracy):
+    def __init__(self, accuracy, by_rule=None):
         self.accuracy = accuracy
+        self.by_rule = by_rule or {}
 
     def attack(self, exp, name, of="pruned"):
         assert name == "samia"
@@ -23,6 +27,17 @@ class FakeLab:
         return SimpleNamespace(
             evaluation=SimpleNamespace(accuracy=SimpleNamespace(value=value + step * exp.seed))
         )
+
+    def effects(self, exps, attacks):
+        rows = []
+        for exp, name in itertools.product(exps, attacks):
+            ends = [self.attack(exp, name, of).evaluation.accuracy.value for of in BOTH]
+            row = {"seed": exp.seed, "pruner": exp.pruner, "sparsity": exp.sparsity}
+            row |= {"stopping": exp.stopping, "attack": name, "measure": "accuracy", "label": -1}
+            change = self.by_rule.get(exp.stopping, 0)
+            value = ends[0] - ends[1] + change
+            rows.append(row | {"effect": "total", "pruned": ends[0] + change, "value": value})
+        return pd.DataFrame(rows)
 
 
 def by_text(tested):
@@ -47,6 +62,20 @@ def test_leakage_over_sparsity_is_pruned_minus_original():
     # 0.65 − 0.52 in every seed: without a spread there is no interval.
     more = tested["SAMIA is more accurate at sparsity 0.5 than at 0.9"]
     assert more.effect.value == pytest.approx(0.13)
+
+
+def test_what_the_stopping_rules_disagree_on_is_not_decided():
+    cells = {"original": (0.60, 0.0)}
+    cells |= {("l1unstructured", s, None): (0.65, 0.001) for s in (0.5, 0.7, 0.9)}
+    agree = claims.leakage_over_sparsity(FakeLab(cells, {"last": -0.02}), EXP, 3)[0]
+    turned = claims.leakage_over_sparsity(FakeLab(cells, {"last": -0.2}), EXP, 3)[0]
+
+    assert agree.verdict == SUPPORTED
+    assert turned.verdicts == [SUPPORTED, SUPPORTED, CONTRADICTED]
+    assert turned.verdict == UNDECIDED
+    line = claims.table([turned]).iloc[0]
+    assert line["stopping rules"] == " / ".join(turned.verdicts)
+    assert line["seeds that would decide"] == "none: it depends on the stopping rule"
 
 
 def test_leakage_over_pruners_asks_for_those_that_the_network_allows():

@@ -48,27 +48,36 @@ def test_the_scorecard_takes_the_two_parts_and_not_their_sum_again():
 
     def effects(experiments, attacks):
         asked.append((list(experiments), attacks))
-        return table(training=0.05, pruning=-0.05)
+        found = table(training=0.05, pruning=-0.05)
+        return pd.concat(found.assign(stopping=rule) for rule in claims.RULES)
 
-    exp = pm.Experiment()
+    exp = pm.Experiment(weight_decay=1e-5)  # no table of results/ has it
     found = claims.fine_tuning_or_pruning(SimpleNamespace(effects=effects), exp, RUNS)
 
     assert [claim.verdict for claim in found] == [SUPPORTED, CONTRADICTED]
     assert {claim.tests for claim in found} == {2}
-    assert asked == [(claims.runs(exp, RUNS), ["samia"])]
+    ((experiments, attacks),) = asked
+    assert attacks == ("samia",)
+    assert set(claims.runs(exp, RUNS)) < set(experiments)
+    assert len(experiments) == 3 * RUNS
     assert claims.fine_tuning_or_pruning in claims.SCORECARD
 
 
 def test_each_stopping_rule_is_asked_for_its_own_networks():
     def effects(experiments, _):
-        rule = experiments[0].stopping
-        return table(training=0.05, pruning=-0.05 if rule == "last" else 0.05)
+        rules = dict.fromkeys(exp.stopping for exp in experiments)
+        return pd.concat(
+            table(training=0.05, pruning=-0.05 if rule == "last" else 0.05).assign(stopping=rule)
+            for rule in rules
+        )
 
     lab = SimpleNamespace(effects=effects)
-    found = claims.control_under_rules(lab, pm.Experiment(), RUNS)
+    unkept = pm.Experiment(weight_decay=1e-5)  # no table of results/ has it
+    found = claims.control_under_rules(lab, unkept, RUNS)
 
     assert [a.verdict for a in found] == [UNDECIDED, SUPPORTED, DEPENDS]
     assert tuple(found[0].by_rule) == claims.RULES
+    assert found[0].source == ""
 
 
 @pytest.mark.parametrize("verdicts", list(itertools.product(VERDICTS, repeat=3)))

@@ -28,7 +28,7 @@ def test_a_matrix_says_each_number_in_its_cell(ax):
 def test_lines_over_sparsity_have_intervals_and_the_originals_band(ax):
     tables = {"slim": table([(0.5, 0.6, 0.55, 0.65), (0.9, 0.52, 0.5, 0.56)])}
     plots.over_sparsity(
-        tables, ax, value="accuracy", ylabel="conf", original=Estimate(0.58, 0.57, 0.59)
+        tables, ax, value="accuracy", ylabel="conf", levels={"original": Estimate(0.58, 0.57, 0.59)}
     )
 
     points, line, dotted = ax.get_lines()[0], ax.get_lines()[-2], ax.get_lines()[-1]

@@ -6,7 +6,9 @@ an `Experiment` that a need does not mention is the page's parameter of that nam
 page's runs. Besides ``attacks`` and ``of`` a need takes
 
 - ``result``: "attack" (the default), "target" (the victim's signals), "networks" (all of them with
-  their accuracies) or "cost";
+  their accuracies), "cost", "control" (the attacks on original, dense and pruned networks under
+  every stopping rule) or "epochs" (along the epochs); the last two need nothing that a table of
+  results/ has;
 - ``options``: of the attacks, one mapping or a list of mappings, one after the other.
 
 An experiment that is not allowed is left out: the page itself will say so.
@@ -19,12 +21,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from prunemia import attacks
+from prunemia import attacks, results
+from prunemia.claims import RULES
 from prunemia.experiment import Experiment
+from prunemia.lab import effects, lengths
 from prunemia.lab.steps import Step, attack_step, groups
 from prunemia.sweep import grid
 
 Steps = dict[Experiment, list[Step]]
+KEPT = ("control", "epochs")
 
 
 def steps(needs: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> Steps:
@@ -39,8 +44,30 @@ def steps(needs: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> 
     for need in needs:
         fields = _filled(need, parameters)
         how = [fields.pop(name, None) for name in ("attacks", "of", "options", "result")]
-        for exp in _experiments(fields):
+        experiments = list(_experiments(fields))
+        if how[3] in KEPT:
+            for exp, more in _unkept(experiments, how[0], how[3]).items():
+                wanted.setdefault(exp, []).extend(more)
+            continue
+        for exp in experiments:
             wanted.setdefault(exp, []).extend(_of(exp, *how))
+    return wanted
+
+
+def _unkept(experiments: Sequence[Experiment], names: Any, result: str) -> Steps:
+    """Return the steps to what a table of results/ may have; none where one has it."""
+    asked = _names(names)
+    if result == "epochs":
+        kept = results.points(experiments)
+        each = [lengths.steps(exp, asked) for exp in experiments]
+    else:
+        ruled = [exp.replace(stopping=rule) for rule in RULES for exp in experiments]
+        kept = results.control(ruled)
+        each = [effects.steps(exp, asked) for exp in ruled]
+    wanted: Steps = {}
+    for part in each if kept is None else ():
+        for exp, steps in part.items():
+            wanted.setdefault(exp, []).extend(steps)
     return wanted
 
 
@@ -83,7 +110,8 @@ def _of(exp: Experiment, names: Any, of: Any, options: Any, result: Any) -> list
         return [Step("cost", exp)]
     if result not in (None, "attack"):
         raise ValueError(
-            f"result: {result!r} is not allowed; allowed: attack, target, networks, cost"
+            f"result: {result!r} is not allowed; allowed: "
+            f"attack, target, networks, cost, {', '.join(KEPT)}"
         )
     return [
         attack_step(exp, name, which, given)

@@ -28,6 +28,7 @@ def stamp_of(task: Task, root: Path) -> dict[str, Any]:
         "notebook": digest([task.notebook], task.notebook.parent),
         "parameters": dict(task.parameters),
         "data": [digest([Path(file)], Path(file).parent) for file in arrays],
+        "results": digest(sorted(root.glob("results/*.csv")), root),
         "package": digest(package_files(seen_by_a_page), PACKAGE),
         "versions": versions(root),
     }

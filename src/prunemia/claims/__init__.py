@@ -33,17 +33,21 @@ from prunemia.claims.control import (
     Agreement,
     agreed,
     agreement_table,
+    by_the_strongest,
     control_under_rules,
     effect_claims,
     fine_tuning_or_pruning,
     regime,
+    strongest,
 )
 from prunemia.claims.defense import defenses_lower_samia, ppb_protects
+from prunemia.claims.lengths import capacity, excess_claims, leakage_at_equal_accuracy
 from prunemia.claims.pruning import (
     leakage_over_pruners,
     leakage_over_sparsity,
     leakage_under_wrong_knowledge,
 )
+from prunemia.claims.recipes import recipe_claims
 from prunemia.claims.words import table, tally, verb
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
@@ -64,24 +68,30 @@ __all__ = [
     "Claim",
     "agreed",
     "agreement_table",
+    "by_the_strongest",
+    "capacity",
     "control_under_rules",
     "counts",
     "defenses_lower_samia",
     "divergence_grows",
     "divergence_varies_over_classes",
     "effect_claims",
+    "excess_claims",
     "family",
     "fine_tuning_or_pruning",
+    "leakage_at_equal_accuracy",
     "leakage_over_pruners",
     "leakage_over_sparsity",
     "leakage_under_wrong_knowledge",
     "over_runs",
     "ppb_protects",
+    "recipe_claims",
     "regime",
     "runs",
     "samia_beats_the_others",
     "seeds_needed",
     "simultaneous",
+    "strongest",
     "table",
     "tally",
     "verb",
@@ -95,6 +105,8 @@ SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
     leakage_over_sparsity,
     leakage_over_pruners,
     fine_tuning_or_pruning,
+    by_the_strongest,
+    leakage_at_equal_accuracy,
     leakage_under_wrong_knowledge,
     ppb_protects,
 )

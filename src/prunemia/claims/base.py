@@ -58,6 +58,9 @@ class Claim:
     values : the effect with each seed.
     margin : the size up to which an effect does not matter; 0: no such size was stated beforehand.
     tests : how many claims its family has, itself included.
+    also : the effect with each seed under each other stopping rule, where fine-tuning is involved:
+        they have to give the same verdict.
+    source : the table of results/ that it was read from; empty: it was computed.
     """
 
     text: str
@@ -65,6 +68,8 @@ class Claim:
     values: tuple[float, ...]
     margin: float = 0.0
     tests: int = 1
+    also: tuple[tuple[float, ...], ...] = ()
+    source: str = ""
 
     @property
     def effect(self) -> Estimate:
@@ -73,8 +78,15 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """One of `VERDICTS`, from the interval of the effect alone."""
-        return verdict(self.effect, self.margin)
+        """One of `VERDICTS`, from intervals alone; undecided where the stopping rules disagree."""
+        every = set(self.verdicts)
+        return every.pop() if len(every) == 1 else UNDECIDED
+
+    @property
+    def verdicts(self) -> list[str]:
+        """The verdict under its own stopping rule, and under each other one."""
+        effects = [simultaneous(values, self.tests) for values in (self.values, *self.also)]
+        return [verdict(effect, self.margin) for effect in effects]
 
 
 def simultaneous(values: Sequence[float], tests: int) -> Estimate:
@@ -119,12 +131,20 @@ def seeds_needed(claim: Claim) -> int | None:
     """Return how many seeds would decide an effect of this size; None where that is not known.
 
     Nor is it where `MOST_SEEDS` are too few. It takes mean and spread over seeds for known, so with
-    that many seeds about one repetition in two decides; plan for more.
+    that many seeds about one repetition in two decides; plan for more. Where stopping rules have to
+    agree, it is the most that any of them needs.
     """
-    if math.isnan(claim.effect.low):
+    each = [_seeds_needed(values, claim) for values in (claim.values, *claim.also)]
+    known = [needed for needed in each if needed is not None]
+    return max(known) if len(known) == len(each) else None
+
+
+def _seeds_needed(values: Sequence[float], claim: Claim) -> int | None:
+    effect = simultaneous(values, claim.tests)
+    if math.isnan(effect.low):
         return None
     seeds = np.arange(2, MOST_SEEDS + 1)
-    spread, size = np.std(claim.values, ddof=1), abs(claim.effect.value)
+    spread, size = np.std(values, ddof=1), abs(effect.value)
     half = stats.t.isf((1 - LEVEL) / claim.tests / 2, seeds - 1) * spread / np.sqrt(seeds)
     decided = seeds[(half < size) | (size + half < claim.margin)]
     return int(decided[0]) if len(decided) else None

@@ -17,6 +17,7 @@ from prunemia.claims.base import (
     over_runs,
     runs,
 )
+from prunemia.claims.control import RULES, under_rules
 from prunemia.experiment import Adversary, Experiment
 from prunemia.kinds import allowed_pruners
 from prunemia.lab import Lab
@@ -26,19 +27,25 @@ SPARSITIES = (0.5, 0.7, 0.9)
 
 def leakage_over_sparsity(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     """Test that pruning raises SAMIA's accuracy, and most at the lowest sparsity (section 6)."""
-    original = accuracies(lab, runs(exp, seeds), "samia", "original")
-    pruned = {s: accuracies(lab, runs(exp.replace(sparsity=s), seeds), "samia") for s in SPARSITIES}
+    found = under_rules(
+        lab, [run.replace(sparsity=s) for s in SPARSITIES for run in runs(exp, seeds)]
+    )
     claims = [
-        _difference(
+        found.claim(
             f"Pruning by {exp.pruner} at sparsity {s:g} raises SAMIA's accuracy",
-            pruned[s],
-            original,
+            effect="total",
+            sparsity=s,
         )
         for s in SPARSITIES
     ]
     low, high = min(SPARSITIES), max(SPARSITIES)
+    asked = {"attack": "samia", "measure": "accuracy", "label": -1, "effect": "total"}
+    levels = {
+        rule: minus(*(found.values("pruned", rule, **asked, sparsity=s) for s in (low, high)))
+        for rule in RULES
+    }
     text = f"SAMIA is more accurate at sparsity {low:g} than at {high:g}"
-    return family([*claims, _difference(text, pruned[low], pruned[high])])
+    return family([*claims, found.of(text, levels)])
 
 
 def leakage_over_pruners(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
@@ -50,12 +57,14 @@ def leakage_over_pruners(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     tested = {exp.pruner} if exp.sparsity in SPARSITIES else set()
     allowed = allowed_pruners(exp.model)
     pruners = [p for p in PAPERS_PRUNERS if p in allowed and p not in tested]
-    original = accuracies(lab, runs(exp, seeds), "samia", "original")
+    if not pruners:
+        return []
+    found = under_rules(lab, [run.replace(pruner=p) for p in pruners for run in runs(exp, seeds)])
     return family(
-        _difference(
+        found.claim(
             f"Pruning by {pruner} at sparsity {exp.sparsity:g} raises SAMIA's accuracy",
-            accuracies(lab, runs(exp.replace(pruner=pruner), seeds), "samia"),
-            original,
+            effect="total",
+            pruner=pruner,
         )
         for pruner in pruners
     )

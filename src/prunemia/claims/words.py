@@ -37,18 +37,24 @@ PREDICATES = {
 
 
 def table(claims: Iterable[Claim]) -> pd.DataFrame:
-    """Return one line per claim: claim, effect, simultaneous interval, verdict, seeds to decide."""
+    """Return one line per claim: effect, simultaneous interval, verdict, seeds to decide.
+
+    The column on stopping rules is there where a claim was tested under several.
+    """
     lines = [
         {
             "claim": claim.text,
             "effect": claim.statistic,
             "estimate [simultaneous 95 % interval]": str(claim.effect),
             "verdict": claim.verdict,
+            "stopping rules": rules_said(claim),
             "seeds that would decide": seeds_to_decide(claim),
         }
         for claim in claims
     ]
-    return pd.DataFrame(lines)
+    found = pd.DataFrame(lines)
+    alone = lines and all(line["stopping rules"] == "–" for line in lines)
+    return found.drop(columns="stopping rules") if alone else found
 
 
 def seeds_to_decide(claim: Claim) -> str:
@@ -57,8 +63,17 @@ def seeds_to_decide(claim: Claim) -> str:
         return "–"
     if math.isnan(claim.effect.low):
         return "unknown"
+    if {SUPPORTED, CONTRADICTED} <= set(claim.verdicts):
+        return "none: it depends on the stopping rule"
     needed = seeds_needed(claim)
     return f"over {MOST_SEEDS}" if needed is None else f"about {needed}"
+
+
+def rules_said(claim: Claim) -> str:
+    """Say whether the stopping rules agree; a dash where there is one alone."""
+    if not claim.also:
+        return "–"
+    return "agree" if len(set(claim.verdicts)) == 1 else " / ".join(claim.verdicts)
 
 
 def tally(claims: Iterable[Claim]) -> str:

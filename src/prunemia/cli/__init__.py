@@ -14,6 +14,7 @@ import typer
 from prunemia.cli.audit import audit
 from prunemia.cli.data import data_app
 from prunemia.cli.pages import book, run
+from prunemia.cli.results import results
 from prunemia.cli.store import store_app
 from prunemia.cli.sweep import sweep
 from prunemia.errors import RunError, UsageError
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (book, run, sweep, audit):
+for command in (book, run, sweep, results, audit):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(store_app, name="store")

@@ -23,9 +23,6 @@ class PageParameters(Frozen):
     strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (1, 2, 4, 8, 16), min_length=1, description="strengths of the defense to compare"
     )
-    paper_epochs: int = Field(
-        100, ge=1, le=1000, description="epochs of the paper's recipe for SAMIA"
-    )
     bootstraps: int = Field(
         1000, ge=20, le=100_000, description="resamples behind a bootstrap interval"
     )

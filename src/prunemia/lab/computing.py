@@ -10,6 +10,7 @@ import pandas as pd
 
 from prunemia.attacks import get as attack_class
 from prunemia.experiment import Experiment
+from prunemia.kinds import NETWORKS
 from prunemia.lab import attacking, networks
 from prunemia.lab.bench import Bench, Files
 from prunemia.lab.steps import Step, shadow_signals
@@ -28,6 +29,9 @@ def original_identity(step: Step, _: Sequence[str], bench: Bench, version: int) 
     exp = step.exp
     what = [bench.facts(exp).fingerprint, exp.seed, step.group]
     what += [exp.model, exp.channels, exp.training_epochs]
+    # a network's own version stands in its key only once it has changed
+    if (builder := NETWORKS[exp.model].version) > 1:
+        what.append(builder)
     if exp.standardize:
         what.append("standardized")
     if exp.stopping == "last":  # the other rules are about fine-tuning

@@ -24,7 +24,7 @@ from prunemia import divergence
 from prunemia.experiment import Experiment
 from prunemia.lab.attacking import AttackResult
 from prunemia.lab.pipeline import Pipeline
-from prunemia.lab.steps import Step, attack_step
+from prunemia.lab.steps import Of, Step, attack_step
 from prunemia.signals import Signals
 
 EFFECTS = {
@@ -45,6 +45,20 @@ Measured = dict[tuple[str, str, int], float]
 def dense(exp: Experiment) -> Experiment:
     """Return the control of an experiment; its adversary, if any, is left out."""
     return exp.replace(pruner="dense", adversary=None)
+
+
+def steps(exp: Experiment, attacks: Sequence[str]) -> dict[Experiment, list[Step]]:
+    """Return what is to be computed for the effects on one experiment, by experiment."""
+    named: list[tuple[Experiment, Of]] = [
+        (exp, "original"),
+        (exp, "pruned"),
+        (dense(exp), "pruned"),
+    ]
+    wanted: dict[Experiment, list[Step]] = {}
+    for each, of in named:
+        more = [attack_step(each, name, of) for name in attacks]
+        wanted.setdefault(each, []).extend([Step("signals", each, of), *more])
+    return wanted
 
 
 def effects(

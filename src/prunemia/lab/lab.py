@@ -14,6 +14,7 @@ from prunemia import attacks, data
 from prunemia.attacks import names as attack_names
 from prunemia.experiment import Experiment
 from prunemia.lab import effects as control
+from prunemia.lab import lengths
 from prunemia.lab import map as mapping
 from prunemia.lab.attacking import AttackResult, build
 from prunemia.lab.fingerprints import Facts
@@ -190,6 +191,34 @@ class Lab:
         self.map([*todo, *map(control.dense, todo)], names)
         self.map(todo, names, of="original")
         return control.effects(self.pipeline, todo, names)
+
+    def along_epochs(
+        self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Return test accuracy and leakage along the epochs of training and fine-tuning.
+
+        One row per (run, role, epochs, attack, measure) with the victim's ``test_accuracy``, the
+        attack's ``value`` of the measure ("accuracy", "AUC"), and the roles of
+        `prunemia.lab.lengths.networks`.
+        """
+        todo = list(dict.fromkeys(experiments))
+        names = attack_names() if attacks is None else tuple(attacks)
+        wanted: dict[Experiment, list[Step]] = {}
+        for exp in todo:
+            for each, steps in lengths.steps(exp, names).items():
+                wanted[each] = list(dict.fromkeys([*wanted.get(each, []), *steps]))
+        mapping.require(self.pipeline, self.scheduler, wanted)
+        return lengths.points(self.pipeline, todo, names)
+
+    def excess(
+        self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Return what each pruned network leaks beyond dense ones of its own test accuracy.
+
+        One row per (run, attack, measure): ``value``, ``expected``, ``excess``; NaN where no dense
+        network of the run has that test accuracy (`prunemia.lab.lengths.excess`).
+        """
+        return lengths.excess(self.along_epochs(experiments, attacks))
 
     def _network(self, exp: Experiment, of: Of, network: int) -> TrainedModel:
         for group in groups(exp):

@@ -6,7 +6,7 @@ with what the store has. One that fails takes with it what needs it; all others 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -17,8 +17,8 @@ from prunemia.experiment import Adversary, Experiment
 from prunemia.lab import on_dask
 from prunemia.lab.attacking import AttackResult, read_evaluation
 from prunemia.lab.pipeline import Pipeline
-from prunemia.lab.plan import Failure, Plan, Row, Task, describe, plan
-from prunemia.lab.steps import Of, require_of
+from prunemia.lab.plan import Failure, Plan, Row, Task, describe, plan, plan_steps
+from prunemia.lab.steps import Of, Step, require_of
 
 
 class SweepError(RuntimeError):
@@ -70,6 +70,26 @@ def checked(
 def carry_out(planned: Plan, scheduler: str | None) -> tuple[pd.DataFrame, list[Failure]]:
     """Carry out a plan, here or on a Dask scheduler; return the table, and what failed."""
     return _table(planned, compute(planned, scheduler))
+
+
+def require(
+    pipeline: Pipeline, scheduler: str | None, wanted: Mapping[Experiment, Sequence[Step]]
+) -> None:
+    """Carry out these steps, which come by experiment, here or on a Dask scheduler.
+
+    Raises
+    ------
+    SweepError
+        Some failed; all others were carried out.
+    """
+    planned = plan_steps(pipeline, wanted)
+    errors = compute(planned, scheduler)
+    failures = {failure.exp: failure for failure in planned.refused}
+    for row in planned.rows:
+        if row.task in errors:
+            failures.setdefault(row.step.exp, Failure(row.step.exp, errors[row.task]))
+    if failures:
+        raise SweepError(list(failures.values()), pd.DataFrame())
 
 
 def compute(planned: Plan, scheduler: str | None) -> dict[str, str]:

@@ -16,7 +16,7 @@ from prunemia import defenses, models, pruning, training
 from prunemia.data import Dataset, split, standardized
 from prunemia.experiment import Experiment, seed_of
 from prunemia.lab.steps import VICTIM, Group, Step
-from prunemia.signals import Signals, posteriors, sensitivity
+from prunemia.signals import Signals, answers
 from prunemia.store import pack_json, unpack_json
 
 FLOOR = 0.9
@@ -102,11 +102,11 @@ def query(
 ) -> Signals:
     """Query each network on its members (training samples) and non-members (test samples)."""
     exp = step.exp
-    answers = [
+    given = [
         _answers(exp, dataset, i, network.module, device)
         for i, network in zip(step.group, networks, strict=True)
     ]
-    return Signals.concatenate(answers)
+    return Signals.concatenate(given)
 
 
 def build(exp: Experiment, dataset: Dataset, seed: int) -> nn.Module:
@@ -158,9 +158,9 @@ def _answers(
     samples = np.concatenate([parts.train, parts.test])
     x = torch.from_numpy(features_of(exp, dataset, network)[samples]).to(device)
     generator = torch.Generator(device).manual_seed(seed_of(exp.seed, "query", network))
-    moved = sensitivity(module, x, exp.epsilon, exp.draws, generator)
+    posteriors, moved = answers(module, x, exp.epsilon, exp.draws, generator)
     return Signals(
-        posteriors=posteriors(module, x).cpu().numpy(),
+        posteriors=posteriors.cpu().numpy(),
         sensitivities=moved.cpu().numpy(),
         labels=dataset.labels[samples],
         membership=np.arange(len(samples)) < len(parts.train),

@@ -68,7 +68,7 @@ STAGES = Registry(
             title=lambda step: f"pruning {networks.who(step.group)}",
         ),
         "signals": Stage(
-            version=1,
+            version=2,
             needs=computing.networks_of,
             identity=computing.signals_identity,
             compute=computing.query,

@@ -3,7 +3,7 @@
 The model. A network stage's work is counted in floating-point operations: an epoch passes the
 training rows forward and backward (three forward passes' worth) and the validation rows forward;
 all epochs that are allowed count, though patience may end a training sooner. A query passes each
-row forward 2 + draws times. The work of fitting an attack, and of deciding, is its rows. Time is
+row forward 1 + draws times. The work of fitting an attack, and of deciding, is its rows. Time is
 work divided by a rate: the one that was measured (the store notes each stage's work and seconds),
 else an assumed one. Small networks are slower than assumed: calls, not arithmetic, take their time.
 """
@@ -50,7 +50,7 @@ def of_network(exp: Experiment, stage: str, facts: Facts, networks: int) -> Work
 def of_query(exp: Experiment, facts: Facts, networks: int) -> Work:
     """Return the work of querying so many networks on their members and non-members."""
     train, _, test = sizes(facts.rows)
-    passes = (train + test) * (2 + exp.draws)
+    passes = (train + test) * (1 + exp.draws)
     once = forward(exp.model, exp.channels, facts.shape, facts.classes)
     return Work(f"signals {exp.model}", networks * passes * once)
 

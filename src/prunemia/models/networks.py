@@ -91,14 +91,14 @@ def columnfc(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
 
 
 def cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
-    """Three Conv1d + BatchNorm + ReLU blocks, pooled to five places, and a linear head.
+    """Three halving Conv1d + BatchNorm + ReLU blocks, pooled to five places, and a linear head.
 
-    The last two blocks halve the length.
+    Kernels and strides are those of the MNIST-1D network of Greydanus & Kobak (2024).
     """
     layers: list[nn.Module] = []
     channels = shape[0]
-    for stride in (1, 2, 2):
-        layers += [nn.Conv1d(channels, width, 5, stride=stride, padding=2, bias=False)]
+    for kernel in (5, 3, 3):
+        layers += [nn.Conv1d(channels, width, kernel, stride=2, padding=kernel // 2, bias=False)]
         layers += [nn.BatchNorm1d(width), nn.ReLU()]
         channels = width
     return nn.Sequential(

@@ -13,6 +13,7 @@ from prunemia.plots.attacks import (
 )
 from prunemia.plots.control import effects_by_class, effects_over_sparsity
 from prunemia.plots.grids import matrix, over_sparsity, privacy_against_compute
+from prunemia.plots.lengths import along_epochs, at_equal_accuracy, capacity
 from prunemia.plots.pages import (
     accuracy_by_sparsity,
     changes,
@@ -24,6 +25,7 @@ from prunemia.plots.style import (
     ATTACKS,
     COLORS,
     DEFENSES,
+    DENSE,
     MEMBERS,
     NONMEMBERS,
     ORIGINAL,
@@ -42,6 +44,7 @@ __all__ = [
     "ATTACKS",
     "COLORS",
     "DEFENSES",
+    "DENSE",
     "MEMBERS",
     "NONMEMBERS",
     "ORIGINAL",
@@ -50,9 +53,12 @@ __all__ = [
     "VERDICTS",
     "WIDTH",
     "accuracy_by_sparsity",
+    "along_epochs",
+    "at_equal_accuracy",
     "attack_intervals",
     "attention",
     "by_defense",
+    "capacity",
     "changes",
     "class_accuracy",
     "class_differences",

@@ -6,9 +6,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from prunemia.plots.style import ORIGINAL, PRUNED, intervals, legend_above
+from prunemia.plots.style import DENSE, ORIGINAL, PRUNED, intervals, legend_above
 
-EFFECTS = {"total": ORIGINAL, "training": "#D55E00", "pruning": PRUNED}
+EFFECTS = {"total": ORIGINAL, "training": DENSE, "pruning": PRUNED}
 """A colour per effect."""
 
 

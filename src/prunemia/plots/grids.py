@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from prunemia.metrics import Estimate
-from prunemia.plots.style import ORIGINAL, PRUNERS, intervals, spread
+from prunemia.plots.style import COLORS, PRUNERS, intervals, spread
 
 SHAPES = "osD^vPX*"
 """The markers of sparsities, in rising order."""
@@ -37,20 +38,21 @@ def over_sparsity(
     *,
     value: str,
     ylabel: str,
-    original: Estimate | None = None,
+    levels: Mapping[str, Estimate] = MappingProxyType({}),
 ) -> None:
     """Draw ``value`` against sparsity with its interval, one line per pruning method.
 
     ``tables`` maps a method to a table with columns sparsity, value, value_low, value_high.
-    ``original``: the same of the unpruned network, a dotted line with its interval as a band.
+    ``levels``: the same of the networks that are not pruned, "original" and "dense": a dotted line
+    each with its interval as a band.
     """
     for place, (name, table) in enumerate(tables.items()):
         shift = 0.008 * (place - (len(tables) - 1) / 2)
         intervals(table, "sparsity", value, ax, color=PRUNERS[name], label=name, shift=shift)
         ax.plot(table["sparsity"] + shift, table[value], color=PRUNERS[name], lw=1)
-    if original is not None:
-        ax.axhline(original.value, color=ORIGINAL, ls=":", label="original")
-        ax.axhspan(original.low, original.high, color=ORIGINAL, alpha=0.15, lw=0)
+    for name, level in levels.items():
+        ax.axhline(level.value, color=COLORS[name], ls=":", label=name)
+        ax.axhspan(level.low, level.high, color=COLORS[name], alpha=0.15, lw=0)
     ax.set(xlabel="Sparsity (fraction of what is ranked that is removed)", ylabel=ylabel)
     ax.label_outer()
 

@@ -25,8 +25,15 @@ Floats = NDArray[np.float64]
 MEMBERS = "#D55E00"
 NONMEMBERS = "#0072B2"
 ORIGINAL = "#999999"
+DENSE = "#CC79A7"
 PRUNED = "#009E73"
-COLORS = {"members": MEMBERS, "non-members": NONMEMBERS, "original": ORIGINAL, "pruned": PRUNED}
+COLORS = {
+    "members": MEMBERS,
+    "non-members": NONMEMBERS,
+    "original": ORIGINAL,
+    "dense": DENSE,
+    "pruned": PRUNED,
+}
 
 
 class Coloured(Protocol):

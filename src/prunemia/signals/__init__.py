@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunemia.signals.query import posteriors, sensitivity
+from prunemia.signals.query import answers, posteriors, sensitivity
 from prunemia.signals.signals import SignalPair, Signals
 
-__all__ = ["SignalPair", "Signals", "posteriors", "sensitivity"]
+__all__ = ["SignalPair", "Signals", "answers", "posteriors", "sensitivity"]

@@ -1,0 +1,69 @@
+"""What the page on the control says of its tables, as words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from prunemia import results
+from prunemia.claims import (
+    EFFECT_TEXTS,
+    MARGIN,
+    Agreement,
+    Claim,
+    effect_claims,
+    strongest,
+    tally,
+    words,
+)
+from prunemia.experiment import Experiment
+
+
+def said(tested: Sequence[Claim], what: str) -> dict[str, str]:
+    """Return what each of the three effects does to ``what``, by the effect's name."""
+    names = zip(EFFECT_TEXTS, tested, strict=True)
+    return {name: words.changes(claim.effect, what, MARGIN) for name, claim in names}
+
+
+def source(agreements: Sequence[Agreement]) -> str:
+    """Say where the effects under the three rules come from."""
+    name = agreements[0].source
+    if not name:
+        return "The effects were computed for this page"
+    made = results.read(name).attrs["record"]["made"]
+    return f"The effects were read from results/{name}.csv, made on {made}"
+
+
+def strongest_said(runs: Sequence[Experiment], table: pd.DataFrame) -> tuple[str, str]:
+    """Return the strongest attack and what the effects on it are; of the kept table, if it has it.
+
+    ``table``: of `Lab.effects` on these runs.
+    """
+    kept = results.control(runs)
+    effects = table if kept is None else kept[1]
+    name, fresh = strongest(effects)
+    if not fresh:
+        return name, "nothing can be tested: there is one seed"
+    tested = effect_claims(effects[effects["seed"].isin(fresh)], name)
+    parts = said(tested, f"its accuracy ({name})")
+    return name, f"training {parts['training']}, and pruning {parts['pruning']}"
+
+
+def excess_said(excess: Mapping[str, Sequence[Claim]]) -> str:
+    """Say how the claims on excess leakage came out, data set by data set."""
+    return "; ".join(
+        f"on {name}, {tally(claims)}" if claims else f"on {name}, no run has a number"
+        for name, claims in excess.items()
+    )
+
+
+def capacity_said(cells: pd.DataFrame) -> str:
+    """Say in how many cells of the map of pruning the effect is positive, negative, or open."""
+    part = cells[cells["effect"] == "pruning"]
+    up, down = int((part["low"] > 0).sum()), int((part["high"] < 0).sum())
+    rest = len(part) - up - down
+    return (
+        f"of {len(part)} cells pruning raises the leak in {up} and lowers it in {down}; "
+        f"in the other {rest} the interval includes zero"
+    )

@@ -1,0 +1,36 @@
+"""`prunemia results`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from prunemia.cli.options import Where, open_store, say
+from prunemia.errors import RunError
+
+
+def results(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Tables of results/; none: all."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes on this machine.")] = 1,
+    where: Where = None,
+) -> None:
+    """Make the tables of results/ anew, which takes hours.
+
+    Pages read what is too long to compute while the book is built from these
+    tables. Interrupted, it resumes with what the store has.
+    """
+    root = open_store(where).root
+    from prunemia import results as tables
+    from prunemia.lab import Lab
+    from prunemia.lab.map import SweepError
+
+    for name in names or tables.TABLES:
+        try:
+            table = tables.make(name, Lab(root), workers)
+        except SweepError as error:
+            raise RunError(f"results/{name}.csv: not written: {error}") from error
+        say(f"results/{name}.csv: {len(table):,} rows")
