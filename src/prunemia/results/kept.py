@@ -95,7 +95,8 @@ def versions(names: Iterable[str], networks: Iterable[str]) -> dict[str, dict[st
     known = set(attacks.names())
     return {
         "stages": {name: stage.version for name, stage in STAGES.items() if name != "cost"},
-        "attacks": {name: attacks.get(name).version for name in names if name in known},
+        # as it is without options: the version may depend on them
+        "attacks": {name: attacks.get(name)().version for name in names if name in known},
         "networks": {name: NETWORKS[name].version for name in networks if name in NETWORKS},
     }
 
