@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from _timing import cpu_seconds, side_by_side
+from _timing import cpu_seconds, judged, side_by_side
 
 from prunemia import models, pruning
 from prunemia.training import FitSettings, Job, fit
@@ -60,11 +60,10 @@ def main() -> None:
         )
         alone = cpu_seconds(lambda c=carried_out: c(FEW, 1)) / FEW
         stacked = cpu_seconds(lambda c=carried_out: c(NETWORKS, STACK)) / NETWORKS
-        reached = "reached" if alone / stacked >= target else "MISSED"
         print(
             f"{NETWORKS} shadow networks ({name}) in stacks of {STACK}: "
             f"{1000 * stacked:.0f} ms a network against {1000 * alone:.0f} ms one by one, "
-            f"{alone / stacked:.1f} times faster; target {target:g}, {reached}",
+            f"{alone / stacked:.1f} times faster; {judged(alone / stacked, target)}",
             flush=True,
         )
 

@@ -7,6 +7,7 @@ groups them: the victim alone, its five shadows as one stack. Shapes are Locatio
 """
 
 import torch
+from _published import epoch
 from _timing import side_by_side
 from torch import nn
 from torch.nn.utils import prune as torch_prune
@@ -36,13 +37,7 @@ def published(modules: list[nn.Module], features: torch.Tensor, labels: torch.Te
     for module in modules:
         adam = torch.optim.Adam(module.parameters(), 1e-3, weight_decay=5e-4)
         for _ in range(EPOCHS):
-            module.train()
-            for x, y in DataLoader(train, BATCH, shuffle=True):
-                adam.zero_grad()
-                loss = nn.functional.cross_entropy(module(x), y)
-                loss.backward()
-                adam.step()
-                loss.item()
+            epoch(module, adam, train, BATCH)
             module.eval()
             with torch.no_grad():
                 for x, y in DataLoader(held, BATCH):

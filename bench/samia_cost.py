@@ -6,10 +6,10 @@ and nn.TransformerEncoder. All its hundred epochs are alike.
 
 import numpy as np
 import torch
-from _timing import cpu_seconds
+from _published import epoch
+from _timing import cpu_seconds, judged
 from samia_step import Plain
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import TensorDataset
 
 import prunemia as pm
 from prunemia import attacks
@@ -37,14 +37,9 @@ def published_part(shadow: pm.Signals, share: int = 8) -> None:
     x = np.concatenate([shadow.posteriors, shadow.sensitivities, hot], axis=1)[draw]
     y = shadow.require_membership()[draw]
     parts = TensorDataset(torch.from_numpy(x), torch.from_numpy(y).long())
-    network = Plain(CLASSES).train()
+    network = Plain(CLASSES)
     sgd = torch.optim.SGD(network.parameters(), 1e-3, 0.9, weight_decay=5e-4)
-    for inputs, truth in DataLoader(parts, BATCH, shuffle=True):
-        sgd.zero_grad()
-        loss = nn.functional.cross_entropy(network(inputs), truth)
-        loss.backward()
-        sgd.step()
-        loss.item()
+    epoch(network, sgd, parts, BATCH)
 
 
 def main() -> None:
@@ -58,11 +53,10 @@ def main() -> None:
         pairs.append((slow, fast))
     slow, fast = (float(np.median(times)) for times in zip(*pairs, strict=True))
     ratios = sorted(a / b for a, b in pairs)
-    reached = "reached" if slow / fast >= TARGET else "MISSED"
     print(
         f"SAMIA, C = {CLASSES}, {ROWS:,} samples: the fast recipe is {slow / fast:.0f} times "
         f"faster than the whole published one ({ratios[0]:.0f} to {ratios[-1]:.0f}; "
-        f"{fast:.3g} s against {slow:.4g} s; target {TARGET}, {reached})"
+        f"{fast:.3g} s against {slow:.4g} s; {judged(slow / fast, TARGET)})"
     )
 
 

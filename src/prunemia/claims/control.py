@@ -14,22 +14,19 @@ import pandas as pd
 
 from prunemia import results
 from prunemia.claims.base import (
-    CONTRADICTED,
     MARGIN,
-    SUPPORTED,
-    UNDECIDED,
     Claim,
+    agreed,
     family,
     over_runs,
     runs,
 )
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
-from prunemia.metrics import over_seeds
+from prunemia.metrics import Estimate, over_seeds
 
 RULES = ("warm-up", "published", "last")
 """The stopping rules: which epoch of fine-tuning is kept moves the leak as much as pruning does."""
-DEPENDS = "depends on the stopping rule"
 ATTACKS = ("conf", "mentr", "samia")
 """Among which the strongest is looked for."""
 EFFECT_TEXTS = {
@@ -61,20 +58,6 @@ class Agreement:
     def verdict(self) -> str:
         """The verdict on which all rules agree (`agreed`)."""
         return agreed([claim.verdict for claim in self.by_rule.values()])
-
-
-def agreed(verdicts: Sequence[str]) -> str:
-    """Return the verdict that holds under every rule.
-
-    Rules that contradict one another say so; where one leaves the claim undecided, or one finds no
-    difference that matters and another finds one, it is undecided.
-    """
-    kinds = set(verdicts)
-    if len(kinds) == 1:
-        return verdicts[0]
-    if {SUPPORTED, CONTRADICTED} <= kinds:
-        return DEPENDS
-    return UNDECIDED
 
 
 def effect_claims(table: pd.DataFrame, attack: str, measure: str = "accuracy") -> list[Claim]:
@@ -214,13 +197,26 @@ def regime(table: pd.DataFrame) -> str:
     most `LOST` below the original's: outside where the whole interval of the loss lies above that,
     at the edge where only its mean does.
     """
-    rows = table.drop_duplicates(["seed", "measure"]).set_index("seed")
-    train = float(rows.loc[rows["measure"] == "train accuracy", "pruned"].mean())
-    test = rows[rows["measure"] == "test accuracy"]
-    lost = over_seeds((test["original"] - test["pruned"]).tolist())
-    said = "in the paper's regime"
-    if round(train, 6) < FITTED or lost.low > LOST:
+    train, lost = fitted_and_lost(table)
+    said = "at the edge of the paper's regime"
+    if in_regime(train, lost):
+        said = "in the paper's regime"
+    elif train < FITTED or lost.low > LOST:
         said = "outside of the paper's regime"
-    elif round(lost.value, 6) > LOST:
-        said = "at the edge of the paper's regime"
     return f"{said} (training accuracy {train:.3f}, loss of test accuracy {lost})"
+
+
+def in_regime(train: float, lost: Estimate) -> bool:
+    """Tell whether pruned networks fit their members and lose little, on the mean over runs."""
+    return train >= FITTED and round(lost.value, 6) <= LOST
+
+
+def fitted_and_lost(table: pd.DataFrame) -> tuple[float, Estimate]:
+    """Return the pruned networks' training accuracy, and the test accuracy lost by pruning.
+
+    ``table``: of `Lab.effects` on one experiment.
+    """
+    rows = table.drop_duplicates(["seed", "measure"])
+    train = rows.loc[rows["measure"] == "train accuracy", "pruned"].mean()
+    test = rows[rows["measure"] == "test accuracy"]
+    return round(float(train), 6), over_seeds((test["original"] - test["pruned"]).tolist())
