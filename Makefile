@@ -31,12 +31,12 @@ lint: $(READY) ## ruff, mypy, and no outputs in notebook sources
 	@$(BIN)/mypy
 	@$(BIN)/nb-clean check --preserve-cell-metadata-field tags --preserve-cell-metadata-field mystnb --preserve-notebook-metadata notebooks
 
-bench: $(READY) ## time each claim about speed, side by side; writes build/bench.txt
-	@mkdir -p build && : > build/bench.txt
-	@set -e; for script in $(sort $(wildcard bench/*.py)); do \
+bench: $(READY) ## time each claim about speed, side by side; writes results/bench.txt
+	@mkdir -p build && $(BIN)/python bench/_machine.py > build/bench.txt
+	@set -e; for script in $(sort $(filter-out bench/_%,$(wildcard bench/*.py))); do \
 	  echo "$$script …"; $(BIN)/python $$script > build/bench.part; cat build/bench.part; cat build/bench.part >> build/bench.txt; \
 	done; rm -f build/bench.part
-	@echo "The table: build/bench.txt"
+	@mv build/bench.txt results/bench.txt; echo "The table: results/bench.txt"
 
 results: $(READY) ## make the tables of results/ anew; takes hours [ARGS="NAME…"]
 	@$(BIN)/prunemia results --workers $(or $(JOBS),2) $(ARGS)

@@ -16,6 +16,11 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
+def judged(ratio: float, target: float) -> str:
+    """Say the target and whether a ratio reaches it."""
+    return f"target {target:g}, {'reached' if ratio >= target else 'MISSED'}"
+
+
 def side_by_side(
     name: str,
     plain: Callable[[], object],
@@ -33,9 +38,8 @@ def side_by_side(
     pairs = [(cpu_seconds(plain), cpu_seconds(ours)) for _ in range(repeats)]
     before, after = (statistics.median(times) for times in zip(*pairs, strict=True))
     ratios = sorted(a / b for a, b in pairs)
-    verdict = "reached" if before / after >= target else "MISSED"
     print(
         f"{name}: {before / after:.1f} times faster ({ratios[0]:.1f} to {ratios[-1]:.1f}; "
-        f"{before:.3g} s against {after:.3g} s; target {target:g}, {verdict})",
+        f"{before:.3g} s against {after:.3g} s; {judged(before / after, target)})",
         flush=True,
     )

@@ -115,3 +115,12 @@ def test_the_papers_regime(train, test, inside):
 
     assert said.startswith("in the" if inside else "outside of the")
     assert f"loss of test accuracy {0.92 - test:.3f}" in said
+
+
+def test_a_loss_whose_interval_reaches_the_limit_is_at_the_edge_of_the_regime():
+    found = table(0, 0)
+    test = found["measure"] == "test accuracy"
+    # losses of 0.02 and 0.04 in turn: 0.03 on average, with an interval that contains 0.02
+    found.loc[test, "pruned"] = 0.89 + 0.01 * (-1) ** found.loc[test, "seed"]
+
+    assert claims.regime(found).startswith("at the edge of the paper's regime")

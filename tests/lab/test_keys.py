@@ -32,7 +32,7 @@ def test_the_keys_of_networks_and_signals_by_hand(pipeline):
     assert pipeline.key(Step("original", EXP, "original", (1, 2, 3))) == original
     assert pipeline.key(Step("pruned", EXP, "pruned", (1, 2, 3))) == pruned
     assert pipeline.key(Step("signals", EXP, "pruned", (1, 2, 3))) == content_key(
-        [1, pruned, 1e-3, 10]
+        [2, pruned, 1e-3, 10]
     )
 
 

@@ -36,7 +36,7 @@ def test_an_epoch_costs_three_passes_of_training_rows_and_one_of_validation_rows
         == 2 * 10 * (3 * 1126 + 251) * FORWARD
     )
     assert costs.of_network(COLUMN, "pruned", LOCATION, 1).amount == 4 * (3 * 1126 + 251) * FORWARD
-    assert costs.of_query(COLUMN, LOCATION, 1).amount == (1126 + 1128) * (2 + 3) * FORWARD
+    assert costs.of_query(COLUMN, LOCATION, 1).amount == (1126 + 1128) * (1 + 3) * FORWARD
     assert costs.of_fit(COLUMN, "conf", LOCATION).amount == 5 * (1126 + 1128)
     assert costs.of_attack("conf", LOCATION).amount == 1126 + 1128
 

@@ -7,7 +7,7 @@ import prunemia as pm
 from prunemia import results
 from prunemia.errors import UsageError
 from prunemia.results import kept
-from prunemia.results.tables import Table, levels
+from prunemia.results.tables import levels
 
 TINY = {"samples": 400, "width": 4, "epochs": 2, "finetune_epochs": 1, "shadows": 1}
 
@@ -18,10 +18,11 @@ def book(tmp_path, monkeypatch):
     (tmp_path / "results").mkdir()
     (tmp_path / "grids").mkdir()
     (tmp_path / "_config.yml").write_text("title: a book\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "prunemia"\n')
     fields = "".join(f"{name}: {value}\n" for name, value in TINY.items())
     grid = f"attacks: [conf]\n{fields}stopping: [warm-up, last]\nseed: [0, 1]\n"
     (tmp_path / "grids" / "tiny.yml").write_text(grid)
-    monkeypatch.setitem(results.TABLES, "tiny", Table("tiny", levels))
+    monkeypatch.setitem(results.TABLES, "tiny", levels)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -19,6 +19,7 @@ from prunemia.lab import on_dask
 from prunemia.lab.map import compute
 from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.plan import plan_steps
+from prunemia.lab.steps import merged
 
 
 def main(jobs: int) -> int:
@@ -41,11 +42,7 @@ def main(jobs: int) -> int:
 
 def together(wants: list[dict[str, Any]]) -> needs.Steps:
     """Return the steps that all these pages need, each once."""
-    steps: needs.Steps = {}
-    for want in wants:
-        for exp, more in needs.steps(want["needs"], want["parameters"]).items():
-            steps[exp] = list(dict.fromkeys([*steps.get(exp, []), *more]))
-    return steps
+    return merged(needs.steps(want["needs"], want["parameters"]) for want in wants)
 
 
 def _end_with_parent() -> None:

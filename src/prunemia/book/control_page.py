@@ -26,6 +26,13 @@ def said(tested: Sequence[Claim], what: str) -> dict[str, str]:
     return {name: words.changes(claim.effect, what, MARGIN) for name, claim in names}
 
 
+def effects_by(table: pd.DataFrame, column: str, attack: str) -> pd.DataFrame:
+    """Return the three effects on an attack with their verdicts, one row per value of a column."""
+    tested = {value: effect_claims(rows, attack) for value, rows in table.groupby(column)}
+    cells = {value: [f"{c.effect}, {c.verdict}" for c in found] for value, found in tested.items()}
+    return pd.DataFrame(cells, index=list(EFFECT_TEXTS)).T
+
+
 def source(agreements: Sequence[Agreement]) -> str:
     """Say where the effects under the three rules come from."""
     name = agreements[0].source

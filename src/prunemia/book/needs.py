@@ -25,7 +25,7 @@ from prunemia import attacks, results
 from prunemia.claims import RULES
 from prunemia.experiment import Experiment
 from prunemia.lab import effects, lengths
-from prunemia.lab.steps import Step, attack_step, groups
+from prunemia.lab.steps import Step, attack_step, groups, merged
 from prunemia.sweep import grid
 
 Steps = dict[Experiment, list[Step]]
@@ -40,18 +40,17 @@ def steps(needs: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> 
     ValueError
         A need names a parameter, attack or result that there is not.
     """
-    wanted: Steps = {}
-    for need in needs:
-        fields = _filled(need, parameters)
-        how = [fields.pop(name, None) for name in ("attacks", "of", "options", "result")]
-        experiments = list(_experiments(fields))
-        if how[3] in KEPT:
-            for exp, more in _unkept(experiments, how[0], how[3]).items():
-                wanted.setdefault(exp, []).extend(more)
-            continue
-        for exp in experiments:
-            wanted.setdefault(exp, []).extend(_of(exp, *how))
-    return wanted
+    return merged(_part(_filled(need, parameters)) for need in needs)
+
+
+def _part(fields: dict[str, Any]) -> Steps:
+    """Return the steps that one need asks for."""
+    how = [fields.pop(name, None) for name in ("attacks", "of", "options", "result")]
+    names, *_, result = how
+    experiments = list(_experiments(fields))
+    if result in KEPT:
+        return _unkept(experiments, names, result)
+    return merged({exp: _of(exp, *how)} for exp in experiments)
 
 
 def _unkept(experiments: Sequence[Experiment], names: Any, result: str) -> Steps:
@@ -64,11 +63,7 @@ def _unkept(experiments: Sequence[Experiment], names: Any, result: str) -> Steps
         ruled = [exp.replace(stopping=rule) for rule in RULES for exp in experiments]
         kept = results.control(ruled)
         each = [effects.steps(exp, asked) for exp in ruled]
-    wanted: Steps = {}
-    for part in each if kept is None else ():
-        for exp, steps in part.items():
-            wanted.setdefault(exp, []).extend(steps)
-    return wanted
+    return merged(each) if kept is None else {}
 
 
 def _filled(need: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from prunemia.claims.attacks import (
 )
 from prunemia.claims.base import (
     CONTRADICTED,
+    DEPENDS,
     MARGIN,
     NEGLIGIBLE,
     SUPPORTED,
@@ -18,6 +19,7 @@ from prunemia.claims.base import (
     UNDECIDED,
     VERDICTS,
     Claim,
+    agreed,
     counts,
     family,
     over_runs,
@@ -27,11 +29,9 @@ from prunemia.claims.base import (
     verdict,
 )
 from prunemia.claims.control import (
-    DEPENDS,
     EFFECT_TEXTS,
     RULES,
     Agreement,
-    agreed,
     agreement_table,
     by_the_strongest,
     control_under_rules,

@@ -30,6 +30,7 @@ from prunemia.metrics import LEVEL, Estimate, over_seeds
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
 NEGLIGIBLE, UNDECIDED = "no difference that matters", "not decided at this size"
+DEPENDS = "depends on the stopping rule"
 VERDICTS = (SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED)
 
 MARGIN = 0.01
@@ -79,14 +80,28 @@ class Claim:
     @property
     def verdict(self) -> str:
         """One of `VERDICTS`, from intervals alone; undecided where the stopping rules disagree."""
-        every = set(self.verdicts)
-        return every.pop() if len(every) == 1 else UNDECIDED
+        found = agreed(self.verdicts)
+        return UNDECIDED if found == DEPENDS else found
 
     @property
     def verdicts(self) -> list[str]:
         """The verdict under its own stopping rule, and under each other one."""
         effects = [simultaneous(values, self.tests) for values in (self.values, *self.also)]
         return [verdict(effect, self.margin) for effect in effects]
+
+
+def agreed(verdicts: Sequence[str]) -> str:
+    """Return the verdict that holds under every rule.
+
+    Rules that contradict one another say so; where one leaves the claim undecided, or one finds no
+    difference that matters and another finds one, it is undecided.
+    """
+    kinds = set(verdicts)
+    if len(kinds) == 1:
+        return verdicts[0]
+    if {SUPPORTED, CONTRADICTED} <= kinds:
+        return DEPENDS
+    return UNDECIDED
 
 
 def simultaneous(values: Sequence[float], tests: int) -> Estimate:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from prunemia import results
 from prunemia.claims.base import MARGIN, Claim, family, over_runs, runs
-from prunemia.claims.control import FITTED, LOST
+from prunemia.claims.control import fitted_and_lost, in_regime
 from prunemia.claims.pruning import SPARSITIES
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
@@ -79,7 +79,4 @@ def _regimes(table: pd.DataFrame) -> Iterator[tuple[Any, bool]]:
     """Yield for each width and sparsity whether the pruned networks are in the paper's regime."""
     total = table[(table["effect"] == "total") & (table["attack"] == "")]
     for cell, part in total.groupby(["width", "sparsity"]):
-        means = part.groupby("measure")[["original", "pruned"]].mean()
-        train, test = means.loc["train accuracy"], means.loc["test accuracy"]
-        fits = bool(round(train["pruned"], 6) >= FITTED)
-        yield cell, fits and bool(round(test["original"] - test["pruned"], 6) <= LOST)
+        yield cell, in_regime(*fitted_and_lost(part))

@@ -10,11 +10,13 @@ import pandas as pd
 
 from prunemia.claims.base import (
     CONTRADICTED,
+    DEPENDS,
     MOST_SEEDS,
     NEGLIGIBLE,
     SUPPORTED,
     UNDECIDED,
     Claim,
+    agreed,
     seeds_needed,
     verdict,
 )
@@ -63,7 +65,7 @@ def seeds_to_decide(claim: Claim) -> str:
         return "–"
     if math.isnan(claim.effect.low):
         return "unknown"
-    if {SUPPORTED, CONTRADICTED} <= set(claim.verdicts):
+    if agreed(claim.verdicts) == DEPENDS:
         return "none: it depends on the stopping rule"
     needed = seeds_needed(claim)
     return f"over {MOST_SEEDS}" if needed is None else f"about {needed}"

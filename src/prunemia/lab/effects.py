@@ -47,6 +47,12 @@ def dense(exp: Experiment) -> Experiment:
     return exp.replace(pruner="dense", adversary=None)
 
 
+def fields(exp: Experiment) -> dict[str, Any]:
+    """Return the experiment's `FIELDS`; the width is the network's own where none is given."""
+    values = exp.model_dump(mode="json", include=set(FIELDS)) | {"width": exp.channels}
+    return {name: values[name] for name in FIELDS}
+
+
 def steps(exp: Experiment, attacks: Sequence[str]) -> dict[Experiment, list[Step]]:
     """Return what is to be computed for the effects on one experiment, by experiment."""
     named: list[tuple[Experiment, Of]] = [
@@ -77,12 +83,12 @@ def _rows(pipeline: Pipeline, exp: Experiment, attacks: Sequence[str]) -> Iterat
         "pruned": Step("signals", exp),
     }
     measured = {level: _measured(pipeline, step, attacks) for level, step in steps.items()}
-    fields = exp.model_dump(mode="json", include=set(FIELDS)) | {"width": exp.channels}
+    known = fields(exp)
     for (measure, attack, label), _ in measured["original"].items():
         levels = {name: measured[name][measure, attack, label] for name in LEVELS}
         for effect, (end, start) in EFFECTS.items():
             yield {
-                **fields,
+                **known,
                 "measure": measure,
                 "attack": attack,
                 "label": label,

@@ -20,7 +20,16 @@ from prunemia.lab.attacking import AttackResult, build
 from prunemia.lab.fingerprints import Facts
 from prunemia.lab.networks import TrainedModel
 from prunemia.lab.pipeline import Pipeline
-from prunemia.lab.steps import VICTIM, Of, Step, attack_step, groups, require_of, shadow_signals
+from prunemia.lab.steps import (
+    VICTIM,
+    Of,
+    Step,
+    attack_step,
+    groups,
+    merged,
+    require_of,
+    shadow_signals,
+)
 from prunemia.signals import SignalPair, Signals
 from prunemia.store import Store
 
@@ -187,9 +196,9 @@ class Lab:
         control's partner, so whatever is compared is paired.
         """
         todo = list(dict.fromkeys(experiments))
-        names = attack_names() if attacks is None else tuple(attacks)
-        self.map([*todo, *map(control.dense, todo)], names)
-        self.map(todo, names, of="original")
+        names, _ = mapping.checked(attacks, "pruned")
+        wanted = merged(control.steps(exp, names) for exp in todo)
+        mapping.require(self.pipeline, self.scheduler, wanted)
         return control.effects(self.pipeline, todo, names)
 
     def along_epochs(
@@ -202,11 +211,8 @@ class Lab:
         `prunemia.lab.lengths.networks`.
         """
         todo = list(dict.fromkeys(experiments))
-        names = attack_names() if attacks is None else tuple(attacks)
-        wanted: dict[Experiment, list[Step]] = {}
-        for exp in todo:
-            for each, steps in lengths.steps(exp, names).items():
-                wanted[each] = list(dict.fromkeys([*wanted.get(each, []), *steps]))
+        names, _ = mapping.checked(attacks, "pruned")
+        wanted = merged(lengths.steps(exp, names) for exp in todo)
         mapping.require(self.pipeline, self.scheduler, wanted)
         return lengths.points(self.pipeline, todo, names)
 

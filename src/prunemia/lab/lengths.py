@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from prunemia.experiment import Experiment
-from prunemia.lab.effects import FIELDS, dense
+from prunemia.lab.effects import FIELDS, dense, fields
 from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.steps import Of, Step, attack_step
 
@@ -72,14 +72,14 @@ def points(
 
 
 def _rows(pipeline: Pipeline, exp: Experiment, attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
-    fields = exp.model_dump(mode="json", include=set(FIELDS)) | {"width": exp.channels}
+    known = fields(exp)
     for role, epochs, each, of in networks(exp):
         victim = pipeline.value(Step(of, each, of))[0]
         for name in attacks:
             evaluation = pipeline.value(attack_step(each, name, of)).evaluation
             for measure, value in zip(MEASURES, (evaluation.accuracy, evaluation.auc), strict=True):
                 yield {
-                    **fields,
+                    **known,
                     "role": role,
                     "epochs": epochs,
                     "test_accuracy": victim.accuracy["test"],

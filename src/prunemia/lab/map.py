@@ -83,13 +83,8 @@ def require(
         Some failed; all others were carried out.
     """
     planned = plan_steps(pipeline, wanted)
-    errors = compute(planned, scheduler)
-    failures = {failure.exp: failure for failure in planned.refused}
-    for row in planned.rows:
-        if row.task in errors:
-            failures.setdefault(row.step.exp, Failure(row.step.exp, errors[row.task]))
-    if failures:
-        raise SweepError(list(failures.values()), pd.DataFrame())
+    if failures := _failures(planned, compute(planned, scheduler)):
+        raise SweepError(failures, pd.DataFrame())
 
 
 def compute(planned: Plan, scheduler: str | None) -> dict[str, str]:
@@ -111,16 +106,23 @@ def compute(planned: Plan, scheduler: str | None) -> dict[str, str]:
 
 def _table(planned: Plan, errors: dict[str, str]) -> tuple[pd.DataFrame, list[Failure]]:
     rows = []
-    failures = {failure.exp: failure for failure in planned.refused}
     for row in planned.rows:
         try:
             if row.task not in errors:
                 rows.append(_record(planned, row))
         except Exception as error:
             errors[row.task] = describe(error)
+    table = pd.DataFrame(rows, columns=None if rows else COLUMNS)
+    return table, _failures(planned, errors)
+
+
+def _failures(planned: Plan, errors: Mapping[str, str]) -> list[Failure]:
+    """Return the experiments that failed, each once: refused by the plan, or for a task's error."""
+    failures = {failure.exp: failure for failure in planned.refused}
+    for row in planned.rows:
         if row.task in errors:
             failures.setdefault(row.step.exp, Failure(row.step.exp, errors[row.task]))
-    return pd.DataFrame(rows, columns=None if rows else COLUMNS), list(failures.values())
+    return list(failures.values())
 
 
 def _here(planned: Plan, done: Callable[[str], None]) -> dict[str, str]:

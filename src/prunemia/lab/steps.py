@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, get_args
@@ -69,6 +69,15 @@ def shadow_signals(exp: Experiment, of: Of) -> list[Step]:
     assumed = exp.assumed()
     which: Of = "original" if unpruned else of
     return [Step("signals", assumed, which, group) for group in groups(assumed)[1:]]
+
+
+def merged(parts: Iterable[Mapping[Experiment, Sequence[Step]]]) -> dict[Experiment, list[Step]]:
+    """Return the steps of several parts, by experiment, each once."""
+    steps: dict[Experiment, list[Step]] = {}
+    for part in parts:
+        for exp, more in part.items():
+            steps[exp] = list(dict.fromkeys([*steps.get(exp, []), *more]))
+    return steps
 
 
 def attack_step(

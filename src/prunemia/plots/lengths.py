@@ -11,10 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from prunemia.metrics import summarize
-from prunemia.plots.control import EFFECTS
-from prunemia.plots.style import ORIGINAL, PRUNED, intervals, legend_above
+from prunemia.plots.style import DENSE, ORIGINAL, PRUNED, intervals, legend_above
 
-ROLES = {"training": ORIGINAL, "dense": EFFECTS["training"], "pruned": PRUNED}
+ROLES = {"training": ORIGINAL, "dense": DENSE, "pruned": PRUNED}
 """A colour for each of what happens along the epochs."""
 SPARSE = {0.5: ("s", "#56B4E9"), 0.7: ("o", PRUNED), 0.9: ("^", "#0072B2")}
 

@@ -23,6 +23,8 @@ from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
 from prunemia.kinds import NETWORKS
 from prunemia.lab.stages import STAGES
+from prunemia.store import repository
+from prunemia.sweep.run import whole
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "torch")
 DIGITS = 6
@@ -33,22 +35,24 @@ class StaleTableError(UsageError):
     """A table was made by other versions than these; the text names them."""
 
 
-def folder(start: Path | None = None) -> Path:
-    """Return where the tables are: ``results/`` of the book around ``start`` (None: this folder).
+def folder() -> Path:
+    """Return where the tables are: ``results/`` of the book's repository around this folder.
 
     Raises
     ------
     UsageError
         There is no such folder here or above.
     """
-    here = (start or Path.cwd()).resolve()
-    for place in (here, *here.parents):
-        if (place / "_config.yml").is_file() and (place / "results").is_dir():
-            return place / "results"
-    raise UsageError(f"{here}: no results/ of the book here or above; run this in its repository")
+    root = repository()
+    if root is None or not (root / "results").is_dir():
+        here = Path.cwd()
+        raise UsageError(
+            f"{here}: no results/ of the book here or above; run this in its repository"
+        )
+    return root / "results"
 
 
-def read(name: str, where: Path | None = None) -> pd.DataFrame:
+def read(name: str) -> pd.DataFrame:
     """Return a table of ``results/``; its ``attrs["record"]`` says what made it.
 
     Raises
@@ -58,7 +62,7 @@ def read(name: str, where: Path | None = None) -> pd.DataFrame:
     StaleTableError
         What this package computes has changed since the table was made.
     """
-    place = where or folder()
+    place = folder()
     path, about = place / f"{name}.csv", place / f"{name}.json"
     if not (path.is_file() and about.is_file()):
         there = ", ".join(sorted(file.stem for file in place.glob("*.csv"))) or "none"
@@ -95,7 +99,8 @@ def versions(names: Iterable[str], networks: Iterable[str]) -> dict[str, dict[st
     known = set(attacks.names())
     return {
         "stages": {name: stage.version for name, stage in STAGES.items() if name != "cost"},
-        "attacks": {name: attacks.get(name).version for name in names if name in known},
+        # as it is without options: the version may depend on them
+        "attacks": {name: attacks.get(name)().version for name in names if name in known},
         "networks": {name: NETWORKS[name].version for name in networks if name in NETWORKS},
     }
 
@@ -126,10 +131,6 @@ def _hash(file: Path) -> str:
 
 def write(name: str, table: pd.DataFrame, about: dict[str, Any], place: Path) -> None:
     """Write a table and its record, each whole."""
-    for path, text in (
-        (place / f"{name}.csv", table.round(DIGITS).to_csv(index=False, lineterminator="\n")),
-        (place / f"{name}.json", json.dumps(about, indent=2) + "\n"),
-    ):
-        aside = path.with_name(f".{path.name}.partial")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+    with whole(place / f"{name}.csv") as rows, whole(place / f"{name}.json") as said:
+        table.round(DIGITS).to_csv(rows, index=False, lineterminator="\n")
+        said.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

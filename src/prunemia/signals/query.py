@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from prunemia.models import one_thread
 
-FOLDED = {"cpu": 256}
-FOLDED_ELSEWHERE = 4096
+FOLDED_ON_CPU, FOLDED_ELSEWHERE = 256, 4096
 """Samples per forward pass, perturbed ones included: on a CPU few enough to stay in its cache."""
 
 
@@ -69,9 +68,9 @@ def answers(
     if not epsilon > 0 or draws < 1:
         raise ValueError(f"epsilon: {epsilon}, draws: {draws}; allowed: epsilon > 0 and draws >= 1")
     base, moved = [], []
-    size = FOLDED.get(x.device.type, FOLDED_ELSEWHERE) // (1 + draws)
+    folded = FOLDED_ON_CPU if x.device.type == "cpu" else FOLDED_ELSEWHERE
     with _answering(module):
-        for part in x.split(max(1, size)):
+        for part in x.split(max(1, folded // (1 + draws))):
             # the samples themselves and all their perturbed copies share one forward pass
             asked = torch.empty((1 + draws, *part.shape), dtype=x.dtype, device=x.device)
             asked[1:].normal_(generator=generator).mul_(epsilon)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prunemia.store.errors import DamagedArtefactWarning, StoreError
-from prunemia.store.root import default_root
+from prunemia.store.root import default_root, repository
 from prunemia.store.serialize import pack_arrays, pack_json, unpack_arrays, unpack_json
 from prunemia.store.store import Store
 from prunemia.store.survey import Entry, Problem
@@ -17,6 +17,7 @@ __all__ = [
     "default_root",
     "pack_arrays",
     "pack_json",
+    "repository",
     "unpack_arrays",
     "unpack_json",
 ]

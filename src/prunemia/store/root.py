@@ -17,11 +17,15 @@ def default_root(start: Path | None = None) -> Path:
     """
     if named := os.environ.get("PRUNEMIA_STORE"):
         return Path(named).expanduser()
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        if _is_repository(folder):
-            return folder / ".prunemia"
+    if root := repository(start):
+        return root / ".prunemia"
     return Path(platformdirs.user_cache_dir("prunemia")) / "store"
+
+
+def repository(start: Path | None = None) -> Path | None:
+    """Return the root of the book's repository around ``start`` (None: the current folder)."""
+    here = (start or Path.cwd()).resolve()
+    return next((folder for folder in (here, *here.parents) if _is_repository(folder)), None)
 
 
 def _is_repository(folder: Path) -> bool:

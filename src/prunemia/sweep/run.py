@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +17,19 @@ from prunemia.sweep.grid import Grid
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV or Parquet, by the name's end; whole or not at all."""
-    aside = path.with_name(f".{path.name}.partial")
-    try:
+    with whole(path) as aside:
         if path.suffix == ".csv":
             table.to_csv(aside, index=False)
         else:
             table.to_parquet(aside, index=False)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a path to write to, which moves to ``path`` at the end if all went well."""
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        yield aside
         aside.replace(path)
     finally:
         with suppress(FileNotFoundError):
