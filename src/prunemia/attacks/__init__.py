@@ -12,8 +12,17 @@ from prunemia.kinds import ATTACKS, load
 
 if TYPE_CHECKING:
     from prunemia.attacks.base import Attack
+    from prunemia.attacks.likelihood import lira_scores, log_odds, rmia_scores
 
-__all__ = ["Attack", "get", "names"]
+__all__ = ["Attack", "get", "lira_scores", "log_odds", "names", "rmia_scores"]
+
+PLACES = {
+    "Attack": "base",
+    "lira_scores": "likelihood",
+    "log_odds": "likelihood",
+    "rmia_scores": "likelihood",
+}
+"""Names that live in modules which import more than this one does."""
 
 
 def names() -> tuple[str, ...]:
@@ -28,6 +37,6 @@ def get(name: str) -> type[Attack]:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Attack":
-        return importlib.import_module(f"{__name__}.base").Attack
+    if name in PLACES:
+        return getattr(importlib.import_module(f"{__name__}.{PLACES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,11 +15,12 @@ from prunemia.data.own import check_own, load_own
 from prunemia.data.readers import Arrays
 from prunemia.data.scaling import ScaleWarning, standardized
 from prunemia.data.sources import sheets
-from prunemia.data.splitting import Split, split
+from prunemia.data.splitting import OWN, Split, split, victims_half
 from prunemia.kinds import SOURCES, Archive, Source
 from prunemia.kinds.registry import load as load_place
 
 __all__ = [
+    "OWN",
     "SOURCES",
     "Archive",
     "DataError",
@@ -34,6 +35,7 @@ __all__ = [
     "sheets",
     "split",
     "standardized",
+    "victims_half",
 ]
 
 MOST_GENERATED = 1_000_000

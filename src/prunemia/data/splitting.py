@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from prunemia.data.dataset import DataError, Dataset
 from prunemia.experiment import seed_of
 
+OWN = 1 << 20
+"""Networks from this number on are cut from the victim's half, as the victim is."""
 FEWEST = 2
 """Fewest samples of a part: one sample has no batch statistics and no spread."""
 
@@ -28,14 +30,16 @@ class Split:
 
 
 def split(dataset: Dataset, seed: int, index: int) -> Split:
-    """Return the parts of network ``index``: 0 the victim, 1 … k the shadows.
+    """Return the parts of network ``index``: 0 the victim, 1 … k shadows, from `OWN` references.
 
     A permutation seeded by the data and ``seed`` gives the victim its first
     n // 2 samples and the adversary the rest. Each network permutes its owner's half
     anew and takes 45 % for testing, then 18.18 % of the remainder for
     validation, both rounded up (as scikit-learn does), and trains on the rest:
-    45 / 10 / 45 %. Shadows overlap one another, never the victim. Parts depend on
-    (data, seed, index) alone, so shadow 3 is the same among 5 and among 64.
+    45 / 10 / 45 %. Shadows overlap one another, never the victim. References share the
+    victim's half and come in pairs: the second trains on what tests the first, and the other way
+    round, so that half of an even number of them trained on a sample (but for validation samples).
+    Parts depend on (data, seed, index) alone, so shadow 3 is the same among 5 and among 64.
 
     Source: Yuan & Zhang (2022), section 6.1, and its published code; not stratified.
 
@@ -47,20 +51,26 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     n = len(dataset)
     check_size(dataset.name, n)
     order = _permutation(n, dataset.fingerprint, seed, "halves")
-    half = order[: n // 2] if index == 0 else order[n // 2 :]
-    shuffled = half[_permutation(len(half), dataset.fingerprint, seed, index)]
+    reference = index >= OWN
+    half = order[: n // 2] if index == 0 or reference else order[n // 2 :]
+    drawn = index - (index - OWN) % 2 if reference else index
+    shuffled = half[_permutation(len(half), dataset.fingerprint, seed, drawn)]
     _, validations, tests = _shares(len(shuffled))
-    parts = Split(
-        train=shuffled[tests + validations :],
-        validation=shuffled[tests : tests + validations],
-        test=shuffled[:tests],
-    )
+    validation = shuffled[tests : tests + validations]
+    test, train = shuffled[:tests], shuffled[tests + validations :]
+    parts = Split(train, validation, test) if drawn == index else Split(test, validation, train)
     if len(np.unique(dataset.labels[parts.train])) < 2:
         raise DataError(
             f"data set {dataset.name!r}: "
             f"the training samples of network {index} are all of one class"
         )
     return parts
+
+
+def victims_half(dataset: Dataset, seed: int) -> NDArray[np.int64]:
+    """Return the samples of the victim's half, of which its references are cut as well."""
+    n = len(dataset)
+    return _permutation(n, dataset.fingerprint, seed, "halves")[: n // 2]
 
 
 def sizes(samples: int) -> tuple[int, int, int]:

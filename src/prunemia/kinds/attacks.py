@@ -16,12 +16,14 @@ class AttackKind:
     place, colour : the class's place, and a colour that no other attack has.
     learned : whether its fit trains a network.
     needs_sensitivity : whether it looks at sensitivities, unless its options say otherwise.
+    needs_references : whether it looks at other networks' answers to the same samples.
     """
 
     place: str
     colour: str
     learned: bool = False
     needs_sensitivity: bool = False
+    needs_references: bool = False
 
 
 ATTACKS = Registry(
@@ -40,6 +42,8 @@ ATTACKS = Registry(
         "samia": AttackKind(
             "prunemia.attacks.samia:SAMIA", "#009E73", learned=True, needs_sensitivity=True
         ),
+        "lira": AttackKind("prunemia.attacks.referenced:LiRA", "#882255", needs_references=True),
+        "rmia": AttackKind("prunemia.attacks.referenced:RMIA", "#44AA99", needs_references=True),
     },
 )
 """The paper's nine in the order in which Yuan & Zhang (2022) introduce them, then others."""

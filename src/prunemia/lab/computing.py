@@ -11,7 +11,7 @@ import pandas as pd
 from prunemia.attacks import get as attack_class
 from prunemia.experiment import Experiment
 from prunemia.kinds import NETWORKS
-from prunemia.lab import attacking, networks
+from prunemia.lab import attacking, networks, references
 from prunemia.lab.bench import Bench, Files
 from prunemia.lab.steps import Step, shadow_signals
 from prunemia.pruning import cutting
@@ -100,9 +100,16 @@ def read_signals(files: Files, _: Step, __: Bench) -> Signals:
     return Signals.from_arrays(unpack_arrays(files["signals.npz"]))
 
 
+def references_identity(_: Step, inputs: Sequence[str], __: Bench, version: int) -> Any:
+    """Return what identifies references' answers: the networks, whose key holds the data."""
+    return ["references", version, inputs[0]]
+
+
 def fit_needs(step: Step) -> list[Step]:
-    """Return the shadows' signals; a blind attack learns nothing from them and needs none."""
-    return [] if attack_class(step.attack).blind else shadow_signals(step.exp, step.of)
+    """Return the shadows' signals, or references; a blind attack learns nothing and needs none."""
+    if attack_class(step.attack).blind:
+        return []
+    return references.for_attack(step) or shadow_signals(step.exp, step.of)
 
 
 def fit_identity(step: Step, inputs: Sequence[str], bench: Bench, version: int) -> Any:
@@ -122,7 +129,11 @@ def passes(step: Step) -> int:
 
 def fit_attack(step: Step, bench: Bench) -> Files:
     """Fit the step's attack."""
-    shadows = [bench.value(part) for part in fit_needs(step)]
+    asked = references.for_attack(step)
+    if asked:
+        shadows = references.as_shadows(bench, asked)
+    else:
+        shadows = [bench.value(part) for part in fit_needs(step)]
     return attacking.fit(step, bench, shadows)
 
 
@@ -134,7 +145,7 @@ def read_fit(files: Files, step: Step, bench: Bench) -> Any:
 def attack_needs(step: Step) -> list[Step]:
     """Return the steps to the fitted attack and to what it decides on."""
     fit = Step("fit", step.exp, step.of, (), step.attack, step.options)
-    return [fit, Step("signals", step.exp, step.of, step.group)]
+    return [fit, Step("signals", step.exp, step.of, step.group), *references.for_attack(step)]
 
 
 def attack_identity(_: Step, inputs: Sequence[str], __: Bench, version: int) -> Any:
@@ -144,8 +155,9 @@ def attack_identity(_: Step, inputs: Sequence[str], __: Bench, version: int) -> 
 
 def decide(step: Step, bench: Bench) -> Files:
     """Let the fitted attack decide on the victim's samples."""
-    attack, target = (bench.value(part) for part in attack_needs(step))
-    return attacking.decide(attack, target)
+    fit, signals, *asked = attack_needs(step)
+    target = references.attach(bench, asked, step, bench.value(signals))
+    return attacking.decide(bench.value(fit), target)
 
 
 def cost_needs(step: Step) -> list[Step]:

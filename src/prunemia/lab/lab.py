@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
@@ -13,28 +13,27 @@ import torch
 from prunemia import attacks, data
 from prunemia.attacks import names as attack_names
 from prunemia.experiment import Experiment
-from prunemia.lab import effects as control
-from prunemia.lab import lengths
-from prunemia.lab import map as mapping
+from prunemia.lab import references as referring
 from prunemia.lab.attacking import AttackResult, build
 from prunemia.lab.fingerprints import Facts
 from prunemia.lab.networks import TrainedModel
 from prunemia.lab.pipeline import Pipeline
+from prunemia.lab.references import References
 from prunemia.lab.steps import (
     VICTIM,
     Of,
     Step,
     attack_step,
     groups,
-    merged,
     require_of,
     shadow_signals,
 )
+from prunemia.lab.tables import Tables
 from prunemia.signals import SignalPair, Signals
 from prunemia.store import Store
 
 
-class Lab:
+class Lab(Tables):
     """Where experiments are carried out and their results kept.
 
     Parameters
@@ -162,69 +161,22 @@ class Lab:
         rows = [{"attack": name} | self.attack(exp, name, of).evaluation.row() for name in names]
         return pd.DataFrame(rows)
 
-    def map(
-        self,
-        experiments: Iterable[Experiment],
-        attacks: Iterable[str] | None = None,
-        of: Of | Iterable[Of] = "pruned",
-        errors: Literal["raise", "collect"] = "raise",
-    ) -> pd.DataFrame:
-        """Return one row per (experiment, of, attack): the experiment's fields, the evaluation.
+    def references(
+        self, exp: Experiment, of: Of = "pruned", count: int = 64, setting: str = "offline"
+    ) -> References:
+        """Return how ``count`` other networks answer the victim's samples, and who trained on them.
 
-        Whatever can be computed is, whatever fails. The rows of what failed are missing; at the end
-        comes a `prunemia.lab.map.SweepError`, whose ``table`` has the others, or with
-        ``errors="collect"`` the table, whose ``attrs["failures"]`` lists for each failed experiment
-        its key, its description and the error.
+        ``setting``: "offline", shadow networks, none of which trained on them; "online", networks
+        on the victim's half, about half of which trained on each. The order is that of `target`.
 
         Raises
         ------
-        ValueError
-            There is no such attack or network (``of``); nothing was computed.
-        prunemia.lab.map.SweepError
-            Experiments failed, and ``errors`` is "raise".
+        UsageError
+            The setting or the count is not allowed.
         """
-        return mapping.over(self.pipeline, self.scheduler, experiments, attacks, of, errors)
-
-    def effects(
-        self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
-    ) -> pd.DataFrame:
-        """Return what pruning and fine-tuning do to the leak: one row per (run, measure, effect).
-
-        Columns: the experiment's fields; measure, attack ("" for the divergence), label (a class,
-        -1 for all); original, dense, pruned: its value on each network; effect ("total",
-        "training", "pruning") and its value (`prunemia.lab.effects`). Each experiment is its own
-        control's partner, so whatever is compared is paired.
-        """
-        todo = list(dict.fromkeys(experiments))
-        names, _ = mapping.checked(attacks, "pruned")
-        wanted = merged(control.steps(exp, names) for exp in todo)
-        mapping.require(self.pipeline, self.scheduler, wanted)
-        return control.effects(self.pipeline, todo, names)
-
-    def along_epochs(
-        self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
-    ) -> pd.DataFrame:
-        """Return test accuracy and leakage along the epochs of training and fine-tuning.
-
-        One row per (run, role, epochs, attack, measure) with the victim's ``test_accuracy``, the
-        attack's ``value`` of the measure ("accuracy", "AUC"), and the roles of
-        `prunemia.lab.lengths.networks`.
-        """
-        todo = list(dict.fromkeys(experiments))
-        names, _ = mapping.checked(attacks, "pruned")
-        wanted = merged(lengths.steps(exp, names) for exp in todo)
-        mapping.require(self.pipeline, self.scheduler, wanted)
-        return lengths.points(self.pipeline, todo, names)
-
-    def excess(
-        self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
-    ) -> pd.DataFrame:
-        """Return what each pruned network leaks beyond dense ones of its own test accuracy.
-
-        One row per (run, attack, measure): ``value``, ``expected``, ``excess``; NaN where no dense
-        network of the run has that test accuracy (`prunemia.lab.lengths.excess`).
-        """
-        return lengths.excess(self.along_epochs(experiments, attacks))
+        asked = referring.steps(exp, of, count, setting)
+        samples = referring.asked_of(self.pipeline, exp)
+        return referring.gather(self.pipeline, asked, samples)
 
     def _network(self, exp: Experiment, of: Of, network: int) -> TrainedModel:
         for group in groups(exp):

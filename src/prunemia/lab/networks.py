@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prunemia import defenses, models, pruning, training
-from prunemia.data import Dataset, split, standardized
+from prunemia.data import OWN, Dataset, split, standardized
 from prunemia.experiment import Experiment, seed_of
 from prunemia.lab.steps import VICTIM, Group, Step
 from prunemia.signals import Signals, answers
@@ -52,9 +52,11 @@ def who(group: Group) -> str:
     """Return what messages call these networks."""
     if group == (VICTIM,):
         return "the victim"
-    if len(group) == 1:
-        return f"shadow network {group[0]}"
-    return f"shadow networks {group[0]}–{group[-1]}"
+    first, last = group[0], group[-1]
+    kind = "shadow network"
+    if first >= OWN:
+        kind, first, last = "reference network", first - OWN + 1, last - OWN + 1
+    return f"{kind} {first}" if len(group) == 1 else f"{kind}s {first}–{last}"
 
 
 def train(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunemia.kinds import Registry
-from prunemia.lab import attacking, computing, networks, work
+from prunemia.lab import attacking, computing, networks, references, work
 from prunemia.lab.bench import Bench, Files
 from prunemia.lab.fingerprints import Facts
 from prunemia.lab.steps import Step
@@ -75,6 +75,15 @@ STAGES = Registry(
             read=computing.read_signals,
             work=lambda step, facts: work.of_query(step.exp, facts, len(step.group)),
             title=lambda step: f"querying {networks.who(step.group)}",
+        ),
+        "references": Stage(
+            version=1,
+            needs=computing.networks_of,
+            identity=computing.references_identity,
+            compute=references.ask,
+            read=references.read,
+            work=lambda step, facts: work.of_asking(step.exp, facts, len(step.group)),
+            title=lambda step: f"asking {networks.who(step.group)} every sample",
         ),
         "fit": Stage(
             version=1,

@@ -54,20 +54,27 @@ def groups(exp: Experiment) -> list[Group]:
 
     Networks that standardize have inputs of their own, so they train one by one.
     """
+    return [(VICTIM,), *chunks(exp, range(1, exp.shadows + 1))]
+
+
+def chunks(exp: Experiment, numbers: Sequence[int]) -> list[Group]:
+    """Cut networks into stacks that are trained side by side."""
     stacks = NETWORKS[exp.model].stacks and not exp.standardize
     size = STACK if stacks else 1
-    last = exp.shadows + 1
-    shadows = [tuple(range(i, min(i + size, last))) for i in range(1, last, size)]
-    return [(VICTIM,), *shadows]
+    return [tuple(numbers[i : i + size]) for i in range(0, len(numbers), size)]
+
+
+def assumed_of(exp: Experiment, of: Of) -> tuple[Experiment, Of]:
+    """Return the experiment that ``exp.adversary`` assumes, and which of its networks are asked."""
+    require_of(of)
+    believed = exp.adversary
+    unpruned = of == "pruned" and believed is not None and believed.pruner == "none"
+    return exp.assumed(), "original" if unpruned else of
 
 
 def shadow_signals(exp: Experiment, of: Of) -> list[Step]:
     """Return the steps to the shadow networks' signals, pruned as ``exp.adversary`` assumes."""
-    require_of(of)
-    believed = exp.adversary
-    unpruned = of == "pruned" and believed is not None and believed.pruner == "none"
-    assumed = exp.assumed()
-    which: Of = "original" if unpruned else of
+    assumed, which = assumed_of(exp, of)
     return [Step("signals", assumed, which, group) for group in groups(assumed)[1:]]
 
 

@@ -55,6 +55,12 @@ def of_query(exp: Experiment, facts: Facts, networks: int) -> Work:
     return Work(f"signals {exp.model}", networks * passes * once)
 
 
+def of_asking(exp: Experiment, facts: Facts, networks: int) -> Work:
+    """Return the work of asking so many networks every sample of the data set once."""
+    once = forward(exp.model, exp.channels, facts.shape, facts.classes)
+    return Work(f"references {exp.model}", networks * facts.rows * once)
+
+
 def of_fit(exp: Experiment, name: str, facts: Facts, passes: int = 1) -> Work:
     """Return the work of fitting an attack: the shadows' samples, as often as it goes over them."""
     train, _, test = sizes(facts.rows)

@@ -75,6 +75,27 @@ def models(value: ArrayLike | None, n: int) -> NDArray[np.int64]:
     return model
 
 
+def odds(value: ArrayLike, n: int) -> NDArray[np.float32]:
+    """Return references' log-odds, shape (n, k) with k of 1 or more."""
+    references = matrix("references", value)
+    if references.shape[0] != n or not references.shape[1]:
+        raise ValueError(f"references: shape {references.shape}; allowed: ({n}, k), k of 1 or more")
+    return references
+
+
+def training(value: ArrayLike | None, references: Any) -> NDArray[np.bool_] | None:
+    """Return which reference trained on which sample, shape (n, k); None: none did."""
+    if value is None:
+        return None
+    trained = as_array(value)
+    if references is None or trained.shape != references.shape or trained.dtype != np.bool_:
+        allowed = "None without references" if references is None else f"{references.shape} of bool"
+        raise ValueError(
+            f"trained_on: shape {trained.shape}, dtype {trained.dtype}; allowed: {allowed}"
+        )
+    return trained
+
+
 def matrix(name: str, value: ArrayLike, dtype: type = np.float32) -> NDArray[Any]:
     """Return a matrix of finite numbers, shape (n, C)."""
     array = as_array(value)

@@ -29,6 +29,9 @@ class Signals:
     labels : shape (n,), integers 0 … C-1: the true classes.
     membership : shape (n,), True for members (training samples); None where it is hidden.
     model : shape (n,), integers >= 0: which network answered; None: all the same one.
+    references : shape (n, k), how k other networks answered the same samples: the log-odds of the
+        true class, ln p_y - ln(1 - p_y); None: nobody asked them.
+    trained_on : shape (n, k), True where that network trained on the sample; None: none did.
 
     Each may be an array, a list, or a tensor on any device, with or without a gradient.
 
@@ -45,6 +48,8 @@ class Signals:
     labels: NDArray[np.int64]
     membership: NDArray[np.bool_] | None = None
     model: NDArray[np.int64] | None = None
+    references: NDArray[np.float32] | None = None
+    trained_on: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         posteriors = checks.probabilities(self.posteriors)
@@ -56,7 +61,9 @@ class Signals:
             "labels": checks.labels(self.labels, n, classes),
             "membership": None if self.membership is None else checks.members(self.membership, n),
             "model": checks.models(self.model, n),
+            "references": None if self.references is None else checks.odds(self.references, n),
         }
+        fields["trained_on"] = checks.training(self.trained_on, fields["references"])
         for name, value in fields.items():
             object.__setattr__(self, name, checks.read_only(value))
 
@@ -99,35 +106,40 @@ class Signals:
             )
         return self.sensitivities
 
+    def require_references(self) -> NDArray[np.float32]:
+        """Return the references' log-odds, shape (n, k); ValueError where nobody asked them."""
+        if self.references is None:
+            raise ValueError(
+                "references: None; allowed here: the log-odds of other networks on the same samples"
+            )
+        return self.references
+
     def observed(self) -> Self:
         """Return the same without membership: all that an attack gets of the target."""
-        return type(self)(self.posteriors, self.sensitivities, self.labels, None, self.model)
+        return self.from_arrays({**self.arrays(), "membership": None})
 
     def subset(self, mask: ArrayLike) -> Self:
         """Return the rows that ``mask`` selects (shape (n,) of bool, or row numbers)."""
         rows = np.asarray(mask)
-        membership = None if self.membership is None else self.membership[rows]
-        assert self.model is not None
-        return type(self)(
-            self.posteriors[rows],
-            None if self.sensitivities is None else self.sensitivities[rows],
-            self.labels[rows],
-            membership,
-            self.model[rows],
-        )
+        return self.from_arrays({name: value[rows] for name, value in self.arrays().items()})
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Return the rows of all ``parts``, in order.
 
-        Either all or none know their membership, and either all or none have sensitivities:
-        ValueError otherwise.
+        A field that may be None (membership, sensitivities, references …) is there in all parts or
+        in none, and the number of references is the same: ValueError otherwise.
         """
         fields = [part.arrays() for part in parts]
         for place, each in enumerate(fields):
             if differing := sorted(each.keys() ^ fields[0].keys()):
                 raise ValueError(
                     f"{differing[0]}: only one of parts 0 and {place} has it; allowed: all or none"
+                )
+            k = [len(part["references"].T) for part in (fields[0], each) if "references" in part]
+            if len(set(k)) > 1:
+                raise ValueError(
+                    f"references: {k[0]} in part 0 and {k[1]} in part {place}; allowed: as many"
                 )
         whole = {name: np.concatenate([each[name] for each in fields]) for name in fields[0]}
         return cls.from_arrays(whole)
@@ -178,7 +190,7 @@ def _checked(headers: dict[str, Header]) -> Iterable[str]:
     if missing or unknown:
         raise NpzError(
             f"missing {sorted(missing)}, unknown {sorted(unknown)}; "
-            "allowed: posteriors, sensitivities, labels, membership, model"
+            f"allowed: {', '.join(Signals.__dataclass_fields__)}"
         )
     rows = headers["posteriors"].rows
     for name, header in headers.items():

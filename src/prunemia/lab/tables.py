@@ -1,0 +1,111 @@
+"""The part of `Lab` whose methods look at many experiments, attacks or networks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import pandas as pd
+
+from prunemia.experiment import Experiment
+from prunemia.lab import effects as control
+from prunemia.lab import in_turn as turning
+from prunemia.lab import lengths
+from prunemia.lab import map as mapping
+from prunemia.lab.in_turn import InTurn
+from prunemia.lab.pipeline import Pipeline
+from prunemia.lab.steps import Of, merged
+
+
+class Tables:
+    """Methods of `Lab` that carry out many steps, on its scheduler where it has one."""
+
+    pipeline: Pipeline
+    scheduler: str | None
+
+    def map(
+        self,
+        experiments: Iterable[Experiment],
+        attacks: Iterable[str] | None = None,
+        of: Of | Iterable[Of] = "pruned",
+        errors: Literal["raise", "collect"] = "raise",
+    ) -> pd.DataFrame:
+        """Return one row per (experiment, of, attack): the experiment's fields, the evaluation.
+
+        Whatever can be computed is, whatever fails. The rows of what failed are missing; at the end
+        comes a `prunemia.lab.map.SweepError`, whose ``table`` has the others, or with
+        ``errors="collect"`` the table, whose ``attrs["failures"]`` lists for each failed experiment
+        its key, its description and the error.
+
+        Raises
+        ------
+        ValueError
+            There is no such attack or network (``of``); nothing was computed.
+        prunemia.lab.map.SweepError
+            Experiments failed, and ``errors`` is "raise".
+        """
+        return mapping.over(self.pipeline, self.scheduler, experiments, attacks, of, errors)
+
+    def effects(
+        self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Return what pruning and fine-tuning do to the leak: one row per (run, measure, effect).
+
+        Columns: the experiment's fields; measure, attack ("" for the divergence), label (a class,
+        -1 for all); original, dense, pruned: its value on each network; effect ("total",
+        "training", "pruning") and its value (`prunemia.lab.effects`). Each experiment is its own
+        control's partner, so whatever is compared is paired.
+        """
+        todo = list(dict.fromkeys(experiments))
+        names, _ = mapping.checked(attacks, "pruned")
+        wanted = merged(control.steps(exp, names) for exp in todo)
+        mapping.require(self.pipeline, self.scheduler, wanted)
+        return control.effects(self.pipeline, todo, names)
+
+    def along_epochs(
+        self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Return test accuracy and leakage along the epochs of training and fine-tuning.
+
+        One row per (run, role, epochs, attack, measure) with the victim's ``test_accuracy``, the
+        attack's ``value`` of the measure ("accuracy", "AUC"), and the roles of
+        `prunemia.lab.lengths.networks`.
+        """
+        todo = list(dict.fromkeys(experiments))
+        names, _ = mapping.checked(attacks, "pruned")
+        wanted = merged(lengths.steps(exp, names) for exp in todo)
+        mapping.require(self.pipeline, self.scheduler, wanted)
+        return lengths.points(self.pipeline, todo, names)
+
+    def excess(
+        self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Return what each pruned network leaks beyond dense ones of its own test accuracy.
+
+        One row per (run, attack, measure): ``value``, ``expected``, ``excess``; NaN where no dense
+        network of the run has that test accuracy (`prunemia.lab.lengths.excess`).
+        """
+        return lengths.excess(self.along_epochs(experiments, attacks))
+
+    def in_turn(
+        self,
+        exp: Experiment,
+        of: Of = "pruned",
+        count: int = 64,
+        attacks: Iterable[str] = (),
+    ) -> InTurn:
+        """Return what attacks say of each of ``count`` networks, every one a victim in turn.
+
+        The networks are trained on the victim's half as the victim is; the others are each one's
+        references. The scores of `prunemia.lab.in_turn.BY_REFERENCES` come of themselves,
+        ``attacks`` are fitted on the shadow networks.
+
+        Raises
+        ------
+        UsageError
+            There is no such attack or network (``of``), or the count is too small.
+        """
+        names, _ = mapping.checked(list(attacks), of)
+        wanted = {exp: turning.steps(exp, of, count, names)}
+        mapping.require(self.pipeline, self.scheduler, wanted)
+        return turning.carried_out(self.pipeline, exp, of, count, names)
