@@ -1,0 +1,155 @@
+"""References: who trained on what, the victim's samples asked, every network a victim in turn."""
+
+import numpy as np
+import pytest
+import torch
+
+import prunemia as pm
+from prunemia import data
+from prunemia.data import OWN
+from prunemia.errors import UsageError
+from prunemia.experiment import Experiment
+from prunemia.lab import in_turn, references
+from prunemia.lab.in_turn import InTurn
+from prunemia.lab.references import References
+
+TINY = Experiment(samples=600, width=4, epochs=3, finetune_epochs=2, shadows=3)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return pm.Lab(tmp_path_factory.mktemp("store"), progress=False)
+
+
+def test_references_share_the_victims_half_and_come_in_pairs():
+    dataset = data.load("mnist1d", 600)
+    half = set(data.victims_half(dataset, 0))
+    victim, shadow = (data.split(dataset, 0, i) for i in (0, 1))
+    first, second = (data.split(dataset, 0, OWN + i) for i in (2, 3))
+
+    for parts in (victim, first, second):
+        assert set(parts.train) | set(parts.validation) | set(parts.test) == half
+    assert not half & set(shadow.train)
+    assert np.array_equal(first.train, second.test)
+    assert np.array_equal(first.test, second.train)
+    assert np.array_equal(first.validation, second.validation)
+    assert set(data.split(dataset, 0, OWN).train) != set(first.train)
+    with pytest.raises(UsageError, match="count: 0 is not allowed"):
+        references.numbers(0, "online")
+    with pytest.raises(UsageError, match="setting: 'on' is not allowed; allowed: offline, online"):
+        references.numbers(1, "on")
+
+
+@pytest.mark.parametrize("of", ["original", "pruned"])
+def test_references_answer_the_victims_samples(lab, of):
+    for setting in ("offline", "online"):
+        found = lab.references(TINY, of, 4, setting)
+        target = lab.target(TINY, of)
+        parts = lab.split(TINY)
+
+        assert np.array_equal(found.samples, np.concatenate([parts.train, parts.test]))
+        assert np.array_equal(found.labels, target.labels)
+        assert found.log_odds.shape == found.trained_on.shape == (4, len(target))
+        assert np.allclose(found.probabilities, 1 / (1 + np.exp(-found.log_odds)), atol=1e-6)
+    assert not lab.references(TINY, of, 4, "offline").trained_on.any()
+    counts = found.trained_on.sum(axis=0)
+    assert set(counts) <= {0, 1, 2}  # two pairs: once each, but for validation samples
+    assert counts.mean() == pytest.approx(2 * 0.9, abs=0.1)
+
+
+def test_a_reference_answers_as_the_network_itself(lab):
+    found = lab.references(TINY, "pruned", 3, "offline")
+    x = torch.from_numpy(lab.dataset(TINY).features[found.samples])
+    for place in (0, 2):
+        module = lab.pruned(TINY, place + 1).module
+        answers = pm.query.posteriors(module, x).numpy()
+        assert found.posteriors[place] == pytest.approx(answers, abs=1e-6)
+        assert np.array_equal(found.right[place], answers.argmax(axis=1) == found.labels)
+
+
+@pytest.mark.parametrize("setting", ["offline", "online"])
+@pytest.mark.parametrize("name", ["lira", "rmia"])
+def test_they_attack_the_victim_like_other_attacks(lab, name, setting):
+    exp = TINY.replace(shadows=6)
+    result = lab.attack(exp, name, setting=setting)
+
+    assert len(result.scores) == len(lab.target(exp))
+    assert np.array_equal(result.predictions, result.scores >= 0)
+    fitted = lab.fitted(exp, name, setting=setting)
+    assert fitted.chosen().keys() == fitted.candidates().keys()
+    found = lab.references(exp, "pruned", 6, setting)
+    odds = pm.attacks.log_odds(lab.target(exp).posteriors, found.labels)
+    if name == "lira":
+        trained = found.trained_on if setting == "online" else None
+        options = fitted.chosen()
+        expected = pm.attacks.lira_scores(odds, found.log_odds, trained, **options)
+        assert result.scores + fitted.threshold_ == pytest.approx(expected, abs=1e-4)
+
+
+def test_one_shadow_alone_has_nobody_to_be_compared_with(lab):
+    with pytest.raises(UsageError, match="shadows: 1; allowed for an attack with references: 2"):
+        lab.attack(TINY.replace(shadows=1), "lira")
+
+
+def test_every_network_is_a_victim_in_turn(lab):
+    found = lab.in_turn(TINY, "original", 4, ["conf"])
+    half = np.sort(data.victims_half(lab.dataset(TINY), 0))
+
+    assert np.array_equal(found.references.samples, half)
+    assert set(found.scores) == {*in_turn.BY_REFERENCES, "conf"}
+    asked = np.isfinite(found.scores["conf"])
+    assert asked.sum() == sum(len(references.asked_of(lab.pipeline, TINY, OWN + i)) for i in range(4))
+    # conf's scores of a network stand at its own samples: those of its signals, in their order
+    step = references.steps(TINY, "original", 4, "online")[0]
+    rows = references.asked_of(lab.pipeline, TINY, OWN + 1)
+    p = found.references.probabilities[1][np.searchsorted(half, rows)]
+    labels = lab.dataset(TINY).labels[rows]
+    thresholds = lab.fitted(TINY, "conf", "original").thresholds_
+    assert step.group[1] == OWN + 1
+    assert found.scores["conf"][1][np.searchsorted(half, rows)] == pytest.approx(
+        p - thresholds[labels], abs=1e-5
+    )
+    with pytest.raises(UsageError, match="count: 2 is not allowed"):
+        lab.in_turn(TINY, "original", 2)
+
+
+def made(scores, trained):
+    k, n = scores.shape
+    odds = scores.astype(np.float32)
+    p = np.stack([1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(odds))], axis=2)
+    labels = np.zeros(n, dtype=int)
+    return InTurn(References(np.arange(n), labels, odds, p, trained), {"s": scores})
+
+
+def test_rates_exposure_and_memorization_by_hand():
+    # Three networks, three samples. Sample 0: in 5, out 1 and 2. Sample 1: in 3, out 4 and 0.
+    # Sample 2: nobody trained on it.
+    scores = np.array([[5.0, 4.0, -1.0], [1.0, 3.0, -1.0], [2.0, 0.0, -2.0]])
+    trained = np.array([[True, False, False], [False, True, False], [False, False, False]])
+    found = made(scores, trained)
+
+    assert found.exposure()["s"].tolist()[:2] == [1.0, 0.5]
+    assert np.isnan(found.exposure()["s"][2])
+    # sample 0: right in all; sample 1: right in (3 > 0), of the others 4 > 0 and 0: a tie goes to 0
+    assert found.memorization()[:2] == pytest.approx([0.0, 0.0])
+    # seven pairs of a network and a non-member: 4, 2, 1, 0, -1, -1, -2; one of them may be accused
+    tpr, fpr = found.rates("s", 1 / 7)
+    assert tpr[:2] == pytest.approx([1.0, 1.0])
+    assert np.isnan(tpr[2])
+    assert fpr == pytest.approx([0.0, 0.5, 0.0])
+    with pytest.raises(UsageError, match="fpr: 0.1 with 7 non-members"):
+        found.rates("s", 0.1)
+
+
+def test_where_nothing_leaks_nobody_is_exposed():
+    draw = np.random.default_rng(0)
+    trained = draw.permuted(np.arange(32)[:, None] < np.full(400, 16), axis=0)
+    found = made(draw.normal(size=(32, 400)) + draw.normal(size=400), trained)
+
+    assert found.exposure()["s"].mean() == pytest.approx(0.5, abs=4 * 0.1 / 20)
+    leaky = made(found.scores["s"] + 3 * trained, trained)
+    assert leaky.exposure()["s"].mean() > 0.95
+    scores = in_turn.by_references(leaky.references)
+    tpr, fpr = leaky.__class__(leaky.references, scores).rates("lira online", 0.01)
+    assert tpr.mean() > 0.3  # Φ(3 - 2.33) = 0.75 with known means and deviations
+    assert np.nanmean(fpr) <= 0.01
