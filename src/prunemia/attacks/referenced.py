@@ -73,7 +73,7 @@ class Referenced(Attack):
         if best is None:
             raise ValueError(
                 "references: too few shadow samples have other networks that trained on them and "
-                f"others that did not; allowed: {LEAST} or more members, and {LEAST} non-members"
+                "others that did not; allowed: one member and one non-member, or more"
             )
 
     def _decide(self, target: Signals) -> Floats:

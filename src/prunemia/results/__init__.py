@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from prunemia.results.kept import StaleTableError, read
-from prunemia.results.tables import TABLES, as_effects, control, effects, make, points
+from prunemia.results.tables import (
+    TABLES,
+    as_effects,
+    compared,
+    control,
+    effects,
+    exposed,
+    make,
+    points,
+)
 
 __all__ = [
     "TABLES",
     "StaleTableError",
     "as_effects",
+    "compared",
     "control",
     "effects",
+    "exposed",
     "make",
     "points",
     "read",

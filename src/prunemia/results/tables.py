@@ -16,7 +16,7 @@ from prunemia.lab import Lab, on_dask
 from prunemia.lab.effects import EFFECTS, FIELDS, OVERALL, fields
 from prunemia.lab.map import require
 from prunemia.lab.steps import attack_step
-from prunemia.results import kept
+from prunemia.results import kept, references
 from prunemia.sweep import grid as grids
 
 Made = Callable[[Lab, Sequence[Experiment], Sequence[str]], pd.DataFrame]
@@ -65,6 +65,10 @@ TABLES: dict[str, Made] = {
     "epochs_location": Lab.along_epochs,
     "epochs_mnist1d": Lab.along_epochs,
     "pruners_mnist1d": levels,
+    "exposure_location": references.exposed,
+    "exposure_mnist1d": references.exposed,
+    "references_location": references.compared,
+    "references_mnist1d": references.compared,
     "recipes_location": recipes,
     "recipes_mnist1d": recipes,
 }
@@ -112,6 +116,24 @@ def effects(
     """Return `control`, or "" and what `Lab.effects` computes where no table has it."""
     todo = list(experiments)
     return control(todo) or ("", lab.effects(todo, attacks))
+
+
+def compared(
+    lab: Lab, experiments: Iterable[Experiment], attacks: Sequence[str], most: int
+) -> tuple[str, pd.DataFrame]:
+    """Return `references.compared` and the table that has it, or "" where it was computed."""
+    todo = list(experiments)
+    kept_one = _rows_of(references.compared, todo) if most == references.MOST else None
+    return kept_one or ("", references.compared(lab, todo, attacks, most))
+
+
+def exposed(
+    lab: Lab, experiments: Iterable[Experiment], attacks: Sequence[str], most: int
+) -> tuple[str, pd.DataFrame]:
+    """Return the same of `references.exposed`."""
+    todo = list(experiments)
+    kept_one = _rows_of(references.exposed, todo) if most == references.MOST else None
+    return kept_one or ("", references.exposed(lab, todo, attacks, most))
 
 
 def points(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
