@@ -67,9 +67,10 @@ def exposed(
 ) -> pd.DataFrame:
     """Return how exposed each sample of the victim's half is: one row per network and sample.
 
-    Columns: the experiment's fields, network, sample, label; one per score of `Lab.in_turn` with the
-    sample's AUC over ``most`` networks; "lira online, first" and "…, second" by half of the networks;
-    memorization; "alarms": the sample's false-positive rate by lira online where all are at 1 %.
+    Columns: the experiment's fields, network, sample, label; one per score of `Lab.in_turn` with
+    the sample's AUC over ``most`` networks; "lira online, first" and "…, second" by half of the
+    networks; memorization; "alarms": the sample's false-positive rate by lira online, where over
+    all samples it is 1 %.
     """
     cases = [(exp, *case) for exp in experiments for case in networks(exp)]
     wanted = merged({each: in_turn.steps(each, of, most, attacks)} for _, _, each, of in cases)
