@@ -7,8 +7,9 @@ page's runs. Besides ``attacks`` and ``of`` a need takes
 
 - ``result``: "attack" (the default), "target" (the victim's signals), "networks" (all of them with
   their accuracies), "cost", "effects" (the attacks on original, dense and pruned networks),
-  "control" (the same under every stopping rule) or "epochs" (along the epochs); the last three need
-  nothing that a table of results/ has;
+  "control" (the same under every stopping rule), "epochs" (along the epochs), "references" (attacks
+  by ``count`` references) or "exposure" (each of ``count`` networks a victim in turn); all from
+  "effects" on need nothing that a table of results/ has;
 - ``options``: of the attacks, one mapping or a list of mappings, one after the other.
 
 An experiment that is not allowed is left out: the page itself will say so.
@@ -24,12 +25,12 @@ from pydantic import ValidationError
 from prunemia import attacks, results
 from prunemia.claims import RULES
 from prunemia.experiment import Experiment
-from prunemia.lab import effects, lengths
+from prunemia.lab import effects, in_turn, lengths
 from prunemia.lab.steps import Step, attack_step, groups, merged
 from prunemia.sweep import grid
 
 Steps = dict[Experiment, list[Step]]
-KEPT = ("effects", "control", "epochs")
+KEPT = ("effects", "control", "epochs", "references", "exposure")
 
 
 def steps(needs: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> Steps:
@@ -47,16 +48,24 @@ def _part(fields: dict[str, Any]) -> Steps:
     """Return the steps that one need asks for."""
     how = [fields.pop(name, None) for name in ("attacks", "of", "options", "result")]
     names, *_, result = how
+    count = fields.pop("count", results.MOST)
     experiments = list(_experiments(fields))
     if result in KEPT:
-        return _unkept(experiments, names, result)
+        return _unkept(experiments, names, result, count)
     return merged({exp: _of(exp, *how)} for exp in experiments)
 
 
-def _unkept(experiments: Sequence[Experiment], names: Any, result: str) -> Steps:
+def _unkept(experiments: Sequence[Experiment], names: Any, result: str, count: int) -> Steps:
     """Return the steps to what a table of results/ may have; none where one has it."""
     asked = _names(names)
-    if result == "epochs":
+    cases = [(each, of) for exp in experiments for _, each, of in results.networks(exp)]
+    if result == "references":
+        kept = results.compared_kept(experiments, count)
+        each = [{exp: results.steps(exp, of, asked, count)} for exp, of in cases]
+    elif result == "exposure":
+        kept = results.exposed_kept(experiments, count)
+        each = [{exp: in_turn.steps(exp, of, count, asked)} for exp, of in cases]
+    elif result == "epochs":
         kept = results.points(experiments)
         each = [lengths.steps(exp, asked) for exp in experiments]
     else:

@@ -48,6 +48,7 @@ from prunemia.claims.pruning import (
     leakage_under_wrong_knowledge,
 )
 from prunemia.claims.recipes import recipe_claims
+from prunemia.claims.references import agreement, reference_claims
 from prunemia.claims.words import table, tally, verb
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
@@ -67,6 +68,7 @@ __all__ = [
     "Agreement",
     "Claim",
     "agreed",
+    "agreement",
     "agreement_table",
     "by_the_strongest",
     "capacity",
@@ -86,6 +88,7 @@ __all__ = [
     "over_runs",
     "ppb_protects",
     "recipe_claims",
+    "reference_claims",
     "regime",
     "runs",
     "samia_beats_the_others",

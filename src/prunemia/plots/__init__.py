@@ -21,6 +21,7 @@ from prunemia.plots.pages import (
     effects,
     training_history,
 )
+from prunemia.plots.references import by_references, drawn, exposure_against, exposure_curves
 from prunemia.plots.style import (
     ATTACKS,
     COLORS,
@@ -58,14 +59,18 @@ __all__ = [
     "attack_intervals",
     "attention",
     "by_defense",
+    "by_references",
     "capacity",
     "changes",
     "class_accuracy",
     "class_differences",
     "distributions",
+    "drawn",
     "effects",
     "effects_by_class",
     "effects_over_sparsity",
+    "exposure_against",
+    "exposure_curves",
     "figure",
     "front",
     "intervals",

@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from prunemia.results.kept import StaleTableError, read
+from prunemia.results.references import FEW, MOST, networks, steps
 from prunemia.results.tables import (
     TABLES,
     as_effects,
     compared,
+    compared_kept,
     control,
     effects,
     exposed,
+    exposed_kept,
     make,
     points,
 )
 
 __all__ = [
+    "FEW",
+    "MOST",
     "TABLES",
     "StaleTableError",
     "as_effects",
     "compared",
+    "compared_kept",
     "control",
     "effects",
     "exposed",
+    "exposed_kept",
     "make",
+    "networks",
     "points",
     "read",
+    "steps",
 ]

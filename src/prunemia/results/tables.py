@@ -123,17 +123,25 @@ def compared(
 ) -> tuple[str, pd.DataFrame]:
     """Return `references.compared` and the table that has it, or "" where it was computed."""
     todo = list(experiments)
-    kept_one = _rows_of(references.compared, todo) if most == references.MOST else None
-    return kept_one or ("", references.compared(lab, todo, attacks, most))
+    return compared_kept(todo, most) or ("", references.compared(lab, todo, attacks, most))
+
+
+def compared_kept(experiments: Iterable[Experiment], most: int) -> tuple[str, pd.DataFrame] | None:
+    """Return the table that has `references.compared` of these, if one has."""
+    return _rows_of(references.compared, experiments) if most == references.MOST else None
 
 
 def exposed(
     lab: Lab, experiments: Iterable[Experiment], attacks: Sequence[str], most: int
 ) -> tuple[str, pd.DataFrame]:
-    """Return the same of `references.exposed`."""
+    """Return `references.exposed` and the table that has it, or "" where it was computed."""
     todo = list(experiments)
-    kept_one = _rows_of(references.exposed, todo) if most == references.MOST else None
-    return kept_one or ("", references.exposed(lab, todo, attacks, most))
+    return exposed_kept(todo, most) or ("", references.exposed(lab, todo, attacks, most))
+
+
+def exposed_kept(experiments: Iterable[Experiment], most: int) -> tuple[str, pd.DataFrame] | None:
+    """Return the table that has `references.exposed` of these, if one has."""
+    return _rows_of(references.exposed, experiments) if most == references.MOST else None
 
 
 def points(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:

@@ -1,0 +1,48 @@
+"""Claims on attacks by references, and on who is exposed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from prunemia.claims.base import MARGIN, Claim, family, over_runs
+
+RATES = {"TPR at 0.001": "0.1 %", "TPR at 0.01": "1 %"}
+STATISTIC = "difference in true-positive rate"
+
+
+def reference_claims(table: pd.DataFrame, network: str = "pruned") -> list[Claim]:
+    """Return the claims that SAMIA finds more members than LiRA and RMIA where few are accused.
+
+    ``table``: of `results.compared`, at one sparsity. SAMIA has five shadow networks; the others as
+    many, or the most references that the table has.
+    """
+    rows = table[(table["network"] == network) & (table["by"] == "attack")]
+    claims = []
+    for measure, rate in RATES.items():
+        at_rate = rows[rows["measure"] == measure].set_index("seed").sort_index()
+        samia = at_rate.loc[at_rate["attack"] == "samia", "value"]
+        for attack in ("lira", "rmia"):
+            part = at_rate[at_rate["attack"] == attack]
+            for setting, count in sorted(
+                set(zip(part["setting"], part["references"], strict=True))
+            ):
+                other = part.query("setting == @setting and references == @count")["value"]
+                text = f"SAMIA finds more members than {attack} ({setting}, {count}) at {rate}"
+                values = (samia - other).to_numpy()
+                if len(values) and np.isfinite(values).all():
+                    claims.append(over_runs(text, STATISTIC, values.tolist(), MARGIN))
+    return family(claims)
+
+
+def agreement(table: pd.DataFrame, columns: list[str], share: float = 0.05) -> pd.DataFrame:
+    """Return how much of the most exposed samples two columns share: Jaccard indices.
+
+    ``share`` of the samples count as most exposed; chance level is share / (2 − share).
+    """
+    count = max(1, round(share * len(table)))
+    tops = {name: set(table[name].nlargest(count).index) for name in columns}
+    overlap = {
+        one: {two: len(a & b) / len(a | b) for two, b in tops.items()} for one, a in tops.items()
+    }
+    return pd.DataFrame(overlap)
