@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import gzip
 import io
 import tarfile
 import threading
@@ -56,7 +57,11 @@ def serving() -> Iterator[Server]:
 
 def tar_gz(members: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+    # without the time of day, so that equal members give equal bytes, and tests equal names
+    with (
+        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)

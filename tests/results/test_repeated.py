@@ -10,6 +10,7 @@ from prunemia.data import DataError
 CELLS = {
     "control": {"pruner": "l1unstructured", "sparsity": 0.7, "stopping": "warm-up"},
     "capacity": {"width": 8, "sparsity": 0.5},
+    "pruners": {"pruner": "l1structured", "sparsity": 0.5},
     "epochs": {"role": "training", "epochs": 1, "sparsity": 0.7},
     "recipes": {},
 }
@@ -31,9 +32,8 @@ def test_a_cell_repeated_is_as_the_table_says(name, tmp_path):
     rows = table[table["seed"] == seed]
     for field, value in CELLS[kind].items():
         rows = rows[rows[field] == value]
-    then, now = {"control": of_levels, "capacity": of_levels, "epochs": of_epochs}.get(
-        kind, of_recipes
-    )(lab, exp, rows)
+    again = {"epochs": of_epochs, "recipes": of_recipes}.get(kind, of_levels)
+    then, now = again(lab, exp, rows)
 
     processor = table.attrs["record"]["processor"]
     same = processor == torch.backends.cpu.get_cpu_capability()
@@ -42,7 +42,8 @@ def test_a_cell_repeated_is_as_the_table_says(name, tmp_path):
 
 
 def of_levels(lab, exp, rows):
-    at = exp.replace(sparsity=float(rows["sparsity"].iloc[0]), width=width(rows))
+    first = rows.iloc[0]
+    at = exp.replace(pruner=first["pruner"], sparsity=float(first["sparsity"]), width=width(rows))
     found = lab.effects([at], ["conf"]).query("effect == 'total' and label == -1")
     keys, columns = ["measure", "attack"], ["original", "dense", "pruned"]
     kept = rows[rows["attack"].isin(["", "conf"])].set_index(keys)[columns].sort_index()

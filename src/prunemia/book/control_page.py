@@ -10,7 +10,6 @@ from prunemia import results
 from prunemia.claims import (
     EFFECT_TEXTS,
     MARGIN,
-    Agreement,
     Claim,
     effect_claims,
     strongest,
@@ -33,9 +32,8 @@ def effects_by(table: pd.DataFrame, column: str, attack: str) -> pd.DataFrame:
     return pd.DataFrame(cells, index=list(EFFECT_TEXTS)).T
 
 
-def source(agreements: Sequence[Agreement]) -> str:
-    """Say where the effects under the three rules come from."""
-    name = agreements[0].source
+def source(name: str) -> str:
+    """Say where effects come from: a table of results/, or "" for this page."""
     if not name:
         return "The effects were computed for this page"
     made = results.read(name).attrs["record"]["made"]

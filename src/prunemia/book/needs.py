@@ -6,9 +6,9 @@ an `Experiment` that a need does not mention is the page's parameter of that nam
 page's runs. Besides ``attacks`` and ``of`` a need takes
 
 - ``result``: "attack" (the default), "target" (the victim's signals), "networks" (all of them with
-  their accuracies), "cost", "control" (the attacks on original, dense and pruned networks under
-  every stopping rule) or "epochs" (along the epochs); the last two need nothing that a table of
-  results/ has;
+  their accuracies), "cost", "effects" (the attacks on original, dense and pruned networks),
+  "control" (the same under every stopping rule) or "epochs" (along the epochs); the last three need
+  nothing that a table of results/ has;
 - ``options``: of the attacks, one mapping or a list of mappings, one after the other.
 
 An experiment that is not allowed is left out: the page itself will say so.
@@ -29,7 +29,7 @@ from prunemia.lab.steps import Step, attack_step, groups, merged
 from prunemia.sweep import grid
 
 Steps = dict[Experiment, list[Step]]
-KEPT = ("control", "epochs")
+KEPT = ("effects", "control", "epochs")
 
 
 def steps(needs: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> Steps:
@@ -60,9 +60,11 @@ def _unkept(experiments: Sequence[Experiment], names: Any, result: str) -> Steps
         kept = results.points(experiments)
         each = [lengths.steps(exp, asked) for exp in experiments]
     else:
-        ruled = [exp.replace(stopping=rule) for rule in RULES for exp in experiments]
-        kept = results.control(ruled)
-        each = [effects.steps(exp, asked) for exp in ruled]
+        todo = experiments
+        if result == "control":
+            todo = [exp.replace(stopping=rule) for rule in RULES for exp in experiments]
+        kept = results.control(todo)
+        each = [effects.steps(exp, asked) for exp in todo]
     return merged(each) if kept is None else {}
 
 

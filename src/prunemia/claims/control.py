@@ -117,7 +117,7 @@ def under_rules(
     """Return the effects under each stopping rule, from results/ where a table there has them."""
     asked = list(experiments)
     todo = [exp.replace(stopping=rule) for rule in RULES for exp in asked]
-    source, table = results.control(todo) or ("", lab.effects(todo, attacks))
+    source, table = results.effects(lab, todo, attacks)
     return UnderRules(asked[0].stopping, table, source)
 
 

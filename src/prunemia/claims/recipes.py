@@ -12,8 +12,8 @@ STATISTICS = {"accuracy": "difference in balanced accuracy", "auc": "difference 
 def recipe_claims(table: pd.DataFrame) -> list[Claim]:
     """Return, per attack and measure, the claim that the quick recipe is stronger: one family.
 
-    ``table``: ``results/recipes_*.csv``: columns attack, recipe ("fast", "paper"), seed, accuracy, auc.
-    No difference that matters is what a quick recipe should show.
+    ``table``: ``results/recipes_*.csv``: columns attack, recipe ("fast", "paper"), seed, accuracy,
+    auc. No difference that matters is what a quick recipe should show.
     """
     claims = []
     for attack, rows in table.groupby("attack", sort=False):

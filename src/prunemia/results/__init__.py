@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from prunemia.results.kept import StaleTableError, read
-from prunemia.results.tables import TABLES, as_effects, control, make, points
+from prunemia.results.tables import TABLES, as_effects, control, effects, make, points
 
-__all__ = ["TABLES", "StaleTableError", "as_effects", "control", "make", "points", "read"]
+__all__ = [
+    "TABLES",
+    "StaleTableError",
+    "as_effects",
+    "control",
+    "effects",
+    "make",
+    "points",
+    "read",
+]

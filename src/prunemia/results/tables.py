@@ -64,6 +64,7 @@ TABLES: dict[str, Made] = {
     "capacity_mnist1d": levels,
     "epochs_location": Lab.along_epochs,
     "epochs_mnist1d": Lab.along_epochs,
+    "pruners_mnist1d": levels,
     "recipes_location": recipes,
     "recipes_mnist1d": recipes,
 }
@@ -103,6 +104,14 @@ def control(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | Non
     """
     found = _rows_of(levels, experiments)
     return found and (found[0], as_effects(found[1]))
+
+
+def effects(
+    lab: Lab, experiments: Iterable[Experiment], attacks: Sequence[str]
+) -> tuple[str, pd.DataFrame]:
+    """Return `control`, or "" and what `Lab.effects` computes where no table has it."""
+    todo = list(experiments)
+    return control(todo) or ("", lab.effects(todo, attacks))
 
 
 def points(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
-from prunemia.models import Dropout, dropout_mask
+from prunemia.models import Dropout, Pool, dropout_mask
 
 
 class Networks(Protocol):
@@ -184,7 +184,9 @@ class Stack:
         return h.reshape(len(h), networks, -1).transpose(0, 1)
 
     def _pool(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
-        assert isinstance(layer, nn.AdaptiveAvgPool1d)
+        assert isinstance(layer, Pool)
+        if h.shape[-1] == layer.output_size:
+            return h
         return F.adaptive_avg_pool2d(h, (1, layer.output_size))  # type: ignore[arg-type]
 
     def _relu(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
@@ -198,7 +200,7 @@ def _channels_last(x: Tensor) -> Tensor:
 _FORMS = {
     nn.Linear: Stack._linear,
     nn.Conv1d: Stack._conv1d,
-    nn.AdaptiveAvgPool1d: Stack._pool,
+    Pool: Stack._pool,
     nn.BatchNorm1d: Stack._batchnorm,
     Dropout: Stack._dropout,
     nn.Flatten: Stack._flatten,
