@@ -109,9 +109,7 @@ def cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
         layers += [nn.Conv1d(channels, width, kernel, stride=2, padding=kernel // 2, bias=False)]
         layers += [nn.BatchNorm1d(width), nn.ReLU()]
         channels = width
-    return nn.Sequential(
-        *layers, Pool(5), nn.Flatten(), nn.Linear(5 * width, classes)
-    )
+    return nn.Sequential(*layers, Pool(5), nn.Flatten(), nn.Linear(5 * width, classes))
 
 
 def cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
