@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import gzip
+import http.server
 import io
 import tarfile
 import threading

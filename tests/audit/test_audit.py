@@ -22,7 +22,7 @@ def audited(n, shift, seed=0, *, shadow=False, **options):
 
 
 @pytest.mark.parametrize("shadow", [False, True], ids=["cross-fitted", "shadow"])
-@pytest.mark.parametrize(("n", "shift"), [(400, 0.0), (400, 2.0), (40_000, 0.5)])
+@pytest.mark.parametrize(("n", "shift"), [(400, 0.0), (400, 2.0), (40_000, 0.0), (40_000, 0.5)])
 def test_the_reports_numbers_are_those_of_other_libraries(n, shift, shadow):
     audit = audited(n, shift, shadow=shadow, attacks=QUICK)
     member = audit.evidence.membership

@@ -93,7 +93,9 @@ def network(
     making.store.require_usable()
     victim, *rest = _made(making, scheduler, progress)
     samples = named[victim.samples]
-    of_victim = {k: Answers(answers, samples, k) for k, answers in victim.answers.items()}
+    of_victim = {
+        k: Answers(answers, samples, f"the {k} network") for k, answers in victim.answers.items()
+    }
     of_shadows = {k: _pooled([each.answers[k] for each in rest], k) for k in of_victim}
     evidence = gather(
         of_victim["pruned"],
