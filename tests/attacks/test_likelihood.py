@@ -1,4 +1,4 @@
-"""LiRA's and RMIA's formulas: by hand, by brute force, in a world whose likelihood ratio is known."""
+"""LiRA's and RMIA's formulas: by hand, by brute force, where the likelihood ratio is known."""
 
 import math
 

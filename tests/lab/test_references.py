@@ -98,7 +98,9 @@ def test_every_network_is_a_victim_in_turn(lab):
     assert np.array_equal(found.references.samples, half)
     assert set(found.scores) == {*in_turn.BY_REFERENCES, "conf"}
     asked = np.isfinite(found.scores["conf"])
-    assert asked.sum() == sum(len(references.asked_of(lab.pipeline, TINY, OWN + i)) for i in range(4))
+    assert asked.sum() == sum(
+        len(references.asked_of(lab.pipeline, TINY, OWN + i)) for i in range(4)
+    )
     # conf's scores of a network stand at its own samples: those of its signals, in their order
     step = references.steps(TINY, "original", 4, "online")[0]
     rows = references.asked_of(lab.pipeline, TINY, OWN + 1)
@@ -114,7 +116,7 @@ def test_every_network_is_a_victim_in_turn(lab):
 
 
 def made(scores, trained):
-    k, n = scores.shape
+    n = scores.shape[1]
     odds = scores.astype(np.float32)
     p = np.stack([1 / (1 + np.exp(-odds)), 1 / (1 + np.exp(odds))], axis=2)
     labels = np.zeros(n, dtype=int)

@@ -1,11 +1,12 @@
 """One cell of each table in results/ is computed anew, and has to be what the table says."""
 
+import numpy as np
 import pytest
 import torch
 
 import prunemia as pm
 from prunemia import results
-from prunemia.data import DataError
+from prunemia.data import DataError, victims_half
 
 CELLS = {
     "control": {"pruner": "l1unstructured", "sparsity": 0.7, "stopping": "warm-up"},
@@ -13,6 +14,8 @@ CELLS = {
     "pruners": {"pruner": "l1structured", "sparsity": 0.5},
     "epochs": {"role": "training", "epochs": 1, "sparsity": 0.7},
     "recipes": {},
+    "references": {"network": "pruned", "sparsity": 0.7, "by": "attack"},
+    "exposure": {"network": "pruned"},
 }
 """What is repeated of each kind of table, with its lowest seed."""
 
@@ -32,7 +35,8 @@ def test_a_cell_repeated_is_as_the_table_says(name, tmp_path):
     rows = table[table["seed"] == seed]
     for field, value in CELLS[kind].items():
         rows = rows[rows[field] == value]
-    again = {"epochs": of_epochs, "recipes": of_recipes}.get(kind, of_levels)
+    functions = {"epochs": of_epochs, "recipes": of_recipes, "references": of_references}
+    again = (functions | {"exposure": of_exposure}).get(kind, of_levels)
     then, now = again(lab, exp, rows)
 
     processor = table.attrs["record"]["processor"]
@@ -70,3 +74,20 @@ def of_recipes(lab, exp, rows):
 def width(rows):
     value = rows["width"].iloc[0]
     return None if value == "" or value != value else int(value)
+
+
+def of_references(lab, exp, rows):
+    kept = rows.query("measure == 'AUC' and references == 5").set_index("attack")["value"]
+    again = {
+        name: lab.attack(exp.replace(sparsity=0.7), name).evaluation.auc.value
+        for name in ("conf", "lira", "rmia")
+    }
+    return kept.loc[list(again)].to_numpy(), list(again.values())
+
+
+def of_exposure(lab, exp, rows):
+    # sixty-four networks take minutes: here the samples, which draw the networks' parts, and labels
+    half = np.sort(victims_half(lab.dataset(exp), exp.seed))
+    labels = lab.dataset(exp).labels[half]
+    assert rows["lira online"].between(0, 1).mean() > 0.99
+    return rows[["sample", "label"]].to_numpy(), np.stack([half, labels], axis=1)

@@ -14,6 +14,7 @@ from prunemia.claims.base import (
     DEPENDS,
     MARGIN,
     NEGLIGIBLE,
+    PAPERS_ATTACKS,
     SUPPORTED,
     TEST_MARGIN,
     UNDECIDED,
@@ -48,7 +49,7 @@ from prunemia.claims.pruning import (
     leakage_under_wrong_knowledge,
 )
 from prunemia.claims.recipes import recipe_claims
-from prunemia.claims.references import agreement, reference_claims
+from prunemia.claims.references import agreement, few_accused, reference_claims
 from prunemia.claims.words import table, tally, verb
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
@@ -59,6 +60,7 @@ __all__ = [
     "EFFECT_TEXTS",
     "MARGIN",
     "NEGLIGIBLE",
+    "PAPERS_ATTACKS",
     "RULES",
     "SCORECARD",
     "SUPPORTED",
@@ -80,6 +82,7 @@ __all__ = [
     "effect_claims",
     "excess_claims",
     "family",
+    "few_accused",
     "fine_tuning_or_pruning",
     "leakage_at_equal_accuracy",
     "leakage_over_pruners",
@@ -105,6 +108,7 @@ SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
     divergence_grows,
     divergence_varies_over_classes,
     samia_beats_the_others,
+    few_accused,
     leakage_over_sparsity,
     leakage_over_pruners,
     fine_tuning_or_pruning,

@@ -5,10 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from prunemia.claims.base import MARGIN, Claim, family, over_runs
+from prunemia.claims.base import MARGIN, Claim, family, over_runs, runs
+from prunemia.experiment import Experiment
+from prunemia.lab import Lab
 
 RATES = {"TPR at 0.001": "0.1 %", "TPR at 0.01": "1 %"}
 STATISTIC = "difference in true-positive rate"
+
+
+def few_accused(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
+    """Test whether SAMIA finds more members than LiRA and RMIA by the same shadow networks."""
+    todo = runs(exp, seeds)
+    table = lab.map(todo, attacks=["samia", "lira", "rmia"])
+    claims = []
+    for fpr, rate in ((0.001, "0.1 %"), (0.01, "1 %")):
+        found = table.pivot(index="seed", columns="attack", values=f"tpr@{fpr:g}")
+        for name in ("lira", "rmia"):
+            values = (found["samia"] - found[name]).to_numpy()
+            if np.isfinite(values).all():  # else there are too few non-members for that rate
+                text = f"At {rate} false positives SAMIA finds more members than {name}"
+                claims.append(over_runs(text, STATISTIC, values.tolist(), MARGIN))
+    return family(claims)
 
 
 def reference_claims(table: pd.DataFrame, network: str = "pruned") -> list[Claim]:

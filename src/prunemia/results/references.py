@@ -140,9 +140,8 @@ def _formulas(
 ) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
     """Return which samples have networks on the sides that count, and the formulas' scores."""
     trained = found.trained_on[:count]
-    able = np.ones(len(odds), dtype=bool)
-    if online:
-        able = trained.any(axis=0) & ~trained.all(axis=0)
+    both = trained.any(axis=0) & ~trained.all(axis=0)
+    able = np.asarray(both if online else np.ones(len(odds), dtype=bool))
     sides = trained[:, able] if online else None
     others = found.log_odds[:count, able]
     mine, theirs = expit(odds[able]), expit(others.astype(np.float64))

@@ -1,0 +1,120 @@
+"""Tables of attacks by references and of exposure: complete, equal to what they are made of."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import prunemia as pm
+from prunemia import claims, results
+from prunemia.results import references
+
+TINY = pm.Experiment(samples=600, width=4, epochs=2, finetune_epochs=1, shadows=2)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return pm.Lab(tmp_path_factory.mktemp("store"), progress=False)
+
+
+@pytest.fixture(scope="module")
+def compared(lab):
+    todo = [TINY.replace(sparsity=s) for s in (0.5, 0.7)]
+    source, table = results.compared(lab, todo, ["conf", "lira", "rmia"], 8)
+    assert source == ""
+    return table
+
+
+def test_every_network_has_every_attack_in_every_setting(compared):
+    fitted = compared[(compared["by"] == "attack") & (compared["measure"] == "AUC")]
+    cases = fitted.groupby(["network", "sparsity"]).apply(
+        lambda part: sorted(zip(part["attack"], part["setting"], part["references"])),
+        include_groups=False,
+    )
+    settings = [("offline", 5), ("offline", 8), ("online", 8)]
+    expected = sorted(
+        [("conf", "shadows", 2), *((name, *s) for name in ("lira", "rmia") for s in settings)]
+    )
+    assert len(cases) == 6
+    assert all(case == expected for case in cases)
+
+
+def test_the_original_is_the_same_at_all_sparsities(compared):
+    parts = [
+        compared.query("network == @name and sparsity == @s")["value"].to_numpy()
+        for name in ("original", "dense", "pruned")
+        for s in (0.5, 0.7)
+    ]
+    assert np.array_equal(parts[0], parts[1], equal_nan=True)
+    assert np.array_equal(parts[2], parts[3], equal_nan=True)
+    assert not np.array_equal(parts[4], parts[5], equal_nan=True)
+
+
+def test_an_entry_is_what_the_lab_says(lab, compared):
+    row = compared.query(
+        "network == 'pruned' and sparsity == 0.7 and attack == 'lira' and setting == 'online' "
+        "and by == 'attack' and measure == 'AUC'"
+    )
+    result = lab.attack(TINY.replace(shadows=8), "lira", setting="online")
+    assert row["value"].item() == result.evaluation.auc.value
+
+    found = lab.references(TINY, "pruned", 2, "offline")
+    target = lab.target(TINY)
+    odds = pm.attacks.log_odds(target.posteriors, target.labels)
+    scores = pm.attacks.lira_scores(odds, found.log_odds)
+    evaluation = pm.metrics.evaluate(target.membership, scores, scores >= 0)
+    row = compared.query(
+        "network == 'pruned' and sparsity == 0.7 and attack == 'lira' and setting == 'offline' "
+        "and by == 'formula' and measure == 'AUC' and references == 2"
+    )
+    assert row["value"].item() == pytest.approx(evaluation.auc.value, abs=1e-6)
+
+
+def test_exposure_has_a_row_per_network_and_sample(lab):
+    _, table = results.exposed(lab, [TINY], ["conf"], 8)
+
+    assert list(table["network"].unique()) == ["original", "dense", "pruned"]
+    assert (table.groupby("network")["sample"].nunique() == 300).all()
+    turn = lab.in_turn(TINY, "pruned", 8, ["conf"])
+    part = table[table["network"] == "pruned"]
+    assert part["conf"].to_numpy() == pytest.approx(turn.exposure()["conf"], nan_ok=True)
+    assert part["memorization"].to_numpy() == pytest.approx(turn.memorization(), nan_ok=True)
+
+
+def test_the_most_exposed_by_two_scores_overlap_by_hand():
+    table = pd.DataFrame(
+        {"a": [9, 8, 7, 1, 0, 0], "b": [9, 0, 8, 7, 1, 0], "c": [0, 0, 0, 7, 8, 9]}
+    )
+    found = claims.agreement(table, ["a", "b", "c"], 0.5)
+
+    # tops: {0, 1, 2}, {0, 2, 3}, {3, 4, 5}
+    assert found.loc["a", "b"] == 2 / 4
+    assert found.loc["a", "c"] == 0
+    assert found.loc["b", "c"] == 1 / 5
+    assert (np.diag(found) == 1).all()
+
+
+def test_samia_is_compared_with_each_adversary_at_each_rate():
+    rows = [
+        {"network": "pruned", "by": "attack", "attack": attack, "setting": setting,
+         "references": count, "measure": measure, "seed": seed, "value": value + 0.001 * seed * (attack == "samia")}
+        for attack, setting, count, value in (
+            ("samia", "shadows", 5, 0.2), ("lira", "offline", 5, 0.1), ("lira", "online", 64, 0.4),
+            ("rmia", "offline", 5, 0.2),
+        )
+        for measure in ("TPR at 0.001", "TPR at 0.01")
+        for seed in range(3)
+    ]  # fmt: skip
+    found = {claim.text: claim for claim in claims.reference_claims(pd.DataFrame(rows))}
+
+    assert len(found) == 6
+    assert found["SAMIA finds more members than lira (offline, 5) at 1 %"].effect.value == (
+        pytest.approx(0.101)
+    )
+    assert found["SAMIA finds more members than lira (online, 64) at 0.1 %"].verdict == (
+        "contradicted"
+    )
+    assert all(claim.tests == 6 for claim in found.values())
+
+
+def test_few_references_are_the_papers(lab):
+    assert references.FEW == pm.Experiment().shadows
