@@ -139,7 +139,7 @@ def test_rates_exposure_and_memorization_by_hand():
     assert tpr[:2] == pytest.approx([1.0, 1.0])
     assert np.isnan(tpr[2])
     assert fpr == pytest.approx([0.0, 0.5, 0.0])
-    with pytest.raises(UsageError, match="fpr: 0.1 with 7 non-members"):
+    with pytest.raises(UsageError, match=r"fpr: 0\.1 with 7 non-members"):
         found.rates("s", 0.1)
 
 
