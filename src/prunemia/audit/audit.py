@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from prunemia import metrics
@@ -18,6 +19,7 @@ from prunemia.audit.fields import FEWEST
 from prunemia.audit.fitting import Tell
 from prunemia.audit.limits import Limit
 from prunemia.audit.reading import Answers
+from prunemia.audit.references import beside
 from prunemia.audit.sections import SECTIONS
 from prunemia.errors import UsageError
 from prunemia.signals import Signals
@@ -100,6 +102,7 @@ def signals(
     target: Signals | Answers,
     shadow: Signals | Answers | None = None,
     original: Signals | Answers | None = None,
+    reference: Signals | Answers | None = None,
     *,
     attacks: Iterable[str] | None = None,
     ids: Any = None,
@@ -116,6 +119,9 @@ def signals(
         and judged on the other, and the other way round.
     original : what another network, usually the one before pruning, answered to the same samples in
         the same order: it is attacked alike, and the differences are paired.
+    reference : what several networks (``model``) answered to the target's samples, in its order one
+        network after the other, or with ids; its membership says which network trained on what. For
+        lira and rmia.
     attacks : names; None: all that the signals allow and that take a minute at most.
     ids : shape (n,), what the target's samples are called; None: their numbers.
     seed : of the halves, and of attacks that draw.
@@ -129,6 +135,8 @@ def signals(
     """
     named = _answers(target, "target", ids)
     assert named is not None
+    if reference is not None:
+        named = beside(named, _of_references(reference, named))
     others = {}
     if original is not None:
         same = isinstance(original, Signals) and len(original) == len(named.ids)
@@ -146,6 +154,25 @@ def signals(
         tell=tell,
     )
     return Audit(evidence)
+
+
+def _of_references(given: Signals | Answers, target: Answers) -> Answers:
+    """Return references' answers; without ids, each network's are in the target's order."""
+    if isinstance(given, Answers):
+        return given
+    assert given.model is not None
+    networks = len(np.unique(given.model))
+    if given.membership is None or len(given) != networks * len(target.ids):
+        raise UsageError(
+            f"reference: {len(given)} rows of {networks} networks; allowed: {len(target.ids)} per "
+            "network, as target has, with their membership"
+        )
+    ids = np.empty(len(given), dtype=target.ids.dtype)
+    for number in np.unique(given.model):
+        if (given.model == number).sum() != len(target.ids):
+            raise UsageError(f"reference: network {number}; allowed: {len(target.ids)} rows each")
+        ids[given.model == number] = target.ids
+    return Answers(given, ids, "reference")
 
 
 def _answers(given: Signals | Answers | None, name: str, ids: Any = None) -> Answers | None:

@@ -138,7 +138,8 @@ def _compared(
     names = [
         each
         for each in evidence.verdicts
-        if answers.signals.sensitivities is not None or not ATTACKS[each].needs_sensitivity
+        if (answers.signals.sensitivities is not None or not ATTACKS[each].needs_sensitivity)
+        and (answers.signals.references is not None or not ATTACKS[each].needs_references)
     ]
     tell(f"the same attacks on {name}")
     if evidence.shadow is not None and its_shadow is not None:

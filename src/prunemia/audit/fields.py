@@ -36,8 +36,11 @@ class Fields:
     row: Callable[[int], str]
 
 
-def checked(fields: Fields) -> tuple[Signals, NDArray[np.str_]]:
-    """Return the signals and the ids; UsageError names file, row, field and what is allowed."""
+def checked(fields: Fields, fewest: int = FEWEST) -> tuple[Signals, NDArray[np.str_]]:
+    """Return the signals and the ids; UsageError names file, row, field and what is allowed.
+
+    ``fewest``: members, and non-members, that there have to be.
+    """
     arrays = fields.arrays
     given = "posteriors" if "posteriors" in arrays else "logits"
     answers = _numbers(fields, given, arrays[given])
@@ -61,10 +64,10 @@ def checked(fields: Fields) -> tuple[Signals, NDArray[np.str_]]:
         model = _whole(fields, "model", arrays["model"], 2**31)
     ids = _ids(fields, arrays.get("id"), model)
     counts = int(member.sum()), int((~member).sum())
-    if min(counts) < FEWEST:
+    if min(counts) < fewest:
         refuse(
             fields,
-            f"{counts[0]} members and {counts[1]} non-members; allowed: {FEWEST} or more of each",
+            f"{counts[0]} members and {counts[1]} non-members; allowed: {fewest} or more of each",
         )
     build = Signals if given == "posteriors" else Signals.from_logits
     return build(answers, sensitivities, labels, membership=member, model=model), ids

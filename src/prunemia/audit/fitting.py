@@ -82,6 +82,8 @@ def chosen(names: Iterable[str] | None, target: Signals) -> tuple[list[str], dic
             raise UsageError(f"--attacks {error}") from None
         if kind.needs_sensitivity and target.sensitivities is None:
             left_out[name] = "it needs sensitivities, which were not given"
+        elif kind.needs_references and target.references is None:
+            left_out[name] = "it needs reference networks' answers, which were not given"
         elif names is None and seconds(name, len(target)) > MINUTE:
             left_out[name] = f"it would take {said(name, len(target))}; ask for it by name"
     if names is not None and left_out:
@@ -114,8 +116,9 @@ def carry_out(
     verdicts = {}
     for place, name in enumerate(names, 1):
         tell(f"attack {place} of {len(names)}: {name}, {said(name, len(target))}")
+        blind = attacks.get(name).blind
         with one_thread(), threadpool_limits(1):
-            if shadow is not None or attacks.get(name).blind:
+            if blind or (shadow is not None and not ATTACKS[name].needs_references):
                 verdicts[name] = _with_shadow(name, target, shadow, first, seed)
             else:
                 verdicts[name] = _cross_fitted(name, target, first, seed)
@@ -126,7 +129,7 @@ def _with_shadow(
     name: str, target: Signals, shadow: Signals | None, first: Bools, seed: int
 ) -> Verdict:
     """Fit on the shadows (a blind attack learns nothing from whatever it is given) and decide."""
-    attack = build(name, seed).fit(target if shadow is None else shadow)
+    attack = build(name, seed, target).fit(target if shadow is None else shadow)
     scores = attack.decision_function(target)
     parts = [np.flatnonzero(first), np.flatnonzero(~first)]
     transfers = tuple((a, scores[a], b, scores[b]) for a, b in (parts, parts[::-1]))
@@ -140,7 +143,7 @@ def _cross_fitted(name: str, target: Signals, first: Bools, seed: int) -> Verdic
     ranks = True
     for learn in (first, ~first):
         known, held = np.flatnonzero(learn), np.flatnonzero(~learn)
-        attack = build(name, seed).fit(target.subset(known))
+        attack = build(name, seed, target).fit(target.subset(known))
         answers = attack.decision_function(target.subset(held))
         predictions[held] = answers >= 0
         scores[held] = (rankdata(answers) - 0.5) / len(held)
@@ -149,7 +152,9 @@ def _cross_fitted(name: str, target: Signals, first: Bools, seed: int) -> Verdic
     return Verdict(scores, predictions, ranks, tuple(transfers))
 
 
-def build(name: str, seed: int) -> attacks.Attack:
-    """Return an attack, not fitted, with the seed where it takes one."""
+def build(name: str, seed: int, target: Signals) -> attacks.Attack:
+    """Return an attack, not fitted: with the seed and the references' setting, if it takes them."""
     kind = attacks.get(name)
-    return kind(**{"seed": seed} if "seed" in kind().get_params() else {})
+    online = target.trained_on is not None and bool(target.trained_on.any())
+    given = {"seed": seed, "setting": "online" if online else "offline"}
+    return kind(**{k: v for k, v in given.items() if k in kind().get_params()})

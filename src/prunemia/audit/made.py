@@ -13,7 +13,13 @@ PACKAGES = ("numpy", "scipy", "scikit-learn", "torch")
 
 def record(evidence: Evidence) -> dict[str, Any]:
     """Return what another run needs to come to the same record; no date, so equal bytes."""
-    answers = [evidence.target, evidence.shadow, *(other.answers for other in evidence.others)]
+    target = evidence.target
+    answers = [
+        target,
+        target.reference,
+        evidence.shadow,
+        *(other.answers for other in evidence.others),
+    ]
     return {
         "versions": {"prunemia": metadata.version("prunemia"), "python": platform.python_version()}
         | {name: metadata.version(name) for name in PACKAGES},

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunemia.audit import tables
-from prunemia.audit.fields import Fields, checked
+from prunemia.audit.fields import FEWEST, Fields, checked
 from prunemia.data.npz import Header, NpzError, read_npz
 from prunemia.errors import UsageError, shortened
 from prunemia.signals import Signals
@@ -31,11 +31,13 @@ class Answers:
     signals : n samples of C classes, with their membership.
     ids : shape (n,), text; the rows' numbers, from 0, where nobody named them.
     name : what people call it: the file.
+    reference : the file of the networks that `signals` has as references, if it has.
     """
 
     signals: Signals
     ids: NDArray[np.str_]
     name: str
+    reference: Answers | None = None
 
     @classmethod
     def of(cls, signals: Signals, name: str, ids: Any = None) -> Answers:
@@ -50,19 +52,22 @@ class Answers:
         """SHA-256 of the values as they were read, whatever file they stood in."""
         digest = hashlib.sha256()
         for name, value in sorted(self.signals.arrays().items()):
+            if name in ("references", "trained_on"):  # from a file of their own
+                continue
             digest.update(f"{name} {value.shape} {value.dtype.str}".encode())
             digest.update(np.ascontiguousarray(value).data)
         digest.update("\0".join(self.ids.tolist()).encode())
         return digest.hexdigest()
 
 
-def read(path: str | Path) -> Answers:
+def read(path: str | Path, fewest: int = FEWEST) -> Answers:
     """Read the answers to n samples, with their membership.
 
     An ``.npz`` holds the fields of `Signals` (``membership`` too), or ``logits`` instead of
     ``posteriors``, and optionally ``id``. A ``.csv`` or ``.parquet`` has the columns ``label``
     (0 … C-1), ``member`` (0 or 1), one a class (``p0``, ``p1`` … or ``logit0`` …), and optionally
-    ``s0`` … (sensitivities), ``model`` and ``id``. Rows are counted from 0.
+    ``s0`` … (sensitivities), ``model`` and ``id``. Rows are counted from 0. ``fewest``: members,
+    and non-members, that there have to be; 0 for reference networks.
 
     Raises
     ------
@@ -82,7 +87,7 @@ def read(path: str | Path) -> Answers:
     if path.suffix not in SUFFIXES:
         raise UsageError(f"{shown}: is not read; allowed: {', '.join(SUFFIXES)}")
     found = _npz(path, shown) if path.suffix == ".npz" else tables.read(path, shown)
-    signals, ids = checked(found)
+    signals, ids = checked(found, fewest)
     return Answers(signals, ids, path.name)
 
 

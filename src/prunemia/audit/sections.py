@@ -201,6 +201,7 @@ def _about(name: str, signals: Signals) -> dict[str, Any]:
         "classes": signals.classes,
         "networks": len(np.unique(signals.model)),
         "sensitivities": signals.sensitivities is not None,
+        "references": 0 if signals.references is None else signals.references.shape[1],
         "accuracy": _accuracies(signals),
     }
 

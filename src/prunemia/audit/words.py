@@ -52,18 +52,33 @@ def percent(estimate: Estimate) -> str:
 
 def auditor(evidence: Evidence) -> str:
     """Return who attacks, and how that auditor compares with an adversary."""
+    compared = references(evidence)
     if evidence.shadow is None:
         return (
             "The attacks were fitted on one half of the target's own samples and judged on the "
             "other, and the other way round. So this auditor knows who is a member of half of the "
             "training set, and is stronger than most adversaries, who have to train shadow "
-            "networks and guess."
+            f"networks and guess.{compared}"
         )
     networks = len(set(evidence.shadow.signals.model.tolist()))  # type: ignore[union-attr]
     plural = "network" if networks == 1 else "networks"
     return (
         f"The attacks were fitted on the answers of {networks} shadow {plural}, whose members "
         "the adversary knows, and judged on the target, whose members they were not told."
+        f"{compared}"
+    )
+
+
+def references(evidence: Evidence) -> str:
+    """Return what is said of reference networks; "" where there are none."""
+    signals = evidence.signals
+    if signals.references is None:
+        return ""
+    online = signals.trained_on is not None and bool(signals.trained_on.any())
+    trained = "some of which trained on each sample" if online else "none of which trained on them"
+    return (
+        f" lira and rmia compare with {signals.references.shape[1]} reference networks' answers to "
+        f"the same samples, {trained}; their thresholds come from the target's other half."
     )
 
 
@@ -82,6 +97,10 @@ def unmeasurable(evidence: Evidence) -> list[dict[str, str]]:
             needs = f"{precise:,} non-members for a narrow interval"
             rows.append({"what": f"{name}, precisely", "why": why, "needs": needs})
     for name, why in evidence.left_out.items():
-        needs = "their numbers" if "sensitivities" in why else f"--attacks {name}"
+        needs = f"--attacks {name}"
+        if "sensitivities" in why:
+            needs = "their numbers"
+        elif "reference" in why:
+            needs = "--reference, several networks' answers to the same samples"
         rows.append({"what": f"the attack {name}", "why": why, "needs": needs})
     return rows

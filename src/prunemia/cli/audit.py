@@ -41,6 +41,14 @@ def audit(
             metavar="FILE", help="What the network before pruning answered to the same samples."
         ),
     ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What several other networks answered to the same samples, by model and id; "
+            "member: whether that network trained on the sample. For lira and rmia.",
+        ),
+    ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report, for any browser.")
     ] = None,
@@ -72,15 +80,18 @@ def audit(
     and nothing was written; 3: a limit of --fail-above is exceeded.
     """
     outputs = {"--html": html, "--json": json, "--csv": csv}
-    inputs = [path for path in (target, shadow, original) if path is not None]
+    inputs = [path for path in (target, shadow, original, reference) if path is not None]
     _require(outputs, inputs)
     from prunemia.audit import Audit, Limit, read
     from prunemia.audit.evidence import gather
+    from prunemia.audit.references import beside
 
     limits = [Limit.parse(text) for text in fail_above]
     names = None if attacks is None else [name.strip() for name in attacks.split(",")]
     _tell(f"reading {target.name[:80]}")
     answers = read(target)
+    if reference is not None:
+        answers = beside(answers, read(reference, fewest=0))
     others = {} if original is None else {"original": (read(original), None)}
     evidence = gather(
         answers,

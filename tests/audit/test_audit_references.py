@@ -1,0 +1,132 @@
+"""Reference networks in an audit: laid beside by id, judged by lira and rmia, or refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from answers import frame
+
+import prunemia as pm
+from prunemia import audit
+from prunemia.audit.references import beside
+from prunemia.errors import UsageError
+
+N, K = 800, 8
+
+
+def world(online, seed=0):
+    """Two classes; a sample's log-odds are N(its own mean, 1), two more for who trained on it."""
+    draw = np.random.default_rng(seed)
+    hardness, member = draw.normal(scale=3, size=N), np.arange(N) % 2 == 0
+    trained = draw.permuted(np.arange(K)[:, None] < np.full(N, K // 2), axis=0)
+    trained = trained if online else np.zeros((K, N), dtype=bool)
+
+    def answers(odds, who, number):
+        p = 1 / (1 + np.exp(-odds))
+        return pm.Signals(
+            np.stack([p, 1 - p], axis=1), None, np.zeros(N, int), who, np.full(N, number)
+        )
+
+    target = answers(hardness + 2 * member + draw.normal(size=N), member, 0)
+    each = [answers(hardness + 2 * t + draw.normal(size=N), t, k) for k, t in enumerate(trained)]
+    return target, pm.Signals.concatenate(each)
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_they_find_what_confidence_alone_does_not(online):
+    target, reference = world(online)
+    found = pm.audit.signals(target, reference=reference, attacks=["conf", "lira", "rmia"])
+
+    auc = {n: e.auc.value for n, e in found.evidence.evaluations.items()}
+    assert auc["lira"] > 0.85  # Φ(2 / √2 · …) with few references, a little less than 0.92
+    assert auc["lira"] > auc["conf"] + 0.1
+    assert auc["rmia"] > auc["conf"]
+    signals = found.evidence.signals
+    assert signals.references.shape == (N, K)
+    assert "8 reference networks" in found.record["setting"]["auditor"]
+    assert found.record["setting"]["target"]["references"] == K
+    names = [each["name"] for each in found.record["made"]["inputs"]]
+    assert names == ["target", "reference"]
+
+
+def test_where_nothing_leaks_none_is_found():
+    levels = []
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        target, reference = world(online=True, seed=seed)
+        lots = draw.permutation(np.arange(N) % 2 == 0)
+        blind = pm.Signals.from_arrays({**target.arrays(), "membership": lots})
+        found = pm.audit.signals(blind, reference=reference, attacks=["lira", "rmia"])
+        levels.append(found.level)
+    assert levels.count("no leak found") >= 18
+
+
+def test_without_references_they_are_left_out():
+    target, _ = world(online=False)
+    found = pm.audit.signals(target)
+
+    assert found.evidence.left_out["lira"].startswith("it needs reference networks' answers")
+    needs = {row["what"]: row["needs"] for row in found.record["unmeasurable"]}
+    assert needs["the attack rmia"].startswith("--reference")
+
+
+def test_rows_are_told_by_id_in_any_order():
+    target, reference = world(online=True)
+    ids = np.array([f"s{i}" for i in range(N)])
+    named = audit.Answers.of(target, "t", ids)
+    order = np.random.default_rng(1).permutation(N * K)
+    mixed = audit.Answers.of(reference.subset(order), "r", np.tile(ids, K)[order])
+    straight = pm.audit.signals(target, reference=reference, attacks=["lira"], ids=ids)
+    one, other = beside(named, mixed).signals, straight.evidence.signals
+
+    assert np.array_equal(one.references, other.references)
+    assert np.array_equal(one.trained_on, other.trained_on)
+
+
+def test_on_the_command_line(tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from prunemia.cli import app
+
+    target, reference = world(online=False)
+    ids = [f"s{i}" for i in range(N)]
+    frame(target, ids).to_csv(tmp_path / "t.csv", index=False)
+    parts = [frame(reference.subset(reference.model == k), ids).assign(model=k) for k in range(K)]
+    pd.concat(parts).to_csv(tmp_path / "r.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    words = ["audit", "t.csv", "--reference", "r.csv", "--attacks", "conf,lira", "--json", "o.json"]
+    said = CliRunner().invoke(app, words)
+
+    assert said.exit_code == 0, said.output
+    assert "the strongest attack (lira) names" in said.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda r: r.subset(np.arange(N * K - 1)), "6399 rows of 8 networks; allowed: 800 per"),
+        (lambda r: pm.Signals(np.full((N * K, 3), 1 / 3), None, r.labels, r.membership, r.model),
+         "reference: 3 classes; allowed: 2"),
+        (lambda r: pm.Signals(r.posteriors, None, 1 - r.labels, r.membership, r.model),
+         "reference: row 0: label differs from target's"),
+        (lambda r: pm.Signals(r.posteriors, None, r.labels, r.model == 0, np.zeros(N * K, int)),
+         "6400 rows of 1 networks"),
+        (lambda r: pm.Signals(r.posteriors, None, r.labels, np.arange(N * K) % N == 3, r.model),
+         "id '0': all networks trained on it, or none"),
+    ],
+)  # fmt: skip
+def test_references_that_do_not_fit_are_refused(change, sentence):
+    target, reference = world(online=False)
+    with pytest.raises(UsageError, match=sentence):
+        pm.audit.signals(target, reference=change(reference), attacks=["lira"])
+
+
+def test_a_network_that_was_not_asked_all_samples_is_named():
+    target, reference = world(online=False)
+    ids = np.arange(N).astype(str)
+    named = audit.Answers.of(target, "t.csv", ids)
+    given = audit.Answers.of(reference.subset(np.arange(1, N * K)), "r.csv", np.tile(ids, K)[1:])
+    with pytest.raises(UsageError, match=r"r\.csv: network 0 has no row for id '0'"):
+        beside(named, given)
+    other = audit.Answers.of(reference, "r.csv", np.char.add("x", np.tile(ids, K)))
+    with pytest.raises(UsageError, match=r"r\.csv: row 0: id 'x0' is none of t.csv"):
+        beside(named, other)
