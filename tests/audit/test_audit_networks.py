@@ -197,7 +197,7 @@ def test_the_workers_of_a_scheduler_make_the_same_networks(tmp_path):
 SCRIPT = """
 import sys, time
 sys.path[:0] = {paths!r}
-import test_networks as own
+import test_audit_networks as own
 import torch
 
 def slow(module, rows, seed):
