@@ -51,11 +51,11 @@ def beside(target: Answers, reference: Answers) -> Answers:
             f"{reference.name}: network {numbers[network]} has no row for id "
             f"{shown(target.ids[place])}; allowed: one for each sample of {target.name}"
         )
-    online = trained.any()
-    if online and not (trained.any(axis=1) & ~trained.all(axis=1)).all():
-        place = int((trained.any(axis=1) & ~trained.all(axis=1)).argmin())
+    both = trained.any(axis=1) & ~trained.all(axis=1)
+    if trained.any() and not both.all():
+        name = shown(target.ids[int(both.argmin())])
         raise UsageError(
-            f"{reference.name}: id {shown(target.ids[place])}: all networks trained on it, or none; "
+            f"{reference.name}: id {name}: all networks trained on it, or none; "
             "allowed: some and others for each sample, or none for all"
         )
     fields = {"references": odds, "trained_on": trained}
