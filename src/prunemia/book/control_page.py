@@ -33,11 +33,11 @@ def effects_by(table: pd.DataFrame, column: str, attack: str) -> pd.DataFrame:
 
 
 def source(name: str) -> str:
-    """Say where effects come from: a table of results/, or "" for this page."""
+    """Say where numbers come from: a table of results/, or "" for this page."""
     if not name:
-        return "The effects were computed for this page"
+        return "These numbers were computed for this page"
     made = results.read(name).attrs["record"]["made"]
-    return f"The effects were read from results/{name}.csv, made on {made}"
+    return f"These numbers were read from results/{name}.csv, made on {made}"
 
 
 def strongest_said(runs: Sequence[Experiment], table: pd.DataFrame) -> tuple[str, str]:
