@@ -21,8 +21,12 @@ class PageParameters(Frozen):
         removing(), min_length=1, description="pruning methods to compare"
     )
     strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (1, 2, 4, 8, 16), min_length=1, description="strengths of the defense to compare"
+        (1, 4, 16), min_length=1, description="strengths of the defense to compare"
     )
+    references: int = Field(
+        64, ge=8, le=1024, description="networks that answer the same samples as the victim"
+    )
+    top: float = Field(0.05, gt=0, lt=1, description="share of samples called the most exposed")
     bootstraps: int = Field(
         1000, ge=20, le=100_000, description="resamples behind a bootstrap interval"
     )
