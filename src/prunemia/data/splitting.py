@@ -38,7 +38,8 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     validation, both rounded up (as scikit-learn does), and trains on the rest:
     45 / 10 / 45 %. Shadows overlap one another, never the victim. References share the
     victim's half and come in pairs: the second trains on what tests the first, and the other way
-    round, so that half of an even number of them trained on a sample (but for validation samples).
+    round, so that half of an even number of them trained on a sample (but for validation samples,
+    and for a few where the parts' sizes differ).
     Parts depend on (data, seed, index) alone, so shadow 3 is the same among 5 and among 64.
 
     Source: Yuan & Zhang (2022), section 6.1, and its published code; not stratified.
@@ -58,7 +59,9 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     _, validations, tests = _shares(len(shuffled))
     validation = shuffled[tests : tests + validations]
     test, train = shuffled[:tests], shuffled[tests + validations :]
-    parts = Split(train, validation, test) if drawn == index else Split(test, validation, train)
+    if drawn != index:  # as many as the first's; the test part is never the smaller one
+        test, train = np.concatenate([test[len(train) :], train]), test[: len(train)]
+    parts = Split(train, validation, test)
     if len(np.unique(dataset.labels[parts.train])) < 2:
         raise DataError(
             f"data set {dataset.name!r}: "
