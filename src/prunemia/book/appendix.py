@@ -22,7 +22,7 @@ _TYPES = {
 
 
 def fragments(root: Path) -> dict[str, str]:
-    """Return by file name the fragments that pages of book/ include; ``root``: of the repository."""
+    """Return by file name the fragments that book/ includes; ``root``: of the repository."""
     return {
         "bench.fragment.md": timings(root / "results" / "bench.txt"),
         "datasheets.fragment.md": datasheets(SOURCES.values()),
