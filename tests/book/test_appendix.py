@@ -63,9 +63,17 @@ def test_a_sheet_says_what_the_registry_says():
 
 
 def test_every_data_set_has_a_sheet_and_its_citation_is_in_the_bibliography(request):
-    text = appendix.fragments()["datasheets.fragment.md"]
+    text = appendix.fragments(request.config.rootpath)["datasheets.fragment.md"]
     bibliography = (request.config.rootpath / "book" / "references.bib").read_text(encoding="utf-8")
 
     for source in SOURCES.values():
         assert f"(sheet-{source.name})=" in text
         assert f"{{{source.citation}," in bibliography
+
+
+def test_the_table_of_timings_is_shown_as_it_is(tmp_path):
+    assert "`make bench` writes it" in appendix.fragments(tmp_path)["bench.fragment.md"]
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "bench.txt").write_text("here and now\n\n2 times | faster\n")
+    text = appendix.fragments(tmp_path)["bench.fragment.md"]
+    assert text == "```text\nhere and now\n\n2 times | faster\n```\n"

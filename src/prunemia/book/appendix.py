@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,14 +21,22 @@ _TYPES = {
 }
 
 
-def fragments() -> dict[str, str]:
-    """Return by file name the fragments that pages of book/ include."""
+def fragments(root: Path) -> dict[str, str]:
+    """Return by file name the fragments that book/ includes; ``root``: of the repository."""
     return {
+        "bench.fragment.md": timings(root / "results" / "bench.txt"),
         "datasheets.fragment.md": datasheets(SOURCES.values()),
         "experiment.fragment.md": fields(Experiment),
         "adversary.fragment.md": fields(Adversary),
         "page-parameters.fragment.md": fields(PageParameters),
     }
+
+
+def timings(file: Path) -> str:
+    """Return the table that `make bench` wrote, as it is; without one, how to make it."""
+    if not file.is_file():
+        return "There is no such table here yet; `make bench` writes it.\n"
+    return f"```text\n{file.read_text(encoding='utf-8').rstrip()}\n```\n"
 
 
 def datasheets(sources: Iterable[Source]) -> str:

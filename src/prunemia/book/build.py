@@ -183,7 +183,7 @@ class Book:
         shutil.rmtree(stage, ignore_errors=True)
         shutil.copytree(self.root / "book", stage / "book")
         shutil.copy(self.root / "_config.yml", stage)
-        for name, text in fragments().items():
+        for name, text in fragments(self.root).items():
             (stage / "book" / name).write_text(text, encoding="utf-8")
         for name, page in pages.items():
             target = stage / "notebooks" / f"{name}.ipynb"
