@@ -1,4 +1,4 @@
-"""What of a network's answers is compared between members and non-members: one number a sample."""
+"""The quantities by which members and non-members are compared: one number per sample."""
 
 from __future__ import annotations
 

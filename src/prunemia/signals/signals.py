@@ -101,7 +101,7 @@ class Signals:
         """Return the sensitivities, shape (n, C); ValueError where nobody asked for them."""
         if self.sensitivities is None:
             raise ValueError(
-                "sensitivities: None; allowed here: one number a sample and class, "
+                "sensitivities: None; allowed here: one number per sample and class, "
                 "as pm.query.sensitivity gives"
             )
         return self.sensitivities
