@@ -155,7 +155,7 @@ def test_signals_without_sensitivities_are_kept_and_cut_like_others(tmp_path):
     ):
         assert each.sensitivities is None
         assert "sensitivities" not in each.arrays()
-    with pytest.raises(ValueError, match="sensitivities: None; allowed here: one number per sample"):
+    with pytest.raises(ValueError, match="sensitivities: None; allowed here: one number"):
         signals.require_sensitivities()
 
 
