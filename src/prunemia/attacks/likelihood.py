@@ -18,6 +18,8 @@ SPREADS = ("pooled", "record", "shrunk")
 PRIOR = 4.0
 """The degrees of freedom that the pooled variance counts for in "shrunk": of five networks."""
 SMALLEST = 1e-30
+GAMMA, A = 2.0, 0.3
+"""RMIA's own choice of γ and a."""
 
 
 def log_odds(posteriors: ArrayLike, labels: ArrayLike) -> Floats:
@@ -80,8 +82,8 @@ def rmia_scores(
     population_target: ArrayLike,
     population_reference: ArrayLike,
     trained_on: ArrayLike | None = None,
-    gamma: float = 2.0,
-    a: float = 0.3,
+    gamma: float = GAMMA,
+    a: float = A,
 ) -> Floats:
     """Return RMIA's score of each sample, shape (n,), 0 … 1; larger = more likely a member.
 
@@ -129,6 +131,14 @@ def guessed(values: Floats, trained: Bools, a: float) -> Floats:
     return at_large
 
 
+def rmia_offline(
+    p: Floats, others: Floats, trained: Bools, gamma: float = GAMMA, a: float = A
+) -> Floats:
+    """Return RMIA's offline score among the samples themselves, by who did not train on them."""
+    ratio = p / guessed(others, trained, a)
+    return shares(ratio, ratio, gamma)
+
+
 def both_sides(values: Floats, trained: Bools) -> Floats:
     """Return RMIA's online P: half from networks that trained on a sample, half from others."""
     at_large: Floats = (_mean(values, trained) + _mean(values, ~trained)) / 2
@@ -140,6 +150,12 @@ def shares(ratio: Floats, population: Floats, gamma: float) -> Floats:
     below = np.searchsorted(np.sort(population), ratio / gamma, side="right")
     share: Floats = below / len(population)
     return share
+
+
+def on_both_sides(trained: Bools, least: int = 1) -> Bools:
+    """Return which samples ``least`` networks trained on and as many did not, (k, n) → (n,)."""
+    enough: Bools = (trained.sum(axis=0) >= least) & ((~trained).sum(axis=0) >= least)
+    return enough
 
 
 def _checked(

@@ -150,10 +150,9 @@ class RMIA(Referenced):
         """Return RMIA's score of one network's samples, shape (n,)."""
         phi, others, trained = _answers(signals)
         p, at_references = expit(phi), expit(others)
-        if self.setting == "online":
-            ratio = p / likelihood.both_sides(at_references, trained)
-        else:
-            ratio = p / likelihood.guessed(at_references, trained, options["a"])
+        if self.setting == "offline":
+            return likelihood.rmia_offline(p, at_references, trained, **options)
+        ratio = p / likelihood.both_sides(at_references, trained)
         return likelihood.shares(ratio, ratio, options["gamma"])
 
     def _check_options(self) -> None:
@@ -177,8 +176,10 @@ def _able(signals: Signals, setting: str, spread: str | None) -> Bools:
     """Return which samples have the networks that a score needs, shape (n,)."""
     _, _, trained = _answers(signals)
     least = 2 if spread == "record" else 1
+    if setting == "online":
+        return likelihood.on_both_sides(trained, least)
     enough: Bools = (~trained).sum(axis=0) >= least
-    return enough & (trained.sum(axis=0) >= least) if setting == "online" else enough
+    return enough
 
 
 def _networks(signals: Signals) -> Iterator[Bools]:

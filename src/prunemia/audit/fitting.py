@@ -155,6 +155,5 @@ def _cross_fitted(name: str, target: Signals, first: Bools, seed: int) -> Verdic
 def build(name: str, seed: int, target: Signals) -> attacks.Attack:
     """Return an attack, not fitted: with the seed and the references' setting, if it takes them."""
     kind = attacks.get(name)
-    online = target.trained_on is not None and bool(target.trained_on.any())
-    given = {"seed": seed, "setting": "online" if online else "offline"}
+    given = {"seed": seed, "setting": "online" if target.online else "offline"}
     return kind(**{k: v for k, v in given.items() if k in kind().get_params()})

@@ -48,14 +48,12 @@ class Point:
 
 def point(scores: Floats, membership: Bools, fpr: float) -> Point | None:
     """Return that of `intervals.tpr_at`; None where there are too few non-members."""
-    others = np.sort(scores[~membership])[::-1]
-    allowed = int(np.floor(len(others) * fpr + 1e-9))
-    if allowed < 1:
+    threshold = intervals.threshold_at(scores[~membership], fpr)
+    if threshold is None:
         return None
-    threshold = float(others[min(allowed, len(others) - 1)])
     above = scores > threshold
-    alarms = int((above & ~membership).sum())
-    return Point(threshold, int((above & membership).sum()), alarms, alarms / len(others))
+    found, alarms = (int((above & side).sum()) for side in (membership, ~membership))
+    return Point(threshold, found, alarms, alarms / int((~membership).sum()))
 
 
 def simultaneous(verdicts: Mapping[str, Verdict], membership: Bools) -> tuple[Family, float]:
@@ -66,7 +64,7 @@ def simultaneous(verdicts: Mapping[str, Verdict], membership: Bools) -> tuple[Fa
     The figures by attack and measure, and the confidence of each interval by itself.
     """
     n0 = int((~membership).sum())
-    measurable = [fpr for fpr in FPRS if np.floor(n0 * fpr + 1e-9) >= 1]
+    measurable = [fpr for fpr in FPRS if intervals.alarms_allowed(n0, fpr) >= 1]
     ranking = sum(verdict.ranks for verdict in verdicts.values())
     figures = ranking * (1 + len(measurable)) + len(verdicts) - ranking
     level = 1 - (1 - LEVEL) / figures

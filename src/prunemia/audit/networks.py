@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from prunemia.audit.audit import Audit
@@ -21,8 +20,7 @@ from prunemia.audit.evidence import gather
 from prunemia.audit.fitting import chosen
 from prunemia.audit.functions import Plan
 from prunemia.audit.making import Making, Network
-from prunemia.audit.reading import Answers
-from prunemia.errors import UsageError
+from prunemia.audit.reading import Answers, named_samples
 from prunemia.lab import on_dask
 from prunemia.signals import Signals
 from prunemia.store import Store, default_root
@@ -85,7 +83,7 @@ def network(
     """
     options = {"shadows": shadows, "seed": seed, "epsilon": epsilon, "draws": draws}
     plan = Plan.of(train, prune, features, labels, name, **options)
-    named = _ids(ids, len(plan.labels))
+    named = named_samples(ids, len(plan.labels))
     names = None if attacks is None else list(attacks)
     if names is not None:
         chosen(names, plan.example())  # refuses what there is not, before anything is trained
@@ -143,10 +141,3 @@ def _make(making: Making, number: int) -> None:
 
 def _pooled(parts: list[Signals], kind: str) -> Answers:
     return Answers.of(Signals.concatenate(parts), f"shadows, {kind}")
-
-
-def _ids(ids: Any, n: int) -> Any:
-    named = np.arange(n).astype(str) if ids is None else np.asarray(ids).astype(str)
-    if named.shape != (n,):
-        raise UsageError(f"ids: shape {named.shape}; allowed: ({n},)")
-    return named

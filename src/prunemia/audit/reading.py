@@ -42,10 +42,7 @@ class Answers:
     @classmethod
     def of(cls, signals: Signals, name: str, ids: Any = None) -> Answers:
         """Return signals with ids, shape (n,); None: the rows' numbers."""
-        named = np.arange(len(signals)) if ids is None else np.asarray(ids)
-        if named.shape != (len(signals),):
-            raise UsageError(f"ids: shape {named.shape}; allowed: ({len(signals)},)")
-        return cls(signals, named.astype(str), name)
+        return cls(signals, named_samples(ids, len(signals)), name)
 
     @property
     def content(self) -> str:
@@ -58,6 +55,14 @@ class Answers:
             digest.update(np.ascontiguousarray(value).data)
         digest.update("\0".join(self.ids.tolist()).encode())
         return digest.hexdigest()
+
+
+def named_samples(ids: Any, n: int) -> NDArray[np.str_]:
+    """Return what n samples are called, as text; None: their numbers."""
+    named = np.arange(n) if ids is None else np.asarray(ids)
+    if named.shape != (n,):
+        raise UsageError(f"ids: shape {named.shape}; allowed: ({n},)")
+    return named.astype(str)
 
 
 def read(path: str | Path, fewest: int = FEWEST) -> Answers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from prunemia.attacks import log_odds
+from prunemia.attacks.likelihood import on_both_sides
 from prunemia.audit.reading import Answers
 from prunemia.errors import UsageError, shortened
 from prunemia.signals import Signals
@@ -51,7 +52,7 @@ def beside(target: Answers, reference: Answers) -> Answers:
             f"{reference.name}: network {numbers[network]} has no row for id "
             f"{shown(target.ids[place])}; allowed: one for each sample of {target.name}"
         )
-    both = trained.any(axis=1) & ~trained.all(axis=1)
+    both = on_both_sides(trained.T)
     if trained.any() and not both.all():
         name = shown(target.ids[int(both.argmin())])
         raise UsageError(

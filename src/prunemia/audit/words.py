@@ -7,6 +7,7 @@ import math
 from prunemia.audit.evidence import Evidence
 from prunemia.audit.measuring import guessing, point
 from prunemia.metrics import FPRS, Estimate
+from prunemia.metrics.intervals import alarms_allowed
 
 LIMITS = (
     "It judges these attacks. A stronger one may find more: no leak found is no proof that there "
@@ -74,8 +75,8 @@ def references(evidence: Evidence) -> str:
     signals = evidence.signals
     if signals.references is None:
         return ""
-    online = signals.trained_on is not None and bool(signals.trained_on.any())
-    trained = "some of which trained on each sample" if online else "none of which trained on them"
+    some, none = "some of which trained on each sample", "none of which trained on them"
+    trained = some if signals.online else none
     return (
         f" lira and rmia compare with {signals.references.shape[1]} reference networks' answers to "
         f"the same samples, {trained}; their thresholds come from the target's other half."
@@ -93,7 +94,7 @@ def unmeasurable(evidence: Evidence) -> list[dict[str, str]]:
             needs = f"{least:,} non-members; {precise:,} for a narrow interval"
             rows.append({"what": name, "why": f"{nonmembers:,} non-members", "needs": needs})
         elif nonmembers < precise:
-            why = f"{nonmembers:,} non-members allow {math.floor(nonmembers * fpr + 1e-9)} only"
+            why = f"{nonmembers:,} non-members allow {alarms_allowed(nonmembers, fpr)} only"
             needs = f"{precise:,} non-members for a narrow interval"
             rows.append({"what": f"{name}, precisely", "why": why, "needs": needs})
     for name, why in evidence.left_out.items():

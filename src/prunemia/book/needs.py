@@ -27,6 +27,8 @@ from prunemia.claims import RULES
 from prunemia.experiment import Experiment
 from prunemia.lab import effects, in_turn, lengths
 from prunemia.lab.steps import Step, attack_step, groups, merged
+from prunemia.results import references
+from prunemia.results.tables import kept_by_references
 from prunemia.sweep import grid
 
 Steps = dict[Experiment, list[Step]]
@@ -58,13 +60,14 @@ def _part(fields: dict[str, Any]) -> Steps:
 def _unkept(experiments: Sequence[Experiment], names: Any, result: str, count: int) -> Steps:
     """Return the steps to what a table of results/ may have; none where one has it."""
     asked = _names(names)
-    cases = [(each, of) for exp in experiments for _, each, of in results.networks(exp)]
-    if result == "references":
-        kept = results.compared_kept(experiments, count)
-        each = [{exp: results.steps(exp, of, asked, count)} for exp, of in cases]
-    elif result == "exposure":
-        kept = results.exposed_kept(experiments, count)
-        each = [{exp: in_turn.steps(exp, of, count, asked)} for exp, of in cases]
+    if result in ("references", "exposure"):
+        cases = [case for exp in experiments for case in effects.networks(exp).values()]
+        if result == "references":
+            kept = kept_by_references(references.compared, experiments, count)
+            each = [{exp: references.steps(exp, of, asked, count)} for exp, of in cases]
+        else:
+            kept = kept_by_references(references.exposed, experiments, count)
+            each = [{exp: in_turn.steps(exp, of, count, asked)} for exp, of in cases]
     elif result == "epochs":
         kept = results.points(experiments)
         each = [lengths.steps(exp, asked) for exp in experiments]

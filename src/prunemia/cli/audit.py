@@ -14,7 +14,7 @@ from prunemia.cli.options import say
 from prunemia.errors import UsageError
 
 if TYPE_CHECKING:
-    from prunemia.audit import Limit
+    from prunemia.audit import Audit, Limit
 
 EXCEEDED = 3
 """The exit code where a limit is exceeded."""
@@ -106,11 +106,8 @@ def audit(
     _finish(Audit(evidence), limits, outputs)
 
 
-def _finish(audit: object, limits: list[Limit], outputs: dict[str, Path | None]) -> None:
+def _finish(audit: Audit, limits: list[Limit], outputs: dict[str, Path | None]) -> None:
     """Write and say what came out; end with exit code 3 where a limit is exceeded."""
-    from prunemia.audit import Audit
-
-    assert isinstance(audit, Audit)
     exceeded = audit.exceeded(limits)  # may refuse: before anything is written
     texts = {"--html": audit.to_html, "--json": audit.to_json, "--csv": audit.to_csv}
     for option, path in outputs.items():

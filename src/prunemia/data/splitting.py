@@ -28,6 +28,11 @@ class Split:
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
 
+    @property
+    def asked(self) -> NDArray[np.int64]:
+        """The samples that a network is asked: its members, then its non-members."""
+        return np.concatenate([self.train, self.test])
+
 
 def split(dataset: Dataset, seed: int, index: int) -> Split:
     """Return the parts of network ``index``: 0 the victim, 1 … k shadows, from `OWN` references.

@@ -53,15 +53,19 @@ def fields(exp: Experiment) -> dict[str, Any]:
     return {name: values[name] for name in FIELDS}
 
 
+def networks(exp: Experiment) -> dict[str, tuple[Experiment, Of]]:
+    """Return the networks of `LEVELS` by name: of which experiment, and which of its two."""
+    return {
+        "original": (exp, "original"),
+        "dense": (dense(exp), "pruned"),
+        "pruned": (exp, "pruned"),
+    }
+
+
 def steps(exp: Experiment, attacks: Sequence[str]) -> dict[Experiment, list[Step]]:
     """Return what is to be computed for the effects on one experiment, by experiment."""
-    named: list[tuple[Experiment, Of]] = [
-        (exp, "original"),
-        (exp, "pruned"),
-        (dense(exp), "pruned"),
-    ]
     wanted: dict[Experiment, list[Step]] = {}
-    for each, of in named:
+    for each, of in networks(exp).values():
         more = [attack_step(each, name, of) for name in attacks]
         wanted.setdefault(each, []).extend([Step("signals", each, of), *more])
     return wanted
@@ -77,12 +81,10 @@ def effects(
 
 
 def _rows(pipeline: Pipeline, exp: Experiment, attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
-    steps = {
-        "original": Step("signals", exp, "original"),
-        "dense": Step("signals", dense(exp)),
-        "pruned": Step("signals", exp),
+    measured = {
+        level: _measured(pipeline, Step("signals", *network), attacks)
+        for level, network in networks(exp).items()
     }
-    measured = {level: _measured(pipeline, step, attacks) for level, step in steps.items()}
     known = fields(exp)
     for (measure, attack, label), _ in measured["original"].items():
         levels = {name: measured[name][measure, attack, label] for name in LEVELS}

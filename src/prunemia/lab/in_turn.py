@@ -8,15 +8,16 @@ is a member of some targets and a non-member of others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from prunemia.attacks import lira_scores, rmia_scores
-from prunemia.attacks.likelihood import deviations, guessed, shares
+from prunemia.attacks.likelihood import deviations, on_both_sides, rmia_offline
 from prunemia.data import victims_half
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
@@ -24,6 +25,7 @@ from prunemia.lab import references
 from prunemia.lab.bench import Bench
 from prunemia.lab.references import References
 from prunemia.lab.steps import Of, Step, attack_step
+from prunemia.metrics.intervals import threshold_at
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -78,11 +80,12 @@ class InTurn:
         scores = self.scores[name]
         known = np.isfinite(scores)
         outside, inside = ~self.trained_on & known, self.trained_on & known
-        others = np.sort(scores[outside])[::-1]
-        allowed = int(np.floor(len(others) * fpr + 1e-9))
-        if allowed < 1:
-            raise UsageError(f"fpr: {fpr:g} with {len(others)} non-members; allowed: one or more")
-        above = scores > others[min(allowed, len(others) - 1)]
+        threshold = threshold_at(scores[outside], fpr)
+        if threshold is None:
+            raise UsageError(
+                f"fpr: {fpr:g} with {int(outside.sum())} non-members; allowed: one or more"
+            )
+        above = scores > threshold
         with np.errstate(invalid="ignore"):
             found = (above & inside).sum(axis=1) / inside.sum(axis=1)
             alarms = (above & outside).sum(axis=0) / outside.sum(axis=0)
@@ -120,13 +123,13 @@ def by_references(found: References) -> dict[str, Floats]:
     for network in everyone:
         rest = everyone != network
         trained = found.trained_on[rest]
-        able = trained.any(axis=0) & ~trained.all(axis=0)
+        able = on_both_sides(trained)
         phi, others, trained = odds[network, able], odds[rest][:, able], trained[:, able]
         mine, theirs = p[network, able], p[rest][:, able]
         rows = {
             "lira offline": deviations(phi, others, ~trained, "pooled")[0],
             "lira online": lira_scores(phi, others, trained),
-            "rmia offline": _offline(mine, theirs, trained),
+            "rmia offline": rmia_offline(mine, theirs, trained),
             "rmia online": rmia_scores(mine, theirs, mine, theirs, trained),
         }
         for name, row in rows.items():
@@ -138,19 +141,15 @@ def aucs(scores: Floats, trained_on: Bools) -> Floats:
     """Return per sample the AUC over networks, shape (n,): P[score trained on it > score not]."""
     known = np.isfinite(scores)
     inside, outside = trained_on & known, ~trained_on & known
-    wins = np.zeros(scores.shape[1])
-    for network in range(len(scores)):
-        mine = scores[network]
-        beaten = (scores < mine) & outside
-        ties = (scores == mine) & outside
-        wins += np.where(inside[network], beaten.sum(axis=0) + ties.sum(axis=0) / 2, 0)
-    pairs = inside.sum(axis=0) * outside.sum(axis=0)
+    members = inside.sum(axis=0)
+    ranks = np.where(inside, rankdata(scores, axis=0, nan_policy="omit"), 0).sum(axis=0)
+    wins = ranks - members * (members + 1) / 2  # Mann and Whitney's U; a tie is half a win
+    pairs = members * outside.sum(axis=0)
     return np.where(pairs > 0, wins / np.maximum(pairs, 1), np.nan)
 
 
 def _attack(exp: Experiment, of: Of, name: str, asked: Step) -> Step:
-    step = attack_step(exp, name, of)
-    return Step("attack", step.exp, step.of, asked.group, step.attack, step.options)
+    return replace(attack_step(exp, name, of), group=asked.group)
 
 
 def _scattered(
@@ -165,12 +164,6 @@ def _scattered(
         scores[place, np.searchsorted(samples, rows)] = result.scores[start : start + len(rows)]
         start += len(rows)
     return scores
-
-
-def _offline(p: Floats, others: Floats, trained: Bools) -> Floats:
-    """Return RMIA's offline score by the networks that did not train on a sample."""
-    ratio = p / guessed(others, trained, 0.3)
-    return shares(ratio, ratio, 2.0)
 
 
 def _share(right: Bools, among: Bools) -> Floats:

@@ -157,7 +157,7 @@ def _answers(
     exp: Experiment, dataset: Dataset, network: int, module: nn.Module, device: torch.device
 ) -> Signals:
     parts = split(dataset, exp.seed, network)
-    samples = np.concatenate([parts.train, parts.test])
+    samples = parts.asked
     x = torch.from_numpy(features_of(exp, dataset, network)[samples]).to(device)
     generator = torch.Generator(device).manual_seed(seed_of(exp.seed, "query", network))
     posteriors, moved = answers(module, x, exp.epsilon, exp.draws, generator)

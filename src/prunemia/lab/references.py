@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from prunemia.attacks import get as attack_class
 from prunemia.attacks import log_odds
+from prunemia.attacks.referenced import SETTINGS
 from prunemia.data import OWN, Dataset, split
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
@@ -28,7 +29,6 @@ from prunemia.lab.steps import VICTIM, Of, Step, assumed_of, chunks
 from prunemia.signals import Signals, posteriors
 from prunemia.store import pack_arrays, unpack_arrays
 
-SETTINGS = ("offline", "online")
 TARGETS = 8
 """Shadow networks, at most, that play the target: thresholds and options are chosen on them."""
 
@@ -147,8 +147,7 @@ def gather(bench: Bench, asked: Sequence[Step], samples: NDArray[np.int64]) -> R
 
 def asked_of(bench: Bench, exp: Experiment, number: int = VICTIM) -> NDArray[np.int64]:
     """Return the samples that a network's `Signals` hold, in their order."""
-    parts = split(bench.dataset(exp), exp.seed, number)
-    return np.concatenate([parts.train, parts.test])
+    return split(bench.dataset(exp), exp.seed, number).asked
 
 
 def for_attack(step: Step) -> list[Step]:

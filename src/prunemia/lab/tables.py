@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
@@ -14,7 +14,7 @@ from prunemia.lab import lengths
 from prunemia.lab import map as mapping
 from prunemia.lab.in_turn import InTurn
 from prunemia.lab.pipeline import Pipeline
-from prunemia.lab.steps import Of, merged
+from prunemia.lab.steps import Of, Step, merged
 
 
 class Tables:
@@ -56,10 +56,7 @@ class Tables:
         "training", "pruning") and its value (`prunemia.lab.effects`). Each experiment is its own
         control's partner, so whatever is compared is paired.
         """
-        todo = list(dict.fromkeys(experiments))
-        names, _ = mapping.checked(attacks, "pruned")
-        wanted = merged(control.steps(exp, names) for exp in todo)
-        mapping.require(self.pipeline, self.scheduler, wanted)
+        todo, names = self._required(experiments, attacks, control.steps)
         return control.effects(self.pipeline, todo, names)
 
     def along_epochs(
@@ -71,10 +68,7 @@ class Tables:
         attack's ``value`` of the measure ("accuracy", "AUC"), and the roles of
         `prunemia.lab.lengths.networks`.
         """
-        todo = list(dict.fromkeys(experiments))
-        names, _ = mapping.checked(attacks, "pruned")
-        wanted = merged(lengths.steps(exp, names) for exp in todo)
-        mapping.require(self.pipeline, self.scheduler, wanted)
+        todo, names = self._required(experiments, attacks, lengths.steps)
         return lengths.points(self.pipeline, todo, names)
 
     def excess(
@@ -109,3 +103,16 @@ class Tables:
         wanted = {exp: turning.steps(exp, of, count, names)}
         mapping.require(self.pipeline, self.scheduler, wanted)
         return turning.carried_out(self.pipeline, exp, of, count, names)
+
+    def _required(
+        self,
+        experiments: Iterable[Experiment],
+        attacks: Iterable[str] | None,
+        steps: Callable[[Experiment, Sequence[str]], Mapping[Experiment, Sequence[Step]]],
+    ) -> tuple[list[Experiment], tuple[str, ...]]:
+        """Carry out these steps for each experiment; return experiments and attacks, each once."""
+        todo = list(dict.fromkeys(experiments))
+        names, _ = mapping.checked(attacks, "pruned")
+        wanted = merged(steps(exp, names) for exp in todo)
+        mapping.require(self.pipeline, self.scheduler, wanted)
+        return todo, names

@@ -136,6 +136,22 @@ def auc(members: Floats, others: Floats, level: float = LEVEL) -> Estimate:
     return Estimate(value, expit(centre - width), expit(centre + width))
 
 
+def alarms_allowed(nonmembers: int, fpr: float) -> int:
+    """Return how many of so many non-members may be accused at a false-positive rate."""
+    return math.floor(nonmembers * fpr + 1e-9)
+
+
+def threshold_at(others: Floats, fpr: float) -> float | None:
+    """Return the score above which at most a share ``fpr`` of the non-members lie.
+
+    ``others``: shape (n,), the non-members' scores. None: too few to allow a single alarm.
+    """
+    allowed = alarms_allowed(len(others), fpr)
+    if allowed < 1:
+        return None
+    return float(np.sort(others)[::-1][min(allowed, len(others) - 1)])
+
+
 def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) -> Estimate:
     """Return the largest TPR whose FPR is at most ``fpr``, of all thresholds on the scores.
 
@@ -147,7 +163,7 @@ def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) ->
     such a sample knows. (Percentages for a ``level`` of 95 %.)
     """
     n = len(others)
-    allowed = math.floor(n * fpr + 1e-9)
+    allowed = alarms_allowed(n, fpr)
     if allowed < 1:
         return Estimate.missing(f"not measurable with {n} non-members")
     descending = np.sort(others)[::-1]

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from prunemia.results.kept import StaleTableError, read
-from prunemia.results.references import FEW, MOST, networks, steps
+from prunemia.results.references import FEW, MOST
 from prunemia.results.tables import (
     TABLES,
     as_effects,
     compared,
-    compared_kept,
     control,
     effects,
     exposed,
-    exposed_kept,
     make,
     points,
 )
@@ -24,14 +22,10 @@ __all__ = [
     "StaleTableError",
     "as_effects",
     "compared",
-    "compared_kept",
     "control",
     "effects",
     "exposed",
-    "exposed_kept",
     "make",
-    "networks",
     "points",
     "read",
-    "steps",
 ]

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from prunemia.attacks import lira_scores, log_odds, rmia_scores
+from prunemia.attacks.likelihood import on_both_sides
+from prunemia.attacks.referenced import SETTINGS
 from prunemia.experiment import Experiment
 from prunemia.kinds import ATTACKS
 from prunemia.lab import Lab, in_turn, references
-from prunemia.lab.effects import dense, fields
+from prunemia.lab.effects import fields, networks
 from prunemia.lab.in_turn import InTurn
 from prunemia.lab.lengths import lengths
 from prunemia.lab.map import require
@@ -30,15 +32,6 @@ ONLINE = 8
 HALVES = {"first": slice(0, None, 2), "second": slice(1, None, 2)}
 
 
-def networks(exp: Experiment) -> list[tuple[str, Experiment, Of]]:
-    """Return the three networks that are compared: name, experiment, which of it."""
-    return [
-        ("original", exp, "original"),
-        ("dense", dense(exp), "pruned"),
-        ("pruned", exp, "pruned"),
-    ]
-
-
 def compared(
     lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str], most: int = MOST
 ) -> pd.DataFrame:
@@ -49,7 +42,7 @@ def compared(
     the public functions with their defaults), measure ("accuracy", "AUC", "TPR at …"), value.
     """
     seen: dict[str, list[dict[str, Any]]] = {}
-    cases = [(exp, *case) for exp in experiments for case in networks(exp)]
+    cases = _cases(experiments)
     wanted = merged({each: steps(each, of, attacks, most)} for _, _, each, of in cases)
     require(lab.pipeline, lab.scheduler, wanted)
     rows = []
@@ -72,7 +65,7 @@ def exposed(
     networks; memorization; "alarms": the sample's false-positive rate by lira online, where over
     all samples it is 1 %.
     """
-    cases = [(exp, *case) for exp in experiments for case in networks(exp)]
+    cases = _cases(experiments)
     wanted = merged({each: in_turn.steps(each, of, most, attacks)} for _, _, each, of in cases)
     require(lab.pipeline, lab.scheduler, wanted)
     parts = []
@@ -89,9 +82,14 @@ def exposed(
     return pd.concat(parts, ignore_index=True)
 
 
+def _cases(experiments: Sequence[Experiment]) -> list[tuple[Experiment, str, Experiment, Of]]:
+    """Return for each experiment and network: experiment, name, whose network, which of it."""
+    return [(exp, n, *case) for exp in experiments for n, case in networks(exp).items()]
+
+
 def steps(exp: Experiment, of: Of, attacks: Sequence[str], most: int) -> list[Step]:
     """Return what `compared` needs of one network."""
-    asked = [step for s in references.SETTINGS for step in references.steps(exp, of, most, s)]
+    asked = [step for s in SETTINGS for step in references.steps(exp, of, most, s)]
     cases = _attacks(exp, attacks, most)
     fitted = [attack_step(each, name, of, how) for name, each, how, *_ in cases]
     return [Step("signals", exp, of), *asked, *fitted]
@@ -117,7 +115,7 @@ def _rows(
         yield from _measures(lab.attack(each, name, of, **how).evaluation, about)
     target = lab.target(exp, of)
     member, odds = target.require_membership(), log_odds(target.posteriors, target.labels)
-    for setting in references.SETTINGS:
+    for setting in SETTINGS:
         found = lab.references(exp, of, most, setting)
         for count in lengths(most):
             if setting == "online" and count < ONLINE:
@@ -140,8 +138,7 @@ def _formulas(
 ) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
     """Return which samples have networks on the sides that count, and the formulas' scores."""
     trained = found.trained_on[:count]
-    both = trained.any(axis=0) & ~trained.all(axis=0)
-    able = np.asarray(both if online else np.ones(len(odds), dtype=bool))
+    able = on_both_sides(trained) if online else np.ones(len(odds), dtype=bool)
     sides = trained[:, able] if online else None
     others = found.log_odds[:count, able]
     mine, theirs = expit(odds[able]), expit(others.astype(np.float64))

@@ -122,26 +122,32 @@ def compared(
     lab: Lab, experiments: Iterable[Experiment], attacks: Sequence[str], most: int
 ) -> tuple[str, pd.DataFrame]:
     """Return `references.compared` and the table that has it, or "" where it was computed."""
-    todo = list(experiments)
-    return compared_kept(todo, most) or ("", references.compared(lab, todo, attacks, most))
-
-
-def compared_kept(experiments: Iterable[Experiment], most: int) -> tuple[str, pd.DataFrame] | None:
-    """Return the table that has `references.compared` of these, if one has."""
-    return _rows_of(references.compared, experiments) if most == references.MOST else None
+    return _by_references(references.compared, lab, experiments, attacks, most)
 
 
 def exposed(
     lab: Lab, experiments: Iterable[Experiment], attacks: Sequence[str], most: int
 ) -> tuple[str, pd.DataFrame]:
     """Return `references.exposed` and the table that has it, or "" where it was computed."""
+    return _by_references(references.exposed, lab, experiments, attacks, most)
+
+
+def _by_references(
+    made: Callable[..., pd.DataFrame],
+    lab: Lab,
+    experiments: Iterable[Experiment],
+    attacks: Sequence[str],
+    most: int,
+) -> tuple[str, pd.DataFrame]:
     todo = list(experiments)
-    return exposed_kept(todo, most) or ("", references.exposed(lab, todo, attacks, most))
+    return kept_by_references(made, todo, most) or ("", made(lab, todo, attacks, most))
 
 
-def exposed_kept(experiments: Iterable[Experiment], most: int) -> tuple[str, pd.DataFrame] | None:
-    """Return the table that has `references.exposed` of these, if one has."""
-    return _rows_of(references.exposed, experiments) if most == references.MOST else None
+def kept_by_references(
+    made: Made, experiments: Iterable[Experiment], most: int
+) -> tuple[str, pd.DataFrame] | None:
+    """Return the table that has what ``made`` makes of these, by so many references, if one has."""
+    return _rows_of(made, experiments) if most == references.MOST else None
 
 
 def points(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:

@@ -85,6 +85,11 @@ class Signals:
         """C, the number of classes."""
         return int(self.posteriors.shape[1])
 
+    @property
+    def online(self) -> bool:
+        """Whether some reference trained on some sample; False where there are none."""
+        return self.trained_on is not None and bool(self.trained_on.any())
+
     def require_membership(self) -> NDArray[np.bool_]:
         """Return the membership, shape (n,); ValueError where it is hidden or of one kind only."""
         if self.membership is None:
