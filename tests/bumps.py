@@ -28,7 +28,8 @@ def jobs(
         module = models.build(kind, (1, 12), 3, width=width, seed=seed)
         masks = prune(module, method, sparsity) if sparsity else None
         parts = samples.split([150, 50, 100])
-        networks.append(Job(f"network {seed}", module, *parts, seed, masks))
+        whole = models.build(kind, (1, 12), 3, width=width, seed=seed)
+        networks.append(Job(f"network {seed}", module, *parts, seed, masks, original=whole))
     return networks
 
 

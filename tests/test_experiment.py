@@ -70,8 +70,8 @@ def refusal(**fields) -> str:
         ),
         ({"defense": "ppb", "strength": -1}, "strength: -1 is not allowed"),
         (
-            {"defense": "relaxloss"},
-            "defense: 'relaxloss' must be one of none, earlystop",
+            {"defense": "ensemble"},
+            "defense: 'ensemble' must be one of none, earlystop",
         ),
         ({"adversary": {"strength": 4}}, "adversary.strength: 4.0 needs a defense that has one"),
         (
@@ -135,7 +135,7 @@ def test_equal_fields_equal_key_and_every_field_enters_it():
         base.key == pm.Experiment(dataset="digits", model="cnn2d").key == base.replace(seed=0).key
     )
     assert len(keys | {base.key}) == len(changes) + 1
-    assert set(pm.Experiment.model_fields) - changes.keys() == {"strength"}
+    assert set(pm.Experiment.model_fields) - changes.keys() == {"strength", "whole"}
     assert (
         base.replace(defense="ppb", strength=1).key != base.replace(defense="ppb", strength=2).key
     )

@@ -18,7 +18,10 @@ def series():
     return bumps()
 
 
-@pytest.mark.parametrize("name", ["earlystop", "ppb", "adv"])
+STACKED = [name for name in defenses.names() if not defenses.get(name).one_by_one]
+
+
+@pytest.mark.parametrize("name", [name for name in STACKED if name != "none"])
 @pytest.mark.parametrize("kind", ["columnfc", "cnn1d"])
 def test_a_defended_stack_trains_each_network_as_it_would_alone(name, kind, series):
     stacked, alone = pruned_jobs(kind, 3), pruned_jobs(kind, 3)
@@ -34,7 +37,7 @@ def test_a_defended_stack_trains_each_network_as_it_would_alone(name, kind, seri
             torch.testing.assert_close(x, y, rtol=1e-2, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["ppb", "adv"])
+@pytest.mark.parametrize("name", ["ppb", "adv", "relaxloss", "distill", "wemem"])
 def test_networks_that_stop_leave_the_others_as_they_would_be(name, series):
     settings = FitSettings(epochs=25, patience=2, batch_size=32)
     together = fit(pruned_jobs("columnfc", 4), *series, settings, defense=defenses.get(name))
@@ -113,6 +116,17 @@ def test_early_stopping_keeps_the_best_validation_loss_even_of_the_warm_up(serie
         ("ppb", -1, "strength: -1 is not allowed: the weight λ of PPB's divergence is 0 to 1000"),
         ("dp", 0, "strength: 0 is not allowed: the noise multiplier σ of DP-SGD is 0.1 to 1000"),
         ("adv", float("nan"), "strength: nan is not allowed"),
+        (
+            "relaxloss",
+            11,
+            "strength: 11 is not allowed: the target ω",
+        ),
+        (
+            "distill",
+            0,
+            "strength: 0 is not allowed: the temperature T of distillation",
+        ),
+        ("wemem", -1, "strength: -1 is not allowed: the slope s of the weights"),
     ],
 )
 def test_a_wrong_name_or_strength_gets_one_sentence(name, strength, sentence):

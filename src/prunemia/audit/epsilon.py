@@ -65,6 +65,58 @@ def lower_bound(
     return max(0.0, _log_ratio(tpr - delta, fpr), _log_ratio(1 - fpr - delta, 1 - tpr))
 
 
+def in_few_runs(
+    right: int, guesses: int, canaries: int, delta: float = DELTA, level: float = LEVEL
+) -> float:
+    """Return the lower bound on ε that right guesses about planted canaries show, 0 or more.
+
+    Each canary was included with probability 1/2, independently of the others. If training is
+    (ε, δ)-differentially private, each guess is right with probability e^ε / (1 + e^ε) at most,
+    whatever the other canaries, up to a term of δ. The bound is the smallest ε that so many right
+    guesses do not refute at a confidence of ``level``. Several runs add up: their guesses, and
+    their canaries.
+
+    Parameters
+    ----------
+    right, guesses : how many guesses are right, of those made; a canary may be passed over.
+    canaries : how many there were, those passed over included.
+
+    Raises
+    ------
+    ValueError
+        The numbers are not 0 ≤ right ≤ guesses ≤ canaries.
+
+    Source: Steinke, Nasr & Jagielski (2023), theorem 5.2 and appendix D.
+    """
+    if not 0 <= right <= guesses <= canaries:
+        raise ValueError(
+            f"right: {right} of {guesses} guesses about {canaries} canaries; "
+            "allowed: 0 <= right <= guesses <= canaries"
+        )
+    refuted = 1 - level
+    if not guesses or _chance(0.0, right, guesses, canaries, delta) >= refuted:
+        return 0.0
+    low, high = 0.0, 1.0
+    while _chance(high, right, guesses, canaries, delta) < refuted:
+        low, high = high, 2 * high
+    for _ in range(50):
+        middle = (low + high) / 2
+        below = _chance(middle, right, guesses, canaries, delta) < refuted
+        low, high = (middle, high) if below else (low, middle)
+    return low
+
+
+def _chance(epsilon: float, right: int, guesses: int, canaries: int, delta: float) -> float:
+    """Return the probability, at most, of so many right guesses under (ε, δ)."""
+    rate = 1 / (1 + math.exp(-epsilon))
+    beyond = float(stats.binom.sf(right - 1, guesses, rate))
+    if not right:
+        return beyond
+    fewer = np.arange(1, right + 1)
+    near = np.cumsum(stats.binom.pmf(right - fewer, guesses, rate)) / fewer
+    return beyond + 2 * canaries * delta * float(near.max())
+
+
 def bound(verdicts: Mapping[str, Verdict], membership: Bools, delta: float = DELTA) -> Bound:
     """Return the best bound that the attacks show.
 

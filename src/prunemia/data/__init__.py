@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from prunemia.data.canaries import Canaries, plant
 from prunemia.data.dataset import DataError, Dataset, as_features, check_samples
 from prunemia.data.download import find, folders
 from prunemia.data.own import check_own, load_own
@@ -23,6 +24,7 @@ __all__ = [
     "OWN",
     "SOURCES",
     "Archive",
+    "Canaries",
     "DataError",
     "Dataset",
     "ScaleWarning",
@@ -32,6 +34,7 @@ __all__ = [
     "fetch",
     "folders",
     "load",
+    "plant",
     "sheets",
     "split",
     "standardized",

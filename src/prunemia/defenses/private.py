@@ -19,9 +19,16 @@ MAX_GRAD_NORM = 1.0
 DELTA = 1e-5
 """The δ at which ε is reported."""
 
+ORDERS = [1 + x / 10 for x in range(1, 100)] + [*range(12, 64), 128, 256, 512, 1024]
+"""Rényi orders that the accountant tries: Opacus' own, and larger ones, for much noise."""
+
 CAVEAT = (
-    "ε covers the fine-tuning alone: the original network was trained on the same rows without "
-    "noise, and what was pruned, and the weights that fine-tuning starts from, come from it"
+    "ε covers the fine-tuning alone: the original network was trained on the same samples without "
+    "noise; which weights were pruned and where fine-tuning started come from it"
+)
+WHOLE = (
+    "ε covers training and fine-tuning together; the noise is seeded, so it holds against those "
+    "who do not know the seed"
 )
 
 
@@ -34,7 +41,8 @@ class PrivateTraining(Defense):
     independently, which is what the accountant (Rényi, Opacus) assumes; a batch may be empty. ε
     counts every step taken, also those after the epoch that is kept. The noise is seeded, so that a
     result can be repeated: whoever knows the seed can subtract it. BatchNorm is frozen, statistics
-    and parameters, for it mixes the samples of a batch.
+    and parameters, for it mixes the samples of a batch. Where the original was trained with noise
+    as well (`Job.spent`), one ε covers all steps of both.
 
     Source: Abadi et al. (2016).
     """
@@ -59,6 +67,8 @@ class PrivateTraining(Defense):
                 f"{job.name}: defense 'dp' cannot take this network: {error}"
             ) from error
         self.accountant = RDPAccountant()
+        self.accountant.history = [tuple(steps) for steps in job.spent]
+        self.caveat = WHOLE if job.spent or job.masks is None else CAVEAT
         run.optimizer = DPOptimizer(
             run.optimizer,
             noise_multiplier=self.strength,
@@ -81,8 +91,12 @@ class PrivateTraining(Defense):
         self.hooks.to_standard_module()
         for parameter in self.frozen:
             parameter.requires_grad_(True)
-        epsilon = self.accountant.get_epsilon(DELTA)
-        return {"epsilon": epsilon, "delta": DELTA, "caveat": CAVEAT}
+        return {
+            "epsilon": self.accountant.get_epsilon(DELTA, alphas=ORDERS),
+            "delta": DELTA,
+            "caveat": self.caveat,
+            "spent": self.accountant.history,
+        }
 
 
 class _Private(Alone):

@@ -58,6 +58,9 @@ class Experiment(Frozen):
     strength: float | None = Field(
         None, ge=0, description="the defense's strength; None: its default"
     )
+    whole: bool = Field(
+        False, description="the defense trains the original network, too, and covers both"
+    )
     shadows: int = Field(5, ge=1, le=256, description="shadow networks of the adversary")
     seed: int = Field(0, ge=0, lt=2**31, description="the seed of every random draw")
     adversary: Adversary | None = Field(
@@ -178,6 +181,7 @@ class Experiment(Frozen):
             del known["pruner"]
         if known.get("defense", self.defense) != self.defense:
             known.setdefault("strength", None)
+            known["whole"] = self.whole and DEFENSES[known["defense"]].whole
         return self.replace(adversary=None, **known)
 
     def describe(self) -> pd.Series:

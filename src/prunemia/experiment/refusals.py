@@ -17,6 +17,7 @@ def refusals(exp: Any) -> Iterator[str]:
         _wrong_samples,
         _wrong_width,
         _wrong_strength,
+        _nothing_whole,
     ):
         if refusal := check(exp):
             yield refusal
@@ -37,6 +38,18 @@ def _nothing_to_select(exp: Any) -> str:
     if exp.stopping != "last" or exp.defense != "earlystop":
         return ""
     return "stopping: 'last' keeps the last epoch, and defense 'earlystop' chooses another"
+
+
+def _nothing_whole(exp: Any) -> str:
+    """Refuse the whole to a defense that cannot train, and what it would not cover."""
+    if not exp.whole:
+        return ""
+    if not DEFENSES[exp.defense].whole:
+        able = ", ".join(repr(name) for name, kind in DEFENSES.items() if kind.whole)
+        return f"whole: True is not allowed with defense {exp.defense!r}; allowed with {able}"
+    if exp.standardize:
+        return "whole: True is not allowed with standardize: means of members would go uncovered"
+    return ""
 
 
 def _nothing_to_rank(exp: Any) -> str:

@@ -31,12 +31,18 @@ class Strength:
 
 @dataclass(frozen=True)
 class DefenseKind:
-    """One defense: where its class is, its strength, its colour and label in all figures."""
+    """One defense: where its class is, its strength, its colour and label in all figures.
+
+    ``version`` is raised when the defense computes something else; ``whole``: whether it can train
+    the original network as well.
+    """
 
     place: str
     strength: Strength
     colour: str
     label: str
+    version: int = 1
+    whole: bool = False
 
 
 DEFENSES = Registry(
@@ -71,6 +77,25 @@ DEFENSES = Registry(
             Strength("the noise multiplier σ of DP-SGD", 1.0, 0.1, 1000.0),
             "#CC79A7",
             "DP-SGD",
+            whole=True,
+        ),
+        "relaxloss": DefenseKind(
+            "prunemia.defenses.relaxloss:RelaxLoss",
+            Strength("the target ω (nats) of RelaxLoss", 0.5, 0.0, 10.0),
+            "#D55E00",
+            "RelaxLoss",
+        ),
+        "distill": DefenseKind(
+            "prunemia.defenses.distillation:Distillation",
+            Strength("the temperature T of distillation", 1.0, 0.1, 100.0),
+            "#56B4E9",
+            "distillation",
+        ),
+        "wemem": DefenseKind(
+            "prunemia.defenses.wemem:MemorizationWeighting",
+            Strength("the slope s of the weights over memorization", 2.0, 0.0, 100.0),
+            "#A6761D",
+            "memorization weighting",
         ),
     },
 )

@@ -10,9 +10,10 @@ import pandas as pd
 
 from prunemia.attacks import get as attack_class
 from prunemia.experiment import Experiment
-from prunemia.kinds import NETWORKS
+from prunemia.kinds import DEFENSES, NETWORKS
 from prunemia.lab import attacking, networks, references
 from prunemia.lab.bench import Bench, Files
+from prunemia.lab.fitting import TrainedModel
 from prunemia.lab.steps import Step, shadow_signals
 from prunemia.pruning import cutting
 from prunemia.signals import Signals
@@ -36,6 +37,8 @@ def original_identity(step: Step, _: Sequence[str], bench: Bench, version: int) 
         what.append("standardized")
     if exp.stopping == "last":  # the other rules are about fine-tuning
         what.append(exp.stopping)
+    if exp.whole:
+        what.append(["whole", *defense_identity(exp)])
     # another kind of device rounds otherwise: its results are others, with all that needs them
     if bench.device.type != "cpu":
         what.append(bench.device.type)
@@ -45,11 +48,17 @@ def original_identity(step: Step, _: Sequence[str], bench: Bench, version: int) 
 def pruned_identity(step: Step, inputs: Sequence[str], _: Bench, version: int) -> Any:
     """Return what identifies pruned networks: their originals, the pruner, the fine-tuning."""
     exp = step.exp
-    what = [inputs[0], exp.pruner, exp.sparsity, exp.defense, exp.defense_strength]
+    what = [inputs[0], exp.pruner, exp.sparsity, *defense_identity(exp)]
     what += [exp.tuning_epochs, exp.recipe.warmup]
     if exp.stopping != "warm-up":
         what.append(exp.stopping)
     return ["pruned", version, what, fitting(exp)]
+
+
+def defense_identity(exp: Experiment) -> list[Any]:
+    """Return which defense: its version stands in a key only once it has changed."""
+    version = DEFENSES[exp.defense].version
+    return [exp.defense, exp.defense_strength, *([version] if version > 1 else [])]
 
 
 def fitting(exp: Experiment) -> list[Any]:
@@ -73,7 +82,7 @@ def prune(step: Step, bench: Bench) -> Files:
         return networks.pack(networks.prune(step, dataset, originals, bench.device, report))
 
 
-def read_networks(files: Files, step: Step, bench: Bench) -> list[networks.TrainedModel]:
+def read_networks(files: Files, step: Step, bench: Bench) -> list[TrainedModel]:
     """Return the networks that `train` or `prune` packed."""
     return networks.unpack(files, step.exp, bench.dataset(step.exp), bench.device)
 

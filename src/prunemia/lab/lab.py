@@ -13,10 +13,12 @@ import torch
 from prunemia import attacks, data
 from prunemia.attacks import names as attack_names
 from prunemia.experiment import Experiment
+from prunemia.lab import canaries as planting
 from prunemia.lab import references as referring
 from prunemia.lab.attacking import AttackResult, build
+from prunemia.lab.canaries import Planted
 from prunemia.lab.fingerprints import Facts
-from prunemia.lab.networks import TrainedModel
+from prunemia.lab.fitting import TrainedModel
 from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.references import References
 from prunemia.lab.steps import (
@@ -177,6 +179,22 @@ class Lab(Tables):
         asked = referring.steps(exp, of, count, setting)
         samples = referring.asked_of(self.pipeline, exp)
         return referring.gather(self.pipeline, asked, samples)
+
+    def canaries(self, exp: Experiment, of: Of = "pruned", count: int = planting.COUNT) -> Planted:
+        """Return what the victim says of canaries, trained anew on about half of them.
+
+        A canary is one of the victim's test samples with a wrong label, included in training, and
+        in fine-tuning, by the toss of a coin (`prunemia.data.plant`).
+        `prunemia.audit.epsilon.in_few_runs` turns the guesses into a lower bound on ε.
+
+        Raises
+        ------
+        UsageError
+            There are too few canaries, or more than the victim has test samples.
+        """
+        require_of(of)
+        planted: Planted = self.pipeline.value(planting.step(exp, of, count))
+        return planted
 
     def _network(self, exp: Experiment, of: Of, network: int) -> TrainedModel:
         for group in groups(exp):

@@ -22,9 +22,8 @@ from prunemia.data import OWN, Dataset, split
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
 from prunemia.kinds import ATTACKS
-from prunemia.lab import networks
 from prunemia.lab.bench import Bench, Files
-from prunemia.lab.networks import TrainedModel
+from prunemia.lab.fitting import TrainedModel, features_of
 from prunemia.lab.steps import VICTIM, Of, Step, assumed_of, chunks
 from prunemia.signals import Signals, posteriors
 from prunemia.store import pack_arrays, unpack_arrays
@@ -116,7 +115,7 @@ def ask(step: Step, bench: Bench) -> Files:
 def _posteriors(
     exp: Experiment, dataset: Dataset, number: int, model: TrainedModel, device: torch.device
 ) -> NDArray[np.float64]:
-    x = torch.from_numpy(networks.features_of(exp, dataset, number)).to(device)
+    x = torch.from_numpy(features_of(exp, dataset, number)).to(device)
     answers: NDArray[np.float64] = posteriors(model.module, x).cpu().numpy()
     return answers
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunemia.kinds import Registry
-from prunemia.lab import attacking, computing, networks, references, work
+from prunemia.lab import attacking, canaries, computing, fitting, references, work
 from prunemia.lab.bench import Bench, Files
 from prunemia.lab.fingerprints import Facts
 from prunemia.lab.steps import Step
@@ -56,7 +56,7 @@ STAGES = Registry(
             compute=computing.train,
             read=computing.read_networks,
             work=lambda step, facts: work.of_network(step.exp, "original", facts, len(step.group)),
-            title=lambda step: f"training {networks.who(step.group)}",
+            title=lambda step: f"training {fitting.who(step.group)}",
         ),
         "pruned": Stage(
             version=1,
@@ -65,7 +65,7 @@ STAGES = Registry(
             compute=computing.prune,
             read=computing.read_networks,
             work=lambda step, facts: work.of_network(step.exp, "pruned", facts, len(step.group)),
-            title=lambda step: f"pruning {networks.who(step.group)}",
+            title=lambda step: f"pruning {fitting.who(step.group)}",
         ),
         "signals": Stage(
             version=2,
@@ -74,7 +74,7 @@ STAGES = Registry(
             compute=computing.query,
             read=computing.read_signals,
             work=lambda step, facts: work.of_query(step.exp, facts, len(step.group)),
-            title=lambda step: f"querying {networks.who(step.group)}",
+            title=lambda step: f"querying {fitting.who(step.group)}",
         ),
         "references": Stage(
             version=1,
@@ -83,7 +83,16 @@ STAGES = Registry(
             compute=references.ask,
             read=references.read,
             work=lambda step, facts: work.of_asking(step.exp, facts, len(step.group)),
-            title=lambda step: f"asking {networks.who(step.group)} every sample",
+            title=lambda step: f"asking {fitting.who(step.group)} every sample",
+        ),
+        "canaries": Stage(
+            version=1,
+            needs=canaries.needs,
+            identity=canaries.identity,
+            compute=canaries.carry_out,
+            read=canaries.read,
+            work=lambda step, facts: work.of_network(step.exp, "canaries", facts, 1),
+            title=lambda step: f"training {fitting.who(step.group)} with canaries",
         ),
         "fit": Stage(
             version=1,
@@ -112,7 +121,7 @@ STAGES = Registry(
             compute=computing.measure,
             read=computing.read_costs,
             work=lambda step, _: work.of_cutting(step.exp),
-            title=lambda step: f"measuring what {networks.who(step.group)} costs",
+            title=lambda step: f"measuring what {fitting.who(step.group)} costs",
         ),
     },
 )

@@ -37,9 +37,10 @@ class Work:
 
 
 def of_network(exp: Experiment, stage: str, facts: Facts, networks: int) -> Work:
-    """Return the work of training ("original") or fine-tuning ("pruned") so many networks."""
+    """Return the work of training ("original"), fine-tuning ("pruned") or both ("canaries")."""
     train, validation, _ = sizes(facts.rows)
-    epochs = exp.training_epochs if stage == "original" else exp.tuning_epochs
+    each = {"original": exp.training_epochs, "pruned": exp.tuning_epochs}
+    epochs = each.get(stage, sum(each.values()))
     rows = epochs * (3 * train + validation)
     return Work(
         f"{stage} {exp.model}",

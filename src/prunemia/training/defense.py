@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from prunemia.training.job import Job
+from prunemia.training.job import FitSettings, Job
 from prunemia.training.stacking import Networks
 
 
@@ -29,6 +29,9 @@ class DefendedRun(Protocol):
     train, validation : sample numbers, shape (jobs, samples).
     cuts : (start, stop) of an epoch's batches.
     optimizer : of the networks' parameters.
+    settings : how the networks are fitted.
+    epoch : the epoch under way, from 0.
+    batch : sample numbers of the step under way, (M, b).
     """
 
     jobs: list[Job]
@@ -41,6 +44,9 @@ class DefendedRun(Protocol):
     validation: Tensor
     cuts: list[tuple[int, int]]
     optimizer: torch.optim.Optimizer
+    settings: FitSettings
+    epoch: int
+    batch: Tensor
 
     def shuffled(self) -> Iterator[Tensor]:
         """Yield an epoch's batches of sample numbers, (M, b), each network's in its own order."""
@@ -50,8 +56,9 @@ class Defense:
     """No defense: cross-entropy, and the epoch of the best validation accuracy.
 
     The others override some of these methods. Each call of `training.fit` takes a fresh object and
-    calls, in this order: ``start``; every epoch ``batches``, every batch ``penalty``; after each
-    epoch ``score``, and ``keep`` when networks have stopped; at last ``finish``.
+    calls, in this order: ``start``; every epoch ``batches``, every batch ``loss``, which asks for
+    the ``penalty``; after each epoch ``score``, and ``keep`` when networks have stopped; at last
+    ``finish``.
 
     Parameters
     ----------
@@ -64,6 +71,9 @@ class Defense:
     keeps_early: ClassVar[bool] = False
     """Whether an epoch of the warm-up can be the one that is kept."""
 
+    needs_original: ClassVar[bool] = False
+    """Whether the jobs bring the networks as they were before pruning (`Job.original`)."""
+
     def __init__(self, strength: float = 0.0) -> None:
         self.strength = strength
 
@@ -73,6 +83,18 @@ class Defense:
     def batches(self, run: DefendedRun) -> Iterator[Tensor]:
         """Return one epoch's batches of sample numbers, (M, b), each network's in its own order."""
         return run.shuffled()
+
+    def loss(
+        self, run: DefendedRun, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor
+    ) -> Tensor:
+        """Return what each network minimizes in this step, shape (M,), in nats.
+
+        ``each`` is the samples' cross-entropy, (M, b); the rest is as in `penalty`.
+        """
+        # A random batch can be empty: its mean would be NaN, its sum is 0.
+        losses = each.mean(dim=1) if each.shape[1] else each.sum(dim=1)
+        penalty = self.penalty(run, x, labels, logits)
+        return losses if penalty is None else losses + penalty
 
     def penalty(
         self,

@@ -50,6 +50,8 @@ class Job:
     seed : of the batches and of dropout.
     masks : what pruning left; applied after every step.
     floor : the validation accuracy below which patience never ends the training.
+    original : the network before pruning, where the defense needs it.
+    spent : noise multiplier, sampling rate and number of the steps of DP-SGD that came before.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Job:
     seed: int
     masks: Masks | None = None
     floor: float = 0.0
+    original: nn.Module | None = None
+    spent: list[tuple[float, float, int]] = field(default_factory=list)
 
 
 @dataclass

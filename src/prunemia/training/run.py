@@ -43,8 +43,10 @@ class Run:
         modules = [job.module.to(device).train() for job in jobs]
         self.networks: Networks = gather(modules, self.generators, one_by_one=defense.one_by_one)
         self.active = list(range(len(jobs)))
+        self.epoch = 0
         self.train = torch.stack([job.train for job in jobs]).to(device)
         self.validation = torch.stack([job.validation for job in jobs]).to(device)
+        self.batch = self.train[:, :0]
         self.cuts = batches(self.train.shape[1], settings.batch_size)
         self.masks = _gathered_masks(jobs, stacked=not isinstance(self.networks, Alone))
         self.histories = [History() for _ in jobs]
@@ -80,7 +82,9 @@ class Run:
         self.networks.train(True)
         total = torch.zeros(len(self.active), device=self.train.device)
         n = 0
+        self.epoch = epoch
         for batch in self.defense.batches(self):
+            self.batch = batch
             total += self._step(self.features[batch], self.labels[batch]) * batch.shape[1]
             n += batch.shape[1]
         means = total / max(n, 1)  # all of an epoch's random batches can be empty
@@ -95,11 +99,7 @@ class Run:
         with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
             logits = self.networks(x).float()
         each = _cross_entropy(logits, y)
-        # A random batch can be empty: its mean would be NaN, its sum is 0.
-        losses = each.mean(dim=1) if each.shape[1] else each.sum(dim=1)
-        penalty = self.defense.penalty(self, x, y, logits)
-        if penalty is not None:
-            losses = losses + penalty
+        losses = self.defense.loss(self, x, y, logits, each)
         # A network's loss depends on its own parameters alone, so the sum's gradient is each one's.
         losses.sum().backward()
         self.optimizer.step()

@@ -1,0 +1,62 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from prunemia.audit.epsilon import in_few_runs
+
+
+def test_one_guess_in_twenty_by_hand():
+    # Without δ, ten right guesses of ten have probability q^10, refuted below 0.05: the bound is
+    # where q = 0.05^(1/10), ε = ln(q / (1 - q)).
+    q = 0.05**0.1
+    assert in_few_runs(10, 10, 10, delta=0) == pytest.approx(math.log(q / (1 - q)), abs=1e-9)
+
+
+def test_five_right_of_five_show_little_and_four_nothing():
+    # 1/32 < 0.05: five right guesses of five refute ε = 0; four of four, 1/16, do not.
+    assert in_few_runs(5, 5, 5, delta=0) > 0
+    assert in_few_runs(4, 4, 4, delta=0) == 0
+    assert in_few_runs(0, 0, 5) == 0
+
+
+def test_the_term_of_delta_by_brute_force():
+    # The published sum, one probability after the other: of fewer right guesses by 1 … i, over i.
+    right, guesses, canaries, delta = 75, 100, 1000, 1e-4
+
+    def chance(epsilon: float) -> float:
+        q = math.exp(epsilon) / (1 + math.exp(epsilon))
+        mass = [math.comb(guesses, k) * q**k * (1 - q) ** (guesses - k) for k in range(101)]
+        alpha = max(sum(mass[right - i : right]) / i for i in range(1, right + 1))
+        return sum(mass[right:]) + 2 * canaries * delta * alpha
+
+    bound = in_few_runs(right, guesses, canaries, delta)
+    assert chance(bound - 1e-6) < 0.05 < chance(bound + 1e-6)
+    assert 0 < bound < in_few_runs(right, guesses, canaries, 0)
+
+
+@pytest.mark.parametrize(
+    ("right", "guesses", "canaries", "delta", "published"),
+    [(75, 100, 1000, 1e-4, 0.673), (1439, 1510, 100_000, 1e-5, 2.675)],
+)
+def test_the_published_bounds(right, guesses, canaries, delta, published):
+    # Steinke, Nasr & Jagielski (2023), appendix D and section 7; rounded, and cut off.
+    assert in_few_runs(right, guesses, canaries, delta) == pytest.approx(published, abs=1e-3)
+
+
+def test_it_grows_with_right_guesses_and_with_runs():
+    bounds = [in_few_runs(right, 100, 200) for right in (60, 70, 80, 90, 100)]
+    assert all(a < b for a, b in itertools.pairwise(bounds))
+    assert in_few_runs(400, 500, 1000) > in_few_runs(80, 100, 200)
+
+
+def test_guessing_at_random_shows_nothing():
+    draw = np.random.default_rng(0)
+    shown = [in_few_runs(int(draw.binomial(100, 0.5)), 100, 200) > 0 for _ in range(400)]
+    assert np.mean(shown) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_numbers_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match=r"right: 6 of 5 guesses about 9 canaries; allowed"):
+        in_few_runs(6, 5, 9)

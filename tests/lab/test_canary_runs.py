@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+import prunemia as pm
+from prunemia.audit.epsilon import in_few_runs
+from prunemia.errors import UsageError
+from prunemia.lab.canaries import Planted
+
+EXP = pm.Experiment(
+    dataset="mnist1d", model="columnfc", samples=1200, shadows=1, epochs=40, stopping="last", seed=1
+)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory) -> pm.Lab:
+    """Give a lab with a store of its own."""
+    return pm.Lab(tmp_path_factory.mktemp("canaries"), device="cpu", progress=False)
+
+
+def test_guesses_by_hand():
+    # Eight canaries: two guessed included (scores 7 and 6: one is), two not (0 and 1: both are
+    # not).
+    included = np.array([False, False, True, True, False, True, False, True])
+    planted = Planted(np.arange(8.0), included, {})
+    assert planted.guesses() == (3, 4)
+
+
+def test_without_noise_a_victim_betrays_its_canaries(lab):
+    known = lab.canaries(EXP, "original", 100)
+    right, guesses = known.guesses()
+    assert guesses == 50
+    assert in_few_runs(right, guesses, 100) > 1
+    assert known.privacy == {}
+
+
+def test_the_bound_grows_with_training(lab):
+    bounds = [
+        in_few_runs(*lab.canaries(EXP.replace(epochs=epochs), "original", 100).guesses(), 100)
+        for epochs in (2, 40)
+    ]
+    assert bounds[0] < bounds[1]
+
+
+def test_noise_alone_betrays_nothing(lab):
+    # So much noise that what is learned is noise: over four runs the bound stays at zero, although
+    # training and fine-tuning saw the canaries.
+    noisy = EXP.replace(defense="dp", strength=100, whole=True, epochs=4)
+    runs = [lab.canaries(noisy.replace(seed=seed), "pruned", 100) for seed in range(4)]
+    right, guesses = map(sum, zip(*(run.guesses() for run in runs), strict=True))
+    assert in_few_runs(right, guesses, 400) == 0
+    assert 0 < runs[0].privacy["epsilon"] < 1
+
+
+def test_fine_tuning_sees_the_same_canaries(lab):
+    right, guesses = lab.canaries(EXP, "pruned", 100).guesses()
+    assert in_few_runs(right, guesses, 100) > 1
+
+
+@pytest.mark.parametrize("count", [3, True, 2.5])
+def test_a_wrong_number_of_canaries_is_refused(lab, count):
+    with pytest.raises(UsageError, match=r"canaries: .* is not allowed; allowed: a number from 4"):
+        lab.canaries(EXP, count=count)
