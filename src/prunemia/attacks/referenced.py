@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from prunemia.attacks import likelihood
+from prunemia.attacks import likelihood, second
 from prunemia.attacks.base import Attack, Bools, Floats, require_choice
 from prunemia.attacks.threshold import best_threshold
 from prunemia.metrics import evaluate
 from prunemia.signals import Signals
 
 SETTINGS = ("offline", "online")
+SECONDS = ("none", "sensitivity")
 FPR = 0.01
 """The false-positive rate at which options are compared on the shadows."""
 
@@ -27,17 +28,24 @@ class Referenced(Attack):
     The threshold, and each option that is None, are chosen on shadow networks in the role of the
     target, the other networks being their references: the options with the largest TPR at 1 % FPR
     there (among equals the largest AUC), then the threshold with the best balanced accuracy.
-    Samples of a shadow that lack networks on a side take no part in that.
+    Samples of a shadow that lack networks on a side take no part in that. With
+    ``second="sensitivity"`` a logistic regression, fitted there as well, weighs the score and the
+    sensitivity; the threshold is on its log-odds.
 
     Attributes
     ----------
     threshold_ : on the score.
     choice_ : shape (options,), which of the candidates of each option, in order of name.
+    centre_, scale_, weights_ : of `second.weigh`, where there is a second signal.
     """
 
     threshold_: float
     choice_: Any
+    centre_: Floats
+    scale_: Floats
+    weights_: Floats
     setting: str
+    second: str
 
     @abstractmethod
     def candidates(self) -> Mapping[str, tuple[Any, ...]]:
@@ -54,6 +62,7 @@ class Referenced(Attack):
 
     def _check_options(self) -> None:
         require_choice("setting", self.setting, SETTINGS)
+        require_choice("second", self.second, SECONDS)
 
     def _fit(self, shadow: Signals, membership: Bools) -> None:
         best: tuple[float, float] | None = None
@@ -75,9 +84,32 @@ class Referenced(Attack):
                 "references: too few shadow samples have other networks that trained on them and "
                 "others that did not; allowed: one member and one non-member, or more"
             )
+        if self.second != "none":
+            self._weigh(shadow, membership)
+
+    def _weigh(self, shadow: Signals, membership: Bools) -> None:
+        """Weigh both signals on the shadows, and put the threshold on what comes of it."""
+        options = self.chosen()
+        able = _able(shadow, self.setting, options.get("spread"))
+        part, member = shadow.subset(able), membership[able]
+        scores, still = self._scores(part, options), second.stillness(part)
+        self.centre_, self.scale_, self.weights_ = second.weigh(scores, still, member)
+        odds = second.combined(scores, still, self.centre_, self.scale_, self.weights_)
+        self.threshold_ = best_threshold(odds, member)
 
     def _decide(self, target: Signals) -> Floats:
-        return self._scores(target, self.chosen()) - self.threshold_
+        scores = self._scores(target, self.chosen())
+        if self.second != "none":
+            still = second.stillness(target)
+            scores = second.combined(scores, still, self.centre_, self.scale_, self.weights_)
+        return scores - self.threshold_
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options by name; without a second signal it is not among them."""
+        options = super().identity()
+        if options["second"] == "none":
+            del options["second"]
+        return options
 
     def _scores(self, signals: Signals, options: Mapping[str, Any]) -> Floats:
         scores = np.empty(len(signals))
@@ -94,13 +126,17 @@ class LiRA(Referenced):
     setting : ``"offline"``: against networks that did not train on the sample; ``"online"``:
         against them and those that did.
     spread : whose standard deviation, see `lira_scores`; None: chosen on the shadows.
+    second : ``"none"``, or ``"sensitivity"`` as a second signal, which is ours.
 
     Source: Carlini et al. (2022), section IV.
     """
 
-    def __init__(self, setting: str = "offline", spread: str | None = None) -> None:
+    def __init__(
+        self, setting: str = "offline", spread: str | None = None, second: str = "none"
+    ) -> None:
         self.setting = setting
         self.spread = spread
+        self.second = second
 
     def candidates(self) -> Mapping[str, tuple[Any, ...]]:
         """Return the spreads to choose from."""
@@ -127,14 +163,20 @@ class RMIA(Referenced):
     ----------
     setting : as for `LiRA`.
     gamma, a : see `rmia_scores`; None: chosen on the shadows, of 1 and 2, and of 0, 0.3 … 1.
+    second : as for `LiRA`.
 
     Source: Zarifzadeh et al. (2024), section 3.
     """
 
     def __init__(
-        self, setting: str = "offline", gamma: float | None = None, a: float | None = None
+        self,
+        setting: str = "offline",
+        gamma: float | None = None,
+        a: float | None = None,
+        second: str = "none",
     ) -> None:
         self.setting = setting
+        self.second = second
         self.gamma = gamma
         self.a = a
 

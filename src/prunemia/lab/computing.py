@@ -118,7 +118,8 @@ def fit_needs(step: Step) -> list[Step]:
     """Return the shadows' signals, or references; a blind attack learns nothing and needs none."""
     if attack_class(step.attack).blind:
         return []
-    return references.for_attack(step) or shadow_signals(step.exp, step.of)
+    asked = references.for_attack(step)
+    return [*asked, *references.queried(step)] if asked else shadow_signals(step.exp, step.of)
 
 
 def fit_identity(step: Step, inputs: Sequence[str], bench: Bench, version: int) -> Any:
@@ -140,7 +141,7 @@ def fit_attack(step: Step, bench: Bench) -> Files:
     """Fit the step's attack."""
     asked = references.for_attack(step)
     if asked:
-        shadows = references.as_shadows(bench, asked)
+        shadows = references.as_shadows(bench, asked, references.queried(step))
     else:
         shadows = [bench.value(part) for part in fit_needs(step)]
     return attacking.fit(step, bench, shadows)

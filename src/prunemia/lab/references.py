@@ -157,8 +157,22 @@ def for_attack(step: Step) -> list[Step]:
     return steps(step.exp, step.of, step.exp.shadows, setting)
 
 
-def as_shadows(bench: Bench, asked: Sequence[Step]) -> list[Signals]:
-    """Return references in the role of the target, each with the others as its references."""
+def queried(step: Step) -> list[Step]:
+    """Return the steps to the sensitivities of those that play the target, where they are used."""
+    if dict(step.options).get("second", "none") == "none":
+        return []
+    shown: list[Step] = []
+    for part in for_attack(step):
+        if sum(len(each.group) for each in shown) < TARGETS:
+            shown.append(Step("signals", part.exp, part.of, part.group))
+    return shown
+
+
+def as_shadows(bench: Bench, asked: Sequence[Step], queries: Sequence[Step] = ()) -> list[Signals]:
+    """Return references in the role of the target, each with the others as its references.
+
+    ``queries``: of `queried`; they bring the sensitivities.
+    """
     exp = asked[0].exp
     everyone = [number for step in asked for number in step.group]
     if len(everyone) < 2:
@@ -168,10 +182,25 @@ def as_shadows(bench: Bench, asked: Sequence[Step]) -> list[Signals]:
         )
     rows = np.arange(len(bench.dataset(exp)))
     whole = gather(bench, asked, rows)
-    return [
+    shadows = [
         whole.others(place, np.isin(rows, asked_of(bench, exp, number)))
         for place, number in enumerate(everyone[:TARGETS])
     ]
+    if not queries:
+        return shadows
+    moved = Signals.concatenate([bench.value(step) for step in queries])
+    return [
+        _with_sensitivities(shadow, moved, number, np.argsort(asked_of(bench, exp, number)))
+        for shadow, number in zip(shadows, everyone, strict=False)
+    ]
+
+
+def _with_sensitivities(
+    shadow: Signals, moved: Signals, number: int, order: NDArray[np.int64]
+) -> Signals:
+    """Return a network's answers, which are in the data's order, with its sensitivities."""
+    own = moved.subset(moved.model == number).require_sensitivities()
+    return Signals.from_arrays({**shadow.arrays(), "sensitivities": own[order]})
 
 
 def attach(bench: Bench, asked: Sequence[Step], step: Step, target: Signals) -> Signals:

@@ -29,6 +29,8 @@ MOST = 64
 FEW = 5
 ONLINE = 8
 """References of the online setting from which on nearly all samples have networks on both sides."""
+SECOND = "offline, sensitivity"
+"""The setting's name in the table where the sensitivity is a second signal."""
 HALVES = {"first": slice(0, None, 2), "second": slice(1, None, 2)}
 
 
@@ -38,8 +40,9 @@ def compared(
     """Return how much attacks find with and without references: one row per measure.
 
     Columns: the experiment's fields, network, attack, setting ("shadows", "offline", "online", "in
-    turn"), references (how many), by ("attack": options and threshold chosen on shadows; "formula":
-    the public functions with their defaults), measure ("accuracy", "AUC", "TPR at …"), value.
+    turn", `SECOND`), references (how many), by ("attack": options and threshold chosen on shadows;
+    "formula": the public functions with their defaults), measure ("accuracy", "AUC", "TPR at …"),
+    value.
     """
     seen: dict[str, list[dict[str, Any]]] = {}
     cases = _cases(experiments)
@@ -105,6 +108,8 @@ def _attacks(
             continue
         for setting, count in (("offline", FEW), ("offline", most), ("online", most)):
             yield name, exp.replace(shadows=count), {"setting": setting}, setting, count
+        few = exp.replace(shadows=FEW)
+        yield name, few, {"setting": "offline", "second": "sensitivity"}, SECOND, FEW
 
 
 def _rows(
