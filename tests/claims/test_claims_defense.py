@@ -1,14 +1,13 @@
 import math
 from types import SimpleNamespace
 
-import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 import prunemia as pm
 from prunemia.claims import CONTRADICTED, SUPPORTED, UNDECIDED
-from prunemia.claims.defense import choice, defended, defenses_lower_samia, ppb_protects, regained
+from prunemia.claims.defense import defended, ppb_protects, regained
 
 EXP = pm.Experiment(seed=3)
 
@@ -107,25 +106,6 @@ def test_a_single_seed_decides_nothing(exp):
     assert [claim.verdict for claim in ppb_protects(FakeLab(), exp, 1)] == [UNDECIDED] * 5
 
 
-def test_each_defense_is_tested_against_an_attack_fixed_beforehand(exp):
-    lab = FakeLab()
-
-    tested = defenses_lower_samia(lab, exp, 3)
-
-    assert [claim.text.split(" lowers")[0] for claim in tested] == [
-        "Early stopping",
-        "PPB",
-        "Adversarial regularization",
-        "DP-SGD",
-    ]
-    assert all("samia for an adaptive" in claim.text for claim in tested)
-    # 0.70 − (0.75 + 0.002) with ppb, and with the others, whose attack reaches 0.65, 0.048.
-    effects = {claim.text.split()[0]: claim.effect.value for claim in tested}
-    assert effects.pop("PPB") == pytest.approx(-0.052)
-    assert list(effects.values()) == pytest.approx([0.048] * len(effects))
-    assert {adversary for _, _, adversary, _ in lab.asked} == {None}
-
-
 def test_only_experiments_of_the_pages_are_asked(exp):
     lab = FakeLab()
     ppb_protects(lab, exp, 1)
@@ -143,22 +123,3 @@ def test_a_defense_gets_its_strength_and_its_adversary():
         None,
     )
     assert defended(unknown, "none", adaptive=False) == EXP
-
-
-@pytest.mark.parametrize(
-    ("allowed", "chosen"),
-    [(0.05, "b"), (0.02, "none"), (0.2, "c")],
-)
-def test_the_choice_is_the_weakest_attack_that_is_affordable(allowed, chosen):
-    table = pd.DataFrame(
-        [
-            ("none", 0.80, 0.70),
-            ("a", 0.79, 0.71),
-            ("b", 0.76, 0.66),
-            ("worse", 0.755, 0.66),
-            ("c", 0.65, 0.55),
-        ],
-        columns=["defense", "test", "accuracy"],
-    )
-
-    assert choice(table, allowed) == chosen

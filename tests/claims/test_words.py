@@ -123,7 +123,7 @@ def test_weights_that_came_back_are_counted(regained, said):
 @pytest.mark.parametrize(
     ("name", "lost", "said"),
     [
-        ("none", 0.0, "no defense: within this price none makes the strongest attack weaker"),
+        ("dense", 0.0, "dense itself: within this price nothing makes the strongest attack weaker"),
         (
             "adv",
             0.031,
@@ -138,8 +138,8 @@ def test_weights_that_came_back_are_counted(regained, said):
         ),
     ],
 )
-def test_a_chosen_defense_is_described(name, lost, said):
-    assert words.chosen_defense(name, lost, 0.7, 0.65) == said
+def test_a_chosen_way_is_described(name, lost, said):
+    assert words.chosen_way(name, "dense", lost, 0.7, 0.65) == said
 
 
 def test_the_table_shows_the_interval_that_decided_and_no_p():
@@ -169,7 +169,7 @@ def test_more_seeds_than_anyone_has_are_said_as_such():
 
 @pytest.mark.parametrize("lost", [0.0, 0.0004, -0.0004])
 def test_a_price_that_rounds_to_nothing_has_neither_sign(lost):
-    said = words.chosen_defense("ppb", lost, 0.7, 0.65)
+    said = words.chosen_way("ppb", "dense", lost, 0.7, 0.65)
 
     assert said.startswith("ppb, which costs no test accuracy; ")
 

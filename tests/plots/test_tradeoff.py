@@ -74,77 +74,41 @@ def test_one_line_stands_exactly_at_its_strengths(ax):
     assert points(ax) == [("PPB", plots.DEFENSES["ppb"].lower(), [2, 8], [0.7, 0.6])]
 
 
-def test_each_attack_has_a_row_and_each_defense_its_place_in_it(ax):
-    table = pd.DataFrame(
-        [
-            ("none", "conf", 0.7),
-            ("none", "samia", 0.8),
-            ("ppb", "conf", 0.6),
-            ("ppb", "samia", np.nan),
-        ],
-        columns=["defense", "attack", "accuracy"],
-    ).assign(accuracy_low=0.5, accuracy_high=0.9)
-
-    plots.by_defense(table, ax, value="accuracy", xlabel="Accuracy")
-
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["conf", "samia"]
-    assert list(ax.get_yticks()) == [1, 0]
-    none, ppb = points(ax)
-    assert none == (
-        "none",
-        plots.DEFENSES["none"].lower(),
-        [0.7, 0.8],
-        [pytest.approx(1.3), pytest.approx(0.3)],
-    )
-    assert (ppb[1], ppb[2][0], ppb[3][0]) == (
-        plots.DEFENSES["ppb"].lower(),
-        0.6,
-        pytest.approx(0.7),
-    )
-    assert np.isnan(ppb[2][1])
-    assert reach(ax.containers[0], 0) == [pytest.approx((0.5, 0.9))] * 2
-
-
 @pytest.fixture
-def traded():
-    rows = [("none", 0.8, 0.7), ("ppb", 0.7, 0.6), ("adv", 0.65, 0.65), ("dp", 0.5, np.nan)]
-    table = pd.DataFrame(rows, columns=["defense", "test", "leak"])
+def ways():
+    rows = [
+        ("none", 0.0, "none", np.nan, False, 0.80, 0.70),
+        ("slim", 0.5, "none", np.nan, False, 0.78, 0.69),
+        ("slim", 0.9, "none", np.nan, False, 0.70, 0.60),
+        ("slim", 0.5, "ppb", 4.0, False, 0.69, 0.61),
+        ("slim", 0.5, "ppb", 1.0, False, 0.75, 0.62),
+        ("slim", 0.5, "dp", 1.0, True, 0.50, 0.51),
+    ]
+    columns = ["pruner", "sparsity", "defense", "strength", "whole", "test", "leak"]
+    table = pd.DataFrame(rows, columns=columns)
     for name in ("test", "leak"):
         table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.02, table[name] + 0.03
-    return table
+    return table.assign(name=[f"way {i}" for i in range(len(table))])
 
 
-def test_the_front_is_what_no_other_beats(traded):
-    assert plots.front(traded.iloc[:3], "test", "leak").tolist() == [True, True, False]
-    same = pd.DataFrame({"test": [0.8, 0.8, 0.8], "leak": [0.6, 0.6, 0.7]})
-    assert plots.front(same, "test", "leak").tolist() == [True, True, False]
+def test_the_plane_joins_sparsities_and_strengths_in_their_order(ax, ways):
+    plots.plane(ways, pd.Series([True, False, False, False, True, True]), ax)
+
+    lines = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+    assert list(lines) == ["none", "slim", "ppb", "dp, whole"]
+    assert list(lines["slim"].get_xdata()) == [0.78, 0.70]
+    assert list(lines["ppb"].get_xdata()) == [0.75, 0.69]
+    assert list(lines["ppb"].get_ydata()) == [0.62, 0.61]
+    assert lines["ppb"].get_color() == plots.DEFENSES["ppb"]
+    dotted = next(line for line in ax.lines if line.get_linestyle() == ":")
+    assert list(dotted.get_xdata()) == [0.50, 0.75, 0.80]
 
 
-def test_a_trade_off_is_drawn_with_both_intervals_and_names(ax, traded):
-    plots.pareto(traded, ax, x="test", y="leak")
+def test_both_adversaries_stand_in_a_row(ax, ways):
+    naive = ways.assign(leak=ways["leak"] - 0.1).iloc[::-1]
+    plots.knowing({"non-adaptive": naive, "adaptive": ways}, ax)
 
-    assert [(c, x, y) for _, c, x, y in points(ax)] == [
-        (plots.DEFENSES["none"].lower(), [0.8], [0.7]),
-        (plots.DEFENSES["ppb"].lower(), [0.7], [0.6]),
-        (plots.DEFENSES["adv"].lower(), [0.65], [0.65]),
-    ]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["none", "ppb", "adv"]
-    assert len({bars.lines[0].get_marker() for bars in ax.containers}) == 3
-    assert reach(ax.containers[1], 0) == [pytest.approx((0.68, 0.73))]
-    assert reach(ax.containers[1], 1) == [pytest.approx((0.58, 0.63))]
-    joined = ax.lines[0]
-    assert (list(joined.get_xdata()), list(joined.get_ydata())) == ([0.7, 0.8], [0.6, 0.7])
-
-
-def test_classes_stand_side_by_side(ax):
-    table = pd.DataFrame({"class": [1, 0], "none": [0.2, 0.1], "ppb": [0.05, -0.1]})
-    for name in ("none", "ppb"):
-        table[f"{name}_low"], table[f"{name}_high"] = table[name] - 0.01, table[name] + 0.01
-
-    plots.class_differences(table, ax, "Δ confidence", sides=("none", "ppb"))
-
-    assert points(ax) == [
-        ("none", plots.DEFENSES["none"].lower(), [-0.15, 0.85], [0.1, 0.2]),
-        ("ppb", plots.DEFENSES["ppb"].lower(), [0.15, 1.15], [-0.1, 0.05]),
-    ]
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Class", "Δ confidence")
+    assert [text.get_text() for text in ax.get_yticklabels()] == list(naive["name"])
+    dots = {line.get_label(): line for line in ax.lines}
+    assert dots["adaptive"].get_xdata() == pytest.approx(ways["leak"].to_numpy()[::-1])
+    assert dots["non-adaptive"].get_xdata() == pytest.approx(naive["leak"].to_numpy())

@@ -41,7 +41,7 @@ from prunemia.claims.control import (
     regime,
     strongest,
 )
-from prunemia.claims.defense import defenses_lower_samia, ppb_protects
+from prunemia.claims.defense import ppb_protects
 from prunemia.claims.lengths import capacity, excess_claims, leakage_at_equal_accuracy
 from prunemia.claims.pruning import (
     leakage_over_pruners,
@@ -50,6 +50,17 @@ from prunemia.claims.pruning import (
 )
 from prunemia.claims.recipes import recipe_claims
 from prunemia.claims.references import agreement, few_accused, reference_claims
+from prunemia.claims.tradeoff import (
+    compared,
+    confirmed,
+    defenses_at_equal_accuracy,
+    equal_accuracy,
+    halves,
+    on_front,
+    points,
+    recommended,
+    rivals,
+)
 from prunemia.claims.words import table, tally, verb
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
@@ -74,25 +85,33 @@ __all__ = [
     "agreement_table",
     "by_the_strongest",
     "capacity",
+    "compared",
+    "confirmed",
     "control_under_rules",
     "counts",
-    "defenses_lower_samia",
+    "defenses_at_equal_accuracy",
     "divergence_grows",
     "divergence_varies_over_classes",
     "effect_claims",
+    "equal_accuracy",
     "excess_claims",
     "family",
     "few_accused",
     "fine_tuning_or_pruning",
+    "halves",
     "leakage_at_equal_accuracy",
     "leakage_over_pruners",
     "leakage_over_sparsity",
     "leakage_under_wrong_knowledge",
+    "on_front",
     "over_runs",
+    "points",
     "ppb_protects",
     "recipe_claims",
+    "recommended",
     "reference_claims",
     "regime",
+    "rivals",
     "runs",
     "samia_beats_the_others",
     "seeds_needed",
@@ -116,5 +135,6 @@ SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
     leakage_at_equal_accuracy,
     leakage_under_wrong_knowledge,
     ppb_protects,
+    defenses_at_equal_accuracy,
 )
 """The families of claims that the scorecard page tests, in the book's order."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
 from prunemia import pruning
 from prunemia.claims.base import (
     MARGIN,
@@ -57,17 +55,6 @@ def ppb_protects(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     return family(claims)
 
 
-def defenses_lower_samia(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
-    """Test for each defense at its default strength that it lowers SAMIA, who knows of it.
-
-    The attack is fixed beforehand. A verdict on the attack that turns out strongest, or on the
-    defense that turns out best, would need seeds that had no part in choosing it.
-    """
-    plain = [defended(run, "none") for run in runs(exp, seeds)]
-    names = [name for name in DEFENSES if name != "none"]
-    return family(_lowers(name, lab, plain, "samia", "adaptive") for name in names)
-
-
 def _lowers(name: str, lab: Lab, plain: list[Experiment], attack: str, adversary: str) -> Claim:
     """Return the claim that a defense lowers an attack's accuracy; ``plain``: without defense."""
     protected = [defended(run, name, adaptive=ADVERSARIES[adversary]) for run in plain]
@@ -95,21 +82,4 @@ def regained(lab: Lab, exp: Experiment) -> int:
     return sum(
         int(tuned[name][~keep.to(tuned[name].device)].count_nonzero())
         for name, keep in masks.keep.items()
-    )
-
-
-def choice(table: pd.DataFrame, allowed: float = 0.05) -> str:
-    """Return the defense under which the strongest attack is weakest, within a price.
-
-    The price is ``allowed``, the loss of test accuracy against none. Of several that do as well the
-    one with more test accuracy is taken; "none" where no defense does better. The choice is made on
-    the seeds of ``table`` and says nothing of others: it is no test.
-
-    ``table``: one line per defense, "none" among them; columns defense, test and accuracy (of the
-    attack), 0 … 1.
-    """
-    test = table.set_index("defense")["test"]
-    affordable = table[table["test"] >= test["none"] - allowed]
-    return str(
-        affordable.sort_values(["accuracy", "test"], ascending=[True, False])["defense"].iloc[0]
     )

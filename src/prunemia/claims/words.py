@@ -145,13 +145,13 @@ def weights_regained(regained: Sequence[int]) -> str:
     return f"{sum(regained)} removed {weights} came back, in {missed} of {whole}"
 
 
-def chosen_defense(name: str, lost: float, before: float, after: float) -> str:
-    """Say what a defense does that was chosen on these seeds; a description, not a test.
+def chosen_way(name: str, start: str, lost: float, before: float, after: float) -> str:
+    """Say what a way to prune or defend does against ``start``; a description, not a test.
 
     ``lost``: test accuracy; ``before`` and ``after``: the strongest attack's accuracy; all 0 … 1.
     """
-    if name == "none":
-        return "no defense: within this price none makes the strongest attack weaker"
+    if name == start:
+        return f"{start} itself: within this price nothing makes the strongest attack weaker"
     points = round(100 * lost, 1)
     price = "costs no test accuracy"
     if points:

@@ -39,7 +39,7 @@ from prunemia.plots.style import (
     legend_above,
     setup,
 )
-from prunemia.plots.tradeoff import by_defense, front, pareto, strengths
+from prunemia.plots.tradeoff import knowing, plane, strengths
 
 __all__ = [
     "ATTACKS",
@@ -58,7 +58,6 @@ __all__ = [
     "at_equal_accuracy",
     "attack_intervals",
     "attention",
-    "by_defense",
     "by_references",
     "capacity",
     "changes",
@@ -72,14 +71,14 @@ __all__ = [
     "exposure_against",
     "exposure_curves",
     "figure",
-    "front",
     "intervals",
+    "knowing",
     "learned",
     "legend_above",
     "marks",
     "matrix",
     "over_sparsity",
-    "pareto",
+    "plane",
     "privacy_against_compute",
     "roc",
     "setup",

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
 from prunemia.metrics import Estimate
-from prunemia.plots.attacks import attack_intervals
-from prunemia.plots.style import DEFENSES, intervals, legend_above, spread
+from prunemia.plots.style import DEFENSES, PRUNERS, intervals, legend_above, spread
 
 MARKERS = "osD^vPX*"
 """The markers of defenses, in the order of their table."""
@@ -57,46 +55,52 @@ def strengths(
     legend_above(ax)
 
 
-def by_defense(table: pd.DataFrame, ax: Axes, *, value: str, xlabel: str) -> None:
-    """Draw ``value`` and its interval under each defense, one line per attack.
+def plane(points: pd.DataFrame, front: pd.Series, ax: Axes) -> None:
+    """Draw the leak (better if low) against test accuracy (better if high), one point per way.
 
-    A value that is missing is left out.
-
-    ``table``: columns defense, attack, value, value_low, value_high.
+    A line joins a pruner's sparsities, and a defense's strengths; a dotted one the points of
+    ``front``, a mask. Thin bars are intervals. ``points``: columns pruner, sparsity, defense,
+    strength, whole, and test and leak, each with _low and _high.
     """
-    by_name = {str(name): part for name, part in table.groupby("defense", sort=False)}
-    attack_intervals(by_name, ax, value=value, xlabel=xlabel, reach=0.3)
-    legend_above(ax, gap=0.06)
-
-
-def pareto(table: pd.DataFrame, ax: Axes, *, x: str, y: str) -> None:
-    """Draw ``y`` (better if low) against ``x`` (better if high), one point per defense.
-
-    A dotted line joins the front. ``table``: columns defense, and x and y, each with _low and
-    _high; a defense without a value is left out.
-    """
-    shown = table[table[[x, y]].notna().all(axis=1)]
-    shown = shown.sort_values("defense", key=lambda names: names.map(list(DEFENSES).index))
-    best = shown[front(shown, x, y)].sort_values(x)
-    ax.plot(best[x], best[y], color="0.4", ls=":", lw=1.2, zorder=1)
+    undefended = points[points["defense"] == "none"]
+    for name, part in undefended.groupby("pruner", sort=False):
+        color = PRUNERS.get(str(name), "black")
+        filled = {"mfc": "white"} if len(part) > 1 else {}
+        _joined(part.sort_values("sparsity"), ax, str(name), color, "o", **filled)
+    defended = points[points["defense"] != "none"]
     markers = dict(zip(DEFENSES, itertools.cycle(MARKERS)))
-    for at, name in enumerate(shown["defense"]):
-        one = shown.iloc[[at]]
-        across, widths = spread(one, x)
-        up, heights = spread(one, y)
-        marker: dict[str, Any] = {"fmt": markers[name], "ms": 7, "capsize": 2.5, "lw": 1.2}
-        color = DEFENSES[name]
-        ax.errorbar(across, up, xerr=widths, yerr=heights, color=color, label=name, **marker)
-    legend_above(ax, gap=0.06)
+    for (defense, whole), part in defended.groupby(["defense", "whole"], sort=False):
+        name = str(defense)
+        label = f"{name}, whole" if whole else name
+        line = "--" if whole else "-"
+        _joined(part.sort_values("strength"), ax, label, DEFENSES[name], markers[name], line)
+    best = points[front].sort_values("test")
+    ax.plot(best["test"], best["leak"], color="0.2", ls=":", lw=1.4, zorder=1)
 
 
-def front(table: pd.DataFrame, x: str, y: str) -> NDArray[np.bool_]:
-    """Return the Pareto front as a mask: the points that no other point dominates.
+def _joined(
+    part: pd.DataFrame, ax: Axes, label: str, color: str, marker: str, line: str = "-", **how: Any
+) -> None:
+    across, widths = spread(part, "test")
+    up, heights = spread(part, "leak")
+    ax.errorbar(
+        across, up, xerr=widths, yerr=heights, color=color, fmt="none", alpha=0.25, lw=1, zorder=0
+    )
+    ax.plot(across, up, color=color, ls=line, lw=1, marker=marker, ms=6, label=label, **how)
 
-    A point dominates another with at least its ``x`` and at most its ``y``, one of them strictly.
+
+def knowing(points: Mapping[str, pd.DataFrame], ax: Axes) -> None:
+    """Draw each defended way's leak under both adversaries, one row each, joined by a line.
+
+    ``points`` maps an adversary ("non-adaptive", "adaptive") to columns name, defense and leak.
     """
-    high = table[x].to_numpy(dtype=float)
-    low = table[y].to_numpy(dtype=float)
-    as_good = (high[:, None] >= high) & (low[:, None] <= low)
-    better = (high[:, None] > high) | (low[:, None] < low)
-    return np.asarray(~(as_good & better).any(axis=0))
+    tables = {who: table.set_index("name")["leak"] for who, table in points.items()}
+    names = list(next(iter(tables.values())).index)
+    rows = np.arange(len(names), dtype=float)
+    ends = np.stack([table.reindex(names).to_numpy(dtype=float) for table in tables.values()])
+    ax.hlines(rows, ends.min(axis=0), ends.max(axis=0), color="0.75", lw=1.5, zorder=1)
+    for who, values in zip(tables, ends, strict=True):
+        ax.plot(values, rows, "o", ms=6, color=ADVERSARIES[who][0], label=who)
+    ax.set_yticks(rows, names)
+    ax.invert_yaxis()
+    legend_above(ax)

@@ -13,6 +13,7 @@ from prunemia.results.tables import (
     exposed,
     make,
     points,
+    tradeoff,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "make",
     "points",
     "read",
+    "tradeoff",
 ]

@@ -16,7 +16,7 @@ from prunemia.lab import Lab, on_dask
 from prunemia.lab.effects import EFFECTS, FIELDS, OVERALL, fields
 from prunemia.lab.map import require
 from prunemia.lab.steps import attack_step
-from prunemia.results import kept, references
+from prunemia.results import kept, planes, references
 from prunemia.sweep import grid as grids
 
 Made = Callable[[Lab, Sequence[Experiment], Sequence[str]], pd.DataFrame]
@@ -71,6 +71,8 @@ TABLES: dict[str, Made] = {
     "references_mnist1d": references.compared,
     "recipes_location": recipes,
     "recipes_mnist1d": recipes,
+    "tradeoff_location": planes.tradeoffs,
+    "tradeoff_mnist1d": planes.tradeoffs,
 }
 """How each table is made of its grid, the file of its name in ``grids/``."""
 
@@ -155,20 +157,47 @@ def points(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None
     return _rows_of(Lab.along_epochs, experiments)
 
 
-def _rows_of(made: Made, experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
+def tradeoff(
+    lab: Lab, experiments: Iterable[Experiment], attacks: Sequence[str]
+) -> tuple[str, pd.DataFrame]:
+    """Return test accuracy against the leak, and the table that has it; "" where it is computed.
+
+    ``experiments``: pruning without a defense, one per run. A table that has them has more ways,
+    and more runs; else `prunemia.results.planes.ways` are compared.
+    """
+    todo = list(experiments)
+    if name := kept_tradeoff(todo):
+        return name, kept.read(name)
+    return "", planes.tradeoffs(lab, [way for exp in todo for way in planes.ways(exp)], attacks)
+
+
+def kept_tradeoff(experiments: Iterable[Experiment]) -> str:
+    """Return the name of the table of trade-offs that has these experiments, "" where none has."""
+    return _holding(planes.tradeoffs, set(experiments))
+
+
+def _holding(made: Made, asked: set[Experiment]) -> str:
+    """Return the name of a table that is so made and whose grid has these experiments, or ""."""
     try:
         there = kept.folder()
     except UsageError:
-        return None
-    asked = set(experiments)
+        return ""
     for name in (name for name, how in TABLES.items() if how is made):
         is_there = (there / f"{name}.csv").is_file()
         if is_there and asked <= set(grids.read(_grid(name)).experiments):
-            found = kept.read(name)
-            wanted = {tuple(fields(exp).values()) for exp in asked}
-            rows = [tuple(row) in wanted for row in found[list(FIELDS)].itertuples(index=False)]
-            return name, found[rows].reset_index(drop=True)
-    return None
+            return name
+    return ""
+
+
+def _rows_of(made: Made, experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
+    asked = set(experiments)
+    name = _holding(made, asked)
+    if not name:
+        return None
+    found = kept.read(name)
+    wanted = {tuple(fields(exp).values()) for exp in asked}
+    rows = [tuple(row) in wanted for row in found[list(FIELDS)].itertuples(index=False)]
+    return name, found[rows].reset_index(drop=True)
 
 
 def as_effects(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,210 @@
+"""Test accuracy against the leak: points in a plane, who lies on its front, who leads at equal x.
+
+Whatever is picked by looking (a strength, the strongest attack, the rival) is picked on the first
+`CHOOSING` runs of a table and judged on the others, which had no part in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prunemia import results
+from prunemia.claims.base import MARGIN, TEST_MARGIN, Claim, family, over_runs
+from prunemia.experiment import Experiment
+from prunemia.kinds import DEFENSES
+from prunemia.lab import Lab
+from prunemia.metrics import over_seeds
+from prunemia.results.planes import ADAPTIVE, ORIGINAL, WAY
+from prunemia.results.tables import kept_tradeoff
+
+CHOOSING = 5
+"""The first runs of a table, by seed: they choose."""
+
+SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "T", "wemem": "s"}
+"""What the strength of a defense is called."""
+
+
+def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the runs that choose, and of those that judge; few runs only choose."""
+    chosen = sorted(table["seed"].unique())[:CHOOSING]
+    choosing = table["seed"].isin(chosen)
+    return table[choosing], table[~choosing]
+
+
+def named(way: Any) -> str:
+    """Return a way's name in figures and sentences."""
+    if way.defense == "none":
+        if way.pruner == ORIGINAL:
+            return "original"
+        name = f"{way.pruner} {way.sparsity:g}" if way.sparsity else str(way.pruner)
+    else:
+        label = DEFENSES[way.defense].label
+        symbol = SYMBOLS.get(way.defense)
+        name = f"{label} {symbol} = {way.strength:g}" if symbol else label
+        name += " (training, too)" if way.whole else ""
+    return name if way.stopping == "warm-up" else f"{name}, {way.stopping} stopping"
+
+
+def points(table: pd.DataFrame, measure: str, adversary: str = ADAPTIVE) -> pd.DataFrame:
+    """Return one point per way: test accuracy and the leak by the attack strongest on it.
+
+    An undefended network has one adversary, who is adaptive. Columns: `WAY`, name, epochs of
+    fine-tuning in the name where a way comes with several, attack, runs; test and leak, each with
+    _low and _high (95 % t-interval over runs).
+    """
+    undefended = table["defense"] == "none"
+    asked = table[(table["adversary"] == adversary) | undefended]
+    found = [_point(dict(zip(WAY, key, strict=True)), part, measure)
+             for key, part in asked.groupby(list(WAY), dropna=False, sort=False)]  # fmt: skip
+    result = pd.DataFrame(found)
+    result["name"] = [named(way) for way in result.itertuples()]
+    twice = result["name"].duplicated(keep=False)
+    epochs = ", " + result["finetune_epochs"].astype(str) + " epochs"
+    result["name"] += np.where(twice, epochs, "")
+    return result
+
+
+def _point(way: dict[str, Any], part: pd.DataFrame, measure: str) -> dict[str, Any]:
+    means = part.groupby("attack")[measure].mean()
+    attack = means.idxmax()
+    own = part[part["attack"] == attack]
+    test = over_seeds(own["test_accuracy"].to_list(), rate=True)
+    leak = over_seeds(own[measure].to_list(), rate=True)
+    return {
+        **way, "attack": attack, "runs": len(own),
+        "test": test.value, "test_low": test.low, "test_high": test.high,
+        "leak": leak.value, "leak_low": leak.low, "leak_high": leak.high,
+    }  # fmt: skip
+
+
+def on_front(plane: pd.DataFrame) -> pd.Series:
+    """Return which points no other dominates: at least its test accuracy and at most its leak."""
+    test, leak = plane["test"].to_numpy(), plane["leak"].to_numpy()
+    as_good = (test[:, None] <= test) & (leak[:, None] >= leak)
+    better = (test[:, None] < test) | (leak[:, None] > leak)
+    return pd.Series(~(as_good & better).any(axis=1), index=plane.index)
+
+
+def rivals(plane: pd.DataFrame, within: float = TEST_MARGIN) -> pd.DataFrame:
+    """Return for each defended point the undefended one that leaks least at its test accuracy.
+
+    That is, of the undefended networks, original and dense ones included, whose test accuracy is at
+    most ``within`` below. Columns: name, rival, gain (the rival's leak minus its own); a point
+    without a rival is left out.
+    """
+    undefended = plane[plane["defense"] == "none"]
+    rows = []
+    for point in plane[plane["defense"] != "none"].to_dict("records"):
+        able = undefended[undefended["test"] >= point["test"] - within]
+        if len(able):
+            best = _least(able)
+            gain = best["leak"] - point["leak"]
+            rows.append({"name": point["name"], "rival": best["name"], "gain": gain})
+    return pd.DataFrame(rows, columns=["name", "rival", "gain"])
+
+
+def _least(plane: pd.DataFrame) -> pd.Series:
+    """Return the point of least leak."""
+    return plane.iloc[int(plane["leak"].argmin())]
+
+
+def equal_accuracy(table: pd.DataFrame, measure: str = "accuracy") -> list[Claim]:
+    """Test for each defense that it leaks less than undefended networks of its test accuracy.
+
+    The runs that choose pick the defense's strength (the largest gain), its rival, and the attack
+    strongest on each; the others judge. Without others there is no claim.
+    """
+    choosing, judging = halves(table)
+    plane = points(choosing, measure)
+    against = rivals(plane).merge(plane, on="name")
+    claims = []
+    for _, part in against.groupby(["defense", "whole"], sort=False):
+        best = part.iloc[int(part["gain"].argmax())]
+        own = _values(judging, best, measure)
+        rival = _values(judging, plane.set_index("name").loc[best["rival"]], measure)
+        gains = [rival[seed] - own[seed] for seed in sorted(own.keys() & rival.keys())]
+        if gains:
+            name = best["name"][0].upper() + best["name"][1:]
+            text = f"{name} leaks less than {best['rival']}, undefended and as accurate"
+            statistic = f"{STATISTICS[measure]} of the strongest adaptive attack, rival − defense"
+            claims.append(over_runs(text, statistic, gains, MARGIN))
+    return family(claims)
+
+
+def defenses_at_equal_accuracy(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
+    """Test `equal_accuracy` where a table of results/ has the trade-offs; else there is no claim.
+
+    A few runs of each defense would choose and judge at once.
+    """
+    del lab, seeds
+    plain = exp.replace(defense="none", strength=None, whole=False, adversary=None)
+    name = kept_tradeoff([plain])
+    claims = equal_accuracy(results.read(name)) if name else []
+    return [replace(claim, source=name) for claim in claims]
+
+
+STATISTICS = {"accuracy": "balanced accuracy", "auc": "AUC", "tpr@0.01": "TPR at 1 % FPR"}
+
+
+def recommended(table: pd.DataFrame, start: str, allowed: float, measure: str = "accuracy") -> str:
+    """Return the way of least leak, among those that cost at most ``allowed`` of test accuracy.
+
+    Against the way called ``start``, on the runs that choose; any way may win, that one as well.
+    """
+    plane = points(halves(table)[0], measure)
+    own = plane.set_index("name").loc[start]
+    able = plane[plane["test"] >= own["test"] - allowed]
+    return str(_least(able)["name"])
+
+
+def compared(table: pd.DataFrame, first: str, second: str, measure: str) -> tuple[Claim, Claim]:
+    """Return that one way leaks less than another, and that it keeps the test accuracy.
+
+    Judged on the runs that had no part in choosing, by the attack strongest on each.
+    """
+    choosing, judging = halves(table)
+    plane = points(choosing, measure).set_index("name")
+    own, other = (_values(judging, plane.loc[name], measure) for name in (first, second))
+    seeds = sorted(own.keys() & other.keys())
+    leak = over_runs(
+        f"{first} leaks less than {second}",
+        f"{STATISTICS[measure]} of the strongest adaptive attack, {second} − {first}",
+        [other[seed] - own[seed] for seed in seeds],
+        MARGIN,
+    )
+    tests = [_values(judging, plane.loc[name], "test_accuracy") for name in (first, second)]
+    kept = [TEST_MARGIN + tests[0][seed] - tests[1][seed] for seed in seeds]
+    price = over_runs(
+        f"{first} keeps the test accuracy of {second}",
+        f"{TEST_MARGIN:g} − loss of test accuracy",
+        kept,
+    )
+    return leak, price
+
+
+def _values(table: pd.DataFrame, way: Any, column: str) -> dict[int, float]:
+    """Return a column of one way, by seed, at the attack of ``way``, by an adaptive adversary."""
+    asked = (table["attack"] == way["attack"]) & (table["adversary"] == ADAPTIVE)
+    for name in WAY:
+        value = way[name]
+        asked &= table[name].isna() if pd.isna(value) else table[name] == value
+    part = table[asked]
+    return dict(zip(part["seed"], part[column], strict=True))
+
+
+def confirmed(table: pd.DataFrame, measure: str = "accuracy") -> Iterator[tuple[str, bool]]:
+    """Yield the ways on the front of the runs that choose, and whether the others confirm each.
+
+    Of the ways that the other runs have, it is on their front as well.
+    """
+    choosing, judging = halves(table)
+    plane = points(choosing, measure)
+    again = points(judging, measure) if len(judging) else plane.iloc[:0]
+    held = set(again.loc[on_front(again), "name"]) if len(again) else set()
+    for name in plane.loc[on_front(plane), "name"]:
+        yield str(name), name in held

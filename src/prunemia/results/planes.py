@@ -1,0 +1,95 @@
+"""Tables of test accuracy against the leak: every way to prune, to fine-tune and to defend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from prunemia.experiment import Adversary, Experiment
+from prunemia.kinds import DEFENSES, PRUNERS
+from prunemia.lab import Lab
+from prunemia.lab.effects import dense
+from prunemia.lab.steps import Of, Step, attack_step
+
+WAY = ("pruner", "sparsity", "defense", "strength", "whole", "stopping", "finetune_epochs")
+"""The columns that tell one way to make a network from another."""
+MEASURES = ("accuracy", "auc", "tpr@0.01")
+ORIGINAL = "none"
+"""In the column ``pruner``: the original network, before pruning and fine-tuning."""
+ADAPTIVE, NAIVE = "adaptive", "non-adaptive"
+"""In the column ``adversary``: whether the shadow networks are defended as the victim is."""
+
+
+def ways(exp: Experiment) -> list[Experiment]:
+    """Return the experiments that a page compares where no table has more of them.
+
+    Dense fine-tuning, pruning without a defense, and each defense at its default strength, for an
+    adversary who knows of it and for one who does not.
+    """
+    plain = exp.replace(defense="none", strength=None, whole=False, adversary=None)
+    defended = [
+        plain.replace(defense=name, strength=kind.strength.default, adversary=believed)
+        for name, kind in DEFENSES.items()
+        if name != "none" and not (name == "earlystop" and exp.stopping == "last")
+        for believed in (None, Adversary(defense="none"))
+    ]
+    return [dense(plain), plain, *defended]
+
+
+def steps(exp: Experiment, attacks: Sequence[str]) -> dict[Experiment, list[Step]]:
+    """Return what is to be computed for `tradeoffs` of `ways`, by experiment."""
+    return {
+        each: [
+            attack_step(each, name, of)
+            for name in attacks
+            for of in (("pruned", "original") if _control(each) else ("pruned",))
+        ]
+        for each in ways(exp)
+    }
+
+
+def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
+    """Return test accuracy and leak of every experiment's victim: one row per attack.
+
+    Columns: dataset, model, `WAY`, seed, adversary ("adaptive", "non-adaptive"), test_accuracy,
+    epsilon (of DP-SGD, else missing), attack, accuracy, auc, tpr@0.01. Where the control is among
+    the experiments, its original networks are added.
+    """
+    todo = list(experiments)
+    controls = [exp for exp in todo if _control(exp)]
+    lab.map(todo, attacks)  # computes, on the lab's scheduler
+    lab.map(controls, attacks, of="original")
+    rows = [_row(lab, exp, "pruned", name) for exp in todo for name in attacks]
+    rows += [_row(lab, exp, "original", name) for exp in controls for name in attacks]
+    return pd.DataFrame(rows).round(4)
+
+
+def _control(exp: Experiment) -> bool:
+    return PRUNERS[exp.pruner].control and exp.defense == "none"
+
+
+def _row(lab: Lab, exp: Experiment, of: Of, attack: str) -> dict[str, Any]:
+    victim = lab.original(exp) if of == "original" else lab.pruned(exp)
+    evaluation = lab.attack(exp, attack, of).evaluation.row()
+    way: dict[str, Any] = {
+        "pruner": exp.pruner if of == "pruned" else ORIGINAL,
+        "sparsity": exp.sparsity,
+        "defense": exp.defense,
+        "strength": exp.defense_strength,
+        "whole": exp.whole,
+        "stopping": exp.stopping,
+        "finetune_epochs": exp.tuning_epochs,
+    }
+    return {
+        "dataset": exp.dataset,
+        "model": exp.model,
+        **way,
+        "seed": exp.seed,
+        "adversary": ADAPTIVE if exp.adversary is None else NAIVE,
+        "test_accuracy": victim.accuracy["test"],
+        "epsilon": victim.privacy.get("epsilon"),
+        "attack": attack,
+        **{name: evaluation[name] for name in MEASURES},
+    }

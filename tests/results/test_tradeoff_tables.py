@@ -1,0 +1,56 @@
+import pandas as pd
+import pytest
+
+import prunemia as pm
+from prunemia.book import needs
+from prunemia.results.planes import MEASURES, WAY, tradeoffs, ways
+
+EXP = pm.Experiment(
+    dataset="mnist1d", samples=400, width=4, epochs=2, finetune_epochs=1, shadows=2, seed=1
+)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return pm.Lab(tmp_path_factory.mktemp("plane"), device="cpu", progress=False)
+
+
+def test_a_row_says_what_the_lab_says(lab):
+    naive = EXP.replace(defense="dp", strength=2.0, adversary=pm.Adversary(defense="none"))
+    table = tradeoffs(lab, [EXP.replace(pruner="dense"), naive], ["conf"])
+
+    assert table["pruner"].tolist() == ["dense", "l1unstructured", "none"]
+    assert table["adversary"].tolist() == ["adaptive", "non-adaptive", "adaptive"]
+    row = table.iloc[1]
+    found = lab.attack(naive, "conf").evaluation
+    assert row["accuracy"] == round(found.accuracy.value, 4)
+    assert row["auc"] == round(found.auc.value, 4)
+    assert row["test_accuracy"] == round(lab.pruned(naive).accuracy["test"], 4)
+    assert row["epsilon"] == round(lab.pruned(naive).privacy["epsilon"], 4)
+    original = table.iloc[2]
+    assert original["accuracy"] == round(
+        lab.attack(EXP, "conf", of="original").evaluation.accuracy.value, 4
+    )
+    assert pd.isna(original["epsilon"])
+    assert set(WAY) | set(MEASURES) <= set(table)
+
+
+def test_the_ways_of_a_page_are_each_defense_and_both_adversaries():
+    compared = ways(EXP)
+
+    assert [w.pruner for w in compared[:2]] == ["dense", "l1unstructured"]
+    defended = {(w.defense, w.adversary is None) for w in compared[2:]}
+    assert defended == {(d, a) for d in pm.kinds.DEFENSES if d != "none" for a in (True, False)}
+    assert all(w.defense != "earlystop" for w in ways(EXP.replace(stopping="last")))
+
+
+def test_what_a_page_declares_is_what_it_computes(lab):
+    declared = needs.steps(
+        [{"attacks": ["conf"], "result": "tradeoff"}],
+        EXP.model_dump(exclude={"adversary"}) | {"seeds": 1},
+    )
+    tradeoffs(lab, ways(EXP), ["conf"])
+    for exp, steps in declared.items():
+        assert exp in ways(EXP)
+        assert all(lab.pipeline.has(step) for step in steps)
+    assert set(declared) == set(ways(EXP))
