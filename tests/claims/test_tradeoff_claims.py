@@ -123,6 +123,10 @@ def test_the_front_is_confirmed_or_not_by_the_other_runs():
                     "PPB λ = 4": False}  # fmt: skip
 
 
+def test_without_runs_that_judge_two_ways_are_not_compared():
+    assert claims.compared(table(4), "PPB λ = 4", "slim 0.5", "accuracy") == []
+
+
 def test_names_tell_ways_apart():
     base = {"pruner": "slim", "sparsity": 0.5, "defense": "dp", "strength": 2.0, "stopping": "last"}
     assert named(pd.Series({**base, "whole": True})) == (

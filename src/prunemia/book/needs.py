@@ -6,11 +6,11 @@ an `Experiment` that a need does not mention is the page's parameter of that nam
 page's runs. Besides ``attacks`` and ``of`` a need takes
 
 - ``result``: "attack" (the default), "target" (the victim's signals), "networks" (all of them with
-  their accuracies), "cost", "effects" (the attacks on original, dense and pruned networks),
-  "control" (the same under every stopping rule), "epochs" (along the epochs), "references" (attacks
-  by ``count`` references), "exposure" (each of ``count`` networks a victim in turn) or "tradeoff"
-  (test accuracy against the leak, under every defense); all from "effects" on need nothing that a
-  table of results/ has;
+  their accuracies), "cost", "canaries" (``count`` of them, planted in the victim), "effects" (the
+  attacks on original, dense and pruned networks), "control" (the same under every stopping rule),
+  "epochs" (along the epochs), "references" (attacks by ``count`` references), "exposure" (each of
+  ``count`` networks a victim in turn) or "tradeoff" (test accuracy against the leak, under every
+  defense); all from "effects" on need nothing that a table of results/ has;
 - ``options``: of the attacks, one mapping or a list of mappings, one after the other.
 
 An experiment that is not allowed is left out: the page itself will say so.
@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from prunemia import attacks, results
 from prunemia.claims import RULES
 from prunemia.experiment import Experiment
-from prunemia.lab import effects, in_turn, lengths
+from prunemia.lab import canaries, effects, in_turn, lengths
 from prunemia.lab.steps import Step, attack_step, groups, merged
 from prunemia.results import planes, references
 from prunemia.results.tables import kept_by_references, kept_tradeoff
@@ -53,6 +53,8 @@ def _part(fields: dict[str, Any]) -> Steps:
     names, *_, result = how
     count = fields.pop("count", results.MOST)
     experiments = list(_experiments(fields))
+    if result == "canaries":
+        return {exp: [canaries.step(exp, "pruned", count)] for exp in experiments}
     if result in KEPT:
         return _unkept(experiments, names, result, count)
     return merged({exp: _of(exp, *how)} for exp in experiments)
@@ -126,7 +128,7 @@ def _of(exp: Experiment, names: Any, of: Any, options: Any, result: Any) -> list
     if result not in (None, "attack"):
         raise ValueError(
             f"result: {result!r} is not allowed; allowed: "
-            f"attack, target, networks, cost, {', '.join(KEPT)}"
+            f"attack, target, networks, cost, canaries, {', '.join(KEPT)}"
         )
     return [
         attack_step(exp, name, which, given)

@@ -162,15 +162,30 @@ def recommended(table: pd.DataFrame, start: str, allowed: float, measure: str = 
     return str(_least(able)["name"])
 
 
-def compared(table: pd.DataFrame, first: str, second: str, measure: str) -> tuple[Claim, Claim]:
+def name_of(plane: pd.DataFrame, exp: Experiment) -> str:
+    """Return the name of the point of an undefended experiment, among `points`."""
+    own = plane[
+        (plane["defense"] == "none")
+        & (plane["pruner"] == exp.pruner)
+        & (plane["sparsity"] == exp.sparsity)
+        & (plane["stopping"] == exp.stopping)
+        & (plane["finetune_epochs"] == exp.tuning_epochs)
+    ]
+    return str(own["name"].iloc[0])
+
+
+def compared(table: pd.DataFrame, first: str, second: str, measure: str) -> list[Claim]:
     """Return that one way leaks less than another, and that it keeps the test accuracy.
 
-    Judged on the runs that had no part in choosing, by the attack strongest on each.
+    Judged on the runs that had no part in choosing, by the attack strongest on each; without such
+    runs there is no claim.
     """
     choosing, judging = halves(table)
     plane = points(choosing, measure).set_index("name")
     own, other = (_values(judging, plane.loc[name], measure) for name in (first, second))
     seeds = sorted(own.keys() & other.keys())
+    if not seeds:
+        return []
     leak = over_runs(
         f"{first} leaks less than {second}",
         f"{STATISTICS[measure]} of the strongest adaptive attack, {second} − {first}",
@@ -184,7 +199,7 @@ def compared(table: pd.DataFrame, first: str, second: str, measure: str) -> tupl
         f"{TEST_MARGIN:g} − loss of test accuracy",
         kept,
     )
-    return leak, price
+    return family([leak, price])
 
 
 def _values(table: pd.DataFrame, way: Any, column: str) -> dict[int, float]:

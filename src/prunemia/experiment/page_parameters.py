@@ -26,6 +26,9 @@ class PageParameters(Frozen):
     references: int = Field(
         64, ge=8, le=1024, description="networks that answer the same samples as the victim"
     )
+    canaries: int = Field(
+        200, ge=4, le=100_000, description="mislabelled samples planted for a bound on ε"
+    )
     top: float = Field(0.05, gt=0, lt=1, description="share of samples called the most exposed")
     bootstraps: int = Field(
         1000, ge=20, le=100_000, description="resamples behind a bootstrap interval"
