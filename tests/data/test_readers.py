@@ -260,6 +260,31 @@ def test_chmnist(publish: Publish) -> None:
     np.testing.assert_allclose(dataset.features[0, :, :, 17:], flat[0, :, :, 17:], rtol=1e-6)
 
 
+def letters(lines: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("Index", "Index of letter-recognition")
+        archive.writestr("letter-recognition.data", lines)
+        archive.writestr("letter-recognition.names", "A,B,not,data")
+    return buffer.getvalue()
+
+
+def test_letter(publish: Publish) -> None:
+    drawn = np.random.default_rng(0).integers(0, 16, (26, 16))
+    lines = [f"{chr(65 + i)},{','.join(map(str, row))}" for i, row in enumerate(drawn)]
+    publish("letter", {"letter+recognition.zip": letters("\n".join(lines) + "\n")}, rows=26)
+    dataset = data.load("letter", progress=False)
+    assert dataset.labels.tolist() == list(range(26))
+    np.testing.assert_allclose(dataset.features, drawn / 15, rtol=1e-6)
+
+
+@pytest.mark.parametrize("lines", ["A,1,2\nB,1\n", "A,x\n", ""])
+def test_letters_that_are_none_are_one_sentence(publish: Publish, lines: str) -> None:
+    publish("letter", {"letter+recognition.zip": letters(lines)}, rows=2)
+    with pytest.raises(DataError, match="does not hold what was published under this name"):
+        data.load("letter", progress=False)
+
+
 def png_of(width: int, height: int) -> bytes:
     """Return a PNG whose header declares a size, with hardly any pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)

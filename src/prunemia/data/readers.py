@@ -11,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prunemia.data.archives import explained, tar_members
+from prunemia.data.archives import explained, tar_members, zip_members
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
 """Features, of any numeric type, and labels 0 … C-1, as many of each."""
@@ -65,6 +65,20 @@ def read_texas(paths: Sequence[Path]) -> Arrays:
         }
         features, labels = (tables[name] for name in names)
     return features, labels[:, 0].astype(np.int64) - 1
+
+
+def read_letter(paths: Sequence[Path]) -> Arrays:
+    """Read ``letter-recognition.data``, lines ``T,2,8,…``: 16 attributes of 0 … 15, to 0 … 1."""
+    with explained(paths[0]):
+        (text,) = [
+            content.read().decode("ascii")
+            for name, content in zip_members(paths[0])
+            if name == "letter-recognition.data"
+        ]
+        letters, *attributes = zip(*(line.split(",") for line in text.split()), strict=True)
+        labels = np.array([ord(letter) for letter in letters]) - ord("A")
+        features = np.array(attributes, dtype=np.float32).T / 15
+    return features, labels
 
 
 def _numbers(content: IO[bytes]) -> NDArray[np.uint8]:

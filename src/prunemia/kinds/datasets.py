@@ -8,6 +8,7 @@ from prunemia.kinds.source import Archive, Source
 PRIVACYTRUSTLAB = "https://github.com/privacytrustlab/datasets/raw/master"
 CIFAR = "https://www.cs.toronto.edu/~kriz"
 SVHN = "http://ufldl.stanford.edu/housenumbers"
+UCI = "https://archive.ics.uci.edu/static/public"
 FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 
 
@@ -63,6 +64,25 @@ _ALL = (
                 "dataset_location.tgz",
                 f"{PRIVACYTRUSTLAB}/dataset_location.tgz",
                 "sha256:927203f85a868f8ee17a0ded1dc61699efe602167beabe34fbf45b4b1de94b33",
+            ),
+        ),
+    ),
+    Source(
+        name="letter",
+        rows=20_000,
+        shape=(16,),
+        classes=26,
+        about="Capital letters of twenty fonts, distorted at random; sixteen numbers describe each",
+        used_for="Evidence: many real samples of few features, so that low rates are resolved",
+        origin="archive.ics.uci.edu/dataset/59/letter+recognition",
+        license="CC BY 4.0",
+        citation="slate1991letter",
+        read="prunemia.data.readers:read_letter",
+        archives=(
+            Archive(
+                "letter+recognition.zip",
+                f"{UCI}/59/letter+recognition.zip",
+                "sha256:3b5f07a334697b6cace4fbae22940393a18fee596e73f68d97ce5973d52dc60f",
             ),
         ),
     ),

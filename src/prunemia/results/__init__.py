@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunemia.results.kept import StaleTableError, read
+from prunemia.results.kept import StaleTableError, read, there
 from prunemia.results.references import FEW, MOST
 from prunemia.results.tables import (
     TABLES,
@@ -29,5 +29,6 @@ __all__ = [
     "make",
     "points",
     "read",
+    "there",
     "tradeoff",
 ]

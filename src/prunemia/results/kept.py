@@ -76,6 +76,14 @@ def read(name: str) -> pd.DataFrame:
     return table
 
 
+def there(name: str) -> bool:
+    """Tell whether ``results/`` has a table of this name; outside of the repository it has none."""
+    try:
+        return (folder() / f"{name}.csv").is_file()
+    except UsageError:
+        return False
+
+
 def require_current(name: str, record: dict[str, Any], root: Path) -> None:
     """Refuse a table, by its record, that today's versions and its grid would not make."""
     grid = root / record["grid"]

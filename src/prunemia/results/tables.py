@@ -59,6 +59,8 @@ def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str])
 
 
 TABLES: dict[str, Made] = {
+    "control_digits": levels,
+    "control_fashion_mnist": levels,
     "control_location": levels,
     "control_mnist1d": levels,
     "capacity_mnist1d": levels,
@@ -178,13 +180,8 @@ def kept_tradeoff(experiments: Iterable[Experiment]) -> str:
 
 def _holding(made: Made, asked: set[Experiment]) -> str:
     """Return the name of a table that is so made and whose grid has these experiments, or ""."""
-    try:
-        there = kept.folder()
-    except UsageError:
-        return ""
     for name in (name for name, how in TABLES.items() if how is made):
-        is_there = (there / f"{name}.csv").is_file()
-        if is_there and asked <= set(grids.read(_grid(name)).experiments):
+        if kept.there(name) and asked <= set(grids.read(_grid(name)).experiments):
             return name
     return ""
 
