@@ -61,6 +61,7 @@ def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str])
 TABLES: dict[str, Made] = {
     "control_digits": levels,
     "control_fashion_mnist": levels,
+    "control_letter": levels,
     "control_location": levels,
     "control_mnist1d": levels,
     "capacity_mnist1d": levels,
