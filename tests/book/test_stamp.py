@@ -73,6 +73,9 @@ def test_a_change_of_any_file_that_a_page_can_import_executes_it_again(
             "book/glue.py",
             "book/attack_page.py",
             "book/control_page.py",
+            "book/defenses_page.py",
+            "book/evidence_page.py",
+            "book/explorer.py",
             "book/exposure_page.py",
             "book/added.py",
         )

@@ -1,0 +1,89 @@
+"""The explorer: what it offers, what it says, and that it works without anything from elsewhere."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from prunemia import results
+from prunemia.book import explorer
+from prunemia.metrics import over_seeds
+
+STATIC = Path(__file__).parents[2] / "book" / "_static"
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return explorer.cases()
+
+
+def test_a_case_says_what_its_table_says(cases):
+    table = results.read("control_location")
+    own = table.query(
+        "sparsity == 0.7 and stopping == 'warm-up' and attack == 'samia' and measure == 'accuracy'"
+    )
+    (case,) = (
+        one
+        for one in cases
+        if one["source"] == "control_location" and one["sparsity"] == "0.7"
+        and one["attack"] == "samia"
+    )  # fmt: skip
+    expected = over_seeds(own["pruned"].tolist(), rate=True)
+    assert case["networks"]["pruned"]["accuracy"] == [
+        round(number, 4) for number in (expected.value, expected.low, expected.high)
+    ]
+    change = (own["pruned"] - own["original"]).mean()
+    assert case["effects"]["total"]["accuracy"][0] == pytest.approx(change, abs=1e-4)
+    assert case["runs"] == own["seed"].nunique()
+
+
+def test_every_choice_leads_to_one_case(cases):
+    names = ("dataset", "pruner", "sparsity", "defense", "attack")
+    assert len({tuple(case[name] for name in names) for case in cases}) == len(cases)
+
+
+def test_the_page_holds_its_data_and_asks_nobody(cases):
+    html = explorer.explorer(cases)
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+    assert json.loads(data) == cases
+    assert not re.findall(r"https?://", html)
+    assert html.count("<tr>") == len(cases) + 1  # the table that remains without scripts
+    assert (STATIC / "plotly" / "plotly-basic.min.js").is_file()
+    assert "MIT License" in (STATIC / "plotly" / "LICENSE").read_text()
+
+
+def test_text_cannot_become_markup():
+    evil = {"dataset": "</script><b>", "pruner": "x", "sparsity": "0.5", "defense": "none",
+            "attack": "conf", "networks": {}, "effects": {}, "source": "s", "runs": 1}  # fmt: skip
+    html = explorer.explorer([evil])
+    assert "</script><b>" not in html
+    assert "&lt;/script&gt;&lt;b&gt;" in html
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium here")
+def test_in_a_browser_a_choice_changes_what_is_said(cases, tmp_path):
+    # An attack is chosen as a reader would: its name in the list, and a change event.
+    script = (STATIC / "plotly" / "plotly-basic.min.js").as_uri()
+    act = """<script>const f = document.querySelector("#explorer form");
+      document.title = document.querySelector(".said").textContent;
+      f.elements.attack.value = "conf"; f.dispatchEvent(new Event("change"));
+      document.body.insertAdjacentHTML("beforeend", `<pre id="after">${
+        document.querySelector(".said").textContent}|${
+        document.querySelectorAll(".explorer .main-svg").length}</pre>`);</script>"""
+    page = tmp_path / "explorer.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8><title></title><body>"
+                    f"{explorer.explorer(cases, script)}{act}")  # fmt: skip
+    done = subprocess.run(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000",
+         "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    before = re.search(r"<title>(.*?)</title>", done.stdout)[1]
+    # the last one: the script that wrote it stands before it
+    after, charts = re.findall(r'<pre id="after">([^<$]*)\|(\d+)</pre>', done.stdout)[-1]
+    assert before.startswith("Accuracy of samia")
+    assert after.startswith("Accuracy of conf")
+    assert int(charts) > 0
