@@ -13,7 +13,7 @@ READY := .venv/ready
 PIP_LOG := .venv/pip.log
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint bench results clean
+.PHONY: help book pdf test lint bench results clean
 .DELETE_ON_ERROR:
 
 help: ## show this list
@@ -21,6 +21,9 @@ help: ## show this list
 
 book: $(READY) ## execute what changed and build the book [PROFILE=default JOBS=2 ARGS=…]
 	@$(BIN)/prunemia book --profile $(PROFILE) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
+pdf: book ## the whole book as build/book.pdf; needs chromium and poppler-utils
+	@$(BIN)/prunemia pdf
 
 test: $(READY) ## unit tests, every page on the smoke profile, the built book checked [ARGS=…]
 	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadgroup $(ARGS)

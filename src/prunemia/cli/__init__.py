@@ -13,7 +13,7 @@ import typer
 
 from prunemia.cli.audit import audit
 from prunemia.cli.data import data_app
-from prunemia.cli.pages import book, run
+from prunemia.cli.pages import book, pdf, run
 from prunemia.cli.results import results
 from prunemia.cli.store import store_app
 from prunemia.cli.sweep import sweep
@@ -27,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (book, run, sweep, results, audit):
+for command in (book, pdf, run, sweep, results, audit):
     app.command()(command)
 app.add_typer(data_app, name="data")
 app.add_typer(store_app, name="store")

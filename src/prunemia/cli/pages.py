@@ -1,4 +1,4 @@
-"""`prunemia book` and `prunemia run`."""
+"""`prunemia book`, `prunemia pdf` and `prunemia run`."""
 
 from __future__ import annotations
 
@@ -53,6 +53,25 @@ def book(
     root = find_root()
     whole = Book(root, (to or root / "build").resolve(), profile, say)
     whole.make(only, parameters.parse(given), jobs=jobs, force=force, html=html)
+
+
+def pdf(
+    out: Annotated[
+        Path | None, typer.Argument(help="The file to write; default: build/book.pdf.")
+    ] = None,
+) -> None:
+    """Print the built book as one PDF.
+
+    Needs a browser (chromium) and pdfunite (poppler-utils), and a book that `prunemia book` built.
+    """
+    from prunemia.book.pdf import print_book
+
+    root = find_root()
+    target = (out or root / "build" / "book.pdf").resolve()
+    if target.suffix != ".pdf" or not target.parent.is_dir():
+        raise UsageError(f"{target}: allowed: a name that ends in .pdf, in a folder that exists")
+    print_book(root, root / "build" / "_build" / "html", target, say)
+    say(f"The book: {target.as_uri()}")
 
 
 def run(
