@@ -64,3 +64,12 @@ def said(found: pd.DataFrame, claim: str) -> str:
     counts = found.loc[found["claim"] == claim, "verdict"].value_counts()
     parts = [f"{verdict} on {count}" for verdict, count in counts.items()]
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def sizes(found: pd.DataFrame, claim: str) -> str:
+    """Say the effect of one claim on each data set, with its interval."""
+    part = found[found["claim"] == claim]
+    return "; ".join(
+        f"{row.value:+.3f} [{row.low:.3f}, {row.high:.3f}] on {row.dataset}"
+        for row in part.itertuples()
+    )
