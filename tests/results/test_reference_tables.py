@@ -30,7 +30,7 @@ def test_every_network_has_every_attack_in_every_setting(compared):
         lambda part: sorted(zip(part["attack"], part["setting"], part["references"], strict=True)),
         include_groups=False,
     )
-    settings = [("offline", 5), ("offline", 8), ("online", 8)]
+    settings = [("offline", 5), ("offline, sensitivity", 5), ("offline", 8), ("online", 8)]
     expected = sorted(
         [("conf", "shadows", 2), *((name, *s) for name in ("lira", "rmia") for s in settings)]
     )

@@ -49,7 +49,12 @@ from prunemia.claims.pruning import (
     leakage_under_wrong_knowledge,
 )
 from prunemia.claims.recipes import recipe_claims
-from prunemia.claims.references import agreement, few_accused, reference_claims
+from prunemia.claims.references import (
+    agreement,
+    few_accused,
+    reference_claims,
+    who_is_exposed,
+)
 from prunemia.claims.tradeoff import (
     compared,
     confirmed,
@@ -123,6 +128,7 @@ __all__ = [
     "tally",
     "verb",
     "verdict",
+    "who_is_exposed",
 ]
 
 SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
@@ -130,6 +136,7 @@ SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
     divergence_varies_over_classes,
     samia_beats_the_others,
     few_accused,
+    who_is_exposed,
     leakage_over_sparsity,
     leakage_over_pruners,
     fine_tuning_or_pruning,

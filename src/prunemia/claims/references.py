@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
+from prunemia import results
 from prunemia.claims.base import MARGIN, Claim, family, over_runs, runs
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
+from prunemia.results.concentration import CHANCE, TENTH
 
 RATES = {"TPR at 0.001": "0.1 %", "TPR at 0.01": "1 %"}
 STATISTIC = "difference in true-positive rate"
@@ -50,6 +54,32 @@ def reference_claims(table: pd.DataFrame, network: str = "pruned") -> list[Claim
                 if len(values) and np.isfinite(values).all():
                     claims.append(over_runs(text, STATISTIC, values.tolist(), MARGIN))
     return family(claims)
+
+
+def who_is_exposed(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
+    """Test whether exposure is concentrated, the same before and after, and agreed by attacks.
+
+    Read from a table of results/ that has the experiment; else there is no claim, for many networks
+    have to be trained in each run.
+    """
+    del lab, seeds
+    name = results.concentrated([exp])
+    if not name:
+        return []
+    table = results.read(name).pivot(index="seed", columns="statistic", values="value")
+    share = table["share of a tenth"] - 2 * TENTH
+    text = "A tenth of the samples holds more than a fifth of the members found at 1 % FPR"
+    claims = [over_runs(text, "share of the members found − 0.2", share.tolist())]
+    for column in (str(each) for each in table if str(each).startswith("overlap with ")):
+        other = column.removeprefix("overlap with ")
+        same = (
+            "The samples most exposed on the pruned network are so on the original"
+            if other == "the original"
+            else f"LiRA and {other} find the same samples most exposed"
+        )
+        values = (table[column] - CHANCE).tolist()
+        claims.append(over_runs(same, "Jaccard index − chance level", values))
+    return [replace(claim, source=name) for claim in family(claims)]
 
 
 def agreement(table: pd.DataFrame, columns: list[str], share: float = 0.05) -> pd.DataFrame:

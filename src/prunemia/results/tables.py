@@ -17,6 +17,7 @@ from prunemia.lab.effects import EFFECTS, FIELDS, OVERALL, fields
 from prunemia.lab.map import require
 from prunemia.lab.steps import attack_step
 from prunemia.results import kept, planes, references
+from prunemia.results.concentration import concentration
 from prunemia.sweep import grid as grids
 
 Made = Callable[[Lab, Sequence[Experiment], Sequence[str]], pd.DataFrame]
@@ -59,6 +60,7 @@ def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str])
 
 
 TABLES: dict[str, Made] = {
+    "concentration_mnist1d": concentration,
     "control_digits": levels,
     "control_fashion_mnist": levels,
     "control_letter": levels,
@@ -172,6 +174,11 @@ def tradeoff(
     if name := kept_tradeoff(todo):
         return name, kept.read(name)
     return "", planes.tradeoffs(lab, [way for exp in todo for way in planes.ways(exp)], attacks)
+
+
+def concentrated(experiments: Iterable[Experiment]) -> str:
+    """Return the name of the table of `concentration` that has these experiments, or ""."""
+    return _holding(concentration, set(experiments))
 
 
 def kept_tradeoff(experiments: Iterable[Experiment]) -> str:
