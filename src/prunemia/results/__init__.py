@@ -13,6 +13,7 @@ from prunemia.results.tables import (
     effects,
     exposed,
     make,
+    other_tradeoffs,
     points,
     tradeoff,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "effects",
     "exposed",
     "make",
+    "other_tradeoffs",
     "points",
     "read",
     "there",

@@ -176,6 +176,13 @@ def tradeoff(
     return "", planes.tradeoffs(lab, [way for exp in todo for way in planes.ways(exp)], attacks)
 
 
+def other_tradeoffs(besides: str) -> dict[str, pd.DataFrame]:
+    """Return the tables of trade-offs that are there, by data set, but for the one of this name."""
+    names = [name for name, how in TABLES.items() if how is planes.tradeoffs and name != besides]
+    tables = [kept.read(name) for name in names if kept.there(name)]
+    return {str(table["dataset"].iloc[0]): table for table in tables}
+
+
 def concentrated(experiments: Iterable[Experiment]) -> str:
     """Return the name of the table of `concentration` that has these experiments, or ""."""
     return _holding(concentration, set(experiments))
