@@ -53,6 +53,7 @@ from prunemia.claims.references import (
     agreement,
     few_accused,
     reference_claims,
+    second_signal,
     who_is_exposed,
 )
 from prunemia.claims.tradeoff import (
@@ -121,6 +122,7 @@ __all__ = [
     "rivals",
     "runs",
     "samia_beats_the_others",
+    "second_signal",
     "seeds_needed",
     "simultaneous",
     "strongest",

@@ -12,6 +12,7 @@ from prunemia.claims.base import MARGIN, Claim, family, over_runs, runs
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 from prunemia.results.concentration import CHANCE, TENTH
+from prunemia.results.references import SECOND
 
 RATES = {"TPR at 0.001": "0.1 %", "TPR at 0.01": "1 %"}
 STATISTIC = "difference in true-positive rate"
@@ -52,6 +53,26 @@ def reference_claims(table: pd.DataFrame, network: str = "pruned") -> list[Claim
                 text = f"SAMIA finds more members than {attack} ({setting}, {count}) at {rate}"
                 values = (samia - other).to_numpy()
                 if len(values) and np.isfinite(values).all():
+                    claims.append(over_runs(text, STATISTIC, values.tolist(), MARGIN))
+    return family(claims)
+
+
+def second_signal(table: pd.DataFrame, network: str = "pruned") -> list[Claim]:
+    """Return the claims that the sensitivity as a second signal adds to attacks by few references.
+
+    ``table``: of `results.compared`, at one sparsity.
+    """
+    rows = table[(table["network"] == network) & (table["by"] == "attack")]
+    claims = []
+    for measure, rate in RATES.items():
+        at_rate = rows[(rows["measure"] == measure) & (rows["references"] == results.FEW)]
+        for attack in ("lira", "rmia"):
+            part = at_rate[at_rate["attack"] == attack]
+            by_setting = part.pivot(index="seed", columns="setting", values="value")
+            if {"offline", SECOND} <= set(by_setting):
+                values = by_setting[SECOND] - by_setting["offline"]
+                if len(values) and np.isfinite(values).all():
+                    text = f"The sensitivity adds to {attack} at {rate}"
                     claims.append(over_runs(text, STATISTIC, values.tolist(), MARGIN))
     return family(claims)
 
