@@ -1,0 +1,69 @@
+"""Claims on attacks by references and on exposure, from tables made for the purpose."""
+
+import pandas as pd
+import pytest
+
+import prunemia as pm
+from prunemia import claims, results
+from prunemia.claims.base import SUPPORTED
+from prunemia.results.concentration import CHANCE
+
+
+def compared(gain: float) -> pd.DataFrame:
+    rows = [
+        {
+            "network": "pruned", "by": "attack", "seed": seed, "attack": attack,
+            "setting": setting, "references": 5, "measure": measure,
+            "value": 0.1 + (gain + 0.001 * seed) * ("sens" in setting),
+        }
+        for seed in range(4)
+        for attack in ("lira", "rmia")
+        for setting in ("offline", "offline, sensitivity")
+        for measure in ("TPR at 0.001", "TPR at 0.01", "AUC")
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_a_second_signal_is_a_paired_gain():
+    found = claims.second_signal(compared(0.05))
+
+    assert [claim.text for claim in found] == [
+        f"The sensitivity adds to {attack} at {rate}"
+        for rate in ("0.1 %", "1 %")
+        for attack in ("lira", "rmia")
+    ]
+    assert all(claim.values == pytest.approx((0.05, 0.051, 0.052, 0.053)) for claim in found)
+    assert {claim.verdict for claim in found} == {SUPPORTED}
+    assert {claim.tests for claim in found} == {4}
+
+
+def test_without_that_setting_there_is_no_claim():
+    table = compared(0.05)
+    assert claims.second_signal(table[table["setting"] == "offline"]) == []
+
+
+def test_exposure_is_judged_against_chance(monkeypatch):
+    rows = [
+        {"seed": seed, "statistic": name, "value": value + 0.001 * seed}
+        for seed in range(3)
+        for name, value in {
+            "share of a tenth": 0.5,
+            "rank correlation": 0.9,
+            "overlap with the original": 0.4,
+            "overlap with confidence": 0.3,
+        }.items()
+    ]
+    monkeypatch.setattr(results, "concentrated", lambda _: "made")
+    monkeypatch.setattr(results, "read", lambda _: pd.DataFrame(rows))
+    concentrated, attacks, same = claims.who_is_exposed(None, pm.Experiment(), 3)
+
+    assert concentrated.values == pytest.approx((0.3, 0.301, 0.302))
+    assert attacks.text == "LiRA and confidence find the same samples most exposed"
+    assert attacks.values[0] == pytest.approx(0.3 - CHANCE)
+    assert same.values[0] == pytest.approx(0.4 - CHANCE)
+    assert {claim.source for claim in (concentrated, attacks, same)} == {"made"}
+
+
+def test_without_a_table_nobody_is_said_to_be_exposed(monkeypatch):
+    monkeypatch.setattr(results, "concentrated", lambda _: "")
+    assert claims.who_is_exposed(None, pm.Experiment(), 3) == []
