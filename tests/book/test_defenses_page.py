@@ -23,7 +23,7 @@ def plane(late: float = 0.0, runs: int = 10) -> pd.DataFrame:
             "whole": False, "stopping": "warm-up", "finetune_epochs": EXP.tuning_epochs,
             "seed": seed, "adversary": "adaptive", "attack": "conf",
             "test_accuracy": test + 0.001 * (seed % 2) * (defense == "ppb"),
-            "accuracy": leak - 0.001 * (seed % 2) * (defense == "ppb") + (late if seed >= 5 and defense == "ppb" else 0),
+            "accuracy": leak + (late * (seed >= 5) - 0.001 * (seed % 2)) * (defense == "ppb"),
         }
         for seed in range(runs)
         for defense, strength, test, leak in ways
