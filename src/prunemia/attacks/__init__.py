@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from prunemia.attacks.base import Attack
     from prunemia.attacks.likelihood import lira_scores, log_odds, rmia_scores
 
-__all__ = ["Attack", "get", "lira_scores", "log_odds", "names", "rmia_scores"]
+__all__ = ["Attack", "get", "lira_scores", "log_odds", "names", "rmia_scores", "together"]
 
 PLACES = {
     "Attack": "base",
@@ -33,6 +33,21 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> type[Attack]:
     """Return the class of the attack called ``name``; ValueError where there is none."""
     attack: type[Attack] = load(ATTACKS.find(name).place)
+    return attack
+
+
+def together(name: str) -> type[Attack]:
+    """Return the class of the attack ``name`` on several releases of a network.
+
+    Raises
+    ------
+    ValueError
+        There is no such attack, or it takes one release alone.
+    """
+    if not (place := ATTACKS.find(name).together):
+        able = ", ".join(known for known, kind in ATTACKS.items() if kind.together)
+        raise ValueError(f"attack: {name!r} takes one release alone; allowed with several: {able}")
+    attack: type[Attack] = load(place)
     return attack
 
 

@@ -92,7 +92,8 @@ class SAMIA(NeuralAttack):
         """
         x = self._tensor(self.features(self._observed(target)))
         setting = self._setting()
-        total = torch.zeros(LAYERS, HEADS, target.classes, target.classes, dtype=torch.float64)
+        tokens = x.shape[1] // 3
+        total = torch.zeros(LAYERS, HEADS, tokens, tokens, dtype=torch.float64)
         network = self.network_
         assert isinstance(network, Network)
         with torch.inference_mode(), setting.computing():

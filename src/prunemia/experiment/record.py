@@ -54,6 +54,18 @@ class Experiment(Frozen):
     sparsity: float = Field(
         0.7, ge=0, lt=1, description="fraction of what the pruner ranks that is removed; dense: 0"
     )
+    rounds: int = Field(
+        1, ge=1, le=100, description="rounds of pruning and fine-tuning, which share the epochs"
+    )
+    rewind: bool = Field(
+        False, description="what pruning leaves goes back to its initial values (lottery ticket)"
+    )
+    bits: int | None = Field(
+        None, ge=2, le=8, description="bits of the released networks' weights; None: not rounded"
+    )
+    quantize: Literal["after", "before"] = Field(
+        "after", description="weights are rounded after fine-tuning, or before pruning"
+    )
     defense: DefenseName = Field("none", description="the defense used while fine-tuning")
     strength: float | None = Field(
         None, ge=0, description="the defense's strength; None: its default"

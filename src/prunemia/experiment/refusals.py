@@ -18,6 +18,8 @@ def refusals(exp: Any) -> Iterator[str]:
         _wrong_width,
         _wrong_strength,
         _nothing_whole,
+        _too_many_rounds,
+        _nothing_to_round,
     ):
         if refusal := check(exp):
             yield refusal
@@ -50,6 +52,23 @@ def _nothing_whole(exp: Any) -> str:
     if exp.standardize:
         return "whole: True is not allowed with standardize: means of members would go uncovered"
     return ""
+
+
+def _too_many_rounds(exp: Any) -> str:
+    """Refuse rounds without an epoch each, and those whose last alone a guarantee would cover."""
+    if exp.rounds > exp.tuning_epochs:
+        epochs = f"{exp.tuning_epochs} epochs of fine-tuning"
+        return f"rounds: {exp.rounds} is not allowed with {epochs}; allowed: one epoch or more each"
+    believed = exp.adversary and exp.adversary.defense
+    if exp.rounds > 1 and "dp" in (exp.defense, believed):
+        return "rounds: with defense 'dp' 1 alone is allowed: ε would cover the last round only"
+    return ""
+
+
+def _nothing_to_round(exp: Any) -> str:
+    if exp.quantize == "after" or exp.bits is not None:
+        return ""
+    return "quantize: 'before' needs bits, which is None; allowed: 'after', or bits from 2 to 8"
 
 
 def _nothing_to_rank(exp: Any) -> str:

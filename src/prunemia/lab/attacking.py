@@ -44,7 +44,7 @@ def build(step: Step, bench: Bench) -> attacks.Attack:
     ValueError
         There is no such attack or option.
     """
-    kind = attacks.get(step.attack)
+    kind = (attacks.together if step.stage == "releases" else attacks.get)(step.attack)
     allowed = kind().get_params()
     options = dict(step.options)
     if unknown := sorted(options.keys() - allowed.keys()):
@@ -61,14 +61,14 @@ def fit(step: Step, bench: Bench, shadows: Sequence[Signals]) -> Files:
         classes = np.array(bench.facts(step.exp).classes)
         return {"attack.npz": pack_arrays(attack.restore({"n_classes_": classes}).learned())}
     shadow = Signals.concatenate(shadows)
-    with _same_bits():
+    with same_bits():
         return {"attack.npz": pack_arrays(attack.fit(shadow).learned())}
 
 
 def decide(attack: attacks.Attack, target: Signals) -> Files:
     """Let a fitted attack decide on the target, and judge it."""
     membership = target.require_membership()
-    with _same_bits():
+    with same_bits():
         scores = attack.decision_function(target.observed())
         predictions = scores >= 0
         evaluation = evaluate(membership, scores, predictions, ranks=attack.ranks)
@@ -91,7 +91,7 @@ def read_evaluation(files: Files) -> Evaluation:
 
 
 @contextlib.contextmanager
-def _same_bits() -> Iterator[None]:
+def same_bits() -> Iterator[None]:
     """Compute on one thread: the same bits on any machine load and in any worker."""
     with one_thread(), threadpool_limits(1):
         yield

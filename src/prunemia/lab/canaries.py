@@ -58,6 +58,8 @@ def step(exp: Experiment, of: Of, count: int) -> Step:
     """Return the step to what the victim says of ``count`` canaries."""
     if isinstance(count, bool) or not isinstance(count, int) or count < FEWEST:
         raise UsageError(f"canaries: {count!r} is not allowed; allowed: a number from {FEWEST}")
+    if exp.bits is not None:
+        raise UsageError(f"bits: {exp.bits} is not allowed with canaries; allowed: None")
     return Step("canaries", exp, of, (VICTIM,), options=(("count", count),))
 
 

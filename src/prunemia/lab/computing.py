@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pandas as pd
@@ -11,8 +11,9 @@ import pandas as pd
 from prunemia.attacks import get as attack_class
 from prunemia.experiment import Experiment
 from prunemia.kinds import DEFENSES, NETWORKS
-from prunemia.lab import attacking, networks, references
+from prunemia.lab import attacking, networks, references, work
 from prunemia.lab.bench import Bench, Files
+from prunemia.lab.fingerprints import Facts
 from prunemia.lab.fitting import TrainedModel
 from prunemia.lab.steps import Step, shadow_signals
 from prunemia.pruning import cutting
@@ -25,9 +26,24 @@ def original_of(step: Step) -> list[Step]:
     return [Step("original", step.exp, "original", step.group)]
 
 
-def original_identity(step: Step, _: Sequence[str], bench: Bench, version: int) -> Any:
-    """Return what identifies original networks."""
+def unrounded(step: Step) -> list[Step]:
+    """Return the step to the networks in full precision that the step rounds; none: it does not."""
     exp = step.exp
+    if exp.bits is None or (step.stage == "pruned" and exp.quantize == "before"):
+        return []
+    return [replace(step, exp=exp.replace(bits=None, quantize="after"))]
+
+
+def pruned_needs(step: Step) -> list[Step]:
+    """Return the step to what is rounded, or to the originals that are pruned."""
+    return unrounded(step) or original_of(step)
+
+
+def original_identity(step: Step, inputs: Sequence[str], bench: Bench, version: int) -> Any:
+    """Return what identifies original networks, rounded ones by those in full precision."""
+    exp = step.exp
+    if inputs:
+        return ["original", version, inputs[0], ["bits", exp.bits]]
     what = [bench.facts(exp).fingerprint, exp.seed, step.group]
     what += [exp.model, exp.channels, exp.training_epochs]
     # a network's own version stands in its key only once it has changed
@@ -48,10 +64,16 @@ def original_identity(step: Step, _: Sequence[str], bench: Bench, version: int) 
 def pruned_identity(step: Step, inputs: Sequence[str], _: Bench, version: int) -> Any:
     """Return what identifies pruned networks: their originals, the pruner, the fine-tuning."""
     exp = step.exp
+    if unrounded(step):
+        return ["pruned", version, inputs[0], ["bits", exp.bits]]
     what = [inputs[0], exp.pruner, exp.sparsity, *defense_identity(exp)]
     what += [exp.tuning_epochs, exp.recipe.warmup]
     if exp.stopping != "warm-up":
         what.append(exp.stopping)
+    if exp.rounds > 1:
+        what.append(["rounds", exp.rounds])
+    if exp.rewind:
+        what.append("rewind")
     return ["pruned", version, what, fitting(exp)]
 
 
@@ -69,17 +91,34 @@ def fitting(exp: Experiment) -> list[Any]:
 
 
 def train(step: Step, bench: Bench) -> Files:
-    """Train the step's networks."""
+    """Train the step's networks, or round them."""
+    if unrounded(step):
+        return round_networks(step, bench)
     with bench.bar(bench.title(step), step.exp.training_epochs) as report:
         return networks.pack(networks.train(step, bench.dataset(step.exp), bench.device, report))
 
 
 def prune(step: Step, bench: Bench) -> Files:
-    """Prune the step's networks and fine-tune them."""
+    """Prune the step's networks and fine-tune them, or round them."""
+    if unrounded(step):
+        return round_networks(step, bench)
     originals = bench.value(original_of(step)[0])
     dataset = bench.dataset(step.exp)
     with bench.bar(bench.title(step), step.exp.tuning_epochs) as report:
         return networks.pack(networks.prune(step, dataset, originals, bench.device, report))
+
+
+def round_networks(step: Step, bench: Bench) -> Files:
+    """Round the step's networks, which are stored in full precision."""
+    whole = bench.value(unrounded(step)[0])
+    return networks.pack(networks.round_all(step, bench.dataset(step.exp), whole, bench.device))
+
+
+def network_work(step: Step, facts: Facts) -> work.Work:
+    """Return the work of training, fine-tuning or rounding the step's networks."""
+    if unrounded(step):
+        return work.of_rounding(step.exp, step.stage, facts, len(step.group))
+    return work.of_network(step.exp, step.stage, facts, len(step.group))
 
 
 def read_networks(files: Files, step: Step, bench: Bench) -> list[TrainedModel]:

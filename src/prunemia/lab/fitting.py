@@ -148,9 +148,12 @@ class Fitting:
 
     def _trained(self, job: training.Job, history: training.History) -> TrainedModel:
         sparsity = 0.0 if job.masks is None else job.masks.sparsity
+        return TrainedModel(job.module, self.accuracies(job), sparsity, history)
+
+    def accuracies(self, job: training.Job) -> dict[str, float]:
+        """Return the share of a network's samples of each part that it classifies right."""
         samples = {"train": job.train, "validation": job.validation, "test": job.test}
-        accuracy = {part: self._accuracy(job.module, rows) for part, rows in samples.items()}
-        return TrainedModel(job.module, accuracy, sparsity, history)
+        return {part: self._accuracy(job.module, rows) for part, rows in samples.items()}
 
     def _accuracy(self, module: nn.Module, rows: Tensor) -> float:
         on_device = rows.to(self.features.device)

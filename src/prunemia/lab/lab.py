@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from prunemia.attacks import names as attack_names
 from prunemia.experiment import Experiment
 from prunemia.lab import canaries as planting
 from prunemia.lab import references as referring
+from prunemia.lab import releases as releasing
 from prunemia.lab.attacking import AttackResult, build
 from prunemia.lab.canaries import Planted
 from prunemia.lab.fingerprints import Facts
@@ -24,6 +25,7 @@ from prunemia.lab.references import References
 from prunemia.lab.steps import (
     VICTIM,
     Of,
+    Release,
     Step,
     attack_step,
     groups,
@@ -142,6 +144,39 @@ class Lab(Tables):
             There is no such attack, option, or network (``of``).
         """
         result: AttackResult = self.pipeline.value(self._step("attack", exp, name, of, options))
+        return result
+
+    def releases(self, releases: Sequence[Release]) -> SignalPair:
+        """Return what an adversary sees who holds several releases of one network.
+
+        ``releases``: pairs of an experiment and which of its networks, e.g.
+        ``[(exp, "original"), (exp, "pruned"), (exp.replace(bits=4), "pruned")]``. The shadow
+        networks are released the same way. Both sides are `prunemia.signals.JointSignals`.
+
+        Raises
+        ------
+        UsageError
+            They do not share data, seed and shadows; there is none, or one comes twice.
+        """
+        return releasing.pair(self.pipeline, releasing.checked(releases))
+
+    def attack_releases(
+        self, releases: Sequence[Release], name: str, **options: Any
+    ) -> AttackResult:
+        """Attack several releases of the victim together: with one alone, as `attack` does.
+
+        ``name``: conf, nncls or samia; ``options`` go to the attack (`prunemia.attacks.together`).
+
+        Raises
+        ------
+        UsageError
+            The releases do not belong together (`releases`).
+        ValueError
+            There is no such attack or option, or it takes one release alone.
+        """
+        step = releasing.step(releases, name, options)
+        build(step, self.pipeline)  # refuses a wrong name or option before anything is computed
+        result: AttackResult = self.pipeline.value(step)
         return result
 
     def cost(self, exp: Experiment) -> pd.DataFrame:

@@ -52,21 +52,67 @@ def prune(
 ) -> list[TrainedModel]:
     """Prune the step's networks and fine-tune them under the defense, on the same canaries.
 
-    The originals' modules are used up.
+    Once, or in the rounds of `pruning.schedule`. The originals' modules are used up.
     """
     exp = step.exp
     fitting = Fitting(exp, dataset, step.group, device, canaries)
     teaches = defenses.get(exp.defense, exp.strength).needs_original
-    jobs = []
-    for i, original in zip(step.group, originals, strict=True):
-        before = copy.deepcopy(original.module) if teaches else None
-        masks = pruning.prune(original.module, exp.pruner, exp.sparsity)
-        floor = FLOOR * original.accuracy["validation"] if exp.stopping == "warm-up" else 0.0
-        job = fitting.job(i, "fine-tuning", original.module, masks, floor)
-        spent = original.privacy.get("spent", []) if exp.whole else []
-        jobs.append(replace(job, original=before, spent=spent))
-    warmup = exp.recipe.warmup
-    return fitting.defended(jobs, exp.tuning_epochs, warmup, report, exp.defense, exp.strength)
+    teachers = [copy.deepcopy(original.module) if teaches else None for original in originals]
+    tuned = list(originals)
+    rounds = pruning.schedule(exp.sparsity, exp.tuning_epochs, exp.rounds)
+    for turn, (sparsity, epochs) in enumerate(rounds, start=1):
+        what = "fine-tuning" if turn == 1 else f"round {turn} of fine-tuning"
+        jobs = []
+        for place, (i, before) in enumerate(zip(step.group, tuned, strict=True)):
+            masks = pruning.prune(before.module, exp.pruner, sparsity)
+            if exp.rewind:
+                _rewind(masks, build(exp, dataset, seed_of(exp.seed, "weights", i)))
+            best = originals[place].accuracy["validation"]
+            floor = FLOOR * best if exp.stopping == "warm-up" else 0.0
+            job = fitting.job(i, what, before.module, masks, floor)
+            spent = before.privacy.get("spent", []) if exp.whole else []
+            jobs.append(replace(job, original=teachers[place], spent=spent))
+        now = fitting.defended(jobs, epochs, exp.recipe.warmup, report, exp.defense, exp.strength)
+        tuned = now if turn == 1 else [_after(*pair) for pair in zip(tuned, now, strict=True)]
+    return tuned
+
+
+def _rewind(masks: pruning.Masks, fresh: nn.Module) -> None:
+    """Give a pruned network the initial values of what is left of it (Frankle & Carbin 2019)."""
+    masks.module.load_state_dict(fresh.state_dict())
+    masks.apply_()
+
+
+def _after(before: TrainedModel, now: TrainedModel) -> TrainedModel:
+    """Return a network with the history of its rounds before in front of that of its last."""
+    first, then = before.history, now.history
+    history = training.History(
+        loss=first.loss + then.loss,
+        validation=first.validation + then.validation,
+        best_epoch=len(first.loss) + then.best_epoch,
+        validation_loss=first.validation_loss + then.validation_loss,
+        guarantee=then.guarantee,
+    )
+    return replace(now, history=history)
+
+
+def round_all(
+    step: Step, dataset: Dataset, networks: Sequence[TrainedModel], device: torch.device
+) -> list[TrainedModel]:
+    """Round the networks' weights to the experiment's bits; their modules are used up.
+
+    Accuracies are those of the rounded networks; the sparsity stays what pruning removed.
+    """
+    bits = step.exp.bits
+    if bits is None:
+        raise ValueError("bits: None is not allowed here; allowed: 2 to 8")
+    fitting = Fitting(step.exp, dataset, step.group, device)
+    for network in networks:
+        pruning.round_(network.module, bits)
+    return [
+        replace(network, accuracy=fitting.accuracies(fitting.job(i, "rounding", network.module)))
+        for i, network in zip(step.group, networks, strict=True)
+    ]
 
 
 def query(

@@ -137,6 +137,12 @@ def _about(exp: Experiment, of: Of) -> str:
         if exp.defense != "none":
             strength = exp.defense_strength
             words.append(exp.defense + ("" if strength is None else f" {strength:g}"))
+        if exp.rounds > 1:
+            words.append(f"{exp.rounds} rounds")
+        if exp.rewind:
+            words.append("rewound")
+    if exp.bits is not None:
+        words.append(f"{exp.bits} bits")
     return ", ".join([*words, f"seed {exp.seed}"])
 
 

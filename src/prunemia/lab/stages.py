@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunemia.kinds import Registry
-from prunemia.lab import attacking, canaries, computing, fitting, references, work
+from prunemia.lab import (
+    attacking,
+    canaries,
+    computing,
+    fitting,
+    references,
+    releases,
+    work,
+)
 from prunemia.lab.bench import Bench, Files
 from prunemia.lab.fingerprints import Facts
 from prunemia.lab.steps import Step
@@ -51,20 +59,20 @@ STAGES = Registry(
     {
         "original": Stage(
             version=1,
-            needs=lambda _: [],
+            needs=computing.unrounded,
             identity=computing.original_identity,
             compute=computing.train,
             read=computing.read_networks,
-            work=lambda step, facts: work.of_network(step.exp, "original", facts, len(step.group)),
+            work=computing.network_work,
             title=lambda step: f"training {fitting.who(step.group)}",
         ),
         "pruned": Stage(
             version=1,
-            needs=computing.original_of,
+            needs=computing.pruned_needs,
             identity=computing.pruned_identity,
             compute=computing.prune,
             read=computing.read_networks,
-            work=lambda step, facts: work.of_network(step.exp, "pruned", facts, len(step.group)),
+            work=computing.network_work,
             title=lambda step: f"pruning {fitting.who(step.group)}",
         ),
         "signals": Stage(
@@ -113,6 +121,15 @@ STAGES = Registry(
             read=attacking.read,
             work=lambda step, facts: work.of_attack(step.attack, facts),
             title=lambda step: f"deciding by {step.attack}",
+        ),
+        "releases": Stage(
+            version=1,
+            needs=releases.needs,
+            identity=releases.identity,
+            compute=releases.carry_out,
+            read=attacking.read,
+            work=releases.work,
+            title=lambda step: f"attacking {1 + len(step.beside)} releases by {step.attack}",
         ),
         "cost": Stage(
             version=1,

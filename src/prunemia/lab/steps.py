@@ -12,6 +12,8 @@ from prunemia.kinds import NETWORKS
 
 Of = Literal["pruned", "original"]
 """Which network: the pruned and fine-tuned one, or the original before pruning."""
+Release = tuple[Experiment, Of]
+"""One version of a network that an adversary holds: of which experiment, and which of its two."""
 Group = tuple[int, ...]
 """Numbers of the networks that are trained side by side and stored as one artefact."""
 
@@ -31,8 +33,9 @@ class Step:
     exp : the experiment.
     of : which network, pruned or original.
     group : the network numbers; the victim alone unless given.
-    attack : the attack's name, for the stages "fit" and "attack".
+    attack : the attack's name, for the stages "fit", "attack" and "releases".
     options : the attack's options, (name, value) in order of name.
+    beside : further releases of the same network, for the stage "releases".
     """
 
     stage: str
@@ -41,6 +44,7 @@ class Step:
     group: Group = (VICTIM,)
     attack: str = ""
     options: tuple[tuple[str, Any], ...] = field(default=())
+    beside: tuple[Release, ...] = ()
 
 
 def require_of(of: object) -> None:

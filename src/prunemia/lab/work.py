@@ -48,6 +48,12 @@ def of_network(exp: Experiment, stage: str, facts: Facts, networks: int) -> Work
     )
 
 
+def of_rounding(exp: Experiment, stage: str, facts: Facts, networks: int) -> Work:
+    """Return the work of rounding so many networks: every sample is asked once, for accuracies."""
+    once = forward(exp.model, exp.channels, facts.shape, facts.classes)
+    return Work(f"{stage} rounded {exp.model}", networks * sum(sizes(facts.rows)) * once)
+
+
 def of_query(exp: Experiment, facts: Facts, networks: int) -> Work:
     """Return the work of querying so many networks on their members and non-members."""
     train, _, test = sizes(facts.rows)
@@ -66,6 +72,12 @@ def of_fit(exp: Experiment, name: str, facts: Facts, passes: int = 1) -> Work:
     """Return the work of fitting an attack: the shadows' samples, as often as it goes over them."""
     train, _, test = sizes(facts.rows)
     return Work(f"fit {name}", float(passes * exp.shadows * (train + test)))
+
+
+def of_releases(exp: Experiment, name: str, facts: Facts, passes: int, count: int) -> Work:
+    """Return the work of fitting an attack on so many releases, and of its decisions."""
+    alone = of_fit(exp, name, facts, passes).amount + of_attack(name, facts).amount
+    return Work(f"releases {name}", count * alone)
 
 
 def of_attack(name: str, facts: Facts) -> Work:
@@ -103,6 +115,6 @@ def measured(entries: Iterable[Entry], device: str) -> dict[str, float]:
 def assumed(kind: str, device: str) -> float:
     """Return the rate where none was measured."""
     stage, name = kind.split(" ", 1)
-    if stage in ("fit", "attack"):
+    if stage in ("fit", "attack", "releases"):
         return QUICK_ROWS if stage == "attack" or not ATTACKS[name].learned else LEARNED_ROWS
     return RATES[device]

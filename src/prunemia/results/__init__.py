@@ -15,6 +15,7 @@ from prunemia.results.tables import (
     make,
     other_tradeoffs,
     points,
+    released,
     tradeoff,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "other_tradeoffs",
     "points",
     "read",
+    "released",
     "there",
     "tradeoff",
 ]

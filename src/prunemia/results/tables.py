@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from prunemia.lab import Lab, on_dask
 from prunemia.lab.effects import EFFECTS, FIELDS, OVERALL, fields
 from prunemia.lab.map import require
 from prunemia.lab.steps import attack_step
-from prunemia.results import kept, planes, references
+from prunemia.results import kept, planes, references, releases
 from prunemia.results.concentration import concentration
 from prunemia.sweep import grid as grids
 
@@ -74,6 +74,8 @@ TABLES: dict[str, Made] = {
     "exposure_mnist1d": references.exposed,
     "references_location": references.compared,
     "references_mnist1d": references.compared,
+    "releases_location": releases.released,
+    "releases_mnist1d": releases.released,
     "recipes_location": recipes,
     "recipes_mnist1d": recipes,
     "tradeoff_location": planes.tradeoffs,
@@ -155,6 +157,26 @@ def kept_by_references(
 ) -> tuple[str, pd.DataFrame] | None:
     """Return the table that has what ``made`` makes of these, by so many references, if one has."""
     return _rows_of(made, experiments) if most == references.MOST else None
+
+
+def released(
+    lab: Lab,
+    experiments: Iterable[Experiment],
+    attacks: Sequence[str],
+    only: Collection[str] = (),
+) -> tuple[str, pd.DataFrame]:
+    """Return `releases.released` and the table that has it, or "" where it was computed."""
+    todo = list(experiments)
+    if (found := kept_releases(todo)) is None:
+        return "", releases.released(lab, todo, attacks, only)
+    name, table = found
+    wanted = table["release"].isin(only) if only else table["held"] > 0
+    return name, table[wanted].reset_index(drop=True)
+
+
+def kept_releases(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
+    """Return the table that has what releases of these give away, if one has."""
+    return _rows_of(releases.released, experiments)
 
 
 def points(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
