@@ -9,8 +9,9 @@ page's runs. Besides ``attacks`` and ``of`` a need takes
   their accuracies), "cost", "canaries" (``count`` of them, planted in the victim), "effects" (the
   attacks on original, dense and pruned networks), "control" (the same under every stopping rule),
   "epochs" (along the epochs), "references" (attacks by ``count`` references), "exposure" (each of
-  ``count`` networks a victim in turn) or "tradeoff" (test accuracy against the leak, under every
-  defense); all from "effects" on need nothing that a table of results/ has;
+  ``count`` networks a victim in turn), "tradeoff" (test accuracy against the leak, under every
+  defense) or "releases" (several versions of the victim); all from "effects" on need nothing that
+  a table of results/ has;
 - ``options``: of the attacks, one mapping or a list of mappings, one after the other.
 
 An experiment that is not allowed is left out: the page itself will say so.
@@ -28,12 +29,12 @@ from prunemia.claims import RULES
 from prunemia.experiment import Experiment
 from prunemia.lab import canaries, effects, in_turn, lengths
 from prunemia.lab.steps import Step, attack_step, groups, merged
-from prunemia.results import planes, references
-from prunemia.results.tables import kept_by_references, kept_tradeoff
+from prunemia.results import planes, references, releases
+from prunemia.results.tables import kept_by_references, kept_releases, kept_tradeoff
 from prunemia.sweep import grid
 
 Steps = dict[Experiment, list[Step]]
-KEPT = ("effects", "control", "epochs", "references", "exposure", "tradeoff")
+KEPT = ("effects", "control", "epochs", "references", "exposure", "tradeoff", "releases")
 
 
 def steps(needs: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any]) -> Steps:
@@ -71,6 +72,9 @@ def _unkept(experiments: Sequence[Experiment], names: Any, result: str, count: i
         else:
             kept = kept_by_references(references.exposed, experiments, count)
             each = [{exp: in_turn.steps(exp, of, count, asked)} for exp, of in cases]
+    elif result == "releases":
+        kept = kept_releases(experiments)
+        each = [releases.steps(exp, asked, releases.SHORT) for exp in experiments]
     elif result == "tradeoff":
         if kept_tradeoff(experiments):
             return {}

@@ -56,6 +56,7 @@ from prunemia.claims.references import (
     second_signal,
     who_is_exposed,
 )
+from prunemia.claims.releases import release_claims, several_releases
 from prunemia.claims.tradeoff import (
     compared,
     confirmed,
@@ -119,11 +120,13 @@ __all__ = [
     "recommended",
     "reference_claims",
     "regime",
+    "release_claims",
     "rivals",
     "runs",
     "samia_beats_the_others",
     "second_signal",
     "seeds_needed",
+    "several_releases",
     "simultaneous",
     "strongest",
     "table",
@@ -147,5 +150,6 @@ SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
     leakage_under_wrong_knowledge,
     ppb_protects,
     defenses_at_equal_accuracy,
+    several_releases,
 )
 """The families of claims that the scorecard page tests, in the book's order."""

@@ -39,7 +39,7 @@ from prunemia.plots.style import (
     legend_above,
     setup,
 )
-from prunemia.plots.tradeoff import knowing, plane, strengths
+from prunemia.plots.tradeoff import knowing, plane, ranked, strengths
 
 __all__ = [
     "ATTACKS",
@@ -80,6 +80,7 @@ __all__ = [
     "over_sparsity",
     "plane",
     "privacy_against_compute",
+    "ranked",
     "roc",
     "setup",
     "strengths",

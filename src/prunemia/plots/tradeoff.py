@@ -89,6 +89,19 @@ def _joined(
     ax.plot(across, up, color=color, ls=line, lw=1, marker=marker, ms=6, label=label, **how)
 
 
+def ranked(table: pd.DataFrame, ax: Axes, *, name: str, value: str, xlabel: str) -> None:
+    """Draw a value and its interval in one row per name, from the top in the table's order.
+
+    ``table``: columns name, value, value_low, value_high.
+    """
+    middle, reach = spread(table, value)
+    rows = np.arange(len(table), dtype=float)
+    ax.errorbar(middle, rows, xerr=reach, fmt="o", ms=5, capsize=2.5, lw=1.2, color="#0072B2")
+    ax.set_yticks(rows, table[name])
+    ax.invert_yaxis()
+    ax.set_xlabel(xlabel)
+
+
 def knowing(points: Mapping[str, pd.DataFrame], ax: Axes) -> None:
     """Draw each defended way's leak under both adversaries, one row each, joined by a line.
 

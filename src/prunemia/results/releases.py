@@ -24,6 +24,10 @@ ROUNDS = 4
 """Rounds of pruning that are compared with one shot; fewer where there are fewer epochs."""
 MAIN = ("original", "dense", "pruned", "original + dense", "original + pruned")
 """The releases that attacks by sensitivities are fitted on as well, which take longest."""
+SHORT = (
+    "original", "dense", "pruned", "original + pruned", "pruned, 2 bits", "one shot", "rounds"
+)  # fmt: skip
+"""What a page compares where no table has more: it computes these itself."""
 FPR = 0.01
 """The false-positive rate at which members found are counted."""
 

@@ -165,18 +165,22 @@ def released(
     attacks: Sequence[str],
     only: Collection[str] = (),
 ) -> tuple[str, pd.DataFrame]:
-    """Return `releases.released` and the table that has it, or "" where it was computed."""
+    """Return `releases.released` and the table that has it, or "" where it was computed.
+
+    ``only``: the releases wanted; none: all that the table has, or those of `releases.SHORT`.
+    """
     todo = list(experiments)
     if (found := kept_releases(todo)) is None:
-        return "", releases.released(lab, todo, attacks, only)
+        return "", releases.released(lab, todo, attacks, only or releases.SHORT)
     name, table = found
     wanted = table["release"].isin(only) if only else table["held"] > 0
     return name, table[wanted].reset_index(drop=True)
 
 
 def kept_releases(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
-    """Return the table that has what releases of these give away, if one has."""
-    return _rows_of(releases.released, experiments)
+    """Return the table that has what releases of these give away, with all its runs, or None."""
+    name = _holding(releases.released, set(experiments))
+    return (name, kept.read(name)) if name else None
 
 
 def points(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
