@@ -55,11 +55,10 @@ def _judged(table: pd.DataFrame, chosen: str, start: str, measure: str) -> str:
 
 def front(table: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Return the ways on the front of the runs that choose: what they are, and if confirmed."""
-    choosing, judging = claims.halves(table)
-    plane = claims.points(choosing, measure).set_index("name")
+    plane = claims.points(claims.halves(table)[0], measure).set_index("name")
     held = dict(claims.confirmed(table, measure))
     shown = plane.loc[list(held), ["test", "leak", "attack"]].round(3)
-    verdicts = [("yes" if held[name] else "no") if len(judging) else "–" for name in shown.index]
+    verdicts = [{True: "yes", False: "no", None: "–"}[held[name]] for name in shown.index]
     return shown.assign(confirmed=verdicts).sort_values("test", ascending=False)
 
 

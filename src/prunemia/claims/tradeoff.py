@@ -212,14 +212,15 @@ def _values(table: pd.DataFrame, way: Any, column: str) -> dict[int, float]:
     return dict(zip(part["seed"], part[column], strict=True))
 
 
-def confirmed(table: pd.DataFrame, measure: str = "accuracy") -> Iterator[tuple[str, bool]]:
+def confirmed(table: pd.DataFrame, measure: str = "accuracy") -> Iterator[tuple[str, bool | None]]:
     """Yield the ways on the front of the runs that choose, and whether the others confirm each.
 
-    Of the ways that the other runs have, it is on their front as well.
+    Confirmed is what is on the front of all ways that the other runs have; None: they lack it.
     """
     choosing, judging = halves(table)
     plane = points(choosing, measure)
     again = points(judging, measure) if len(judging) else plane.iloc[:0]
     held = set(again.loc[on_front(again), "name"]) if len(again) else set()
+    judged = set(again["name"]) if len(again) else set()
     for name in plane.loc[on_front(plane), "name"]:
-        yield str(name), name in held
+        yield str(name), name in held if name in judged else None
