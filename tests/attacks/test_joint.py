@@ -1,0 +1,167 @@
+"""Attacks on several releases: inputs by hand, known signals, a null, refusals."""
+
+import numpy as np
+import pytest
+from shifted import drawn
+
+import prunemia as pm
+from prunemia.attacks import together
+from prunemia.signals import JointSignals, Signals, each_release
+
+NAMES = ("conf", "nncls", "samia")
+
+
+def both(first: Signals, second: Signals) -> JointSignals:
+    """Two releases of the same samples: the second's answers, the first's members."""
+    arrays = second.arrays() | {n: first.arrays()[n] for n in ("labels", "membership", "model")}
+    return JointSignals.of([first, Signals.from_arrays(arrays)])
+
+
+def releases(n=600, shift=1.0, seed=0, classes=4) -> JointSignals:
+    """Two releases whose answers differ in all but the samples: each has noise of its own."""
+    draw = np.random.default_rng(seed)
+    labels, member = draw.integers(0, classes, n), np.arange(n) % 2 == 0
+    found = []
+    for _ in range(2):
+        logits = draw.normal(size=(n, classes))
+        logits[np.arange(n), labels] += 1.5 + shift * member
+        moved = np.exp(draw.normal(size=(n, classes)) - shift * member[:, None])
+        found.append(Signals.from_logits(logits, moved, labels, membership=member))
+    return JointSignals.of(found)
+
+
+def auc(attack, target: Signals) -> float:
+    scores = attack.decision_function(target)
+    return pm.metrics.evaluate(target.membership, scores, scores >= 0).auc.value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_release_gives_the_attack_itself(name):
+    shadow, target = drawn(shift=1.0, seed=1), drawn(shift=1.0, seed=2)
+    quick = {} if name == "conf" else {"epochs": 2}
+    alone = pm.attacks.get(name)(**quick).fit(shadow).decision_function(target)
+    joint = together(name)(**quick).fit(JointSignals.of([shadow]))
+
+    assert np.array_equal(joint.decision_function(JointSignals.of([target])), alone)
+    assert np.array_equal(joint.decision_function(target), alone)  # plain signals are one release
+
+
+def test_what_the_networks_are_given_by_hand():
+    first = Signals([[0.7, 0.3]], [[1.0, 2.0]], [1])
+    second = Signals([[0.4, 0.6]], [[3.0, 4.0]], [1])
+    joint = JointSignals.of([first, second])
+
+    assert together("nncls")().features(joint).tolist() == [
+        pytest.approx([0.7, 0.3, 0.4, 0.6, 0.0, 1.0])
+    ]
+    # samia: posteriors of all releases, then sensitivities, then labels
+    assert together("samia")().features(joint).tolist() == [
+        pytest.approx([0.7, 0.3, 0.4, 0.6, 1, 2, 3, 4, 0, 1, 0, 1])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statistic", "expected"), [("mean", 0.45), ("difference", 0.3), ("change", -0.3)]
+)
+def test_the_statistics_of_confidence_by_hand(statistic, expected):
+    first, second = Signals([[0.7, 0.3]], None, [1]), Signals([[0.4, 0.6]], None, [1])
+    attack = together("conf")(statistic=statistic)
+    attack.sign_ = 1
+
+    assert attack.values(JointSignals.of([first, second])) == pytest.approx([expected])
+
+
+def test_a_difference_is_signed_as_the_shadows_differ():
+    # Members lose confidence by 0.2, the others keep it: the smaller difference is a member's.
+    labels = np.zeros(40, int)
+    member = np.arange(40) % 2 == 0
+    before = np.tile([0.8, 0.2], (40, 1))
+    after = np.where(member[:, None], [0.6, 0.4], [0.8, 0.2])
+    joint = JointSignals.of([Signals(p, None, labels, member) for p in (before, after)])
+    attack = together("conf")(statistic="difference").fit(joint)
+
+    assert attack.sign_ == -1
+    assert np.array_equal(attack.predict(joint), member)
+    kept = together("conf")(statistic="difference").restore(attack.learned())
+    assert np.array_equal(kept.decision_function(joint), attack.decision_function(joint))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_two_releases_with_noise_of_their_own_tell_more_than_one(name):
+    quick = {} if name == "conf" else {"epochs": 12}
+    shadow, target = releases(1200, seed=3), releases(1200, seed=4)
+    joint = auc(together(name)(**quick).fit(shadow), target)
+    single = [
+        auc(pm.attacks.get(name)(**quick).fit(s), t)
+        for s, t in zip(shadow.each, target.each, strict=True)
+    ]
+
+    assert joint > max(single) + 0.03
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_a_difference_between_members_and_others_nothing_is_found(name):
+    quick = {} if name == "conf" else {"epochs": 2}
+    shadow, target = releases(1000, 0.0, 5), releases(1000, 0.0, 6)
+
+    assert auc(together(name)(**quick).fit(shadow), target) == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_another_number_of_releases_is_refused(name):
+    quick = {} if name == "conf" else {"epochs": 1}
+    attack = together(name)(**quick).fit(releases(200))
+
+    with pytest.raises(ValueError, match="target: 1 releases; allowed: 2, as the shadows have"):
+        attack.decision_function(drawn(200))
+    with pytest.raises(ValueError, match="statistic: 'sum' is not allowed"):
+        together("conf")(statistic="sum").fit(releases(200))
+
+
+def test_releases_come_apart_as_they_went_together_and_hide_membership_in_each():
+    first, second = drawn(50, seed=1), drawn(50, seed=2)
+    joint = both(first, second)
+
+    assert [each.posteriors.tolist() for each in joint.each] == [
+        first.posteriors.tolist(), second.posteriors.tolist(),
+    ]  # fmt: skip
+    assert all(each.membership is None for each in joint.observed().each)
+    half = joint.subset(np.arange(50) < 25)
+    assert len(half) == 25
+    assert np.array_equal(half.each[1].sensitivities, second.sensitivities[:25])
+    assert each_release(first) == [first]
+
+
+def test_sensitivities_are_there_for_all_releases_or_for_none():
+    first = drawn(20)
+    arrays = first.arrays()
+    del arrays["sensitivities"]
+    joint = JointSignals.of([first, Signals.from_arrays(arrays)])
+
+    assert [each.sensitivities for each in joint.each] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.subset(np.arange(10)), "number 2 has 10 samples of 4 classes; allowed: 20"),
+        (lambda s: Signals.from_arrays(s.arrays() | {"labels": (s.labels + 1) % 4}),
+         "number 2 has other labels than the first"),
+        (lambda s: Signals.from_arrays(s.arrays() | {"membership": ~s.membership}),
+         "number 2 has other membership than the first"),
+        (lambda s: s.observed(), "number 2 has other membership than the first"),
+    ],
+)  # fmt: skip
+def test_releases_of_other_samples_are_refused(change, message):
+    first = drawn(20)
+    with pytest.raises(ValueError, match=message):
+        JointSignals.of([first, change(first)])
+    with pytest.raises(ValueError, match="releases: none"):
+        JointSignals.of([])
+
+
+def test_attacks_that_take_one_release_alone_are_named():
+    with pytest.raises(ValueError, match="'xent' takes one release alone; .*: conf, nncls, samia"):
+        together("xent")
+    with pytest.raises(ValueError, match="attack: 'nosuch' is not allowed"):
+        together("nosuch")
