@@ -79,7 +79,10 @@ def change(gain: Estimate) -> str:
 
 
 def few_alarms(evaluation: Evaluation) -> str:
-    """Say in a sentence which share of members is found at 1 % and 5 % FPR, or why not."""
+    """Say in a sentence which share of members is found at 1 % and 5 % FPR, or why not.
+
+    ``evaluation``: of the attack on the pruned network.
+    """
     if evaluation.auc.note == NO_ROC:
         return (
             "It labels a whole set of samples without ranking them, so it cannot be tuned to a "
@@ -88,13 +91,13 @@ def few_alarms(evaluation: Evaluation) -> str:
     one, five = evaluation.tpr[0.01], evaluation.tpr[0.05]
     if one.resolved and five.resolved:
         return (
-            f"It finds {one.percent} of the members at a false-positive rate of 1 %, and "
-            f"{five.percent} at a rate of 5 %."
+            f"On the pruned network, it finds {one.percent} of the members at a false-positive "
+            f"rate of 1 %, and {five.percent} at a rate of 5 %."
         )
     if five.resolved:
         return (
-            f"It finds {five.percent} of the members at a false-positive rate of 5 %; "
-            f"{evaluation.nonmembers} non-members are too few to measure a rate of 1 %."
+            f"On the pruned network, it finds {five.percent} of the members at a false-positive "
+            f"rate of 5 %; {evaluation.nonmembers} non-members are too few to measure a rate of 1 %."
         )
     return (
         f"With only {evaluation.nonmembers} non-members, false-positive rates of 1 % and 5 % "

@@ -54,7 +54,11 @@ class Estimate:
     @property
     def percent(self) -> str:
         """The value and its interval in per cent, as text: "4.5 % [1.2, 7.6]"."""
+        if not self.resolved:
+            return self.note
         value, low, high = (100 * x for x in (self.value, self.low, self.high))
+        if math.isnan(low):
+            return f"{value:.1f} % ({self.note})"
         return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
 
     def to_dict(self) -> dict[str, Any]:
