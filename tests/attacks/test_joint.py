@@ -161,7 +161,7 @@ def test_releases_of_other_samples_are_refused(change, message):
 
 
 def test_attacks_that_take_one_release_alone_are_named():
-    with pytest.raises(ValueError, match="'xent' takes one release alone; .*: conf, nncls, samia"):
+    with pytest.raises(ValueError, match=r"'xent' takes one release alone; .*: conf, nncls, samia"):
         together("xent")
     with pytest.raises(ValueError, match="attack: 'nosuch' is not allowed"):
         together("nosuch")

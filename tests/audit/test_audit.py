@@ -51,7 +51,7 @@ def test_a_planted_leak_is_found_and_named():
     assert audit.sentence.startswith(
         f"Of 2,000 members, the strongest attack ({strongest['attack']})"
     )
-    assert "at a cost of 1 % false accusations" in audit.sentence
+    assert "members at a false-positive rate of 1 %: " in audit.sentence
     assert strongest["low"] > 0.01
     assert audit.record["epsilon"]["epsilon"] > 0.5
     assert audit.record["exposed"]["members_among_highest"] >= 18

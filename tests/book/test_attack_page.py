@@ -41,21 +41,24 @@ def few(n, ranks=True):
 
 
 def test_few_alarms_are_said_where_they_can_be_measured():
-    assert few(4, ranks=False).startswith("It decides on a set")
-    assert few(5) == ("5 non-members are too few to measure false-positive rates of 1 % and 5 %.")
-    assert few(50).startswith("At a false-positive rate of 5 % it finds 1.000 [")
-    assert few(50).endswith("; 50 non-members are too few to measure 1 %.")
-    assert few(200).startswith("At a false-positive rate of 1 % it finds 1.000 [")
+    assert few(4, ranks=False).startswith("It labels a whole set")
+    assert few(5) == (
+        "With only 5 non-members, false-positive rates of 1 % and 5 % cannot be measured."
+    )
+    assert few(50).startswith("On the pruned network, it finds 100.0 % [")
+    assert few(50).endswith("; 50 non-members are too few to measure a rate of 1 %.")
+    assert few(200).startswith("On the pruned network, it finds 100.0 % [")
+    assert "] of the members at a false-positive rate of 1 %, and 100.0 % [" in few(200)
 
 
 @pytest.mark.parametrize(
     ("low", "said"),
     [
-        ([0.4, 0.3], "None of 2 classes leaks on its own"),
-        ([0.6, 0.3], "1 of 2 classes leaks on its own"),
-        ([0.6, 0.7], "2 of 2 classes leak on their own"),
-        ([0.6, np.nan], "1 of 1 classes leaks on its own"),
-        ([np.nan, np.nan], "No class has both members and non-members, so none can be judged"),
+        ([0.4, 0.3], "None of 2 classes has an interval that lies above chance level"),
+        ([0.6, 0.3], "1 of 2 classes has an interval that lies above chance level"),
+        ([0.6, 0.7], "2 of 2 classes have an interval that lies above chance level"),
+        ([0.6, np.nan], "1 of 1 class has an interval that lies above chance level"),
+        ([np.nan, np.nan], "No class has both members and non-members"),
     ],
 )
 def test_leaking_classes_are_counted_among_those_that_can_be_measured(low, said):
@@ -66,12 +69,12 @@ def test_leaking_classes_are_counted_among_those_that_can_be_measured(low, said)
 
 @pytest.mark.parametrize(
     ("taken", "end"),
-    [(1, "all are non-members"), (50, "for members"), (99, "all are members")],
+    [(1, "all are non-members"), (50, "of the samples members"), (99, "all are members")],
 )
 def test_a_share_near_none_or_all_is_called_a_collapse(taken, end):
     said = attack_page.share_taken(np.arange(100) < taken)
 
-    assert said.startswith(f"takes {taken:.1f}% of the samples for members")
+    assert said.startswith(f"calls {taken:.1f} % of the samples members")
     assert said.endswith(end)
 
 
@@ -103,8 +106,9 @@ def test_the_most_needed_input_is_the_one_whose_loss_is_largest():
     whole, half = result(membership, membership), result(guess, membership)
 
     said = attack_page.most_needed(whole, {"label": whole, "posterior": half})
-    assert said.startswith("leaving out the posterior costs most: 0.500 [")
-    assert attack_page.most_needed(half, {"label": half}).startswith("leaving out any one of them")
+    assert said.startswith("leaving out the posterior costs the most accuracy: 0.500 [")
+    none = attack_page.most_needed(half, {"label": half})
+    assert none.startswith("leaving out a single input costs no measurable accuracy")
 
 
 def test_the_highest_is_named_or_said_to_be_missing():
@@ -128,7 +132,7 @@ def test_a_page_is_told_the_paired_change(monkeypatch):
     assert said["accuracy"].value == 1
     assert said["accuracy_original"].value == 0.5
     assert said["change"].startswith("raises its accuracy by 0.500 [")
-    assert said["leaking"] == "1 of 1 classes leaks on its own"
+    assert said["leaking"].startswith("1 of 1 class has an interval")
     assert (said["members"], said["nonmembers"]) == (200, 200)
     assert "few_alarms" in said
     assert list(attack_page.class_tables(both, labels)) == ["original", "pruned"]

@@ -30,6 +30,9 @@ def test_an_estimate_reads_as_value_and_interval():
     assert str(Estimate(0.5, 0.25, 0.75)) == "0.500 [0.250, 0.750]"
     assert str(Estimate(0.5, note="one seed: no interval")) == "0.500 (one seed: no interval)"
     assert str(Estimate.missing("not measurable")) == "not measurable"
+    assert Estimate(0.045, 0.0123, 0.0761).percent == "4.5 % [1.2, 7.6]"
+    assert Estimate(0.5, note="one seed: no interval").percent == "50.0 % (one seed: no interval)"
+    assert Estimate.missing("not measurable").percent == "not measurable"
     assert Estimate(0.5).resolved
     assert not Estimate.missing("not measurable").resolved
 

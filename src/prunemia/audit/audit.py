@@ -58,7 +58,7 @@ class Audit:
 
     def __str__(self) -> str:
         above = self.record["summary"]["above_guessing"]
-        which = f" Above guessing: {', '.join(above)}." if above else ""
+        which = f" Above chance level: {', '.join(above)}." if above else ""
         return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}{which}"
 
     def table(self) -> pd.DataFrame:

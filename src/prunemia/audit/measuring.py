@@ -18,14 +18,15 @@ Family = dict[str, dict[str, Estimate]]
 
 LARGE = (0.75, 10)
 CLEAR = (0.6, 3)
-"""From which AUC on, or from how many times guessing's TPR, a leak is called large, or clear."""
+"""The AUC, or the multiple of chance level's TPR, from which a leak is called large, or clear."""
 RULE = (
-    "Each attack that ranks is judged by its AUC and by its true-positive rate at each measurable "
-    "false-positive rate, any other by its balanced accuracy. The intervals of all these figures "
-    "hold at once with 95 % confidence (Bonferroni). No lower end above guessing: no leak found. "
-    f"A lower end of an AUC at {CLEAR[0]:g} or more, or of a true-positive rate at {CLEAR[1]} "
-    f"times guessing or more: a clear leak; at {LARGE[0]:g} or {LARGE[1]} times: a large leak. "
-    "Anything between: a small leak. A balanced accuracy counts like an AUC."
+    "An attack that ranks the samples is judged by its AUC and by its true-positive rate at each "
+    "measurable false-positive rate. Any other attack is judged by its balanced accuracy. All "
+    "these intervals hold together with 95 % confidence (Bonferroni). If no interval lies above "
+    "chance level, no leak was found. The leak is large if the lower end of an AUC is at least "
+    f"{LARGE[0]:g}, or that of a true-positive rate at least {LARGE[1]} times chance level. It is "
+    f"clear if the lower end is at least {CLEAR[0]:g}, or {CLEAR[1]} times chance level. "
+    "Otherwise it is small. A balanced accuracy counts like an AUC."
 )
 
 
@@ -89,12 +90,12 @@ def balanced_accuracy(predictions: Bools, membership: Bools, level: float) -> Es
 
 
 def guessing(measure: str) -> float:
-    """Return what guessing reaches: the FPR of a TPR at an FPR, one half of the others."""
+    """Return chance level: for a TPR at an FPR that FPR, one half for the others."""
     return float(measure.removeprefix("tpr@")) if measure.startswith("tpr@") else 0.5
 
 
 def level_of(family: Family) -> tuple[str, list[str]]:
-    """Return the level in words by `RULE`, and the figures ("conf auc") that lie above guessing."""
+    """Return the level in words by `RULE`, and the figures ("conf auc") above chance level."""
     above = [
         (name, measure, estimate.low)
         for name, estimates in family.items()

@@ -6,49 +6,44 @@ import math
 
 from prunemia.audit.evidence import Evidence
 from prunemia.audit.measuring import guessing, point
-from prunemia.metrics import FPRS, Estimate
+from prunemia.metrics import FPRS
 from prunemia.metrics.intervals import alarms_allowed
 
 LIMITS = (
-    "It judges these attacks. A stronger one may find more: no leak found is no proof that there "
-    "is none.",
-    "It says something of members like these. If members and non-members were not drawn from one "
-    "pool (another time, place or source), attacks tell the sources apart, and the leak is "
-    "overstated; that cannot be seen from the answers.",
-    "Its intervals cover the drawing of the samples, not another training of the network: a "
-    "second network, trained in the same way, may leak more or less.",
-    "It sees what a query answers. Whoever has the weights, or asks many times, can know more.",
-    "A member who is not among the samples here is not judged.",
+    "The audit judges these attacks only. A stronger attack may find more, so a report of no leak "
+    "does not prove that there is none.",
+    "The audit describes members like these. If members and non-members were not drawn from one "
+    "pool, but differ in time, place or source, the attacks separate the sources, and the leak is "
+    "overstated. The answers cannot show whether this is the case.",
+    "The intervals cover the drawing of the samples. They do not cover the training: a second "
+    "network that was trained in the same way may leak more or less.",
+    "The audit sees the answers to queries. An adversary who has the weights, or who queries the "
+    "network many times, may find more.",
+    "Members who are not among these samples are not judged.",
 )
 NEEDED = 50
 """Non-members beyond a threshold that make a rate precise, not only measurable."""
 
 
 def sentence(evidence: Evidence, name: str, measure: str) -> str:
-    """Return the report's first sentence: how many members the strongest attack names."""
+    """Return the report's first sentence: how many members the strongest attack identifies."""
     estimate = evidence.family[name][measure]
     members = int(evidence.membership.sum())
     if not measure.startswith("tpr@"):
-        what = "AUC" if measure == "auc" else "balanced accuracy"
+        figure = "an AUC" if measure == "auc" else "a balanced accuracy"
         return (
-            f"Of {members:,} members and {len(evidence.membership) - members:,} non-members, the "
-            f"strongest attack ({name}) tells one from the other with {what} "
-            f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]; guessing: 0.5."
+            f"The strongest attack ({name}) tells {members:,} members from "
+            f"{len(evidence.membership) - members:,} non-members with {figure} of "
+            f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}] (chance level: 0.5)."
         )
     fpr = guessing(measure)
     found = point(evidence.verdicts[name].scores, evidence.membership, fpr)
     assert found is not None
-    guess = f"{100 * fpr:g} %"
+    chance = f"{100 * fpr:g} %"
     return (
-        f"Of {members:,} members, the strongest attack ({name}) names {found.found:,} at a cost of "
-        f"{guess} false accusations ({percent(estimate)}; guessing: {guess})."
+        f"The strongest attack ({name}) identifies {found.found:,} of {members:,} members at a "
+        f"false-positive rate of {chance}: {estimate.percent}, where chance level is {chance}."
     )
-
-
-def percent(estimate: Estimate) -> str:
-    """Return a rate with its interval, in per cent."""
-    value, low, high = (100 * x for x in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
 
 
 def auditor(evidence: Evidence) -> str:
@@ -56,16 +51,16 @@ def auditor(evidence: Evidence) -> str:
     compared = references(evidence)
     if evidence.shadow is None:
         return (
-            "The attacks were fitted on one half of the target's own samples and judged on the "
-            "other, and the other way round. So this auditor knows who is a member of half of the "
-            "training set, and is stronger than most adversaries, who have to train shadow "
-            f"networks and guess.{compared}"
+            "The attacks were fitted on each half of the target's own samples and judged on the "
+            "other half. This auditor knows the membership of half of the samples in advance. Most "
+            "adversaries do not know it and have to train shadow networks instead, so they are "
+            f"weaker.{compared}"
         )
     networks = len(set(evidence.shadow.signals.model.tolist()))  # type: ignore[union-attr]
     plural = "network" if networks == 1 else "networks"
     return (
-        f"The attacks were fitted on the answers of {networks} shadow {plural}, whose members "
-        "the adversary knows, and judged on the target, whose members they were not told."
+        f"The attacks were fitted on the answers of {networks} shadow {plural}, whose members the "
+        "adversary knows. They were then judged on the target, whose members they were not told."
         f"{compared}"
     )
 
@@ -75,11 +70,12 @@ def references(evidence: Evidence) -> str:
     signals = evidence.signals
     if signals.references is None:
         return ""
-    some, none = "some of which trained on each sample", "none of which trained on them"
-    trained = some if signals.online else none
+    some = "Each sample was trained on by some of these networks"
+    none = "None of these networks trained on any of the samples"
     return (
-        f" lira and rmia compare with {signals.references.shape[1]} reference networks' answers to "
-        f"the same samples, {trained}; their thresholds come from the target's other half."
+        f" The attacks lira and rmia compare the target with {signals.references.shape[1]} "
+        f"reference networks that answered the same samples. {some if signals.online else none}. "
+        "The thresholds of the two attacks come from the target's other half."
     )
 
 
@@ -88,15 +84,17 @@ def unmeasurable(evidence: Evidence) -> list[dict[str, str]]:
     nonmembers = int((~evidence.membership).sum())
     rows = []
     for fpr in FPRS:
-        name = f"true-positive rate at {100 * fpr:g} % false accusations"
+        name = f"true-positive rate at a false-positive rate of {100 * fpr:g} %"
         least, precise = math.ceil(1 / fpr), math.ceil(NEEDED / fpr)
         if nonmembers < least:
             needs = f"{least:,} non-members; {precise:,} for a narrow interval"
-            rows.append({"what": name, "why": f"{nonmembers:,} non-members", "needs": needs})
+            why = f"there are {nonmembers:,} non-members"
+            rows.append({"what": name, "why": why, "needs": needs})
         elif nonmembers < precise:
-            why = f"{nonmembers:,} non-members allow {alarms_allowed(nonmembers, fpr)} only"
+            allowed = alarms_allowed(nonmembers, fpr)
+            why = f"only {allowed} of {nonmembers:,} non-members may be accused"
             needs = f"{precise:,} non-members for a narrow interval"
-            rows.append({"what": f"{name}, precisely", "why": why, "needs": needs})
+            rows.append({"what": f"precise {name}", "why": why, "needs": needs})
     for name, why in evidence.left_out.items():
         needs = f"--attacks {name}"
         if "sensitivities" in why:

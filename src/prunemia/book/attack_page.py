@@ -14,11 +14,11 @@ from prunemia.metrics.comparison import NO_ROC
 from prunemia.signals import Signals
 
 COLLAPSE = 0.05
-"""An attack that takes fewer samples than this share for members, or for non-members, collapsed."""
+"""An attack that calls fewer samples than this share members, or non-members, has collapsed."""
 
 
 def attack_page(results: Mapping[str, AttackResult], labels: np.ndarray) -> None:
-    """Glue what every attack page says of its attack on the original and the pruned victim.
+    """Glue what every attack page says about its attack on the original and the pruned victim.
 
     ``results``: "original" and "pruned", on the same samples; ``labels``: shape (n,), their
     classes. Glued: accuracy, few_alarms and share of the pruned one, accuracy_original and
@@ -47,10 +47,10 @@ def class_tables(
 
 
 def by_answer(result: AttackResult, signals: Signals) -> pd.DataFrame:
-    """Return what the attack says of the samples that the network classifies right, and wrong.
+    """Return the attack's decisions on the samples that the network gets right, and wrong.
 
-    One line for "right" and for "wrong"; columns members and non-members (how many), members found
-    and false alarms (the share of each taken for members, NaN where there are none).
+    One line for "right" and one for "wrong"; columns members and non-members (how many), members
+    found and false alarms (the share of each that is called a member, NaN where there are none).
     """
     right = signals.posteriors.argmax(axis=1) == signals.labels
     table = {}
@@ -79,20 +79,29 @@ def change(gain: Estimate) -> str:
 
 
 def few_alarms(evaluation: Evaluation) -> str:
-    """Say in a sentence how many members it finds at 1 % and 5 % false positives, or why not."""
+    """Say in a sentence which share of members is found at 1 % and 5 % FPR, or why not.
+
+    ``evaluation``: of the attack on the pruned network.
+    """
     if evaluation.auc.note == NO_ROC:
-        return "It decides on a set and ranks nothing, so it cannot be tuned to few false alarms."
+        return (
+            "It labels a whole set of samples without ranking them, so it cannot be tuned to a "
+            "low false-positive rate."
+        )
     one, five = evaluation.tpr[0.01], evaluation.tpr[0.05]
     if one.resolved and five.resolved:
-        return f"At a false-positive rate of 1 % it finds {one} of the members, at 5 % {five}."
+        return (
+            f"On the pruned network, it finds {one.percent} of the members at a false-positive "
+            f"rate of 1 %, and {five.percent} at a rate of 5 %."
+        )
     if five.resolved:
         return (
-            f"At a false-positive rate of 5 % it finds {five} of the members; "
-            f"{evaluation.nonmembers} non-members are too few to measure 1 %."
+            f"On the pruned network, it finds {five.percent} of the members at a false-positive "
+            f"rate of 5 %; {evaluation.nonmembers} non-members are too few for a rate of 1 %."
         )
     return (
-        f"{evaluation.nonmembers} non-members are too few to measure false-positive rates "
-        "of 1 % and 5 %."
+        f"With only {evaluation.nonmembers} non-members, false-positive rates of 1 % and 5 % "
+        "cannot be measured."
     )
 
 
@@ -101,24 +110,23 @@ def leaking(table: pd.DataFrame) -> str:
     measured = table.dropna(subset="accuracy")
     above, count = int((measured["low"] > 0.5).sum()), len(measured)
     if count == 0:
-        return "No class has both members and non-members, so none can be judged on its own"
-    if above == 0:
-        return f"None of {count} classes leaks on its own"
-    words = "leaks on its" if above == 1 else "leak on their"
-    return f"{above} of {count} classes {words} own"
+        return "No class has both members and non-members, so no class has an accuracy of its own"
+    subject = f"{above or 'None'} of {count} {'class' if count == 1 else 'classes'}"
+    verb = "have" if above > 1 else "has"
+    return f"{subject} {verb} an interval that lies above chance level"
 
 
 def share_taken(decided: np.ndarray) -> str:
-    """Say what share of the samples is taken for members; a share near 0 or 1 is a collapse.
+    """Say which share of the samples is called members; a share near 0 or 1 is a collapse.
 
-    ``decided``: shape (n,), True for those taken for members.
+    ``decided``: shape (n,), True for those called members.
     """
     share = float(decided.mean())
-    said = f"takes {share:.1%} of the samples for members"
+    said = f"calls {100 * share:.1f} % of the samples members"
     if COLLAPSE <= share <= 1 - COLLAPSE:
         return said
     decided_all = "non-members" if share < COLLAPSE else "members"
-    return f"{said}: it has collapsed, and decides little more than that all are {decided_all}"
+    return f"{said}, so it has collapsed: it says little more than that all are {decided_all}"
 
 
 def most_needed(whole: AttackResult, without: Mapping[str, AttackResult]) -> str:
@@ -133,8 +141,11 @@ def most_needed(whole: AttackResult, without: Mapping[str, AttackResult]) -> str
     }
     name, loss = max(losses.items(), key=lambda item: item[1].value)
     if loss.low > 0:
-        return f"leaving out the {name} costs most: {loss} of accuracy"
-    return f"leaving out any one of them costs no measurable accuracy (at most {loss}, the {name})"
+        return f"leaving out the {name} costs the most accuracy: {loss}"
+    return (
+        "leaving out a single input costs no measurable accuracy "
+        f"(the largest loss is that of the {name}: {loss})"
+    )
 
 
 def highest(table: pd.DataFrame, column: str) -> str:

@@ -51,6 +51,16 @@ class Estimate:
             return f"{self.value:.3f} ({self.note})"
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    @property
+    def percent(self) -> str:
+        """The value and its interval in per cent, as text: "4.5 % [1.2, 7.6]"."""
+        if not self.resolved:
+            return self.note
+        value, low, high = (100 * x for x in (self.value, self.low, self.high))
+        if math.isnan(low):
+            return f"{value:.1f} % ({self.note})"
+        return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; NaN becomes None."""
         numbers = {"value": self.value, "low": self.low, "high": self.high}

@@ -96,14 +96,14 @@ def roc(
         floor = min(floor, 1 / int((~member).sum()))
         color = (colors or {**COLORS, **ATTACKS}).get(label)
         ax.step(fpr, tpr, where="post", label=label, color=color, lw=1.6)
-    ax.plot([floor, 1], [floor, 1], color="0.6", ls=":", label="guessing")
+    ax.plot([floor, 1], [floor, 1], color="0.6", ls=":", label="chance level")
     ax.set(xscale="log", yscale="log", xlim=(floor, 1), ylim=(floor, 1.05))
     ax.set(xlabel="False-positive rate", ylabel="True-positive rate")
     ax.legend(loc="lower right")
 
 
 def class_accuracy(tables: Mapping[str, pd.DataFrame], ax: Axes) -> None:
-    """Draw an attack's balanced accuracy per class; a dotted line marks guessing.
+    """Draw an attack's balanced accuracy per class; a dotted line marks chance level.
 
     ``tables`` maps "original" and "pruned" to `metrics.by_class`.
     """
