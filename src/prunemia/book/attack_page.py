@@ -96,8 +96,9 @@ def few_alarms(evaluation: Evaluation) -> str:
         )
     if five.resolved:
         return (
-            f"On the pruned network, it finds {five.percent} of the members at a false-positive "
-            f"rate of 5 %; {evaluation.nonmembers} non-members are too few for a rate of 1 %."
+            f"On the pruned network, it finds {five.percent} of the members at a "
+            f"false-positive rate of 5 %; {evaluation.nonmembers} non-members are too few to "
+            "measure a rate of 1 %."
         )
     return (
         f"With only {evaluation.nonmembers} non-members, false-positive rates of 1 % and 5 % "
