@@ -173,8 +173,7 @@ def released(
     if (found := kept_releases(todo)) is None:
         return "", releases.released(lab, todo, attacks, only or releases.SHORT)
     name, table = found
-    wanted = table["release"].isin(only) if only else table["held"] > 0
-    return name, table[wanted].reset_index(drop=True)
+    return name, (table[table["release"].isin(only)] if only else table).reset_index(drop=True)
 
 
 def kept_releases(experiments: Iterable[Experiment]) -> tuple[str, pd.DataFrame] | None:
