@@ -82,3 +82,20 @@ def test_roc_axes_end_where_the_sample_can_resolve_no_smaller_rate(ax):
 
     assert ax.get_xlim() == (0.2, 1)
     assert ax.get_lines()[0].get_color() == plots.ATTACKS["conf"]
+
+
+def test_the_threat_model_names_both_sides_and_divides_each_half_alike(ax):
+    plots.threat_model(ax)
+
+    words = " ".join(text.get_text() for text in ax.texts)
+    for word in ("Victim", "Adversary", "members", "non-members", "Shadow", "posterior", "Attack"):
+        assert word in words
+    # One bar for the victim and three for shadow networks: 45 % members, 10 % validation samples,
+    # 45 % non-members each.
+    parts = [p for p in ax.patches if isinstance(p, mpl.patches.Rectangle)]
+    widths = np.array([p.get_width() for p in parts]).reshape(4, 3)
+    assert widths / widths.sum(axis=1, keepdims=True) == pytest.approx(
+        np.tile([0.45, 0.10, 0.45], (4, 1))
+    )
+    colors = [mpl.colors.to_hex(p.get_facecolor()).upper() for p in parts[:3]]
+    assert (colors[0], colors[2]) == (plots.MEMBERS, plots.NONMEMBERS)

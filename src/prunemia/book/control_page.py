@@ -8,8 +8,10 @@ import pandas as pd
 
 from prunemia import results
 from prunemia.claims import (
+    DEPENDS,
     EFFECT_TEXTS,
     MARGIN,
+    Agreement,
     Claim,
     effect_claims,
     strongest,
@@ -32,6 +34,17 @@ def effects_by(table: pd.DataFrame, column: str, attack: str) -> pd.DataFrame:
     return pd.DataFrame(cells, index=list(EFFECT_TEXTS)).T
 
 
+def verdicts_said(agreements: Sequence[Agreement]) -> str:
+    """Say of each claim what the stopping rules together make of it, in one sentence."""
+    predicates = {verdict: one for verdict, (one, _) in words.PREDICATES.items()}
+    predicates[DEPENDS] = "depends on the rule"
+    clauses = [
+        f"the claim that {a.text[0].lower()}{a.text[1:]} {predicates[a.verdict]}"
+        for a in agreements
+    ]
+    return f"{', '.join(clauses[:-1])}, and {clauses[-1]}"
+
+
 def source(name: str) -> str:
     """Say where numbers come from: a table of results/, or "" for this page."""
     if not name:
@@ -51,7 +64,7 @@ def strongest_said(runs: Sequence[Experiment], table: pd.DataFrame) -> tuple[str
     if not fresh:
         return name, "nothing can be tested: there is one seed"
     tested = effect_claims(effects[effects["seed"].isin(fresh)], name)
-    parts = said(tested, f"its accuracy ({name})")
+    parts = said(tested, "its accuracy")
     return name, f"training {parts['training']}, and pruning {parts['pruning']}"
 
 

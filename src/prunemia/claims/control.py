@@ -30,7 +30,7 @@ RULES = ("warm-up", "published", "last")
 ATTACKS = ("conf", "mentr", "samia")
 """Among which the strongest is looked for."""
 EFFECT_TEXTS = {
-    "total": "The pruned network leaks more to {attack} than the original",
+    "total": "The pruned network leaks more to {attack} than the original does",
     "training": "Fine-tuning alone raises the leak to {attack}",
     "pruning": "Pruning raises the leak to {attack} at equal training",
 }
@@ -71,9 +71,14 @@ def effect_claims(table: pd.DataFrame, attack: str, measure: str = "accuracy") -
     values = {name: part["value"].tolist() for name, part in rows.groupby("effect")}
     statistic = f"difference in {'balanced accuracy' if measure == 'accuracy' else measure}"
     return family(
-        over_runs(text.format(attack=attack), statistic, values[name], MARGIN)
+        over_runs(text.format(attack=_named(attack)), statistic, values[name], MARGIN)
         for name, text in EFFECT_TEXTS.items()
     )
+
+
+def _named(attack: str) -> str:
+    """Return an attack's name as it stands in a sentence."""
+    return "SAMIA" if attack == "samia" else attack
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def fine_tuning_or_pruning(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]
     """Test what the total effect on SAMIA is made of (the total: `leakage_over_sparsity`)."""
     found = under_rules(lab, runs(exp, seeds))
     return family(
-        found.claim(EFFECT_TEXTS[effect].format(attack="samia"), effect=effect)
+        found.claim(EFFECT_TEXTS[effect].format(attack=_named("samia")), effect=effect)
         for effect in ("training", "pruning")
     )
 
@@ -172,7 +177,9 @@ def control_under_rules(
     }
     return [
         Agreement(
-            text.format(attack=attack), {rule: claims[rule][i] for rule in RULES}, found.source
+            text.format(attack=_named(attack)),
+            {rule: claims[rule][i] for rule in RULES},
+            found.source,
         )
         for i, text in enumerate(EFFECT_TEXTS.values())
     ]

@@ -39,6 +39,7 @@ from prunemia.plots.style import (
     legend_above,
     setup,
 )
+from prunemia.plots.threat import threat_model
 from prunemia.plots.tradeoff import knowing, plane, ranked, strengths
 
 __all__ = [
@@ -84,5 +85,6 @@ __all__ = [
     "roc",
     "setup",
     "strengths",
+    "threat_model",
     "training_history",
 ]

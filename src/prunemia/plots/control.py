@@ -18,7 +18,7 @@ def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None
     ``table``: columns effect, sparsity, value, value_low, value_high.
     """
     _effects(table, "sparsity", ax, spacing=0.012)
-    ax.set(xlabel="Sparsity (fraction of what is ranked that is removed)", ylabel=ylabel)
+    ax.set(xlabel="Sparsity (fraction removed)", ylabel=ylabel)
     ax.label_outer()
     legend_above(ax)
 

@@ -53,7 +53,7 @@ def over_sparsity(
     for name, level in levels.items():
         ax.axhline(level.value, color=COLORS[name], ls=":", label=name)
         ax.axhspan(level.low, level.high, color=COLORS[name], alpha=0.15, lw=0)
-    ax.set(xlabel="Sparsity (fraction of what is ranked that is removed)", ylabel=ylabel)
+    ax.set(xlabel="Sparsity (fraction removed)", ylabel=ylabel)
     ax.label_outer()
 
 

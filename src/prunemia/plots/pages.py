@@ -33,7 +33,7 @@ def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax:
         ax.vlines(table["sparsity"], low, high, color=color, alpha=0.3, lw=6)
         ax.plot(table["sparsity"], table[column], "o-", ms=5, lw=1, color=color, label=name)
         ax.axhline(original[column], color=color, ls=":", label=f"{name}, original")
-    ax.set(xlabel="Sparsity (fraction of weights removed)", ylabel="Accuracy", ylim=(0, 1.03))
+    ax.set(xlabel="Sparsity (fraction removed)", ylabel="Accuracy", ylim=(0, 1.03))
     ax.legend(ncols=2, loc="lower left")
 
 
@@ -71,7 +71,7 @@ def class_differences(
 
 
 def changes(table: pd.DataFrame, ax: Axes) -> None:
-    """Draw what pruning changed, relative to the original network, one line per distance.
+    """Draw how each distance changed from the original to the pruned network, one line each.
 
     ``table``: indexed by what changed; columns value, low, high, in units of the original's
     distance.
@@ -82,7 +82,7 @@ def changes(table: pd.DataFrame, ax: Axes) -> None:
     ax.errorbar(middle, at, xerr=np.nan_to_num(reach), fmt="o", ms=5, capsize=2.5, color=PRUNED)
     ax.axvline(0, color="0.4", lw=0.8)
     ax.set_yticks(at, table.index)
-    ax.set_xlabel("Change by pruning, relative to the original network")
+    ax.set_xlabel("Relative change, original to pruned")
 
 
 def effects(claims: Sequence[Claim], ax: Axes) -> None:
