@@ -29,6 +29,12 @@ def test_verdicts_over_stopping_rules_are_one_sentence():
     )
 
 
+def test_verdicts_that_are_the_same_are_said_once():
+    same = [agreement(text, UP, DOWN, UP) for text in ("One leaks", "Two leaks", "Three leaks")]
+
+    assert control_page.verdicts_said(same) == "all 3 claims depend on the rule"
+
+
 def test_the_strongest_attack_is_named_once():
     # mentr finds more than conf on the seeds that choose, so the others test it.
     rows = [

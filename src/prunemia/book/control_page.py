@@ -36,10 +36,11 @@ def effects_by(table: pd.DataFrame, column: str, attack: str) -> pd.DataFrame:
 
 def verdicts_said(agreements: Sequence[Agreement]) -> str:
     """Say of each claim what the stopping rules together make of it, in one sentence."""
-    predicates = {verdict: one for verdict, (one, _) in words.PREDICATES.items()}
-    predicates[DEPENDS] = "depends on the rule"
+    predicates = words.PREDICATES | {DEPENDS: ("depends on the rule", "depend on the rule")}
+    if len({a.verdict for a in agreements}) == 1:
+        return f"all {len(agreements)} claims {predicates[agreements[0].verdict][1]}"
     clauses = [
-        f"the claim that {a.text[0].lower()}{a.text[1:]} {predicates[a.verdict]}"
+        f"the claim that {a.text[0].lower()}{a.text[1:]} {predicates[a.verdict][0]}"
         for a in agreements
     ]
     return f"{', '.join(clauses[:-1])}, and {clauses[-1]}"

@@ -172,6 +172,11 @@ def counts(claims: Iterable[Claim]) -> dict[str, int]:
     return {name: verdicts.count(word) for name, word in zip(names, VERDICTS, strict=True)}
 
 
+def named(attack: str) -> str:
+    """Return an attack's name as it stands in a sentence."""
+    return "SAMIA" if attack == "samia" else attack
+
+
 def accuracies(
     lab: Lab, experiments: Iterable[Experiment], name: str, of: Of = "pruned"
 ) -> list[float]:

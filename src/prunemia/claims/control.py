@@ -18,6 +18,7 @@ from prunemia.claims.base import (
     Claim,
     agreed,
     family,
+    named,
     over_runs,
     runs,
 )
@@ -71,14 +72,9 @@ def effect_claims(table: pd.DataFrame, attack: str, measure: str = "accuracy") -
     values = {name: part["value"].tolist() for name, part in rows.groupby("effect")}
     statistic = f"difference in {'balanced accuracy' if measure == 'accuracy' else measure}"
     return family(
-        over_runs(text.format(attack=_named(attack)), statistic, values[name], MARGIN)
+        over_runs(text.format(attack=named(attack)), statistic, values[name], MARGIN)
         for name, text in EFFECT_TEXTS.items()
     )
-
-
-def _named(attack: str) -> str:
-    """Return an attack's name as it stands in a sentence."""
-    return "SAMIA" if attack == "samia" else attack
 
 
 @dataclass(frozen=True)
@@ -130,7 +126,7 @@ def fine_tuning_or_pruning(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]
     """Test what the total effect on SAMIA is made of (the total: `leakage_over_sparsity`)."""
     found = under_rules(lab, runs(exp, seeds))
     return family(
-        found.claim(EFFECT_TEXTS[effect].format(attack=_named("samia")), effect=effect)
+        found.claim(EFFECT_TEXTS[effect].format(attack=named("samia")), effect=effect)
         for effect in ("training", "pruning")
     )
 
@@ -177,7 +173,7 @@ def control_under_rules(
     }
     return [
         Agreement(
-            text.format(attack=_named(attack)),
+            text.format(attack=named(attack)),
             {rule: claims[rule][i] for rule in RULES},
             found.source,
         )

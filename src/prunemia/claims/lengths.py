@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from prunemia import results
-from prunemia.claims.base import MARGIN, Claim, family, over_runs, runs
+from prunemia.claims.base import MARGIN, Claim, family, named, over_runs, runs
 from prunemia.claims.control import fitted_and_lost, in_regime
 from prunemia.claims.pruning import SPARSITIES
 from prunemia.experiment import Experiment
@@ -40,8 +40,8 @@ def excess_claims(points: pd.DataFrame, attack: str, measure: str = "accuracy") 
     for sparsity, rows in asked.groupby("sparsity"):
         values = rows["excess"].dropna().tolist()
         text = (
-            f"At sparsity {sparsity:g} the pruned network leaks more to {attack} than a dense one "
-            f"of its test accuracy ({len(values)} of {len(rows)} runs)"
+            f"At sparsity {sparsity:g} the pruned network leaks more to {named(attack)} "
+            f"than a dense one of its test accuracy ({len(values)} of {len(rows)} runs)"
         )
         if values:
             name = "balanced accuracy" if measure == "accuracy" else measure

@@ -11,12 +11,12 @@ from prunemia.plots.style import MEMBERS, NONMEMBERS
 
 Point = tuple[float, float]
 
-VICTIM, ADVERSARY = 2.4, 7.6
+VICTIM, ADVERSARY = 2.4, 7.5
 """Where the two columns stand, of 0 … 10."""
 INK, PAPER, VALIDATION = "0.15", "#F2F2F2", "#BBBBBB"
 PARTS = ((0.45, MEMBERS), (0.10, VALIDATION), (0.45, NONMEMBERS))
 """The shares of a half that a network trains on, validates on and tests on, with their colours."""
-STYLE: dict[str, Any] = {"ha": "center", "va": "center", "color": INK, "fontsize": 12}
+STYLE: dict[str, Any] = {"ha": "center", "va": "center", "color": INK, "fontsize": 13}
 
 
 def threat_model(ax: Axes) -> None:
@@ -28,8 +28,8 @@ def threat_model(ax: Axes) -> None:
     ax.axis("off")
     _box(ax, (5, 10.9), "One population of samples", width=6)
     for x, owner in ((VICTIM, "Victim's half"), (ADVERSARY, "Adversary's half")):
-        _arrow(ax, (5 + (x - 5) / 2, 10.5), (x, 9.85))
-        ax.text(x, 9.5, owner, weight="bold", **STYLE)
+        _arrow(ax, (5 + (x - 5) / 2, 10.5), (x, 9.95))
+        ax.text(x, 9.6, owner, weight="bold", **STYLE)
     _halves(ax)
     _networks(ax)
     _attack(ax)
@@ -39,8 +39,8 @@ def _halves(ax: Axes) -> None:
     """Draw each half, cut into members, validation samples and non-members."""
     _parts(ax, (VICTIM, 8.75))
     for back in (2, 1, 0):  # a shadow network each, with members of its own
-        _parts(ax, (ADVERSARY + 0.2 * back, 8.75 + 0.2 * back))
-    for x, name, color in ((1.2, "members", MEMBERS), (3.65, "non-members", NONMEMBERS)):
+        _parts(ax, (ADVERSARY + 0.2 * back, 8.75 + 0.15 * back))
+    for x, name, color in ((1.25, "members", MEMBERS), (3.6, "non-members", NONMEMBERS)):
         ax.text(x, 8.05, name, **{**STYLE, "color": color})
     ax.text(ADVERSARY, 8.05, "split per shadow network", **STYLE)
 
@@ -61,9 +61,9 @@ def _attack(ax: Axes) -> None:
     _arrow(ax, (ADVERSARY, 3.65), (ADVERSARY, 2.85), "learn the rule")
     _box(ax, (ADVERSARY, 2.3), "Attack", height=1.0)
     _arrow(ax, (5.4, 2.55), (VICTIM + 0.6, 3.65))
-    ax.text(4.5, 3.4, "sample", **STYLE)
+    ax.text(4.75, 3.35, "sample", **STYLE)
     _arrow(ax, (VICTIM - 0.4, 3.65), (5.4, 2.05))
-    ax.text(2.6, 2.1, "posterior", **STYLE)
+    ax.text(2.4, 2.2, "posterior", **STYLE)
     _arrow(ax, (ADVERSARY, 1.75), (ADVERSARY, 1.05))
     _box(ax, (ADVERSARY, 0.6), "member, or not?")
 
@@ -87,4 +87,4 @@ def _arrow(ax: Axes, start: Point, end: Point, text: str = "") -> None:
     ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.3})
     if text:
         middle = ((start[0] + end[0]) / 2 + 0.15, (start[1] + end[1]) / 2)
-        ax.text(*middle, text, **{**STYLE, "ha": "left", "fontsize": 11})
+        ax.text(*middle, text, **{**STYLE, "ha": "left", "fontsize": 12})
