@@ -48,10 +48,8 @@ def test_a_planted_leak_is_found_and_named():
     strongest = audit.record["summary"]["strongest"]
 
     assert audit.level in ("a clear leak", "a large leak")
-    assert audit.sentence.startswith(
-        f"Of 2,000 members, the strongest attack ({strongest['attack']})"
-    )
-    assert "members at a false-positive rate of 1 %: " in audit.sentence
+    assert audit.sentence.startswith(f"The strongest attack ({strongest['attack']}) identifies ")
+    assert " of 2,000 members at a false-positive rate of 1 %: " in audit.sentence
     assert strongest["low"] > 0.01
     assert audit.record["epsilon"]["epsilon"] > 0.5
     assert audit.record["exposed"]["members_among_highest"] >= 18

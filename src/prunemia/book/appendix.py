@@ -35,7 +35,7 @@ def fragments(root: Path) -> dict[str, str]:
 def timings(file: Path) -> str:
     """Return the table that `make bench` wrote, as it is; without one, how to make it."""
     if not file.is_file():
-        return "There is no such table here yet; `make bench` writes it.\n"
+        return "This repository has no such table yet. `make bench` writes it.\n"
     return f"```text\n{file.read_text(encoding='utf-8').rstrip()}\n```\n"
 
 
@@ -52,14 +52,14 @@ def datasheets(sources: Iterable[Source]) -> str:
         ]
         for s in sources
     ]
-    overview = _table(["data set", "rows", "features", "classes", "license"], rows)
+    overview = _table(["data set", "samples", "features", "classes", "license"], rows)
     return "\n".join([overview, *(_sheet(source) for source in sources)])
 
 
 def _sheet(source: Source) -> str:
     entries = [
         ("Used for", source.used_for),
-        ("Contents", f"{source.rows:,} rows of {_shape(source)}, {source.classes} classes"),
+        ("Contents", f"{source.rows:,} samples of {_shape(source)}, {source.classes} classes"),
         ("Source", source.origin),
         *(
             ("File", f"`{archive.file}`, {_checksum(archive.checksum)}")
