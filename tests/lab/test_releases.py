@@ -48,10 +48,6 @@ def test_rounding_before_pruning_leaves_fine_tuning_in_full_precision(lab):
     assert len(tuned[0].unique()) > 3
 
 
-def test_one_round_is_pruning_as_ever(lab):
-    assert lab.pruned(EXP.replace(rounds=1)).history == lab.pruned(EXP).history
-
-
 def test_rounds_share_the_epochs_and_reach_the_sparsity(lab):
     last = EXP.replace(stopping="last")
     turns = lab.pruned(last.replace(rounds=3))
