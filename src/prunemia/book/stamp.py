@@ -16,7 +16,7 @@ from prunemia.book.execute import Task
 PACKAGE = Path(__file__).parents[1]
 NOT_SEEN_BY_PAGES = re.compile(
     r"cli/.*|book/(ahead|annotations|appendix|build|carry_out|citations|docstrings|execute|files|html"
-    r"|kernel|needs|pages|parallel|parameters|progress|readable|sphinx|stamp|warm)\.py"
+    r"|kernel|needs|pages|parallel|parameters|pdf|progress|readable|sphinx|stamp|warm)\.py"
 )
 """Files that no page imports, by their paths in the package. Whatever else it holds counts."""
 
