@@ -46,7 +46,7 @@ def test_few_alarms_are_said_where_they_can_be_measured():
         "With only 5 non-members, false-positive rates of 1 % and 5 % cannot be measured."
     )
     assert few(50).startswith("On the pruned network, it finds 100.0 % [")
-    assert few(50).endswith("; 50 non-members are too few for a rate of 1 %.")
+    assert few(50).endswith("; 50 non-members are too few to measure a rate of 1 %.")
     assert few(200).startswith("On the pruned network, it finds 100.0 % [")
     assert "] of the members at a false-positive rate of 1 %, and 100.0 % [" in few(200)
 

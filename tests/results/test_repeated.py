@@ -109,6 +109,7 @@ def of_recipes(lab, exp, rows):
 
 
 def of_references(lab, exp, rows):
+    rows = rows[rows["setting"] != "offline, sensitivity"]
     of_auc = rows.query("measure == 'AUC' and references == 5").set_index("attack")["value"]
     again = {name: lab.attack(exp, name).evaluation.auc.value for name in ("conf", "lira", "rmia")}
     return of_auc.loc[list(again)].to_numpy(), list(again.values())
