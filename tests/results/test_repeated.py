@@ -28,8 +28,19 @@ DOWNLOADED = ("location",)
 """Data sets of so few bytes (287 kB) that this test may download them."""
 
 
-@pytest.mark.parametrize("name", results.TABLES)
-def test_a_cell_repeated_is_as_the_table_says(name, tmp_path):
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Return a lab whose store is empty at first: tables of the same networks share them."""
+    return pm.Lab(tmp_path_factory.mktemp("store"), device="cpu", progress=False)
+
+
+def by_dataset(name):
+    """Return the parameter of a table; tables of one data set are repeated by one process."""
+    return pytest.param(name, marks=pytest.mark.xdist_group(name.split("_", 1)[1]))
+
+
+@pytest.mark.parametrize("name", [by_dataset(name) for name in results.TABLES])
+def test_a_cell_repeated_is_as_the_table_says(name, lab):
     kind, dataset = name.split("_", 1)
     if kind not in CELLS:
         pytest.skip(f"{kind}: its networks take minutes; test_concentration.py has its numbers")
@@ -41,7 +52,6 @@ def test_a_cell_repeated_is_as_the_table_says(name, tmp_path):
     for field, value in CELLS[kind].items():
         rows = rows[rows[field] == value]
     exp = of_the_grid(name, seed, {**CELLS[kind], "seed": seed})
-    lab = pm.Lab(tmp_path, device="cpu", progress=False)
     require_data(lab, exp, dataset)
     then, now = AGAIN.get(kind, of_levels)(lab, exp, rows)
 

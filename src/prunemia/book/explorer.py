@@ -114,7 +114,7 @@ def _numbers(estimate: Estimate) -> list[float | None]:
     return [None if math.isnan(number) else round(number, 4) for number in three]
 
 
-def explorer(found: list[Case], script: str = "_static/plotly/plotly-basic.min.js") -> str:
+def explorer(found: list[Case], script: str = "../_static/plotly/plotly-basic.min.js") -> str:
     """Return the explorer as HTML: choices, charts, and all cases as a table.
 
     ``script``: where the plotting library is, relative to the page. Without it, or without
