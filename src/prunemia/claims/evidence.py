@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,16 @@ from scipy import stats
 
 from prunemia import results
 from prunemia.claims.base import MARGIN, Claim, family, over_runs
+from prunemia.claims.lengths import excess_over_sparsity
+from prunemia.claims.pruning import SPARSITIES
+from prunemia.claims.references import RATES, samia_ahead
 from prunemia.claims.tradeoff import equal_accuracy
 from prunemia.kinds import DEFENSES
 from prunemia.lab.effects import EFFECTS
-from prunemia.lab.lengths import excess
 from prunemia.metrics import LEVEL, Estimate
 
-SPARSITIES = (0.5, 0.7, 0.9)
 OWN = {"pruner": "l1unstructured", "defense": "none", "stopping": "warm-up"}
 """What the tables of all data sets have in common."""
-PERCENT = {"TPR at 0.001": "0.1 %", "TPR at 0.01": "1 %"}
 
 Values = dict[str, tuple[float, ...]]
 """Claim → the effect with each run."""
@@ -74,27 +74,20 @@ def _few(table: pd.DataFrame) -> Values:
     """Return how much more SAMIA finds than LiRA and RMIA by the same five shadow networks."""
     own = _where(table, {"sparsity": 0.7, "network": "pruned", "by": "attack"})
     found: Values = {}
-    for measure, rate in PERCENT.items():
-        part = own[own["measure"] == measure]
-        samia = _where(part, {"attack": "samia"}).set_index("seed")["value"]
+    for measure, rate in RATES.items():
         for attack in ("lira", "rmia"):
-            asked = {"attack": attack, "setting": "offline", "references": results.FEW}
-            other = _where(part, asked).set_index("seed")["value"]
-            values = (samia - other).to_numpy()
-            if len(values) and np.isfinite(values).all():
+            at_rate = own[own["measure"] == measure]
+            if values := samia_ahead(at_rate, attack, "offline", results.FEW):
                 text = f"At {rate} false positives SAMIA finds more members than {attack}"
-                found[text] = tuple(values)
+                found[text] = values
     return found
 
 
 def _equal(table: pd.DataFrame) -> Values:
     """Return the excess leak of pruned networks over dense ones of their test accuracy."""
     found: Values = {}
-    beyond = excess(table)
-    own = beyond[(beyond["attack"] == "conf") & (beyond["measure"] == "accuracy")]
-    for sparsity, part in own.groupby("sparsity"):
-        values = tuple(part["excess"].dropna())
-        if values:
+    for sparsity, excess in excess_over_sparsity(table, "conf").items():
+        if values := tuple(excess.dropna()):
             text = f"At sparsity {sparsity:g} the pruned network leaks more than a dense one"
             found[text] = values
     return found
@@ -127,22 +120,26 @@ def evidence() -> list[tuple[Question, str, dict[str, Claim]]]:
 
     The claims of one row, a claim on all data sets, are one family.
     """
+    tables = {
+        name: results.read(name)
+        for name in results.TABLES
+        if results.there(name) and name.startswith(tuple(f"{q.kind}_" for q in QUESTIONS))
+    }
     rows = []
     for question in QUESTIONS:
         answers = {
-            str(table["dataset"].iloc[0]): (name, question.answers(table))
-            for name in results.TABLES
-            if name.startswith(f"{question.kind}_") and results.there(name)
-            for table in [results.read(name)]
+            str(table["dataset"].iloc[0]): question.answers(table)
+            for name, table in tables.items()
+            if name.startswith(f"{question.kind}_")
         }
-        texts = dict.fromkeys(text for _, found in answers.values() for text in found)
+        texts = dict.fromkeys(text for found in answers.values() for text in found)
         rows += [(question, text, _row(text, answers)) for text in texts]
     return rows
 
 
-def _row(text: str, answers: Mapping[str, tuple[str, Values]]) -> dict[str, Claim]:
-    held = {data: (name, found[text]) for data, (name, found) in answers.items() if text in found}
-    claims = family(over_runs(text, "difference", v, MARGIN) for _, v in held.values())
+def _row(text: str, answers: Mapping[str, Values]) -> dict[str, Claim]:
+    held = {data: found[text] for data, found in answers.items() if text in found}
+    claims = family(over_runs(text, "difference", values, MARGIN) for values in held.values())
     return dict(zip(held, claims, strict=True))
 
 
@@ -205,10 +202,3 @@ def _where(table: pd.DataFrame, asked: Mapping[str, Any]) -> pd.DataFrame:
     for name, value in asked.items():
         table = table[table[name] == value]
     return table
-
-
-def tallied(found: pd.DataFrame) -> Iterator[tuple[str, str]]:
-    """Yield for each claim how many data sets support it, contradict it, and leave it open."""
-    for text, part in found.groupby("claim", sort=False):
-        counts = part["verdict"].value_counts()
-        yield str(text), ", ".join(f"{verdict} on {n}" for verdict, n in counts.items())

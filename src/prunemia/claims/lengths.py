@@ -34,11 +34,9 @@ def excess_claims(points: pd.DataFrame, attack: str, measure: str = "accuracy") 
     ``points``: of `Lab.along_epochs`. A run has a number only where its dense networks reach the
     pruned one's test accuracy; the text counts them, and a sparsity without any is left out.
     """
-    found = excess(points)
-    asked = found[(found["attack"] == attack) & (found["measure"] == measure)]
     claims = []
-    for sparsity, rows in asked.groupby("sparsity"):
-        values = rows["excess"].dropna().tolist()
+    for sparsity, rows in excess_over_sparsity(points, attack, measure).items():
+        values = rows.dropna().tolist()
         text = (
             f"At sparsity {sparsity:g} the pruned network leaks more to {named(attack)} "
             f"than a dense one of its test accuracy ({len(values)} of {len(rows)} runs)"
@@ -47,6 +45,18 @@ def excess_claims(points: pd.DataFrame, attack: str, measure: str = "accuracy") 
             name = "balanced accuracy" if measure == "accuracy" else measure
             claims.append(over_runs(text, f"excess {name}", values, MARGIN))
     return family(claims)
+
+
+def excess_over_sparsity(
+    points: pd.DataFrame, attack: str, measure: str = "accuracy"
+) -> dict[float, pd.Series]:
+    """Return sparsity → the excess in each run, NaN where a run has no number.
+
+    ``points``: of `Lab.along_epochs`.
+    """
+    found = excess(points)
+    asked = found[(found["attack"] == attack) & (found["measure"] == measure)]
+    return {float(str(s)): rows["excess"] for s, rows in asked.groupby("sparsity")}
 
 
 def capacity(table: pd.DataFrame, attack: str, measure: str = "accuracy") -> pd.DataFrame:
