@@ -21,6 +21,10 @@ NOT_SEEN_BY_PAGES = re.compile(
 """Files that no page imports, by their paths in the package. Whatever else it holds counts."""
 
 
+SOURCES = ("py", "html", "css")
+"""What a source's name ends in: code, and the templates that it fills."""
+
+
 def stamp_of(task: Task, root: Path) -> dict[str, Any]:
     """Return all that an executed page depends on, by kind."""
     arrays = [value for value in task.parameters.values() if str(value).endswith(".npz")]
@@ -57,8 +61,8 @@ def seen_by_a_page(path: str) -> bool:
 
 
 def package_files(wanted: Callable[[str], bool] = lambda _: True) -> list[Path]:
-    """Return the package's sources whose path inside the package is wanted."""
-    files = sorted(PACKAGE.rglob("*.py"))
+    """Return the package's sources, templates included, whose path inside it is wanted."""
+    files = sorted(file for kind in SOURCES for file in PACKAGE.rglob(f"*.{kind}"))
     return [file for file in files if wanted(file.relative_to(PACKAGE).as_posix())]
 
 
