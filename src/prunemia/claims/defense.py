@@ -16,9 +16,7 @@ from prunemia.claims.base import (
 from prunemia.experiment import Adversary, Experiment
 from prunemia.kinds import DEFENSES
 from prunemia.lab import Lab
-
-ADVERSARIES = {"non-adaptive": False, "adaptive": True}
-"""Whether the adversary's shadow networks are fine-tuned under the victim's defense."""
+from prunemia.results.planes import ADAPTIVE, NAIVE
 
 
 def defended(
@@ -44,7 +42,7 @@ def ppb_protects(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     plain = [defended(run, "none") for run in runs(exp, seeds)]
     claims = [
         _lowers("ppb", lab, plain, attack, adversary)
-        for adversary in ADVERSARIES
+        for adversary in (NAIVE, ADAPTIVE)
         for attack in ("samia", "conf")
     ]
     lost = [_test(lab, run) - _test(lab, defended(run, "ppb")) for run in plain]
@@ -57,9 +55,9 @@ def ppb_protects(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
 
 def _lowers(name: str, lab: Lab, plain: list[Experiment], attack: str, adversary: str) -> Claim:
     """Return the claim that a defense lowers an attack's accuracy; ``plain``: without defense."""
-    protected = [defended(run, name, adaptive=ADVERSARIES[adversary]) for run in plain]
+    protected = [defended(run, name, adaptive=adversary == ADAPTIVE) for run in plain]
     lowered = minus(accuracies(lab, plain, attack), accuracies(lab, protected, attack))
-    article = "an" if adversary == "adaptive" else "a"
+    article = "an" if adversary == ADAPTIVE else "a"
     text = f"{_named(name)} lowers the accuracy of {attack} for {article} {adversary} adversary"
     return over_runs(text, f"balanced accuracy, none − {name}", lowered, MARGIN)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -61,8 +61,8 @@ def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str
     controls = [exp for exp in todo if _control(exp)]
     lab.map(todo, attacks)  # computes, on the lab's scheduler
     lab.map(controls, attacks, of="original")
-    rows = [_row(lab, exp, "pruned", name) for exp in todo for name in attacks]
-    rows += [_row(lab, exp, "original", name) for exp in controls for name in attacks]
+    rows = [row for exp in todo for row in _rows(lab, exp, "pruned", attacks)]
+    rows += [row for exp in controls for row in _rows(lab, exp, "original", attacks)]
     return pd.DataFrame(rows).round(4)
 
 
@@ -70,9 +70,8 @@ def _control(exp: Experiment) -> bool:
     return PRUNERS[exp.pruner].control and exp.defense == "none"
 
 
-def _row(lab: Lab, exp: Experiment, of: Of, attack: str) -> dict[str, Any]:
+def _rows(lab: Lab, exp: Experiment, of: Of, attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
     victim = lab.original(exp) if of == "original" else lab.pruned(exp)
-    evaluation = lab.attack(exp, attack, of).evaluation.row()
     way: dict[str, Any] = {
         "pruner": exp.pruner if of == "pruned" else ORIGINAL,
         "sparsity": exp.sparsity,
@@ -82,7 +81,7 @@ def _row(lab: Lab, exp: Experiment, of: Of, attack: str) -> dict[str, Any]:
         "stopping": exp.stopping,
         "finetune_epochs": exp.tuning_epochs,
     }
-    return {
+    known = {
         "dataset": exp.dataset,
         "model": exp.model,
         **way,
@@ -90,6 +89,7 @@ def _row(lab: Lab, exp: Experiment, of: Of, attack: str) -> dict[str, Any]:
         "adversary": ADAPTIVE if exp.adversary is None else NAIVE,
         "test_accuracy": victim.accuracy["test"],
         "epsilon": victim.privacy.get("epsilon"),
-        "attack": attack,
-        **{name: evaluation[name] for name in MEASURES},
     }
+    for attack in attacks:
+        evaluation = lab.attack(exp, attack, of).evaluation.row()
+        yield {**known, "attack": attack, **{name: evaluation[name] for name in MEASURES}}
