@@ -95,7 +95,7 @@ def test_the_plane_joins_sparsities_and_strengths_in_their_order(ax, ways):
     plots.plane(ways, pd.Series([True, False, False, False, True, True]), ax)
 
     lines = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
-    assert list(lines) == ["none", "slim", "ppb", "dp, whole"]
+    assert list(lines) == ["original", "slim", "ppb", "dp, whole"]
     assert list(lines["slim"].get_xdata()) == [0.78, 0.70]
     assert list(lines["ppb"].get_xdata()) == [0.75, 0.69]
     assert list(lines["ppb"].get_ydata()) == [0.62, 0.61]

@@ -16,6 +16,11 @@ Rows = Sequence[tuple[Question, str, dict[str, Claim]]]
 SIGNS = {SUPPORTED: "▲", CONTRADICTED: "▼", NEGLIGIBLE: "=", UNDECIDED: "?"}
 """Beside its colour each verdict has a sign, so that nobody needs to see colours."""
 
+MAP = (
+    '<div class="verdicts"><table class="verdicts"><thead><tr>{}</tr></thead>'
+    "<tbody>{}</tbody></table><p>{}</p></div>"
+)
+
 
 def verdict_map(rows: Rows) -> HTML:
     """Return the map: one row per claim, one column per data set, effect and interval in a cell."""
@@ -30,8 +35,7 @@ def verdict_map(rows: Rows) -> HTML:
         cells = Markup("").join(_cell(held.get(name)) for name in names)
         body.append(Markup('<tr><td class="claim">{}</td>{}</tr>').format(text, cells))
     legend = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items())
-    table = '<table class="verdicts"><thead><tr>{}</tr></thead><tbody>{}</tbody></table><p>{}</p>'
-    return HTML(str(Markup(table).format(head, Markup("").join(body), legend)))
+    return HTML(str(Markup(MAP).format(head, Markup("").join(body), legend)))
 
 
 def _cell(claim: Claim | None) -> Markup:

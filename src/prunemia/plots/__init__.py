@@ -12,6 +12,7 @@ from prunemia.plots.attacks import (
     roc,
 )
 from prunemia.plots.control import effects_by_class, effects_over_sparsity
+from prunemia.plots.evidence import overfitting, verdict_shares
 from prunemia.plots.grids import matrix, over_sparsity, privacy_against_compute
 from prunemia.plots.lengths import along_epochs, at_equal_accuracy, capacity
 from prunemia.plots.pages import (
@@ -79,6 +80,7 @@ __all__ = [
     "marks",
     "matrix",
     "over_sparsity",
+    "overfitting",
     "plane",
     "privacy_against_compute",
     "ranked",
@@ -87,4 +89,5 @@ __all__ = [
     "strengths",
     "threat_model",
     "training_history",
+    "verdict_shares",
 ]

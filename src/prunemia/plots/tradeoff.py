@@ -11,9 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from prunemia.metrics import Estimate
-from prunemia.plots.style import DEFENSES, PRUNERS, intervals, legend_above, spread
+from prunemia.plots.style import DEFENSES, DENSE, ORIGINAL, PRUNERS, intervals, legend_above, spread
 
-MARKERS = "osD^vPX*"
+MARKERS = "v^<>PX*p"
 """The markers of defenses, in the order of their table."""
 
 ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
@@ -64,9 +64,8 @@ def plane(points: pd.DataFrame, front: pd.Series, ax: Axes) -> None:
     """
     undefended = points[points["defense"] == "none"]
     for name, part in undefended.groupby("pruner", sort=False):
-        color = PRUNERS.get(str(name), "black")
-        filled = {"mfc": "white"} if len(part) > 1 else {}
-        _joined(part.sort_values("sparsity"), ax, str(name), color, "o", **filled)
+        label, color, marker, filled = _undefended(str(name))
+        _joined(part.sort_values("sparsity"), ax, label, color, marker, **filled)
     defended = points[points["defense"] != "none"]
     markers = dict(zip(DEFENSES, itertools.cycle(MARKERS)))
     for (defense, whole), part in defended.groupby(["defense", "whole"], sort=False):
@@ -76,6 +75,15 @@ def plane(points: pd.DataFrame, front: pd.Series, ax: Axes) -> None:
         _joined(part.sort_values("strength"), ax, label, DEFENSES[name], markers[name], line)
     best = points[front].sort_values("test")
     ax.plot(best["test"], best["leak"], color="0.2", ls=":", lw=1.4, zorder=1)
+
+
+def _undefended(pruner: str) -> tuple[str, str, str, dict[str, Any]]:
+    """Return label, colour, marker and filling: hollow where weights are removed."""
+    if pruner == "none":
+        return "original", ORIGINAL, "s", {}
+    if pruner == "dense":
+        return "dense", DENSE, "D", {}
+    return pruner, PRUNERS[pruner], "o", {"mfc": "white"}
 
 
 def _joined(
