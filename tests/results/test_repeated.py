@@ -44,8 +44,6 @@ def test_a_cell_repeated_is_as_the_table_says(name, lab):
     kind, dataset = name.split("_", 1)
     if kind not in CELLS:
         pytest.skip(f"{kind}: its networks take minutes; test_concentration.py has its numbers")
-    if kind == "releases" and not results.there(name):
-        pytest.skip("not made yet")
     table = results.read(name)
     seed = int(table["seed"].min())
     rows = table[table["seed"] == seed]

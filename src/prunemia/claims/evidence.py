@@ -16,6 +16,7 @@ from prunemia.claims.base import MARGIN, Claim, family, over_runs
 from prunemia.claims.lengths import excess_over_sparsity
 from prunemia.claims.pruning import SPARSITIES
 from prunemia.claims.references import RATES, samia_ahead
+from prunemia.claims.releases import release_claims
 from prunemia.claims.tradeoff import equal_accuracy
 from prunemia.kinds import DEFENSES
 from prunemia.lab.effects import EFFECTS
@@ -105,12 +106,18 @@ def _defenses(table: pd.DataFrame) -> Values:
     return found
 
 
+def _releases(table: pd.DataFrame) -> Values:
+    """Return what several releases tell together, and what rounds, rewinding and few bits change."""
+    return {claim.text: claim.values for claim in release_claims(table)}
+
+
 QUESTIONS = (
     Question("Does pruning leak?", "control", _control),
     Question("At equal test accuracy?", "epochs", _equal),
     Question("Which attack?", "control", _attacks),
     Question("Where few are accused?", "references", _few),
     Question("What helps?", "tradeoff", _defenses),
+    Question("Several releases?", "releases", _releases),
 )
 """A table answers if its name is the kind, an underscore, and a data set's name."""
 

@@ -16,7 +16,9 @@ ATTACK = "nncls"
 
 PAIRS = {
     "Rounds of pruning leak more than one shot": ("rounds", "one shot"),
+    "Rounds leak more with pruning than with nothing removed": ("rounds", "dense, rounds"),
     "Rewound networks leak more than fine-tuned ones": ("rewound", "one shot"),
+    "Rewound networks leak more than with nothing removed": ("rewound", "dense, rewound"),
     "Eight bits lower the leak of the pruned network": ("pruned", "pruned, 8 bits"),
     "Four bits lower the leak of the pruned network": ("pruned", "pruned, 4 bits"),
     "Two bits lower the leak of the pruned network": ("pruned", "pruned, 2 bits"),
