@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
 from IPython.display import HTML
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
+from prunemia import results
+from prunemia.book.defenses_page import advice
 from prunemia.claims.base import CONTRADICTED, NEGLIGIBLE, SUPPORTED, UNDECIDED, Claim
 from prunemia.claims.evidence import Question
+from prunemia.experiment import Experiment
 from prunemia.plots import VERDICTS
 
 Rows = Sequence[tuple[Question, str, dict[str, Claim]]]
 SIGNS = {SUPPORTED: "▲", CONTRADICTED: "▼", NEGLIGIBLE: "=", UNDECIDED: "?"}
 """Beside its colour each verdict has a sign, so that nobody needs to see colours."""
+
+SHORT = {
+    SUPPORTED: "supported",
+    CONTRADICTED: "contradicted",
+    NEGLIGIBLE: "too small to matter",
+    UNDECIDED: "undecided",
+}
+"""A verdict in a sentence that counts data sets."""
 
 MAP = (
     '<div class="verdicts"><table class="verdicts"><thead><tr>{}</tr></thead>'
@@ -42,8 +54,13 @@ def _cell(claim: Claim | None) -> Markup:
     if claim is None:
         return Markup("<td></td>")
     colour = VERDICTS[claim.verdict]
-    cell = '<td style="border-left: 4px solid {}" title="{}">{} {}</td>'
-    return Markup(cell).format(colour, claim.verdict, SIGNS[claim.verdict], escape(claim.effect))
+    effect = claim.effect
+    size = f"{SIGNS[claim.verdict]} {effect.value:+.3f}"
+    interval = (
+        f"[{effect.low:.3f}, {effect.high:.3f}]" if not math.isnan(effect.low) else effect.note
+    )
+    cell = '<td style="border-left: 4px solid {}" title="{}">{}<br><small>{}</small></td>'
+    return Markup(cell).format(colour, claim.verdict, size, interval)
 
 
 def agreed(found: pd.DataFrame) -> dict[str, str]:
@@ -64,16 +81,43 @@ def agreed(found: pd.DataFrame) -> dict[str, str]:
 
 
 def said(found: pd.DataFrame, claim: str) -> str:
-    """Say what the data sets say of one claim: on how many it holds, and on how many not."""
-    counts = found.loc[found["claim"] == claim, "verdict"].value_counts()
-    parts = [f"{verdict} on {count}" for verdict, count in counts.items()]
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    """Say how many data sets support a claim, contradict it, and leave it open."""
+    verdicts = found.loc[found["claim"] == claim, "verdict"].tolist()
+    asked = len(verdicts)
+    counts = [(SHORT[name], verdicts.count(name)) for name in SHORT if name in verdicts]
+    word, count = counts[0]
+    if count == asked:
+        return f"{word} on all {asked} data sets"
+    parts = [f"{word} on {count} of {asked} data sets"]
+    parts += [f"{word} on {count}" for word, count in counts[1:]]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]])
 
 
-def sizes(found: pd.DataFrame, claim: str) -> str:
-    """Say the effect of one claim on each data set, with its interval."""
-    part = found[found["claim"] == claim]
-    return "; ".join(
-        f"{row.value:+.3f} [{row.low:.3f}, {row.high:.3f}] on {row.dataset}"
-        for row in part.itertuples()
-    )
+def span(found: pd.DataFrame, claim: str) -> str:
+    """Say the smallest and the largest effect of a claim, and on which data sets they are."""
+    part = found[found["claim"] == claim].sort_values("value")
+    ends = (part.iloc[0], part.iloc[-1])
+    return "between {} and {}".format(*(f"{e['value']:+.3f} ({e['dataset']})" for e in ends))
+
+
+def levels(networks: pd.DataFrame, role: str) -> str:
+    """Say the smallest and the largest leak of the networks of a role, as percentages.
+
+    ``networks``: of `claims.overfitting.networks`.
+    """
+    part = networks[networks["role"] == role].sort_values("leak")
+    ends = (part.iloc[0], part.iloc[-1])
+    return "between {} and {}".format(*(f"{e['leak']:.0%} ({e['dataset']})" for e in ends))
+
+
+def what_to_do(measure: str = "accuracy") -> str:
+    """Say, for every data set with a table of defenses, what leaks least at its test accuracy."""
+    parts = []
+    for name in results.TABLES:
+        if name.startswith("tradeoff_") and results.there(name):
+            table = results.read(name)
+            exp = Experiment(dataset=table["dataset"].iloc[0], model=table["model"].iloc[0])
+            found = advice(table, exp, measure)
+            way = f"{found['chosen']} instead of {found['start']}"
+            parts.append(f"on {exp.dataset} it is {way}, and {found['judged_said']}")
+    return "; ".join(parts)
