@@ -81,7 +81,7 @@ def test_an_effect_without_interval_says_why():
 def test_what_to_do_is_said_for_every_table(monkeypatch):
     kept = {"tradeoff_a": "mnist1d", "tradeoff_b": "location", "control_a": "mnist1d"}
     monkeypatch.setattr(results, "TABLES", kept)
-    monkeypatch.setattr(results, "there", lambda name: True)
+    monkeypatch.setattr(results, "there", lambda _: True)
     read = {
         name: pd.DataFrame({"dataset": [data], "model": ["columnfc"]})
         for name, data in kept.items()

@@ -21,7 +21,7 @@ NETWORKS: tuple[Of, Of] = ("original", "pruned")
 
 
 def divergence_grows(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
-    """Test that pruning increases the prediction divergence (Yuan & Zhang 2022, section 4)."""
+    """Test that the divergence grows by pruning and fine-tuning (Yuan & Zhang 2022, section 4)."""
     chosen = {
         "confidence": ("confidence", "Wasserstein-1"),
         "sensitivity": ("sensitivity", "Kolmogorov–Smirnov"),
@@ -35,7 +35,7 @@ def divergence_grows(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
         )
     return family(
         over_runs(
-            f"Pruning increases the divergence in {name}",
+            f"Pruning and fine-tuning increase the divergence in {name}",
             f"relative change, {distance}",
             [float(changes[f"{quantity}, {distance}"]) for changes in tables],
         )

@@ -107,7 +107,7 @@ def _defenses(table: pd.DataFrame) -> Values:
 
 
 def _releases(table: pd.DataFrame) -> Values:
-    """Return what several releases tell together, and what rounds, rewinding and few bits change."""
+    """Return what several releases tell together, and what other ways to shrink change."""
     return {claim.text: claim.values for claim in release_claims(table)}
 
 

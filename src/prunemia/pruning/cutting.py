@@ -33,8 +33,8 @@ def cut(module: nn.Module, input_shape: tuple[int, ...]) -> nn.Module:
     """Return a smaller network that answers as ``module``, without the channels no input moves.
 
     Channels that are tied to one another (by a residual sum) go together or stay together; one
-    always stays. Where single weights were pruned (l1unstructured) there is nothing to cut, and the
-    network comes back as a copy.
+    always stays. Where single weights were pruned (l1unstructured), only channels that happened to
+    lose all their weights can go; without any, the network comes back as a copy.
 
     Parameters
     ----------
