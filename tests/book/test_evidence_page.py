@@ -87,10 +87,9 @@ def test_what_to_do_is_said_for_every_table(monkeypatch):
         for name, data in kept.items()
     }
     monkeypatch.setattr(results, "read", read.__getitem__)
-    said = {"chosen": "B", "start": "A", "judged_said": "nobody judged"}
+    said = {"chosen": "B", "judged_said": "nobody judged"}
     monkeypatch.setattr(evidence_page, "advice", lambda *_: said)
 
     assert evidence_page.what_to_do() == (
-        "on mnist1d it is B instead of A, and nobody judged; "
-        "on location it is B instead of A, and nobody judged"
+        "on mnist1d it is B, and nobody judged; on location it is B, and nobody judged"
     )

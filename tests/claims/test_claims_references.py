@@ -5,7 +5,7 @@ import pytest
 
 import prunemia as pm
 from prunemia import claims, results
-from prunemia.claims.base import SUPPORTED
+from prunemia.claims.base import CONTRADICTED, SUPPORTED
 from prunemia.results.concentration import CHANCE
 
 
@@ -67,3 +67,32 @@ def test_exposure_is_judged_against_chance(monkeypatch):
 def test_without_a_table_nobody_is_said_to_be_exposed(monkeypatch):
     monkeypatch.setattr(results, "concentrated", lambda _: "")
     assert claims.who_is_exposed(None, pm.Experiment(), 3) == []
+
+
+def test_effects_on_the_strongest_attack_are_of_most_references_online():
+    levels = {"original": 0.10, "dense": 0.15, "pruned": 0.12}
+    rows = [
+        {
+            "network": network, "sparsity": sparsity, "by": "attack", "seed": seed,
+            "attack": attack, "setting": setting, "references": count, "measure": "TPR at 0.01",
+            "value": value + 0.001 * seed * (network == "pruned")
+            + (1.0 if (attack, setting, count) != ("lira", "online", 64) else 0.0),
+        }
+        for seed in range(3)
+        for sparsity in (0.5, 0.9)
+        for attack, setting, count in (
+            ("lira", "online", 64), ("lira", "online", 5), ("lira", "offline", 64),
+            ("rmia", "online", 64), ("conf", "shadows", 5),
+        )
+        for network, value in levels.items()
+    ]  # fmt: skip
+    found = {claim.text: claim for claim in claims.strongest_claims(pd.DataFrame(rows))}
+
+    assert len(found) == 5  # one of fine-tuning: it is the same at each sparsity
+    text = "At sparsity 0.9 pruning lets LiRA find more members at equal training"
+    assert found[text].values == pytest.approx((-0.03, -0.029, -0.028))
+    assert found[text].verdict == CONTRADICTED
+    assert found["Fine-tuning alone lets LiRA find more members"].values == pytest.approx(
+        [0.05] * 3
+    )
+    assert {claim.tests for claim in found.values()} == {5}

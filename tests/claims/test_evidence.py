@@ -7,7 +7,7 @@ from scipy import stats
 
 from prunemia import results
 from prunemia.claims import evidence
-from prunemia.claims.base import CONTRADICTED, SUPPORTED
+from prunemia.claims.base import CONTRADICTED, SUPPORTED, UNDECIDED
 from prunemia.claims.evidence import pooled
 
 
@@ -42,12 +42,12 @@ def tables(monkeypatch):
 @pytest.mark.usefixtures("tables")
 def test_each_data_set_gets_its_effect_and_verdict():
     found = evidence.as_table(evidence.evidence()).set_index(["claim", "dataset"])
-    total = "At sparsity 0.7 the pruned network leaks more than the original"
+    total = "At sparsity 0.7 the pruned network leaks more to SAMIA than the original"
 
     assert found.loc[(total, "a"), "value"] == pytest.approx(0.05, abs=0.001)
     assert found.loc[(total, "a"), "verdict"] == SUPPORTED
     assert found.loc[(total, "b"), "verdict"] == CONTRADICTED
-    pruning = "At sparsity 0.7 pruning raises the leak at equal training"
+    pruning = "At sparsity 0.7 pruning raises the leak to SAMIA at equal training"
     assert found.loc[(pruning, "a"), "value"] == pytest.approx(-0.03, abs=0.001)
     assert set(found["runs"]) == {5}
 
@@ -76,6 +76,39 @@ def test_the_mean_of_equal_data_sets_by_hand():
     assert between == pytest.approx(np.sqrt(1.995), rel=1e-4)
     assert mean.value == pytest.approx(2)
     assert mean.high - mean.value == pytest.approx(stats.t.isf(0.025, 1) * 1, rel=1e-3)
+
+
+def test_the_variance_between_data_sets_is_where_the_squares_add_up():
+    # Three data sets of unequal precision; the root is checked by the equation that defines it.
+    draw = np.random.default_rng(2)
+    values = [tuple(draw.normal(m, s, 5)) for m, s in ((0.0, 0.01), (0.2, 0.1), (0.5, 0.3))]
+    _, between = pooled(values)
+
+    means = np.array([np.mean(each) for each in values])
+    weights = 1 / (np.array([np.var(each, ddof=1) / 5 for each in values]) + between**2)
+    centre = (weights * means).sum() / weights.sum()
+    assert between > 0
+    assert (weights * (means - centre) ** 2).sum() == pytest.approx(2, rel=1e-6)
+
+
+def test_a_verdict_needs_every_stopping_rule_that_the_table_has(tables):
+    own = tables["control_a"]
+    tables["control_a"] = pd.concat(
+        [own, own.assign(stopping="last", pruned=own["original"] + (own["seed"] - 2) * 0.01)]
+    )
+    found = evidence.as_table(evidence.evidence()).set_index(["claim", "dataset"])
+    total = "At sparsity 0.7 the pruned network leaks more to SAMIA than the original"
+
+    assert found.loc[(total, "a"), "value"] == pytest.approx(0.05, abs=0.001)
+    assert found.loc[(total, "a"), "verdict"] == UNDECIDED  # zero on average by the other rule
+    assert found.loc[("Fine-tuning alone raises the leak to SAMIA", "a"), "verdict"] == SUPPORTED
+
+
+def test_two_data_sets_have_no_mean(tables):
+    assert evidence.common(evidence.evidence()).empty
+    tables["control_c"] = control("c", 0.01, 0.02)
+    results.TABLES["control_c"] = None
+    assert set(evidence.common(evidence.evidence())["data sets"]) == {3}
 
 
 def test_data_sets_that_agree_have_nothing_between_them():

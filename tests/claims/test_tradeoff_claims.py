@@ -16,7 +16,7 @@ WAYS = [
     ("slim", 0.9, "none", np.nan, False, 0.70, 0.56, 0.58),
     ("slim", 0.5, "ppb", 1.0, False, 0.77, 0.60, 0.64),
     ("slim", 0.5, "ppb", 4.0, False, 0.69, 0.50, 0.55),
-    ("slim", 0.5, "adv", 1.0, False, 0.60, 0.60, 0.59),
+    ("slim", 0.5, "adv", 1.0, False, 0.69, 0.60, 0.59),
 ]
 
 
@@ -48,14 +48,14 @@ def test_a_point_is_the_strongest_attack_on_a_way():
     assert len(plane) == len(WAYS)
     slim = plane.loc["slim 0.5"]
     assert (slim["attack"], slim["leak"], slim["test"], slim["runs"]) == ("conf", 0.63, 0.78, 4)
-    ppb = plane.loc["PPB λ = 4"]
+    ppb = plane.loc["PPB λ = 4 on slim 0.5"]
     assert (ppb["attack"], ppb["leak"]) == ("samia", pytest.approx(0.55))
 
 
 def test_the_other_adversary_is_asked_of_defenses_and_networks_without_have_one():
     plane = claims.points(table(4, swing=0.0), "accuracy", "non-adaptive").set_index("name")
 
-    assert plane.loc["PPB λ = 4", "leak"] == pytest.approx(0.45)
+    assert plane.loc["PPB λ = 4 on slim 0.5", "leak"] == pytest.approx(0.45)
     assert plane.loc["slim 0.5", "leak"] == pytest.approx(0.63)
 
 
@@ -69,22 +69,51 @@ def test_the_rival_is_the_undefended_way_of_least_leak_at_equal_accuracy():
 
     # Within two points: PPB 1 at .77 meets slim 0.5 at .78, PPB 4 at .69 also slim 0.9 at .70.
     by_name = found.set_index("name")
-    assert by_name.loc["PPB λ = 1", "rival"] == "slim 0.5"
-    assert by_name.loc["PPB λ = 1", "gain"] == pytest.approx(0.63 - 0.64)
-    assert by_name.loc["PPB λ = 4", "rival"] == "slim 0.9"
-    assert by_name.loc["PPB λ = 4", "gain"] == pytest.approx(0.58 - 0.55)
+    assert by_name.loc["PPB λ = 1 on slim 0.5", "rival"] == "slim 0.5"
+    assert by_name.loc["PPB λ = 1 on slim 0.5", "gain"] == pytest.approx(0.63 - 0.64)
+    assert by_name.loc["PPB λ = 4 on slim 0.5", "rival"] == "slim 0.9"
+    assert by_name.loc["PPB λ = 4 on slim 0.5", "gain"] == pytest.approx(0.58 - 0.55)
 
 
 def test_a_defense_more_accurate_than_all_others_has_no_rival():
     plane = claims.points(table(4), "accuracy")
-    plane.loc[plane["name"] == "PPB λ = 1", "test"] = 0.9
-    assert "PPB λ = 1" not in set(claims.rivals(plane)["name"])
+    plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "test"] = 0.9
+    assert "PPB λ = 1 on slim 0.5" not in set(claims.rivals(plane)["name"])
+
+
+def test_a_strength_that_ruins_the_network_has_no_rival():
+    plane = claims.points(table(4, swing=0.0), "accuracy")
+    plane.loc[plane["name"] == "PPB λ = 4 on slim 0.5", "test"] = 0.679  # of slim 0.5's 0.78
+
+    assert "PPB λ = 4 on slim 0.5" not in set(claims.rivals(plane)["name"])
+
+
+def test_a_rival_that_is_pruned_alike_has_the_same_method():
+    plane = claims.points(table(4, swing=0.0), "accuracy")
+    plane.loc[plane["name"] == "slim 0.9", "pruner"] = "l1structured"
+
+    found = claims.rivals(plane, pruned_alike=True).set_index("name")
+
+    assert found.loc["PPB λ = 4 on slim 0.5", "rival"] == "slim 0.5"
+    assert found.loc["PPB λ = 4 on slim 0.5", "gain"] == pytest.approx(0.63 - 0.55)
+
+
+def test_defenses_of_another_pruner_are_claims_of_their_own():
+    both = table()
+    other = both[both["pruner"].isin(["slim"])].assign(pruner="l1structured")
+
+    found = claims.equal_accuracy(pd.concat([both, other]), pruned_alike=True)
+
+    assert [claim.text for claim in found if "PPB" in claim.text] == [
+        "PPB λ = 4 on slim 0.5 leaks less than slim 0.9 without a defense",
+        "PPB λ = 4 on l1structured 0.5 leaks less than l1structured 0.9 without a defense",
+    ]
 
 
 def test_each_defense_is_judged_at_its_best_strength_by_the_other_runs():
     ppb, adv = claims.equal_accuracy(table())
 
-    assert ppb.text == "PPB λ = 4 leaks less than slim 0.9, undefended and as accurate"
+    assert ppb.text == "PPB λ = 4 on slim 0.5 leaks less than slim 0.9 without a defense"
     assert len(ppb.values) == len(adv.values) == 5
     assert ppb.effect.value == pytest.approx(0.03, abs=0.001)
     assert (ppb.verdict, adv.verdict) == (SUPPORTED, CONTRADICTED)
@@ -94,7 +123,7 @@ def test_each_defense_is_judged_at_its_best_strength_by_the_other_runs():
 def test_what_only_the_choosing_runs_show_is_not_claimed():
     (ppb, _) = claims.equal_accuracy(table(ppb=0.05))
 
-    assert ppb.text.startswith("PPB λ = 4")  # chosen as before
+    assert ppb.text.startswith("PPB λ = 4 on slim 0.5")  # chosen as before
     assert ppb.verdict == CONTRADICTED  # 0.03 − 0.05 on the runs that judge
 
 
@@ -104,12 +133,12 @@ def test_without_runs_that_judge_there_is_no_claim():
 
 def test_the_recommended_way_leaks_least_within_the_price():
     assert claims.recommended(table(), "slim 0.5", 0.02) == "slim 0.5"
-    assert claims.recommended(table(), "slim 0.5", 0.10) == "PPB λ = 4"
+    assert claims.recommended(table(), "slim 0.5", 0.10) == "PPB λ = 4 on slim 0.5"
     assert claims.recommended(table(), "original", 0.02) == "slim 0.5"
 
 
 def test_two_ways_are_compared_on_the_runs_that_judge():
-    leak, price = claims.compared(table(ppb=0.01), "PPB λ = 4", "slim 0.5", "accuracy")
+    leak, price = claims.compared(table(ppb=0.01), "PPB λ = 4 on slim 0.5", "slim 0.5", "accuracy")
 
     assert leak.effect.value == pytest.approx(0.63 - 0.56, abs=0.001)
     assert leak.verdict == SUPPORTED
@@ -120,18 +149,20 @@ def test_the_front_is_confirmed_or_not_by_the_other_runs():
     held = dict(claims.confirmed(table(ppb=0.05)))
 
     assert held == {"original": True, "slim 0.9": True, "slim 0.5": True, "dense": True,
-                    "PPB λ = 4": False}  # fmt: skip
+                    "PPB λ = 4 on slim 0.5": False}  # fmt: skip
 
 
 def test_without_runs_that_judge_two_ways_are_not_compared():
-    assert claims.compared(table(4), "PPB λ = 4", "slim 0.5", "accuracy") == []
+    assert claims.compared(table(4), "PPB λ = 4 on slim 0.5", "slim 0.5", "accuracy") == []
 
 
 def test_names_tell_ways_apart():
     base = {"pruner": "slim", "sparsity": 0.5, "defense": "dp", "strength": 2.0, "stopping": "last"}
     assert named(pd.Series({**base, "whole": True})) == (
-        "DP-SGD σ = 2 (training, too), last stopping"
+        "DP-SGD σ = 2 (training, too) on slim 0.5, last stopping"
     )
+    default = pd.Series({**base, "pruner": "l1unstructured", "sparsity": 0.7, "whole": False})
+    assert named(default) == "DP-SGD σ = 2, last stopping"
     two = pd.concat([table(2), table(2).assign(finetune_epochs=14)])
     assert {"slim 0.5, 8 epochs", "slim 0.5, 14 epochs"} <= set(
         claims.points(two, "accuracy")["name"]

@@ -22,12 +22,12 @@ UNDECIDED = over_runs("who knows", "points", [-0.2, 0.5, 0.6])
     [
         (UP, 0, "raises the leak by 0.050 [0.030, 0.070]"),
         (DOWN, 0, "lowers the leak by 0.050 [0.030, 0.070]"),
-        (OPEN, 0, "does not measurably change the leak (difference 0.010 [-0.020, 0.040])"),
+        (OPEN, 0, "may raise or lower the leak (difference 0.010 [-0.020, 0.040])"),
         (SMALL, MARGIN, "hardly changes the leak (difference 0.001 [-0.002, 0.004])"),
         (
             ALONE,
             0,
-            "does not measurably change the leak (difference 0.300 (one seed: no interval))",
+            "may raise or lower the leak (difference 0.300 (one seed: no interval))",
         ),
         (
             MISSING,
@@ -46,10 +46,10 @@ def test_a_change_knows_its_sign_and_its_number(effect, margin, said):
     [
         (UP, 0, "raises"),
         (DOWN, 0, "lowers"),
-        (OPEN, 0, "does not measurably change"),
-        (SMALL, 0, "does not measurably change"),
+        (OPEN, 0, "may raise or lower"),
+        (SMALL, 0, "may raise or lower"),
         (SMALL, MARGIN, "hardly changes"),
-        (MISSING, 0, "does not measurably change"),
+        (MISSING, 0, "may raise or lower"),
     ],
 )
 def test_the_verb_follows_the_verdict(effect, margin, said):
@@ -94,11 +94,11 @@ def test_a_count_agrees_with_its_noun(count, said):
         (([0.5, 0.599], [0.7, 0.8]), "b ranks better than a, by 0.201 [0.194, 0.207]"),
         (
             ([0.5, 0.7], [0.6, 0.6]),
-            "neither of a and b measurably ranks better (difference 0.000 [-1.271, 1.271])",
+            "whether a or b ranks better is not decided (difference 0.000 [-1.271, 1.271])",
         ),
         (
             ([0.5], [0.6]),
-            "neither of a and b measurably ranks better "
+            "whether a or b ranks better is not decided "
             "(difference -0.100 (one seed: no interval))",
         ),
     ],

@@ -75,7 +75,7 @@ def change(gain: Estimate) -> str:
     if gain.high < 0:
         # "lowers by" asks for a positive amount: turn value and interval round.
         return f"lowers its accuracy by {Estimate(-gain.value, -gain.high, -gain.low)}"
-    return f"does not measurably change its accuracy (difference {gain})"
+    return f"may raise or lower its accuracy (difference {gain})"
 
 
 def few_alarms(evaluation: Evaluation) -> str:

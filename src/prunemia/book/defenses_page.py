@@ -16,19 +16,17 @@ ATTACK = "conf"
 """The attack whose counts bound ε; it was named beforehand."""
 
 
-def advice(table: pd.DataFrame, exp: Experiment, measure: str) -> dict[str, str]:
+def advice(table: pd.DataFrame, start: str, measure: str) -> dict[str, str]:
     """Return what to do about the leak, if at most so much test accuracy may be lost.
 
-    Against the undefended ``exp``: chosen on the first runs, judged on the others.
+    Against the undefended way called ``start``: chosen on the first runs, judged on the others.
     """
     plane = claims.points(claims.halves(table)[0], measure)
-    start = claims.name_of(plane, exp)
     chosen = claims.recommended(table, start, TEST_MARGIN, measure)
     by_name = plane.set_index("name")
     lost = by_name["test"][start] - by_name["test"][chosen]
     leaks = (by_name["leak"][name] for name in (start, chosen))
     return {
-        "start": start,
         "chosen": chosen,
         "chosen_said": words.chosen_way(chosen, start, lost, *leaks),
         "judged_said": _judged(table, chosen, start, measure),
@@ -46,10 +44,11 @@ def _judged(table: pd.DataFrame, chosen: str, start: str, measure: str) -> str:
     fresh = words.counted(len(leak.values), "run")
     gained = [value - TEST_MARGIN for value in price.values]
     lost = words.turned(claims.simultaneous(gained, price.tests))
+    dear = ", which is more than allowed" if lost.value > TEST_MARGIN else ""
     return (
         f"{fresh} that had no part in the choice say that it "
         f"{words.changes(words.turned(leak.effect), 'the strongest attack', MARGIN)}, at a loss of "
-        f"test accuracy of {lost}"
+        f"test accuracy of {lost}{dear}"
     )
 
 

@@ -13,12 +13,14 @@ from prunemia import results
 from prunemia.book.defenses_page import advice
 from prunemia.claims.base import CONTRADICTED, NEGLIGIBLE, SUPPORTED, UNDECIDED, Claim
 from prunemia.claims.evidence import Question
-from prunemia.experiment import Experiment
 from prunemia.plots import VERDICTS
 
 Rows = Sequence[tuple[Question, str, dict[str, Claim]]]
 SIGNS = {SUPPORTED: "▲", CONTRADICTED: "▼", NEGLIGIBLE: "=", UNDECIDED: "?"}
 """Beside its colour each verdict has a sign, so that nobody needs to see colours."""
+
+ORIGINAL = "original"
+"""What `claims.named` calls the network before pruning: what an owner could publish as well."""
 
 SHORT = {
     SUPPORTED: "supported",
@@ -111,13 +113,15 @@ def levels(networks: pd.DataFrame, role: str) -> str:
 
 
 def what_to_do(measure: str = "accuracy") -> str:
-    """Say, for every data set with a table of defenses, what leaks least at its test accuracy."""
+    """Say, for every data set with a table of defenses, what leaks least at the original's price.
+
+    That is, of all that costs at most `TEST_MARGIN` of the original network's test accuracy.
+    """
     parts = []
     for name in results.TABLES:
         if name.startswith("tradeoff_") and results.there(name):
             table = results.read(name)
-            exp = Experiment(dataset=table["dataset"].iloc[0], model=table["model"].iloc[0])
-            found = advice(table, exp, measure)
-            way = f"{found['chosen']} instead of {found['start']}"
-            parts.append(f"on {exp.dataset} it is {way}, and {found['judged_said']}")
+            found = advice(table, ORIGINAL, measure)
+            data = table["dataset"].iloc[0]
+            parts.append(f"on {data} it is {found['chosen']}, and {found['judged_said']}")
     return "; ".join(parts)

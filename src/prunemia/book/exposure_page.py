@@ -13,6 +13,30 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.neighbors import NearestNeighbors
 
 NEAREST = 5
+REPEATS = 200
+QUANTILES = (0.5, 0.9, 0.99)
+"""Of which false-positive rates the page speaks."""
+
+
+def alarms(rates: pd.DataFrame, networks: int) -> pd.DataFrame:
+    """Return how the samples' false-positive rates are spread, and how by chance alone they were.
+
+    ``rates``: columns network and alarms, one row per sample; ``networks``: how many a sample is a
+    non-member of. The last row is the mean over draws in which each sample has the same rate, that
+    of all. Columns: mean, 50%, 90%, 99%, max.
+    """
+    rows = {
+        str(name): _spread(part.dropna())
+        for name, part in rates.groupby("network", sort=False)["alarms"]
+    }
+    rate, count = rates["alarms"].mean(), len(rates) // len(rows)
+    drawn = np.random.default_rng(0).binomial(networks, rate, (REPEATS, count)) / networks
+    rows["by chance"] = pd.DataFrame([_spread(pd.Series(draw)) for draw in drawn]).mean()
+    return pd.DataFrame(rows).T
+
+
+def _spread(rates: pd.Series) -> pd.Series:
+    return rates.describe(percentiles=list(QUANTILES)).drop(["count", "std", "min"])
 
 
 def neighbours(features: NDArray[np.float32], rows: ArrayLike) -> NDArray[np.float64]:

@@ -54,6 +54,7 @@ from prunemia.claims.references import (
     few_accused,
     reference_claims,
     second_signal,
+    strongest_claims,
     who_is_exposed,
 )
 from prunemia.claims.releases import release_claims, several_releases
@@ -129,6 +130,7 @@ __all__ = [
     "several_releases",
     "simultaneous",
     "strongest",
+    "strongest_claims",
     "table",
     "tally",
     "verb",

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
 from prunemia import results
 from prunemia.claims.base import MARGIN, Claim, family, over_runs
 from prunemia.claims.lengths import excess_over_sparsity
 from prunemia.claims.pruning import SPARSITIES
-from prunemia.claims.references import RATES, samia_ahead
+from prunemia.claims.references import reference_claims, strongest_claims
 from prunemia.claims.releases import release_claims
 from prunemia.claims.tradeoff import equal_accuracy
 from prunemia.kinds import DEFENSES
 from prunemia.lab.effects import EFFECTS
 from prunemia.metrics import LEVEL, Estimate
 
-OWN = {"pruner": "l1unstructured", "defense": "none", "stopping": "warm-up"}
+OWN = {"pruner": "l1unstructured", "defense": "none"}
 """What the tables of all data sets have in common."""
 
-Values = dict[str, tuple[float, ...]]
-"""Claim → the effect with each run."""
+LEAST = 3
+"""Data sets whose mean is worth a line: that of two has an interval which says nothing."""
+
+RULE = "warm-up"
+"""The stopping rule of every table; a table that has others as well needs their agreement."""
+
+Answers = dict[str, Claim]
+"""What a table says, by the claim's text; not yet a family."""
 
 
 @dataclass(frozen=True)
@@ -35,80 +41,97 @@ class Question:
 
     text: str
     kind: str
-    answers: Callable[[pd.DataFrame], Values]
+    answers: Callable[[pd.DataFrame], Answers]
 
 
-def _control(table: pd.DataFrame, measure: str = "accuracy", attack: str = "samia") -> Values:
-    """Return the three effects on a measure, at each of `SPARSITIES`."""
+def _control(table: pd.DataFrame) -> Answers:
+    """Return the three effects on SAMIA's accuracy at each of `SPARSITIES`, by every rule."""
     texts = {
-        "total": "At sparsity {s:g} the pruned network leaks more than the original",
-        "training": "Fine-tuning alone raises the leak",
-        "pruning": "At sparsity {s:g} pruning raises the leak at equal training",
+        "total": "At sparsity {s:g} the pruned network leaks more to SAMIA than the original",
+        "training": "Fine-tuning alone raises the leak to SAMIA",
+        "pruning": "At sparsity {s:g} pruning raises the leak to SAMIA at equal training",
     }
-    own = _where(table, OWN | {"measure": measure, "attack": attack})
-    found: Values = {}
+    own = _where(table, OWN | {"measure": "accuracy", "attack": "samia"})
+    found: Answers = {}
     for effect, text in texts.items():
-        end, start = EFFECTS[effect]
         for sparsity in SPARSITIES:
-            part = own[own["sparsity"] == sparsity].sort_values("seed")
-            if len(part):
-                values = (part[end] - part[start]).to_numpy()
-                found[text.format(s=sparsity)] = tuple(values)
+            at = own[own["sparsity"] == sparsity].sort_values("seed")
+            values, *also = (_effect(at, effect, rule) for rule in _rules(at))
+            if values:
+                claim = _claim(text.format(s=sparsity), values)
+                found[claim.text] = replace(claim, also=tuple(also))
     return found
 
 
-def _attacks(table: pd.DataFrame) -> Values:
+def _rules(table: pd.DataFrame) -> list[str]:
+    """Return the stopping rules of a table, ours first."""
+    return [RULE, *sorted(set(table["stopping"]) - {RULE})]
+
+
+def _effect(table: pd.DataFrame, effect: str, rule: str) -> tuple[float, ...]:
+    """Return an effect in each run under one rule."""
+    end, start = EFFECTS[effect]
+    part = table[table["stopping"] == rule]
+    return tuple(part[end] - part[start])
+
+
+def _attacks(table: pd.DataFrame) -> Answers:
     """Return how much more SAMIA finds than conf on the pruned network, at each of `SPARSITIES`."""
-    found: Values = {}
+    found: Answers = {}
     for sparsity in SPARSITIES:
-        own = _where(table, OWN | {"measure": "accuracy", "sparsity": sparsity})
+        asked = {"measure": "accuracy", "sparsity": sparsity, "stopping": RULE}
+        own = _where(table, OWN | asked)
         samia, conf = (
             own[own["attack"] == name].set_index("seed")["pruned"] for name in ("samia", "conf")
         )
         if len(own):
             text = f"At sparsity {sparsity:g} SAMIA is more accurate than conf"
-            found[text] = tuple((samia - conf).dropna())
+            found[text] = _claim(text, (samia - conf).dropna())
     return found
 
 
-def _few(table: pd.DataFrame) -> Values:
+def _few(table: pd.DataFrame) -> Answers:
     """Return how much more SAMIA finds than LiRA and RMIA by the same five shadow networks."""
-    own = _where(table, {"sparsity": 0.7, "network": "pruned", "by": "attack"})
-    found: Values = {}
-    for measure, rate in RATES.items():
-        for attack in ("lira", "rmia"):
-            at_rate = own[own["measure"] == measure]
-            if values := samia_ahead(at_rate, attack, "offline", results.FEW):
-                text = f"At {rate} false positives SAMIA finds more members than {attack}"
-                found[text] = values
-    return found
+    return {claim.text: claim for claim in reference_claims(_where(table, {"sparsity": 0.7}))}
 
 
-def _equal(table: pd.DataFrame) -> Values:
+def _by_references(table: pd.DataFrame) -> Answers:
+    """Return what pruning does to the strongest attack where few are accused."""
+    return {claim.text: claim for claim in strongest_claims(table)}
+
+
+def _equal(table: pd.DataFrame) -> Answers:
     """Return the excess leak of pruned networks over dense ones of their test accuracy."""
-    found: Values = {}
+    found: Answers = {}
     for sparsity, excess in excess_over_sparsity(table, "conf").items():
         if values := tuple(excess.dropna()):
-            text = f"At sparsity {sparsity:g} the pruned network leaks more than a dense one"
-            found[text] = values
+            text = (
+                f"At sparsity {sparsity:g} the pruned network leaks more to conf than a dense one"
+            )
+            found[text] = _claim(text, values)
     return found
 
 
-def _defenses(table: pd.DataFrame) -> Values:
+def _defenses(table: pd.DataFrame) -> Answers:
     """Return what each defense gains over its undefended rival of the same test accuracy."""
     labels = {kind.label.lower(): kind.label for kind in DEFENSES.values()}
-    found: Values = {}
+    found: Answers = {}
     for claim in equal_accuracy(table):
         start = claim.text.lower()
         label = max((known for known in labels if start.startswith(known)), key=len)
         both = ", training and fine-tuning," if "(training, too)" in claim.text else ""
-        found[f"{labels[label]}{both} leaks less than its undefended rival"] = claim.values
+        text = f"{labels[label]}{both} leaks less than its undefended rival"
+        found[text] = replace(claim, text=text)
     return found
 
 
-def _releases(table: pd.DataFrame) -> Values:
+def _releases(table: pd.DataFrame) -> Answers:
     """Return what several releases tell together, and what other ways to shrink change."""
-    return {claim.text: claim.values for claim in release_claims(table)}
+    return {claim.text: claim for claim in release_claims(table)}
+
+
+def _claim(text: str, values: Iterable[float]) -> Claim:
+    return over_runs(text, "difference in balanced accuracy", tuple(values), MARGIN)
 
 
 QUESTIONS = (
@@ -116,6 +139,7 @@ QUESTIONS = (
     Question("At equal test accuracy?", "epochs", _equal),
     Question("Which attack?", "control", _attacks),
     Question("Where few are accused?", "references", _few),
+    Question("By the strongest attack?", "references", _by_references),
     Question("What helps?", "tradeoff", _defenses),
     Question("Several releases?", "releases", _releases),
 )
@@ -144,10 +168,9 @@ def evidence() -> list[tuple[Question, str, dict[str, Claim]]]:
     return rows
 
 
-def _row(text: str, answers: Mapping[str, Values]) -> dict[str, Claim]:
+def _row(text: str, answers: Mapping[str, Answers]) -> dict[str, Claim]:
     held = {data: found[text] for data, found in answers.items() if text in found}
-    claims = family(over_runs(text, "difference", values, MARGIN) for values in held.values())
-    return dict(zip(held, claims, strict=True))
+    return dict(zip(held, family(held.values()), strict=True))
 
 
 def as_table(rows: list[tuple[Question, str, dict[str, Claim]]]) -> pd.DataFrame:
@@ -167,7 +190,7 @@ def as_table(rows: list[tuple[Question, str, dict[str, Claim]]]) -> pd.DataFrame
 
 
 def common(rows: list[tuple[Question, str, dict[str, Claim]]]) -> pd.DataFrame:
-    """Return each claim's mean effect over data sets, of those that two or more data sets answer.
+    """Return each claim's mean effect over data sets, of those that `LEAST` data sets answer.
 
     Random effects: each data set has an effect of its own, drawn around the mean (`pooled`).
     Columns: claim, data sets, effect with its interval, between (standard deviation of the effects
@@ -176,7 +199,7 @@ def common(rows: list[tuple[Question, str, dict[str, Claim]]]) -> pd.DataFrame:
     found = []
     for _, text, held in rows:
         usable = [claim.values for claim in held.values() if len(claim.values) > 1]
-        if len(usable) > 1 and all(np.ptp(values) > 0 for values in usable):
+        if len(usable) >= LEAST and all(np.ptp(values) > 0 for values in usable):
             mean, between = pooled(usable)
             line = {"claim": text, "data sets": len(usable), "effect": str(mean)}
             found.append(line | {"between": between})
@@ -186,21 +209,29 @@ def common(rows: list[tuple[Question, str, dict[str, Claim]]]) -> pd.DataFrame:
 def pooled(values: list[tuple[float, ...]]) -> tuple[Estimate, float]:
     """Return the mean effect of several data sets, and the standard deviation between them.
 
-    ``values``: per data set one effect per run. The variance between data sets is DerSimonian and
-    Laird's, 0 or more; the interval is Hartung and Knapp's, with k − 1 degrees of freedom, never
-    narrower than that of a fixed effect.
+    ``values``: per data set one effect per run. The variance between data sets is Paule and
+    Mandel's: the one at which the weighted squares around the mean add up to k − 1, 0 if they do
+    not reach it. The interval is Hartung and Knapp's, with k − 1 degrees of freedom, never narrower
+    than that of weights taken as known.
 
-    Source: Hartung & Knapp (2001), equation 2; Röver, Knapp & Friede (2015), section 2.
+    Source: Paule & Mandel (1982); Hartung & Knapp (2001), equation 2; Röver, Knapp & Friede (2015),
+    section 2.
     """
     means = np.array([np.mean(each) for each in values])
     within = np.array([np.var(each, ddof=1) / len(each) for each in values])
-    fixed = 1 / within
-    k, centre = len(values), np.average(means, weights=fixed)
-    spread = fixed @ (means - centre) ** 2 - (k - 1)
-    between = max(0.0, spread / (fixed.sum() - (fixed**2).sum() / fixed.sum()))
+    k = len(values)
+
+    def squares(between: float) -> float:
+        weights = 1 / (within + between)
+        return float(weights @ (means - np.average(means, weights=weights)) ** 2)
+
+    # the squares fall with the variance; at k times that of the means they are below k − 1
+    most = k * float(means.var()) + 1e-300
+    excess = squares(0.0) - (k - 1)
+    between = optimize.brentq(lambda v: squares(v) - (k - 1), 0.0, most) if excess > 0 else 0.0
     weights = 1 / (within + between)
     mean = float(np.average(means, weights=weights))
-    scale = max(1.0, weights @ (means - mean) ** 2 / (k - 1))
+    scale = max(1.0, squares(between) / (k - 1))
     half = float(stats.t.isf((1 - LEVEL) / 2, k - 1) * math.sqrt(scale / weights.sum()))
     return Estimate(mean, mean - half, mean + half), math.sqrt(between)
 

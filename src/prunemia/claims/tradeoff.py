@@ -6,7 +6,8 @@ Whatever is picked by looking (a strength, the strongest attack, the rival) is p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,12 @@ from prunemia.results.tables import kept_tradeoff
 CHOOSING = 5
 """The first runs of a table, by seed: they choose."""
 
+USABLE = 0.10
+"""A strength that costs more test accuracy than this is no candidate: nobody would ship it."""
+
+DEFAULT = tuple(Experiment.model_fields[name].default for name in ("pruner", "sparsity"))
+"""The pruning that goes without saying in a defense's name."""
+
 SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "T", "wemem": "s"}
 """What the strength of a defense is called."""
 
@@ -37,7 +44,10 @@ def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def named(way: Any) -> str:
-    """Return a way's name in figures and sentences."""
+    """Return a way's name in figures and sentences.
+
+    A defense is named with the pruning that it is on, unless that is the default.
+    """
     if way.defense == "none":
         if way.pruner == ORIGINAL:
             return "original"
@@ -47,6 +57,8 @@ def named(way: Any) -> str:
         symbol = SYMBOLS.get(way.defense)
         name = f"{label} {symbol} = {way.strength:g}" if symbol else label
         name += " (training, too)" if way.whole else ""
+        if (way.pruner, way.sparsity) != DEFAULT:
+            name += f" on {way.pruner} {way.sparsity:g}"
     return name if way.stopping == "warm-up" else f"{name}, {way.stopping} stopping"
 
 
@@ -90,22 +102,33 @@ def on_front(plane: pd.DataFrame) -> pd.Series:
     return pd.Series(~(as_good & better).any(axis=1), index=plane.index)
 
 
-def rivals(plane: pd.DataFrame, within: float = TEST_MARGIN) -> pd.DataFrame:
+def rivals(
+    plane: pd.DataFrame, within: float = TEST_MARGIN, *, pruned_alike: bool = False
+) -> pd.DataFrame:
     """Return for each defended point the undefended one that leaks least at its test accuracy.
 
-    That is, of the undefended networks, original and dense ones included, whose test accuracy is at
-    most ``within`` below. Columns: name, rival, gain (the rival's leak minus its own); a point
-    without a rival is left out.
+    That is, of the undefended networks whose test accuracy is at most ``within`` below: all of
+    them, original and dense ones included, or only those ``pruned_alike``, by the same method.
+    Columns: name, rival, gain (the rival's leak minus its own). A point without a rival is left
+    out, and so is one that costs more than `USABLE`.
     """
     undefended = plane[plane["defense"] == "none"]
     rows = []
     for point in plane[plane["defense"] != "none"].to_dict("records"):
         able = undefended[undefended["test"] >= point["test"] - within]
-        if len(able):
+        if pruned_alike:
+            able = able[able["pruner"] == point["pruner"]]
+        if len(able) and point["test"] >= _plain(undefended, point) - USABLE:
             best = _least(able)
             gain = best["leak"] - point["leak"]
             rows.append({"name": point["name"], "rival": best["name"], "gain": gain})
     return pd.DataFrame(rows, columns=["name", "rival", "gain"])
+
+
+def _plain(undefended: pd.DataFrame, point: Mapping[Any, Any]) -> float:
+    """Return the best test accuracy of the same pruning without a defense; -inf: not there."""
+    alike = undefended["pruner"].eq(point["pruner"]) & undefended["sparsity"].eq(point["sparsity"])
+    return float(undefended.loc[alike, "test"].max()) if alike.any() else -math.inf
 
 
 def _least(plane: pd.DataFrame) -> pd.Series:
@@ -113,24 +136,28 @@ def _least(plane: pd.DataFrame) -> pd.Series:
     return plane.iloc[int(plane["leak"].argmin())]
 
 
-def equal_accuracy(table: pd.DataFrame, measure: str = "accuracy") -> list[Claim]:
+def equal_accuracy(
+    table: pd.DataFrame, measure: str = "accuracy", *, pruned_alike: bool = False
+) -> list[Claim]:
     """Test for each defense that it leaks less than undefended networks of its test accuracy.
 
-    The runs that choose pick the defense's strength (the largest gain), its rival, and the attack
-    strongest on each; the others judge. Without others there is no claim.
+    The runs that choose pick the defense's strength (the largest gain), its rival (`rivals`), and
+    the attack strongest on each; the others judge. Without others there is no claim. With
+    ``pruned_alike`` there is one claim per defense and pruning method.
     """
     choosing, judging = halves(table)
     plane = points(choosing, measure)
-    against = rivals(plane).merge(plane, on="name")
+    against = rivals(plane, pruned_alike=pruned_alike).merge(plane, on="name")
     claims = []
-    for _, part in against.groupby(["defense", "whole"], sort=False):
+    groups = ["defense", "whole", "pruner"] if pruned_alike else ["defense", "whole"]
+    for _, part in against.groupby(groups, sort=False):
         best = part.iloc[int(part["gain"].argmax())]
         own = _values(judging, best, measure)
         rival = _values(judging, plane.set_index("name").loc[best["rival"]], measure)
         gains = [rival[seed] - own[seed] for seed in sorted(own.keys() & rival.keys())]
         if gains:
             name = best["name"][0].upper() + best["name"][1:]
-            text = f"{name} leaks less than {best['rival']}, undefended and as accurate"
+            text = f"{name} leaks less than {best['rival']} without a defense"
             statistic = f"{STATISTICS[measure]} of the strongest adaptive attack, rival − defense"
             claims.append(over_runs(text, statistic, gains, MARGIN))
     return family(claims)
@@ -144,8 +171,12 @@ def defenses_at_equal_accuracy(lab: Lab, exp: Experiment, seeds: int) -> list[Cl
     del lab, seeds
     plain = exp.replace(defense="none", strength=None, whole=False, adversary=None)
     name = kept_tradeoff([plain])
-    claims = equal_accuracy(results.read(name)) if name else []
-    return [replace(claim, source=name) for claim in claims]
+    table = results.read(name) if name else None
+    return [
+        replace(claim, source=name)
+        for alike in (False, True)
+        for claim in (equal_accuracy(table, pruned_alike=alike) if table is not None else [])
+    ]
 
 
 STATISTICS = {"accuracy": "balanced accuracy", "auc": "AUC", "tpr@0.01": "TPR at 1 % FPR"}

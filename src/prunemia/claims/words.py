@@ -26,7 +26,7 @@ VERBS = {
     SUPPORTED: "raises",
     CONTRADICTED: "lowers",
     NEGLIGIBLE: "hardly changes",
-    UNDECIDED: "does not measurably change",
+    UNDECIDED: "may raise or lower",
 }
 
 PREDICATES = {
@@ -132,7 +132,7 @@ def better_of(values: Mapping[str, Sequence[float]]) -> str:
         return f"{first} ranks better than {second}, by {difference}"
     if judged == CONTRADICTED:
         return f"{second} ranks better than {first}, by {turned(difference)}"
-    return f"neither of {first} and {second} measurably ranks better (difference {difference})"
+    return f"whether {first} or {second} ranks better is not decided (difference {difference})"
 
 
 def weights_regained(regained: Sequence[int]) -> str:

@@ -58,8 +58,8 @@ def strengths(
 def plane(points: pd.DataFrame, front: pd.Series, ax: Axes) -> None:
     """Draw the leak (better if low) against test accuracy (better if high), one point per way.
 
-    A line joins a pruner's sparsities, and a defense's strengths; a dotted one the points of
-    ``front``, a mask. Thin bars are intervals. ``points``: columns pruner, sparsity, defense,
+    A line joins a pruner's sparsities, and a defense's strengths on one pruner; a dotted one the
+    points of ``front``, a mask. Thin bars are intervals. ``points``: columns pruner, sparsity, defense,
     strength, whole, and test and leak, each with _low and _high.
     """
     undefended = points[points["defense"] == "none"]
@@ -68,10 +68,13 @@ def plane(points: pd.DataFrame, front: pd.Series, ax: Axes) -> None:
         _joined(part.sort_values("sparsity"), ax, label, color, marker, **filled)
     defended = points[points["defense"] != "none"]
     markers = dict(zip(DEFENSES, itertools.cycle(MARKERS)))
-    for (defense, whole), part in defended.groupby(["defense", "whole"], sort=False):
+    groups = ["defense", "whole", "pruner"]
+    first = str(defended["pruner"].iloc[0]) if len(defended) else ""
+    for (defense, whole, pruner), part in defended.groupby(groups, sort=False):
         name = str(defense)
         label = f"{name}, whole" if whole else name
-        line = "--" if whole else "-"
+        label += "" if pruner == first else f" on {pruner}"
+        line = "--" if whole else "-" if pruner == first else "-."
         _joined(part.sort_values("strength"), ax, label, DEFENSES[name], markers[name], line)
     best = points[front].sort_values("test")
     ax.plot(best["test"], best["leak"], color="0.2", ls=":", lw=1.4, zorder=1)
