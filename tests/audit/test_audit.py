@@ -55,6 +55,12 @@ def test_a_planted_leak_is_found_and_named():
     assert audit.record["exposed"]["members_among_highest"] >= 18
 
 
+def test_who_cannot_be_told_from_chance_is_accused_and_not_identified():
+    sentence = audited(400, 0.0).sentence
+    assert " accuses " in sentence
+    assert sentence.endswith("so it is not shown that single members can be identified.")
+
+
 @pytest.fixture(scope="module")
 def nulls():
     return [

@@ -188,6 +188,8 @@ def test_logits_become_posteriors_and_rows_get_their_numbers_for_ids(tmp_path):
         ["t.csv", "--fail-above", "tpr@0.02=0.1"],
         ["t.csv", "--fail-above", "=cmd()"],
         ["t.csv", "--fail-above", "tpr@0.01=0.05"],  # 20 non-members measure no 1 %
+        ["t.csv", "--require-below", "auc=2"],
+        ["t.csv", "--require-below", "tpr@0.01=0.05"],
         ["t.csv", "--attacks", "lucky"],
         ["t.csv", "--attacks", "samia"],
         ["t.csv", "--attacks", ""],

@@ -187,6 +187,19 @@ def test_the_command_writes_all_three_and_fails_above_a_limit(tmp_path):
     assert command(tmp_path, "t.npz", *quick, "--fail-above", "auc=0.99").returncode == 0
 
 
+def test_what_is_not_excluded_fails_where_that_is_required(tmp_path):
+    planted(60, 0.0).save(tmp_path / "t.npz")  # no leak, and too few samples to show it
+    quick = ["--attacks", "conf"]
+
+    assert command(tmp_path, "t.npz", *quick, "--fail-above", "auc=0.6").returncode == 0
+    result = command(tmp_path, "t.npz", *quick, "--require-below", "auc=0.6")
+    assert result.returncode == 3
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("prunemia: --require-below: auc of conf is ")
+    assert last.endswith("its upper end lies above 0.6")
+    assert command(tmp_path, "t.npz", *quick, "--require-below", "auc=0.99").returncode == 0
+
+
 def test_every_form_of_the_same_answers_gives_the_same_record(tmp_path):
     signals = planted(200, 1.0)
     ids = [f"person {i}" for i in range(200)]

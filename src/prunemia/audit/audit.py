@@ -70,7 +70,7 @@ class Audit:
         return samples.table(self.evidence)
 
     def exceeded(self, limits: Iterable[Limit | str]) -> list[str]:
-        """Return a sentence for each limit that the leak certainly exceeds (see `Limit`)."""
+        """Return a sentence for each limit that is exceeded (see `Limit`)."""
         parsed = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in limits]
         return [text for limit in parsed if (text := limit.exceeded(self.evidence))]
 

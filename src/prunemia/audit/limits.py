@@ -1,4 +1,4 @@
-"""Limits for pipelines: an audit fails where the leak certainly exceeds what was allowed."""
+"""Limits for pipelines: an audit fails where a leak is proved, or where it is not excluded."""
 
 from __future__ import annotations
 
@@ -18,21 +18,30 @@ MEASURES = ("auc", "accuracy", *(f"tpr@{fpr:g}" for fpr in FPRS))
 class Limit:
     """The most that a measure may be, of whatever attack.
 
-    It is exceeded where the lower end of an attack's interval lies above it. The intervals hold for
-    all attacks at once, so that a network within the limit fails in at most 2.5 % of audits.
+    It is exceeded where the lower end of an attack's interval lies above it. With ``excluded``, it
+    is so already where an upper end does: a leak has to be excluded, and too few samples fail. The
+    intervals hold for all attacks at once, so a network within the limit exceeds it in at most
+    2.5 % of audits, and one beyond it passes ``excluded`` as rarely.
     """
 
     measure: str
     value: float
+    excluded: bool = False
+
+    @property
+    def option(self) -> str:
+        """The command's option."""
+        return "--require-below" if self.excluded else "--fail-above"
 
     @classmethod
-    def parse(cls, text: str) -> Self:
+    def parse(cls, text: str, *, excluded: bool = False) -> Self:
         """Read ``tpr@0.01=0.05``, ``auc=0.6`` or ``accuracy=0.55``; UsageError for others."""
+        option = cls("auc", 0, excluded).option
         match = FORM.fullmatch(text)
         shown = shortened(text, 60)
         if match is None or match["measure"] not in MEASURES:
             raise UsageError(
-                f"--fail-above {shown}: is no limit; allowed: NAME=VALUE, "
+                f"{option} {shown}: is no limit; allowed: NAME=VALUE, "
                 f"NAME one of {', '.join(MEASURES)}"
             )
         try:
@@ -40,8 +49,8 @@ class Limit:
         except ValueError:
             value = -1.0
         if not 0 <= value <= 1:
-            raise UsageError(f"--fail-above {shown}: allowed: a value from 0 to 1")
-        return cls(match["measure"], value)
+            raise UsageError(f"{option} {shown}: allowed: a value from 0 to 1")
+        return cls(match["measure"], value, excluded)
 
     def exceeded(self, evidence: Evidence) -> str:
         """Return a sentence where the limit is exceeded, else "".
@@ -54,12 +63,15 @@ class Limit:
         known = evidence.at_once(self.measure)
         if not known:
             raise UsageError(
-                f"--fail-above {self.measure}={self.value:g}: cannot be measured with "
+                f"{self.option} {self.measure}={self.value:g}: cannot be measured with "
                 f"{int((~evidence.membership).sum()):,} non-members"
             )
-        worst = max(known, key=lambda name: known[name].low)
-        if known[worst].low <= self.value:
+        end = "high" if self.excluded else "low"
+        worst = max(known, key=lambda name: float(getattr(known[name], end)))
+        if getattr(known[worst], end) <= self.value:
             return ""
+        side = "upper" if self.excluded else "lower"
         return (
-            f"{self.measure} of {worst} is {known[worst]}: its lower end lies above {self.value:g}"
+            f"{self.option}: {self.measure} of {worst} is {known[worst]}: its {side} end lies "
+            f"above {self.value:g}"
         )

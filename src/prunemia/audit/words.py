@@ -40,9 +40,15 @@ def sentence(evidence: Evidence, name: str, measure: str) -> str:
     found = point(evidence.verdicts[name].scores, evidence.membership, fpr)
     assert found is not None
     chance = f"{100 * fpr:g} %"
+    if estimate.low > fpr:
+        return (
+            f"The strongest attack ({name}) identifies {found.found:,} of {members:,} members at a "
+            f"false-positive rate of {chance}: {estimate.percent}, where chance level is {chance}."
+        )
     return (
-        f"The strongest attack ({name}) identifies {found.found:,} of {members:,} members at a "
-        f"false-positive rate of {chance}: {estimate.percent}, where chance level is {chance}."
+        f"The strongest attack ({name}) accuses {found.found:,} of {members:,} members at a "
+        f"false-positive rate of {chance}: {estimate.percent}. This interval includes chance "
+        f"level, {chance}, so it is not shown that single members can be identified."
     )
 
 

@@ -1,7 +1,7 @@
 """`prunemia`: the command line.
 
 Exit code 1: something failed while it ran; 2: what was asked for is refused; 3: an audit found
-more than --fail-above allows.
+more than --fail-above or --require-below allows.
 """
 
 from __future__ import annotations

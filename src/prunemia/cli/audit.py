@@ -38,7 +38,9 @@ def audit(
     original: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="What the network before pruning answered to the same samples."
+            metavar="FILE",
+            help="What the network before pruning answered to the same samples, or the dense "
+            "control: the audit compares.",
         ),
     ] = None,
     reference: Annotated[
@@ -61,23 +63,34 @@ def audit(
     attacks: Annotated[
         str | None,
         typer.Option(
-            metavar="NAMES", help="As in conf,samia; default: all that take a minute at most."
+            metavar="NAMES",
+            help="As in conf,samia; default: every attack that takes at most a minute.",
         ),
     ] = None,
     fail_above: Annotated[
         list[str],
         typer.Option(
             metavar="NAME=VALUE",
-            help="As in tpr@0.01=0.05, auc=0.6, accuracy=0.55: exit code 3 where an attack's "
-            "interval lies above. Repeatable.",
+            help="As in tpr@0.01=0.05, auc=0.6, accuracy=0.55: exit code 3 if an attack's whole "
+            "interval lies above, so that a larger leak is proved. Repeatable.",
         ),
     ] = [],  # noqa: B006
-    seed: Annotated[int, typer.Option(min=0, help="Of the halves, and of attacks that draw.")] = 0,
+    require_below: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Likewise: exit code 3 unless every attack's whole interval lies below, so that "
+            "a larger leak is excluded. Few samples cannot exclude much. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the halves, and of attacks that draw at random.")
+    ] = 0,
 ) -> None:
     """Say how much a network gives away about who is in its training data.
 
     It judges by the network's answers alone. Exit code 2: something is refused,
-    and nothing was written; 3: a limit of --fail-above is exceeded.
+    and nothing was written; 3: --fail-above or --require-below is not met.
     """
     outputs = {"--html": html, "--json": json, "--csv": csv}
     inputs = [path for path in (target, shadow, original, reference) if path is not None]
@@ -87,6 +100,7 @@ def audit(
     from prunemia.audit.references import beside
 
     limits = [Limit.parse(text) for text in fail_above]
+    limits += [Limit.parse(text, excluded=True) for text in require_below]
     names = None if attacks is None else [name.strip() for name in attacks.split(",")]
     _tell(f"reading {target.name[:80]}")
     answers = read(target)
@@ -120,7 +134,7 @@ def _finish(audit: Audit, limits: list[Limit], outputs: dict[str, Path | None]) 
     if written:
         say(f"Written: {', '.join(written)}")
     for text in exceeded:
-        print(f"prunemia: --fail-above: {text}", file=sys.stderr)
+        print(f"prunemia: {text}", file=sys.stderr)
     if exceeded:
         sys.exit(EXCEEDED)
 

@@ -59,8 +59,8 @@ def plane(points: pd.DataFrame, front: pd.Series, ax: Axes) -> None:
     """Draw the leak (better if low) against test accuracy (better if high), one point per way.
 
     A line joins a pruner's sparsities, and a defense's strengths on one pruner; a dotted one the
-    points of ``front``, a mask. Thin bars are intervals. ``points``: columns pruner, sparsity, defense,
-    strength, whole, and test and leak, each with _low and _high.
+    points of ``front``, a mask. Thin bars are intervals. ``points``: columns pruner, sparsity,
+    defense, strength, whole, and test and leak, each with _low and _high.
     """
     undefended = points[points["defense"] == "none"]
     for name, part in undefended.groupby("pruner", sort=False):
