@@ -100,6 +100,18 @@ def test_no_wrong_answer_is_no_share():
     assert table.loc["right", "false alarms"] == 0.5
 
 
+def test_what_less_costs_is_said():
+    membership = np.arange(400) < 200
+    whole, half = result(membership, membership), result(np.zeros(400), membership)
+    said = attack_page.cost(whole, half)
+    assert said == "the accuracy is 0.500 instead of 1.000"
+
+
+def test_few_classes_without_a_leak_are_named():
+    table = pd.DataFrame({"accuracy": [0.6] * 3, "low": [0.55, 0.45, 0.6]}, index=[4, 7, 9])
+    assert attack_page.leaking(table).endswith("; the exceptions: 7")
+
+
 def test_the_most_needed_input_is_the_one_whose_loss_is_largest():
     membership = np.arange(400) < 200
     guess = np.arange(400) % 2 == 0
@@ -116,23 +128,31 @@ def test_the_highest_is_named_or_said_to_be_missing():
     table = table.assign(t_low=[0.05, np.nan], t_high=[0.2, np.nan])
 
     assert attack_page.highest(table, "t") == "conf, with 0.100 [0.050, 0.200]"
+    both = pd.concat([table, table.assign(attack="samia", t=0.3, t_low=0.2, t_high=0.4)[:1]])
+    assert attack_page.highest(both, "t").startswith("samia")
+    assert attack_page.highest(both, "t", 1).startswith("conf")
+    assert attack_page.highest(both, "t", 2).startswith("none that could be measured")
     assert attack_page.highest(table[1:], "t").startswith("none that could be measured")
 
 
 def test_a_page_is_told_the_paired_change(monkeypatch):
     said = {}
     monkeypatch.setattr(attack_page, "say", lambda **values: said.update(values))
-    labels = np.zeros(400, dtype=int)
+    posteriors = np.tile([0.9, 0.1], (400, 1))
+    target = pm.Signals(posteriors, None, np.zeros(400, dtype=int))
     membership = np.arange(400) < 200
     none = result(np.zeros(400), membership)
     both = {"original": none, "pruned": result(membership, membership)}
 
-    attack_page.attack_page(both, labels)
+    attack_page.attack_page(both, target)
 
     assert said["accuracy"].value == 1
     assert said["accuracy_original"].value == 0.5
     assert said["change"].startswith("raises its accuracy by 0.500 [")
     assert said["leaking"].startswith("1 of 1 class has an interval")
-    assert (said["members"], said["nonmembers"]) == (200, 200)
+    assert said["answers"] == (
+        "The attack accuses 100 % of the members and 0 % of the non-members where the network is "
+        "right, and none of no members and none of no non-members where the network is wrong"
+    )
     assert "few_alarms" in said
-    assert list(attack_page.class_tables(both, labels)) == ["original", "pruned"]
+    assert list(attack_page.class_tables(both, target.labels)) == ["original", "pruned"]

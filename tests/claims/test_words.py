@@ -88,6 +88,18 @@ def test_a_count_agrees_with_its_noun(count, said):
 
 
 @pytest.mark.parametrize(
+    ("lost", "said"),
+    [
+        (Estimate(0.029, -0.0, 0.059), "a loss of 2.9 points of test accuracy [-0.0, 5.9]"),
+        (Estimate(-0.02, -0.03, 0.01), "a gain of 2.0 points of test accuracy [-1.0, 3.0]"),
+        (Estimate(0.01), "a loss of 1.0 points of test accuracy"),
+    ],
+)
+def test_a_price_is_said_in_points(lost, said):
+    assert words.price(lost) == said
+
+
+@pytest.mark.parametrize(
     ("values", "said"),
     [
         (([0.7, 0.8], [0.5, 0.599]), "a ranks better than b, by 0.201 [0.194, 0.207]"),

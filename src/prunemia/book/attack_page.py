@@ -13,16 +13,18 @@ from prunemia.metrics import Estimate, Evaluation, by_class, compare
 from prunemia.metrics.comparison import NO_ROC
 from prunemia.signals import Signals
 
+FEW = 3
+"""Classes without a leak that are named one by one."""
 COLLAPSE = 0.05
 """An attack that calls fewer samples than this share members, or non-members, has collapsed."""
 
 
-def attack_page(results: Mapping[str, AttackResult], labels: np.ndarray) -> None:
+def attack_page(results: Mapping[str, AttackResult], target: Signals) -> None:
     """Glue what every attack page says about its attack on the original and the pruned victim.
 
-    ``results``: "original" and "pruned", on the same samples; ``labels``: shape (n,), their
-    classes. Glued: accuracy, few_alarms and share of the pruned one, accuracy_original and
-    share_original, and change, leaking, members, nonmembers.
+    ``results``: "original" and "pruned", on the same samples; ``target``: the pruned one's signals.
+    Glued: accuracy, few_alarms and share of the pruned one, accuracy_original and share_original,
+    and change, answers, leaking.
     """
     before, after = results["original"], results["pruned"]
     # Both networks are asked about the same samples, so the difference is paired.
@@ -31,9 +33,9 @@ def attack_page(results: Mapping[str, AttackResult], labels: np.ndarray) -> None
     now = after.evaluation
     say(accuracy=now.accuracy, accuracy_original=before.evaluation.accuracy)
     say(few_alarms=few_alarms(now), change=change(gain))
-    say(leaking=leaking(by_class(after.membership, after.predictions, labels)))
+    say(leaking=leaking(by_class(after.membership, after.predictions, target.labels)))
+    say(answers=answers(by_answer(after, target)))
     say(share=share_taken(after.predictions), share_original=share_taken(before.predictions))
-    say(members=now.members, nonmembers=now.nonmembers)
 
 
 def class_tables(
@@ -64,6 +66,23 @@ def by_answer(result: AttackResult, signals: Signals) -> pd.DataFrame:
         }
     whole = {"members": int, "non-members": int}
     return pd.DataFrame(table).T.astype(whole).rename_axis("the network's answer")
+
+
+def answers(table: pd.DataFrame) -> str:
+    """Say whom the attack calls members, where the network is right and where it is wrong.
+
+    ``table``: of `by_answer`.
+    """
+    parts = []
+    for answer, line in table.iterrows():
+        found = _share(line["members found"], "members")
+        accused = _share(line["false alarms"], "non-members")
+        parts.append(f"{found} and {accused} where the network is {answer}")
+    return f"The attack accuses {', and '.join(parts)}"
+
+
+def _share(share: float, who: str) -> str:
+    return f"none of no {who}" if np.isnan(share) else f"{100 * share:.0f} % of the {who}"
 
 
 def change(gain: Estimate) -> str:
@@ -114,7 +133,20 @@ def leaking(table: pd.DataFrame) -> str:
         return "No class has both members and non-members, so no class has an accuracy of its own"
     subject = f"{above or 'None'} of {count} {'class' if count == 1 else 'classes'}"
     verb = "have" if above > 1 else "has"
-    return f"{subject} {verb} an interval that lies above chance level"
+    said = f"{subject} {verb} an interval that lies above chance level"
+    others = [str(label) for label in measured.index[measured["low"] <= 0.5]]
+    if above and 0 < len(others) <= FEW:
+        return f"{said}; the exceptions: {', '.join(others)}"
+    return said
+
+
+def cost(whole: AttackResult, less: AttackResult) -> str:
+    """Say what an attack reaches with less, and what with everything."""
+    now, before = less.evaluation, whole.evaluation
+    said = f"the accuracy is {now.accuracy.value:.3f} instead of {before.accuracy.value:.3f}"
+    if not (now.auc.resolved and before.auc.resolved):
+        return said
+    return f"{said}, and the AUC {now.auc.value:.3f} instead of {before.auc.value:.3f}"
 
 
 def share_taken(decided: np.ndarray) -> str:
@@ -149,15 +181,16 @@ def most_needed(whole: AttackResult, without: Mapping[str, AttackResult]) -> str
     )
 
 
-def highest(table: pd.DataFrame, column: str) -> str:
+def highest(table: pd.DataFrame, column: str, place: int = 0) -> str:
     """Return the attack with the highest value of ``column``, and that value.
 
-    ``table``: columns attack, ``column``, and ``column`` with _low and _high.
+    ``table``: columns attack, ``column``, and ``column`` with _low and _high. ``place``: 1 for the
+    second highest, and so on.
     """
-    measured = table.dropna(subset=column)
-    if measured.empty:
+    measured = table.dropna(subset=column).sort_values(column, ascending=False, kind="stable")
+    if len(measured) <= place:
         return "none that could be measured here: there are too few non-members"
-    best = measured.iloc[int(np.argmax(measured[column]))]
+    best = measured.iloc[place]
     low, high = (float(best[f"{column}_{end}"]) for end in ("low", "high"))
     estimate = Estimate(float(best[column]), low, high, "one seed: no interval")
     return f"{best['attack']}, with {estimate}"

@@ -47,8 +47,8 @@ def _judged(table: pd.DataFrame, chosen: str, start: str, measure: str) -> str:
     dear = ", which is more than allowed" if lost.value > TEST_MARGIN else ""
     return (
         f"{fresh} that had no part in the choice say that it "
-        f"{words.changes(words.turned(leak.effect), 'the strongest attack', MARGIN)}, at a loss of "
-        f"test accuracy of {lost}{dear}"
+        f"{words.changes(words.turned(leak.effect), 'the strongest attack', MARGIN)}, at "
+        f"{words.price(lost)}{dear}"
     )
 
 

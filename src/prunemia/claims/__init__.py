@@ -80,6 +80,7 @@ __all__ = [
     "EFFECT_TEXTS",
     "MARGIN",
     "NEGLIGIBLE",
+    "PAPERS",
     "PAPERS_ATTACKS",
     "RULES",
     "SCORECARD",
@@ -155,3 +156,14 @@ SCORECARD: tuple[Callable[[Lab, Experiment, int], list[Claim]], ...] = (
     several_releases,
 )
 """The families of claims that the scorecard page tests, in the book's order."""
+
+PAPERS = (
+    divergence_grows,
+    divergence_varies_over_classes,
+    samia_beats_the_others,
+    leakage_over_sparsity,
+    leakage_over_pruners,
+    leakage_under_wrong_knowledge,
+    ppb_protects,
+)
+"""Those that Yuan & Zhang (2022) make; the others are about controls and what came later."""

@@ -26,7 +26,7 @@ from prunemia.results.tables import kept_tradeoff
 CHOOSING = 5
 """The first runs of a table, by seed: they choose."""
 
-USABLE = 0.10
+USABLE = 0.15
 """A strength that costs more test accuracy than this is no candidate: nobody would ship it."""
 
 DEFAULT = tuple(Experiment.model_fields[name].default for name in ("pruner", "sparsity"))
@@ -251,7 +251,13 @@ def confirmed(table: pd.DataFrame, measure: str = "accuracy") -> Iterator[tuple[
     choosing, judging = halves(table)
     plane = points(choosing, measure)
     again = points(judging, measure) if len(judging) else plane.iloc[:0]
-    held = set(again.loc[on_front(again), "name"]) if len(again) else set()
-    judged = set(again["name"]) if len(again) else set()
-    for name in plane.loc[on_front(plane), "name"]:
-        yield str(name), name in held if name in judged else None
+    # by what they are: a name has the epochs where a table has a way with several
+    judged = zip(again.to_dict("records"), on_front(again), strict=True)
+    held = {_key(way): bool(on) for way, on in judged}
+    for way in plane[on_front(plane)].to_dict("records"):
+        yield str(way["name"]), held.get(_key(way))
+
+
+def _key(way: Mapping[Any, Any]) -> tuple[Any, ...]:
+    """Return what tells a way from others; a missing strength equals another one."""
+    return tuple(None if pd.isna(way[name]) else way[name] for name in WAY)

@@ -159,6 +159,13 @@ def chosen_way(name: str, start: str, lost: float, before: float, after: float) 
     return f"{name}, which {price}; the strongest attack goes from {before:.3f} to {after:.3f}"
 
 
+def price(lost: Estimate) -> str:
+    """Say a loss of test accuracy (0 … 1) in points, a negative one as a gain."""
+    what, shown = ("gain", turned(lost)) if lost.value < 0 else ("loss", lost)
+    ends = f" [{100 * shown.low:.1f}, {100 * shown.high:.1f}]" if not math.isnan(lost.low) else ""
+    return f"a {what} of {100 * shown.value:.1f} points of test accuracy{ends}"
+
+
 def dearest(losses: Mapping[str, Estimate]) -> str:
     """Say which mistake costs most accuracy, in the mean; a description, not a test.
 
