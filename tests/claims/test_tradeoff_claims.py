@@ -6,7 +6,7 @@ import pytest
 
 from prunemia import claims
 from prunemia.claims.base import CONTRADICTED, SUPPORTED
-from prunemia.claims.tradeoff import named
+from prunemia.claims.ways import named
 
 # way: pruner, sparsity, defense, strength, whole; test accuracy; leak by conf, by samia
 WAYS = [

@@ -16,7 +16,7 @@ import pandas as pd
 
 from prunemia import results
 from prunemia.claims import MARGIN, simultaneous, verdict
-from prunemia.claims.tradeoff import named
+from prunemia.claims.ways import named
 from prunemia.lab.effects import EFFECTS, LEVELS
 from prunemia.metrics import Estimate, over_seeds
 from prunemia.results.planes import ADAPTIVE, MEASURES, NAIVE, WAY

@@ -63,13 +63,10 @@ from prunemia.claims.tradeoff import (
     confirmed,
     defenses_at_equal_accuracy,
     equal_accuracy,
-    halves,
-    name_of,
-    on_front,
-    points,
     recommended,
     rivals,
 )
+from prunemia.claims.ways import halves, name_of, on_front, points
 from prunemia.claims.words import table, tally, verb
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab

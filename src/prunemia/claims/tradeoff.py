@@ -1,7 +1,7 @@
-"""Test accuracy against the leak: points in a plane, who lies on its front, who leads at equal x.
+"""Who leads at equal test accuracy, what is recommended, and what fresh runs confirm.
 
 Whatever is picked by looking (a strength, the strongest attack, the rival) is picked on the first
-`CHOOSING` runs of a table and judged on the others, which had no part in it.
+`CHOOSING` runs of a table and judged on the others, which had no part in it (`halves`).
 """
 
 from __future__ import annotations
@@ -11,95 +11,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from prunemia import results
 from prunemia.claims.base import MARGIN, TEST_MARGIN, Claim, family, over_runs
+from prunemia.claims.ways import halves, on_front, points
 from prunemia.experiment import Experiment
-from prunemia.kinds import DEFENSES
 from prunemia.lab import Lab
-from prunemia.metrics import over_seeds
-from prunemia.results.planes import ADAPTIVE, ORIGINAL, WAY
+from prunemia.results.planes import ADAPTIVE, WAY
 from prunemia.results.tables import kept_tradeoff
-
-CHOOSING = 5
-"""The first runs of a table, by seed: they choose."""
 
 USABLE = 0.15
 """A strength that costs more test accuracy than this is no candidate: nobody would ship it."""
-
-DEFAULT = tuple(Experiment.model_fields[name].default for name in ("pruner", "sparsity"))
-"""The pruning that goes without saying in a defense's name."""
-
-SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "T", "wemem": "s"}
-"""What the strength of a defense is called."""
-
-
-def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of the runs that choose, and of those that judge; few runs only choose."""
-    chosen = sorted(table["seed"].unique())[:CHOOSING]
-    choosing = table["seed"].isin(chosen)
-    return table[choosing], table[~choosing]
-
-
-def named(way: Any) -> str:
-    """Return a way's name in figures and sentences.
-
-    A defense is named with the pruning that it is on, unless that is the default.
-    """
-    if way.defense == "none":
-        if way.pruner == ORIGINAL:
-            return "original"
-        name = f"{way.pruner} {way.sparsity:g}" if way.sparsity else str(way.pruner)
-    else:
-        label = DEFENSES[way.defense].label
-        symbol = SYMBOLS.get(way.defense)
-        name = f"{label} {symbol} = {way.strength:g}" if symbol else label
-        name += " (training, too)" if way.whole else ""
-        if (way.pruner, way.sparsity) != DEFAULT:
-            name += f" on {way.pruner} {way.sparsity:g}"
-    return name if way.stopping == "warm-up" else f"{name}, {way.stopping} stopping"
-
-
-def points(table: pd.DataFrame, measure: str, adversary: str = ADAPTIVE) -> pd.DataFrame:
-    """Return one point per way: test accuracy and the leak by the attack strongest on it.
-
-    An undefended network has one adversary, who is adaptive. Columns: `WAY`, name, epochs of
-    fine-tuning in the name where a way comes with several, attack, runs; test and leak, each with
-    _low and _high (95 % t-interval over runs).
-    """
-    undefended = table["defense"] == "none"
-    asked = table[(table["adversary"] == adversary) | undefended]
-    found = [_point(dict(zip(WAY, key, strict=True)), part, measure)
-             for key, part in asked.groupby(list(WAY), dropna=False, sort=False)]  # fmt: skip
-    result = pd.DataFrame(found)
-    result["name"] = [named(way) for way in result.itertuples()]
-    twice = result["name"].duplicated(keep=False)
-    epochs = ", " + result["finetune_epochs"].astype(str) + " epochs"
-    result["name"] += np.where(twice, epochs, "")
-    return result
-
-
-def _point(way: dict[str, Any], part: pd.DataFrame, measure: str) -> dict[str, Any]:
-    means = part.groupby("attack")[measure].mean()
-    attack = means.idxmax()
-    own = part[part["attack"] == attack]
-    test = over_seeds(own["test_accuracy"].to_list(), rate=True)
-    leak = over_seeds(own[measure].to_list(), rate=True)
-    return {
-        **way, "attack": attack, "runs": len(own),
-        "test": test.value, "test_low": test.low, "test_high": test.high,
-        "leak": leak.value, "leak_low": leak.low, "leak_high": leak.high,
-    }  # fmt: skip
-
-
-def on_front(plane: pd.DataFrame) -> pd.Series:
-    """Return which points no other dominates: at least its test accuracy and at most its leak."""
-    test, leak = plane["test"].to_numpy(), plane["leak"].to_numpy()
-    as_good = (test[:, None] <= test) & (leak[:, None] >= leak)
-    better = (test[:, None] < test) | (leak[:, None] > leak)
-    return pd.Series(~(as_good & better).any(axis=1), index=plane.index)
 
 
 def rivals(
@@ -191,18 +114,6 @@ def recommended(table: pd.DataFrame, start: str, allowed: float, measure: str = 
     own = plane.set_index("name").loc[start]
     able = plane[plane["test"] >= own["test"] - allowed]
     return str(_least(able)["name"])
-
-
-def name_of(plane: pd.DataFrame, exp: Experiment) -> str:
-    """Return the name of the point of an undefended experiment, among `points`."""
-    own = plane[
-        (plane["defense"] == "none")
-        & (plane["pruner"] == exp.pruner)
-        & (plane["sparsity"] == exp.sparsity)
-        & (plane["stopping"] == exp.stopping)
-        & (plane["finetune_epochs"] == exp.tuning_epochs)
-    ]
-    return str(own["name"].iloc[0])
 
 
 def compared(table: pd.DataFrame, first: str, second: str, measure: str) -> list[Claim]:
