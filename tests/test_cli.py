@@ -80,7 +80,7 @@ def test_store_commands_list_verify_and_clean(call, tmp_path):
 def test_data_commands_list_and_fetch(call):
     listed = call("data", "list").stdout
     assert "location: " in listed
-    assert "5,010 rows of 446, 30 classes" in listed
+    assert "5,010 samples of 446, 30 classes" in listed
     assert call("data", "fetch", "digits").stdout == "digits needs no download\n"
 
 

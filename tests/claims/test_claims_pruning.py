@@ -75,7 +75,7 @@ def test_what_the_stopping_rules_disagree_on_is_not_decided():
     assert turned.verdict == UNDECIDED
     line = claims.table([turned]).iloc[0]
     assert line["stopping rules"] == " / ".join(turned.verdicts)
-    assert line["seeds that would decide"] == "none: it depends on the stopping rule"
+    assert line["runs needed (estimate)"] == "none: it depends on the stopping rule"
 
 
 def test_leakage_over_pruners_asks_for_those_that_the_network_allows():

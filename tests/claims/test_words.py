@@ -169,9 +169,9 @@ def test_the_table_shows_the_interval_that_decided_and_no_p():
         "no difference that matters",
         "not decided at this size",
     ]
-    assert table["seeds that would decide"].to_list()[1] == "–"
-    assert table["seeds that would decide"].to_list()[2].startswith("about ")
-    assert table["seeds that would decide"].to_list()[3] == "unknown"
+    assert table["runs needed (estimate)"].to_list()[1] == "–"
+    assert table["runs needed (estimate)"].to_list()[2].startswith("about ")
+    assert table["runs needed (estimate)"].to_list()[3] == "unknown"
     assert not [column for column in table if column.startswith("p ")]
 
 

@@ -50,7 +50,7 @@ def table(claims: Iterable[Claim]) -> pd.DataFrame:
             "estimate [simultaneous 95 % interval]": str(claim.effect),
             "verdict": claim.verdict,
             "stopping rules": rules_said(claim),
-            "seeds that would decide": seeds_to_decide(claim),
+            "runs needed (estimate)": seeds_to_decide(claim),
         }
         for claim in claims
     ]

@@ -23,7 +23,7 @@ def data_list() -> None:
     for name, sheet in sheets().iterrows():
         say(f"{name}: {sheet['about']}")
         say(
-            f"    {sheet['rows']:,} rows of {sheet['features']}, {sheet['classes']} classes; "
+            f"    {sheet['rows']:,} samples of {sheet['features']}, {sheet['classes']} classes; "
             f"{sheet['used for']}"
         )
         say(f"    {sheet['source']}; license: {sheet['license']}; {sheet['integrity']}")

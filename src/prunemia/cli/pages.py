@@ -44,8 +44,8 @@ def book(
 
     A page is executed again when its source, its parameters, the package or
     the libraries changed. With --only, the other pages stay as they were last executed on the
-    profile; one that never was appears without results. A page gets of the
-    given parameters those that it has.
+    profile; one that never was appears without results. Each page
+    uses the given parameters that it has.
     """
     from prunemia.book import parameters
     from prunemia.book.build import Book

@@ -49,13 +49,15 @@ def store_clean(
     ] = None,
     older_than: Annotated[
         float | None,
-        typer.Option(metavar="DAYS", help="Also remove what is older; with --stage, of that."),
+        typer.Option(
+            metavar="DAYS", help="Also remove results that are older; with --stage, of it alone."
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be removed, and leave it.")
     ] = False,
 ) -> None:
-    """Remove what is damaged or left over, or asked for."""
+    """Remove damaged and left-over results, and those that the options select."""
     if older_than is not None and not 0 <= older_than <= LONGEST_DAYS:
         raise UsageError(
             f"--older-than {older_than:g}: is not allowed; allowed: 0 to {LONGEST_DAYS:,.0f} days"
