@@ -40,6 +40,17 @@ def test_a_case_says_what_its_table_says(cases):
     assert case["runs"] == own["seed"].nunique()
 
 
+def test_an_adversary_who_was_not_asked_is_not_shown(cases):
+    (case,) = (
+        one
+        for one in cases
+        if one["source"] == "tradeoff_mnist1d" and one["pruner"] == "l1structured"
+        and one["defense"].startswith("distillation T = 2") and one["attack"] == "rmia"
+    )  # fmt: skip
+    assert set(case["effects"]) == {"defense, adaptive"}
+    assert set(case["networks"]) == {"undefended", "defended, adaptive"}
+
+
 def test_every_choice_leads_to_one_case(cases):
     names = ("dataset", "pruner", "sparsity", "defense", "attack")
     assert len({tuple(case[name] for name in names) for case in cases}) == len(cases)

@@ -71,7 +71,8 @@ def _defenses(table: pd.DataFrame, name: str) -> Iterator[Case]:
         way = dict(zip([*WAY, "attack"], key, strict=True))
         same = (plain["pruner"] == way["pruner"]) & (plain["sparsity"] == way["sparsity"])
         start = plain[same & (plain["attack"] == way["attack"])].set_index("seed")
-        sides = {who: part[part["adversary"] == who].set_index("seed") for who in (NAIVE, ADAPTIVE)}
+        asked = [who for who in (NAIVE, ADAPTIVE) if (part["adversary"] == who).any()]
+        sides = {who: part[part["adversary"] == who].set_index("seed") for who in asked}
         networks = {"undefended": start, **{f"defended, {who}": p for who, p in sides.items()}}
         effects = {
             f"defense, {who}": {
