@@ -1,5 +1,7 @@
 """What the page on evidence says of its claims."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from prunemia import results
@@ -69,6 +71,14 @@ def test_a_cell_has_sign_effect_and_interval_and_an_unasked_one_is_empty():
     assert shown.count("<td></td>") == 2
     assert "&lt;other&gt;" in shown
     assert shown.count(QUESTIONS[0].text) == 1
+
+
+def test_a_claim_on_which_the_rules_disagree_has_a_sign_of_its_own():
+    claim = over_runs(CLAIM, "difference", (0.03, 0.05, 0.04, 0.06, 0.02))
+    claim = replace(claim, also=((0.01, -0.01, 0.02, -0.02, 0.0),))
+    shown = evidence_page.verdict_map([(QUESTIONS[0], CLAIM, {"a": claim})]).data
+    assert "≠ +0.040" in shown
+    assert 'title="undecided, for the stopping rules disagree"' in shown
 
 
 def test_an_effect_without_interval_says_why():

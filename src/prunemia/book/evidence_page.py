@@ -16,7 +16,14 @@ from prunemia.claims.evidence import Question
 from prunemia.plots import VERDICTS
 
 Rows = Sequence[tuple[Question, str, dict[str, Claim]]]
-SIGNS = {SUPPORTED: "▲", CONTRADICTED: "▼", NEGLIGIBLE: "=", UNDECIDED: "?"}
+RULES_DISAGREE = "undecided, for the stopping rules disagree"
+SIGNS = {
+    SUPPORTED: "▲",
+    CONTRADICTED: "▼",
+    NEGLIGIBLE: "=",
+    UNDECIDED: "?",
+    RULES_DISAGREE: "≠",
+}
 """Beside its colour each verdict has a sign, so that nobody needs to see colours."""
 
 ORIGINAL = "original"
@@ -57,12 +64,13 @@ def _cell(claim: Claim | None) -> Markup:
         return Markup("<td></td>")
     colour = VERDICTS[claim.verdict]
     effect = claim.effect
-    size = f"{SIGNS[claim.verdict]} {effect.value:+.3f}"
+    told = RULES_DISAGREE if len(set(claim.verdicts)) > 1 else claim.verdict
+    size = f"{SIGNS[told]} {effect.value:+.3f}"
     interval = (
         f"[{effect.low:.3f}, {effect.high:.3f}]" if not math.isnan(effect.low) else effect.note
     )
     cell = '<td style="border-left: 4px solid {}" title="{}">{}<br><small>{}</small></td>'
-    return Markup(cell).format(colour, claim.verdict, size, interval)
+    return Markup(cell).format(colour, told, size, interval)
 
 
 def agreed(found: pd.DataFrame) -> dict[str, str]:
