@@ -168,3 +168,7 @@ def test_every_verdict_is_counted_once_and_has_a_colour():
 
 def test_runs_have_seeds_one_after_another():
     assert [e.seed for e in claims.runs(pm.Experiment(seed=4), 3)] == [4, 5, 6]
+
+
+def test_the_papers_claims_are_on_the_scorecard():
+    assert set(claims.PAPERS) < set(claims.SCORECARD)

@@ -120,7 +120,8 @@ def _defenses(table: pd.DataFrame) -> Answers:
         start = claim.text.lower()
         label = max((known for known in labels if start.startswith(known)), key=len)
         both = ", training and fine-tuning," if "(training, too)" in claim.text else ""
-        text = f"{labels[label]}{both} leaks less than its undefended rival"
+        name = labels[label][0].upper() + labels[label][1:]
+        text = f"{name}{both} leaks less than its undefended rival"
         found[text] = replace(claim, text=text)
     return found
 
