@@ -76,8 +76,9 @@ def test_exposure_has_a_row_per_network_and_sample(lab):
     assert (table.groupby("network")["sample"].nunique() == 300).all()
     turn = lab.in_turn(TINY, "pruned", 8, ["conf"])
     part = table[table["network"] == "pruned"]
-    assert part["conf"].to_numpy() == pytest.approx(turn.exposure()["conf"], nan_ok=True)
-    assert part["memorization"].to_numpy() == pytest.approx(turn.memorization(), nan_ok=True)
+    rounded = {"abs": 5.1e-4, "nan_ok": True}
+    assert part["conf"].to_numpy() == pytest.approx(turn.exposure()["conf"], **rounded)
+    assert part["memorization"].to_numpy() == pytest.approx(turn.memorization(), **rounded)
 
 
 def test_the_most_exposed_by_two_scores_overlap_by_hand():
@@ -93,7 +94,7 @@ def test_the_most_exposed_by_two_scores_overlap_by_hand():
     assert (np.diag(found) == 1).all()
 
 
-def test_samia_is_compared_with_each_adversary_at_each_rate():
+def test_samia_is_compared_with_adversaries_of_as_many_networks():
     rows = [
         {"network": "pruned", "by": "attack", "attack": attack, "setting": setting,
          "references": count, "measure": measure, "seed": seed, "value": value + seed * step}
@@ -106,14 +107,10 @@ def test_samia_is_compared_with_each_adversary_at_each_rate():
     ]  # fmt: skip
     found = {claim.text: claim for claim in claims.reference_claims(pd.DataFrame(rows))}
 
-    assert len(found) == 6
-    assert found["SAMIA finds more members than lira (offline, 5) at 1 %"].effect.value == (
-        pytest.approx(0.101)
-    )
-    assert found["SAMIA finds more members than lira (online, 64) at 0.1 %"].verdict == (
-        "contradicted"
-    )
-    assert all(claim.tests == 6 for claim in found.values())
+    assert len(found) == 4
+    claim = found["At 1 % false positives SAMIA finds more members than lira"]
+    assert claim.effect.value == pytest.approx(0.101)  # 64 references are another budget
+    assert {claim.tests for claim in found.values()} == {4}
 
 
 def test_few_references_are_as_many_as_the_papers_shadow_networks():
