@@ -25,7 +25,7 @@ def result(predictions, membership=MEMBERSHIP):
         (Estimate(-0.048, -0.06, -0.03), "lowers its accuracy by 0.048 [0.030, 0.060]"),
         (
             Estimate(0.01, -0.01, 0.03),
-            "may raise or lower its accuracy (difference 0.010 [-0.010, 0.030])",
+            "has no clear effect on its accuracy (difference 0.010 [-0.010, 0.030])",
         ),
         (Estimate.missing("why"), "changes its accuracy by an amount that cannot be measured here"),
     ],
@@ -104,12 +104,12 @@ def test_what_less_costs_is_said():
     membership = np.arange(400) < 200
     whole, half = result(membership, membership), result(np.zeros(400), membership)
     said = attack_page.cost(whole, half)
-    assert said == "the accuracy is 0.500 instead of 1.000"
+    assert said == "the accuracy goes from 1.000 to 0.500"
 
 
 def test_few_classes_without_a_leak_are_named():
     table = pd.DataFrame({"accuracy": [0.6] * 3, "low": [0.55, 0.45, 0.6]}, index=[4, 7, 9])
-    assert attack_page.leaking(table).endswith("; the exceptions: 7")
+    assert attack_page.leaking(table).endswith("; the exception is class 7")
 
 
 def test_the_most_needed_input_is_the_one_whose_loss_is_largest():
@@ -152,7 +152,7 @@ def test_a_page_is_told_the_paired_change(monkeypatch):
     assert said["leaking"].startswith("1 of 1 class has an interval")
     assert said["answers"] == (
         "The attack accuses 100 % of the members and 0 % of the non-members where the network is "
-        "right, and none of no members and none of no non-members where the network is wrong"
+        "right, and 0 of 0 members and 0 of 0 non-members where the network is wrong"
     )
     assert "few_alarms" in said
     assert list(attack_page.class_tables(both, target.labels)) == ["original", "pruned"]

@@ -51,6 +51,30 @@ def test_levels_are_those_of_one_role():
     assert evidence_page.levels(networks, "original") == "between 54% (b) and 82% (a)"
 
 
+def test_prices_are_falls_of_test_accuracy():
+    networks = pd.DataFrame(
+        {
+            "dataset": ["a", "a", "b", "b"],
+            "network": ["original", "pruned 0.9"] * 2,
+            "train": [1.0, 0.9, 0.99, 0.98],
+            "gap": [0.2, 0.3, 0.09, 0.07],
+        }
+    )
+    found = evidence_page.prices(networks, "pruned 0.9")
+    assert found == "between -0.010 (b) and 0.200 (a)"
+
+
+def test_data_sets_with_every_rule_are_named(monkeypatch):
+    kept = {
+        "control_a": pd.DataFrame({"dataset": "a", "stopping": ["last", "warm-up"]}),
+        "control_b": pd.DataFrame({"dataset": "b", "stopping": ["warm-up"]}),
+    }
+    monkeypatch.setattr(results, "TABLES", kept)
+    monkeypatch.setattr(results, "there", lambda _: True)
+    monkeypatch.setattr(results, "read", kept.__getitem__)
+    assert evidence_page.ruled() == "a"
+
+
 def test_claims_on_which_all_agree_and_on_which_data_sets_differ():
     alike = table(SUPPORTED, SUPPORTED)
     differ = table(SUPPORTED, CONTRADICTED).assign(claim="other")
@@ -78,7 +102,7 @@ def test_a_claim_on_which_the_rules_disagree_has_a_sign_of_its_own():
     claim = replace(claim, also=((0.01, -0.01, 0.02, -0.02, 0.0),))
     shown = evidence_page.verdict_map([(QUESTIONS[0], CLAIM, {"a": claim})]).data
     assert "≠ +0.040" in shown
-    assert 'title="undecided, for the stopping rules disagree"' in shown
+    assert 'title="undecided, because the stopping rules disagree"' in shown
 
 
 def test_an_effect_without_interval_says_why():
@@ -97,9 +121,11 @@ def test_what_to_do_is_said_for_every_table(monkeypatch):
         for name, data in kept.items()
     }
     monkeypatch.setattr(results, "read", read.__getitem__)
-    said = {"chosen": "B", "judged_said": "nobody judged"}
-    monkeypatch.setattr(evidence_page, "advice", lambda *_: said)
-
-    assert evidence_page.what_to_do() == (
-        "on mnist1d it is B, and nobody judged; on location it is B, and nobody judged"
+    monkeypatch.setattr(
+        evidence_page,
+        "advice",
+        lambda *_, defended: {"chosen": "AB"[defended], "judged_said": "nobody judged"},
     )
+
+    said = "On {}, the least leak has B: nobody judged. Without a defense it has A: nobody judged."
+    assert evidence_page.what_to_do() == f"{said.format('mnist1d')} {said.format('location')}"

@@ -22,12 +22,12 @@ UNDECIDED = over_runs("who knows", "points", [-0.2, 0.5, 0.6])
     [
         (UP, 0, "raises the leak by 0.050 [0.030, 0.070]"),
         (DOWN, 0, "lowers the leak by 0.050 [0.030, 0.070]"),
-        (OPEN, 0, "may raise or lower the leak (difference 0.010 [-0.020, 0.040])"),
+        (OPEN, 0, "has no clear effect on the leak (difference 0.010 [-0.020, 0.040])"),
         (SMALL, MARGIN, "hardly changes the leak (difference 0.001 [-0.002, 0.004])"),
         (
             ALONE,
             0,
-            "may raise or lower the leak (difference 0.300 (one seed: no interval))",
+            "has no clear effect on the leak (difference 0.300 (one seed: no interval))",
         ),
         (
             MISSING,
@@ -46,10 +46,10 @@ def test_a_change_knows_its_sign_and_its_number(effect, margin, said):
     [
         (UP, 0, "raises"),
         (DOWN, 0, "lowers"),
-        (OPEN, 0, "may raise or lower"),
-        (SMALL, 0, "may raise or lower"),
+        (OPEN, 0, "has no clear effect on"),
+        (SMALL, 0, "has no clear effect on"),
         (SMALL, MARGIN, "hardly changes"),
-        (MISSING, 0, "may raise or lower"),
+        (MISSING, 0, "has no clear effect on"),
     ],
 )
 def test_the_verb_follows_the_verdict(effect, margin, said):
@@ -90,7 +90,7 @@ def test_a_count_agrees_with_its_noun(count, said):
 @pytest.mark.parametrize(
     ("lost", "said"),
     [
-        (Estimate(0.029, -0.0, 0.059), "a loss of 2.9 points of test accuracy [-0.0, 5.9]"),
+        (Estimate(0.029, -0.0, 0.059), "a loss of 2.9 points of test accuracy [0.0, 5.9]"),
         (Estimate(-0.02, -0.03, 0.01), "a gain of 2.0 points of test accuracy [-1.0, 3.0]"),
         (Estimate(0.01), "a loss of 1.0 points of test accuracy"),
     ],
@@ -167,7 +167,7 @@ def test_the_table_shows_the_interval_that_decided_and_no_p():
     ]
     assert table["verdict"].to_list()[1:3] == [
         "no difference that matters",
-        "not decided at this size",
+        "not decided by these runs",
     ]
     assert table["runs needed (estimate)"].to_list()[1] == "–"
     assert table["runs needed (estimate)"].to_list()[2].startswith("about ")

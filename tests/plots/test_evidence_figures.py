@@ -30,7 +30,7 @@ def test_bars_of_verdicts_follow_one_another_and_fill_the_row(ax):
         "supported": 0.25,
         "contradicted": 0.5,
         "no difference that matters": 0.05,
-        "not decided at this size": 0.2,
+        "not decided by these runs": 0.2,
     }
     table = pd.DataFrame({"runs": 3, "verdict": list(shares), "share": list(shares.values())})
 

@@ -13,6 +13,8 @@ from prunemia.metrics import Estimate, Evaluation, by_class, compare
 from prunemia.metrics.comparison import NO_ROC
 from prunemia.signals import Signals
 
+SMALL = 20
+"""Samples of which a share is said as a count."""
 FEW = 3
 """Classes without a leak that are named one by one."""
 COLLAPSE = 0.05
@@ -75,14 +77,18 @@ def answers(table: pd.DataFrame) -> str:
     """
     parts = []
     for answer, line in table.iterrows():
-        found = _share(line["members found"], "members")
-        accused = _share(line["false alarms"], "non-members")
+        found = _share(line["members found"], line["members"], "member")
+        accused = _share(line["false alarms"], line["non-members"], "non-member")
         parts.append(f"{found} and {accused} where the network is {answer}")
     return f"The attack accuses {', and '.join(parts)}"
 
 
-def _share(share: float, who: str) -> str:
-    return f"none of no {who}" if np.isnan(share) else f"{100 * share:.0f} % of the {who}"
+def _share(share: float, count: float, who: str) -> str:
+    """Say which share of a group is accused; of a small one, how many."""
+    if count >= SMALL:
+        return f"{100 * share:.0f} % of the {who}s"
+    accused = round(share * count) if count else 0
+    return f"{accused} of {int(count)} {who}{'' if count == 1 else 's'}"
 
 
 def change(gain: Estimate) -> str:
@@ -94,7 +100,7 @@ def change(gain: Estimate) -> str:
     if gain.high < 0:
         # "lowers by" asks for a positive amount: turn value and interval round.
         return f"lowers its accuracy by {Estimate(-gain.value, -gain.high, -gain.low)}"
-    return f"may raise or lower its accuracy (difference {gain})"
+    return f"has no clear effect on its accuracy (difference {gain})"
 
 
 def few_alarms(evaluation: Evaluation) -> str:
@@ -135,18 +141,20 @@ def leaking(table: pd.DataFrame) -> str:
     verb = "have" if above > 1 else "has"
     said = f"{subject} {verb} an interval that lies above chance level"
     others = [str(label) for label in measured.index[measured["low"] <= 0.5]]
-    if above and 0 < len(others) <= FEW:
-        return f"{said}; the exceptions: {', '.join(others)}"
+    if above and len(others) == 1:
+        return f"{said}; the exception is class {others[0]}"
+    if above and 1 < len(others) <= FEW:
+        return f"{said}; the exceptions are the classes {', '.join(others)}"
     return said
 
 
 def cost(whole: AttackResult, less: AttackResult) -> str:
     """Say what an attack reaches with less, and what with everything."""
     now, before = less.evaluation, whole.evaluation
-    said = f"the accuracy is {now.accuracy.value:.3f} instead of {before.accuracy.value:.3f}"
+    said = f"the accuracy goes from {before.accuracy.value:.3f} to {now.accuracy.value:.3f}"
     if not (now.auc.resolved and before.auc.resolved):
         return said
-    return f"{said}, and the AUC {now.auc.value:.3f} instead of {before.auc.value:.3f}"
+    return f"{said}, and the AUC from {before.auc.value:.3f} to {now.auc.value:.3f}"
 
 
 def share_taken(decided: np.ndarray) -> str:

@@ -16,13 +16,16 @@ ATTACK = "conf"
 """The attack whose counts bound ε; it was named beforehand."""
 
 
-def advice(table: pd.DataFrame, start: str, measure: str) -> dict[str, str]:
+def advice(
+    table: pd.DataFrame, start: str, measure: str, *, defended: bool = True
+) -> dict[str, str]:
     """Return what to do about the leak, if at most so much test accuracy may be lost.
 
-    Against the undefended way called ``start``: chosen on the first runs, judged on the others.
+    Against the undefended way called ``start``: chosen on the first runs, judged on the others;
+    from all ways, or from those without a defense.
     """
     plane = claims.points(claims.halves(table)[0], measure)
-    chosen = claims.recommended(table, start, TEST_MARGIN, measure)
+    chosen = claims.recommended(table, start, TEST_MARGIN, measure, defended=defended)
     by_name = plane.set_index("name")
     lost = by_name["test"][start] - by_name["test"][chosen]
     leaks = (by_name["leak"][name] for name in (start, chosen))

@@ -16,7 +16,7 @@ from prunemia.claims.evidence import Question
 from prunemia.plots import VERDICTS
 
 Rows = Sequence[tuple[Question, str, dict[str, Claim]]]
-RULES_DISAGREE = "undecided, for the stopping rules disagree"
+RULES_DISAGREE = "undecided, because the stopping rules disagree"
 SIGNS = {
     SUPPORTED: "▲",
     CONTRADICTED: "▼",
@@ -129,7 +129,31 @@ def what_to_do(measure: str = "accuracy") -> str:
     for name in results.TABLES:
         if name.startswith("tradeoff_") and results.there(name):
             table = results.read(name)
-            found = advice(table, ORIGINAL, measure)
             data = table["dataset"].iloc[0]
-            parts.append(f"on {data} it is {found['chosen']}, and {found['judged_said']}")
-    return "; ".join(parts)
+            best, plain = (advice(table, ORIGINAL, measure, defended=d) for d in (True, False))
+            said = f"On {data}, the least leak has {best['chosen']}: {best['judged_said']}."
+            if plain["chosen"] != best["chosen"]:
+                said += f" Without a defense it has {plain['chosen']}: {plain['judged_said']}."
+            parts.append(said)
+    return " ".join(parts)
+
+
+def prices(networks: pd.DataFrame, network: str) -> str:
+    """Say the smallest and the largest fall of test accuracy from the original to a network.
+
+    ``networks``: of `claims.overfitting.networks`; ``network``: as "pruned 0.9".
+    """
+    tests = (networks["train"] - networks["gap"]).groupby(
+        [networks["dataset"], networks["network"]]
+    )
+    wide = tests.first().unstack()
+    falls = (wide["original"] - wide[network]).sort_values()
+    ends = (f"{falls.iloc[i]:.3f} ({falls.index[i]})" for i in (0, -1))
+    return "between {} and {}".format(*ends)
+
+
+def ruled() -> str:
+    """Name the data sets whose table of the control has every stopping rule."""
+    names = [name for name in results.TABLES if name.startswith("control_") and results.there(name)]
+    tables = [results.read(name) for name in names]
+    return ", ".join(t["dataset"].iloc[0] for t in tables if t["stopping"].nunique() > 1) or "none"

@@ -29,7 +29,7 @@ from prunemia.lab.steps import Of
 from prunemia.metrics import LEVEL, Estimate, over_seeds
 
 SUPPORTED, CONTRADICTED = "supported", "contradicted"
-NEGLIGIBLE, UNDECIDED = "no difference that matters", "not decided at this size"
+NEGLIGIBLE, UNDECIDED = "no difference that matters", "not decided by these runs"
 DEPENDS = "depends on the stopping rule"
 VERDICTS = (SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED)
 

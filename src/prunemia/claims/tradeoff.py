@@ -105,14 +105,24 @@ def defenses_at_equal_accuracy(lab: Lab, exp: Experiment, seeds: int) -> list[Cl
 STATISTICS = {"accuracy": "balanced accuracy", "auc": "AUC", "tpr@0.01": "TPR at 1 % FPR"}
 
 
-def recommended(table: pd.DataFrame, start: str, allowed: float, measure: str = "accuracy") -> str:
+def recommended(
+    table: pd.DataFrame,
+    start: str,
+    allowed: float,
+    measure: str = "accuracy",
+    *,
+    defended: bool = True,
+) -> str:
     """Return the way of least leak, among those that cost at most ``allowed`` of test accuracy.
 
-    Against the way called ``start``, on the runs that choose; any way may win, that one as well.
+    Against the way called ``start``, on the runs that choose; any way may win, that one as well, or
+    any without a defense.
     """
     plane = points(halves(table)[0], measure)
     own = plane.set_index("name").loc[start]
-    able = plane[plane["test"] >= own["test"] - allowed]
+    able = plane[
+        (plane["test"] >= own["test"] - allowed) & (defended | (plane["defense"] == "none"))
+    ]
     return str(_least(able)["name"])
 
 

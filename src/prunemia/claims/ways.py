@@ -45,7 +45,10 @@ def named(way: Any) -> str:
         name += " (training, too)" if way.whole else ""
         if (way.pruner, way.sparsity) != DEFAULT:
             name += f" on {way.pruner} {way.sparsity:g}"
-    return name if way.stopping == "warm-up" else f"{name}, {way.stopping} stopping"
+    # early stopping has no warm-up of its own: its stopping goes without saying
+    if way.stopping == "warm-up" or way.defense == "earlystop":
+        return name
+    return f"{name}, {way.stopping} stopping"
 
 
 def points(table: pd.DataFrame, measure: str, adversary: str = ADAPTIVE) -> pd.DataFrame:

@@ -26,7 +26,7 @@ VERBS = {
     SUPPORTED: "raises",
     CONTRADICTED: "lowers",
     NEGLIGIBLE: "hardly changes",
-    UNDECIDED: "may raise or lower",
+    UNDECIDED: "has no clear effect on",
 }
 
 PREDICATES = {
@@ -162,7 +162,10 @@ def chosen_way(name: str, start: str, lost: float, before: float, after: float) 
 def price(lost: Estimate) -> str:
     """Say a loss of test accuracy (0 … 1) in points, a negative one as a gain."""
     what, shown = ("gain", turned(lost)) if lost.value < 0 else ("loss", lost)
-    ends = f" [{100 * shown.low:.1f}, {100 * shown.high:.1f}]" if not math.isnan(lost.low) else ""
+    if math.isnan(lost.low):
+        return f"a {what} of {100 * shown.value:.1f} points of test accuracy"
+    low, high = (round(100 * end, 1) + 0.0 for end in (shown.low, shown.high))  # never −0.0
+    ends = f" [{low:.1f}, {high:.1f}]"
     return f"a {what} of {100 * shown.value:.1f} points of test accuracy{ends}"
 
 

@@ -69,7 +69,7 @@ VERDICTS = {
     "supported": "#009E73",
     "contradicted": "#D55E00",
     "no difference that matters": "#0072B2",
-    "not decided at this size": "#999999",
+    "not decided by these runs": "#999999",
 }
 
 WIDTH = 6.4
