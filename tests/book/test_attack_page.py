@@ -25,7 +25,7 @@ def result(predictions, membership=MEMBERSHIP):
         (Estimate(-0.048, -0.06, -0.03), "lowers its accuracy by 0.048 [0.030, 0.060]"),
         (
             Estimate(0.01, -0.01, 0.03),
-            "has no clear effect on its accuracy (difference 0.010 [-0.010, 0.030])",
+            "has an undecided effect on its accuracy (difference 0.010 [-0.010, 0.030])",
         ),
         (Estimate.missing("why"), "changes its accuracy by an amount that cannot be measured here"),
     ],

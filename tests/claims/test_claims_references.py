@@ -58,7 +58,9 @@ def test_exposure_is_judged_against_chance(monkeypatch):
     concentrated, attacks, same = claims.who_is_exposed(None, pm.Experiment(), 3)
 
     assert concentrated.values == pytest.approx((0.3, 0.301, 0.302))
-    assert attacks.text == "LiRA and confidence find the same samples most exposed"
+    assert (
+        attacks.text == "The samples most exposed to LiRA and to confidence overlap beyond chance"
+    )
     assert attacks.values[0] == pytest.approx(0.3 - CHANCE)
     assert same.values[0] == pytest.approx(0.4 - CHANCE)
     assert {claim.source for claim in (concentrated, attacks, same)} == {"made"}

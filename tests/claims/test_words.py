@@ -22,12 +22,12 @@ UNDECIDED = over_runs("who knows", "points", [-0.2, 0.5, 0.6])
     [
         (UP, 0, "raises the leak by 0.050 [0.030, 0.070]"),
         (DOWN, 0, "lowers the leak by 0.050 [0.030, 0.070]"),
-        (OPEN, 0, "has no clear effect on the leak (difference 0.010 [-0.020, 0.040])"),
+        (OPEN, 0, "has an undecided effect on the leak (difference 0.010 [-0.020, 0.040])"),
         (SMALL, MARGIN, "hardly changes the leak (difference 0.001 [-0.002, 0.004])"),
         (
             ALONE,
             0,
-            "has no clear effect on the leak (difference 0.300 (one seed: no interval))",
+            "has an undecided effect on the leak (difference 0.300 (one seed: no interval))",
         ),
         (
             MISSING,
@@ -46,10 +46,10 @@ def test_a_change_knows_its_sign_and_its_number(effect, margin, said):
     [
         (UP, 0, "raises"),
         (DOWN, 0, "lowers"),
-        (OPEN, 0, "has no clear effect on"),
-        (SMALL, 0, "has no clear effect on"),
+        (OPEN, 0, "has an undecided effect on"),
+        (SMALL, 0, "has an undecided effect on"),
         (SMALL, MARGIN, "hardly changes"),
-        (MISSING, 0, "has no clear effect on"),
+        (MISSING, 0, "has an undecided effect on"),
     ],
 )
 def test_the_verb_follows_the_verdict(effect, margin, said):

@@ -45,6 +45,12 @@ def test_overlap_by_hand():
     assert overlap(one, -one) == 0
 
 
+def test_samples_that_tie_do_not_overlap_by_their_place():
+    # all exposed to the full: two rankings have nothing in common but chance
+    found = [overlap(np.ones(n), np.ones(n)) for n in range(2000, 2040)]
+    assert np.mean(found) == pytest.approx(CHANCE, abs=0.006)
+
+
 def test_chance_level_is_that_of_random_sets():
     draw = np.random.default_rng(1)
     found = [overlap(*draw.normal(size=(2, 2000))) for _ in range(200)]

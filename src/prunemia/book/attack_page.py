@@ -100,7 +100,7 @@ def change(gain: Estimate) -> str:
     if gain.high < 0:
         # "lowers by" asks for a positive amount: turn value and interval round.
         return f"lowers its accuracy by {Estimate(-gain.value, -gain.high, -gain.low)}"
-    return f"has no clear effect on its accuracy (difference {gain})"
+    return f"has an undecided effect on its accuracy (difference {gain})"
 
 
 def few_alarms(evaluation: Evaluation) -> str:

@@ -80,9 +80,9 @@ def excess_said(excess: Mapping[str, Sequence[Claim]]) -> str:
 def capacity_said(cells: pd.DataFrame) -> str:
     """Say in how many cells of the map of pruning the effect is positive, negative, or open."""
     part = cells[cells["effect"] == "pruning"]
-    up, down = int((part["low"] > 0).sum()), int((part["high"] < 0).sum())
-    rest = len(part) - up - down
-    return (
-        f"of {len(part)} cells pruning raises the leak in {up} and lowers it in {down}; "
-        f"in the other {rest} the interval includes zero"
+    framed = part["regime"].astype(bool)
+    return "; ".join(
+        f"{where} ({len(some)} cells) pruning raises the leak in {(some['low'] > 0).sum()} and "
+        f"lowers it in {(some['high'] < 0).sum()}"
+        for where, some in (("within the frames", part[framed]), ("outside", part[~framed]))
     )

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from prunemia import results
 from prunemia.book.defenses_page import advice
+from prunemia.claims import compared
 from prunemia.claims.base import CONTRADICTED, NEGLIGIBLE, SUPPORTED, UNDECIDED, Claim
 from prunemia.claims.evidence import Question
 from prunemia.plots import VERDICTS
@@ -134,6 +135,9 @@ def what_to_do(measure: str = "accuracy") -> str:
             said = f"On {data}, the least leak has {best['chosen']}: {best['judged_said']}."
             if plain["chosen"] != best["chosen"]:
                 said += f" Without a defense it has {plain['chosen']}: {plain['judged_said']}."
+                added = compared(table, best["chosen"], plain["chosen"], measure)
+                if added:
+                    said += f" Between the two the difference is {added[0].effect}."
             parts.append(said)
     return " ".join(parts)
 

@@ -48,7 +48,8 @@ def ppb_protects(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     lost = [_test(lab, run) - _test(lab, defended(run, "ppb")) for run in plain]
     # The margin is in the effect already: losing less than it is keeping the accuracy.
     kept = [TEST_MARGIN - loss for loss in lost]
-    text = f"{_named('ppb')} keeps the test accuracy"
+    strength = defended(exp, "ppb").strength
+    text = f"{_named('ppb')} at λ = {strength:g} keeps the test accuracy"
     claims.append(over_runs(text, f"{TEST_MARGIN:g} − loss of test accuracy", kept))
     return family(claims)
 

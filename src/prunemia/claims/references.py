@@ -12,7 +12,7 @@ from prunemia.claims.base import Claim, family, over_runs, runs
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 from prunemia.lab.effects import EFFECTS
-from prunemia.results.concentration import CHANCE, TENTH
+from prunemia.results.concentration import CHANCE, TENTH, most_exposed
 from prunemia.results.references import SECOND
 
 RATES = {"TPR at 0.001": "0.1 %", "TPR at 0.01": "1 %"}
@@ -127,9 +127,9 @@ def who_is_exposed(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
     for column in (str(each) for each in table if str(each).startswith("overlap with ")):
         other = column.removeprefix("overlap with ")
         same = (
-            "The samples most exposed on the pruned network are so on the original"
+            "The most exposed samples of pruned and original networks overlap beyond chance"
             if other == "the original"
-            else f"LiRA and {other} find the same samples most exposed"
+            else f"The samples most exposed to LiRA and to {other} overlap beyond chance"
         )
         values = (table[column] - CHANCE).tolist()
         claims.append(over_runs(same, "Jaccard index − chance level", values))
@@ -141,8 +141,11 @@ def agreement(table: pd.DataFrame, columns: list[str], share: float = 0.05) -> p
 
     ``share`` of the samples count as most exposed; chance level is share / (2 − share).
     """
-    count = max(1, round(share * len(table)))
-    tops = {name: set(table[name].nlargest(count).index) for name in columns}
+    draw = np.random.default_rng(0)
+    values = table[columns].fillna(-np.inf)
+    tops = {
+        name: set(most_exposed(values[name].to_numpy(dtype=float), share, draw)) for name in columns
+    }
     overlap = {
         one: {two: len(a & b) / len(a | b) for two, b in tops.items()} for one, a in tops.items()
     }

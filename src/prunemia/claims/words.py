@@ -26,7 +26,7 @@ VERBS = {
     SUPPORTED: "raises",
     CONTRADICTED: "lowers",
     NEGLIGIBLE: "hardly changes",
-    UNDECIDED: "has no clear effect on",
+    UNDECIDED: "has an undecided effect on",
 }
 
 PREDICATES = {

@@ -16,9 +16,10 @@ from prunemia.lab.effects import fields, networks
 from prunemia.lab.in_turn import InTurn
 from prunemia.lab.map import require
 from prunemia.lab.steps import merged
+from prunemia.metrics.intervals import threshold_at
 
-COUNT = 16
-"""Networks of each kind; each sample trains about half of them."""
+COUNT = 64
+"""Networks of each kind; each sample trains about half of them. With few, most ranks are ties."""
 SCORE = "lira online"
 OTHERS = ("confidence", "rmia online")
 TENTH = 0.1
@@ -80,10 +81,12 @@ def share_of_a_tenth(turn: InTurn) -> float:
     scores, trained = turn.scores[SCORE], turn.trained_on
     exposed = in_turn.aucs(scores[::2], trained[::2])
     usable = np.isfinite(exposed)
-    most = _top(np.where(usable, exposed, -np.inf), TENTH)
+    most = most_exposed(np.where(usable, exposed, -np.inf), TENTH, np.random.default_rng(0))
     judging, members = scores[1::2], trained[1::2]
     known = np.isfinite(judging)
-    threshold = np.quantile(judging[known & ~members], 1 - FPR)
+    threshold = threshold_at(judging[known & ~members], FPR)
+    if threshold is None:
+        return float("nan")
     found = (judging > threshold) & members & known & usable
     return float(found[:, most].sum() / max(found.sum(), 1))
 
@@ -91,10 +94,18 @@ def share_of_a_tenth(turn: InTurn) -> float:
 def overlap(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
     """Return the Jaccard index of the most exposed `TOP` of the samples by two exposures."""
     usable = np.isfinite(one) & np.isfinite(two)
-    a, b = (_top(values[usable], TOP) for values in (one, two))
+    draw = np.random.default_rng(0)
+    a, b = (most_exposed(values[usable], TOP, draw) for values in (one, two))
     return len(np.intersect1d(a, b)) / len(np.union1d(a, b))
 
 
-def _top(values: NDArray[np.float64], share: float) -> NDArray[np.int64]:
+def most_exposed(
+    values: NDArray[np.float64], share: float, draw: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return the indices of the largest ``share`` of the values, ties in random order.
+
+    Many samples are exposed to the full. Taken by their place in the data, the same ones would come
+    first in every ranking, and rankings without anything in common would overlap.
+    """
     count = max(1, round(share * len(values)))
-    return np.argsort(-values, kind="stable")[:count]
+    return np.lexsort((draw.random(len(values)), -values))[:count]
