@@ -130,7 +130,7 @@ def test_what_to_do_is_said_for_every_table(monkeypatch):
     difference = over_runs(CLAIM, "difference", (0.01, 0.02))
     monkeypatch.setattr(evidence_page, "compared", lambda *_: [difference])
     said = (
-        "On {}, the least leak has B: nobody judged. Without a defense it has A: nobody judged. "
+        "On {}, B leaks least: nobody judged. Without a defense, A does: nobody judged. "
         f"Between the two the difference is {difference.effect}."
     )
     assert evidence_page.what_to_do() == f"{said.format('mnist1d')} {said.format('location')}"

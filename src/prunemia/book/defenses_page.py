@@ -44,12 +44,12 @@ def _judged(table: pd.DataFrame, chosen: str, start: str, measure: str) -> str:
     if not judged:
         return "no run was left to judge it"
     leak, price = judged
-    fresh = words.counted(len(leak.values), "run")
+    fresh = words.counted(len(leak.values), "fresh run")
     gained = [value - TEST_MARGIN for value in price.values]
     lost = words.turned(claims.simultaneous(gained, price.tests))
     dear = ", which is more than allowed" if lost.value > TEST_MARGIN else ""
     return (
-        f"{fresh} that had no part in the choice say that it "
+        f"on {fresh} it "
         f"{words.changes(words.turned(leak.effect), 'the strongest attack', MARGIN)}, at "
         f"{words.price(lost)}{dear}"
     )

@@ -132,9 +132,9 @@ def what_to_do(measure: str = "accuracy") -> str:
             table = results.read(name)
             data = table["dataset"].iloc[0]
             best, plain = (advice(table, ORIGINAL, measure, defended=d) for d in (True, False))
-            said = f"On {data}, the least leak has {best['chosen']}: {best['judged_said']}."
+            said = f"On {data}, {best['chosen']} leaks least: {best['judged_said']}."
             if plain["chosen"] != best["chosen"]:
-                said += f" Without a defense it has {plain['chosen']}: {plain['judged_said']}."
+                said += f" Without a defense, {plain['chosen']} does: {plain['judged_said']}."
                 added = compared(table, best["chosen"], plain["chosen"], measure)
                 if added:
                     said += f" Between the two the difference is {added[0].effect}."
