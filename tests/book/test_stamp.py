@@ -1,4 +1,5 @@
 import ast
+import gc
 import json
 from pathlib import Path
 
@@ -112,7 +113,12 @@ def _code(notebook: Path) -> str:
 def _imported(source: str) -> list[str]:
     """Return the files of the package that a source imports, by their paths inside it."""
     names = []
-    for node in ast.walk(ast.parse(source)):
+    gc.disable()  # CPython 3.11 loses count of a tree's depth where a collection parses meanwhile
+    try:
+        tree = ast.parse(source)
+    finally:
+        gc.enable()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         if isinstance(node, ast.ImportFrom):
