@@ -118,7 +118,7 @@ def test_each_defense_is_judged_at_its_best_strength_by_the_other_runs():
     assert ppb.effect.value == pytest.approx(0.03, abs=0.001)
     assert (ppb.verdict, adv.verdict) == (SUPPORTED, CONTRADICTED)
     assert (ppb.tests, adv.tests) == (2, 2)
-    assert ppb.statistic.endswith("the rival's test accuracy is +0.010")  # slim 0.9: .70, PPB: .69
+    assert ppb.statistic.endswith("rival − defense (in test accuracy +0.010)")  # .70 and .69
 
 
 def test_what_only_the_choosing_runs_show_is_not_claimed():

@@ -88,8 +88,8 @@ def equal_accuracy(
                 [tests[1][seed] - tests[0][seed] for seed in own.keys() & rival.keys()]
             )
             statistic = (
-                f"{STATISTICS[measure]} of the strongest adaptive attack, rival − defense; the "
-                f"rival's test accuracy is {nearer:+.3f}"
+                f"{STATISTICS[measure]} of the strongest adaptive attack, rival − defense (in test "
+                f"accuracy {nearer:+.3f})"
             )
             claims.append(over_runs(text, statistic, gains, MARGIN))
     return family(claims)
