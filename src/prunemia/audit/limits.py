@@ -11,6 +11,8 @@ from prunemia.errors import UsageError, shortened
 from prunemia.metrics import FPRS
 
 FORM = re.compile(r"(?P<measure>auc|accuracy|tpr@[0-9.]+)=(?P<value>[0-9.]+(e-?[0-9]+)?)")
+OPTIONS = {False: "--fail-above", True: "--require-below"}
+"""The command's options, by whether a leak has to be excluded."""
 MEASURES = ("auc", "accuracy", *(f"tpr@{fpr:g}" for fpr in FPRS))
 
 
@@ -31,12 +33,12 @@ class Limit:
     @property
     def option(self) -> str:
         """The command's option."""
-        return "--require-below" if self.excluded else "--fail-above"
+        return OPTIONS[self.excluded]
 
     @classmethod
     def parse(cls, text: str, *, excluded: bool = False) -> Self:
         """Read ``tpr@0.01=0.05``, ``auc=0.6`` or ``accuracy=0.55``; UsageError for others."""
-        option = cls("auc", 0, excluded).option
+        option = OPTIONS[excluded]
         match = FORM.fullmatch(text)
         shown = shortened(text, 60)
         if match is None or match["measure"] not in MEASURES:
@@ -66,9 +68,9 @@ class Limit:
                 f"{self.option} {self.measure}={self.value:g}: cannot be measured with "
                 f"{int((~evidence.membership).sum()):,} non-members"
             )
-        end = "high" if self.excluded else "low"
-        worst = max(known, key=lambda name: float(getattr(known[name], end)))
-        if getattr(known[worst], end) <= self.value:
+        ends = {name: each.high if self.excluded else each.low for name, each in known.items()}
+        worst = max(ends, key=lambda name: ends[name])
+        if ends[worst] <= self.value:
             return ""
         side = "upper" if self.excluded else "lower"
         return (

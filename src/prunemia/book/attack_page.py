@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from prunemia.book.glue import say
+from prunemia.claims import words
 from prunemia.lab import AttackResult
 from prunemia.metrics import Estimate, Evaluation, by_class, compare
 from prunemia.metrics.comparison import NO_ROC
@@ -95,12 +96,7 @@ def change(gain: Estimate) -> str:
     """Say what pruning does to the accuracy: a verb, its object, and the paired difference."""
     if not gain.resolved or np.isnan(gain.low):
         return "changes its accuracy by an amount that cannot be measured here"
-    if gain.low > 0:
-        return f"raises its accuracy by {gain}"
-    if gain.high < 0:
-        # "lowers by" asks for a positive amount: turn value and interval round.
-        return f"lowers its accuracy by {Estimate(-gain.value, -gain.high, -gain.low)}"
-    return f"has an undecided effect on its accuracy (difference {gain})"
+    return words.changes(gain, "its accuracy")
 
 
 def few_alarms(evaluation: Evaluation) -> str:

@@ -9,11 +9,10 @@ import pandas as pd
 from IPython.display import HTML
 from markupsafe import Markup
 
-from prunemia import results
 from prunemia.book.defenses_page import advice
 from prunemia.claims import compared
 from prunemia.claims.base import CONTRADICTED, NEGLIGIBLE, SUPPORTED, UNDECIDED, Claim
-from prunemia.claims.evidence import Question
+from prunemia.claims.evidence import Question, tables
 from prunemia.plots import VERDICTS
 
 Rows = Sequence[tuple[Question, str, dict[str, Claim]]]
@@ -106,9 +105,7 @@ def said(found: pd.DataFrame, claim: str) -> str:
 
 def span(found: pd.DataFrame, claim: str) -> str:
     """Say the smallest and the largest effect of a claim, and on which data sets they are."""
-    part = found[found["claim"] == claim].sort_values("value")
-    ends = (part.iloc[0], part.iloc[-1])
-    return "between {} and {}".format(*(f"{e['value']:+.3f} ({e['dataset']})" for e in ends))
+    return _between(found[found["claim"] == claim].set_index("dataset")["value"], "{:+.3f}")
 
 
 def levels(networks: pd.DataFrame, role: str) -> str:
@@ -116,9 +113,14 @@ def levels(networks: pd.DataFrame, role: str) -> str:
 
     ``networks``: of `claims.overfitting.networks`.
     """
-    part = networks[networks["role"] == role].sort_values("leak")
-    ends = (part.iloc[0], part.iloc[-1])
-    return "between {} and {}".format(*(f"{e['leak']:.0%} ({e['dataset']})" for e in ends))
+    return _between(networks[networks["role"] == role].set_index("dataset")["leak"], "{:.0%}")
+
+
+def _between(values: pd.Series, form: str) -> str:
+    """Say the smallest and the largest of values by data set, and on which they are."""
+    ordered = values.sort_values()
+    ends = (f"{form.format(ordered.iloc[i])} ({ordered.index[i]})" for i in (0, -1))
+    return "between {} and {}".format(*ends)
 
 
 def what_to_do(measure: str = "accuracy") -> str:
@@ -127,18 +129,15 @@ def what_to_do(measure: str = "accuracy") -> str:
     That is, of all that costs at most `TEST_MARGIN` of the original network's test accuracy.
     """
     parts = []
-    for name in results.TABLES:
-        if name.startswith("tradeoff_") and results.there(name):
-            table = results.read(name)
-            data = table["dataset"].iloc[0]
-            best, plain = (advice(table, ORIGINAL, measure, defended=d) for d in (True, False))
-            said = f"On {data}, {best['chosen']} leaks least: {best['judged_said']}."
-            if plain["chosen"] != best["chosen"]:
-                said += f" Without a defense, {plain['chosen']} does: {plain['judged_said']}."
-                added = compared(table, best["chosen"], plain["chosen"], measure)
-                if added:
-                    said += f" Between the two the difference is {added[0].effect}."
-            parts.append(said)
+    for data, table in tables("tradeoff").items():
+        best, plain = (advice(table, ORIGINAL, measure, defended=d) for d in (True, False))
+        said = f"On {data}, {best['chosen']} leaks least: {best['judged_said']}."
+        if plain["chosen"] != best["chosen"]:
+            said += f" Without a defense, {plain['chosen']} does: {plain['judged_said']}."
+            added = compared(table, best["chosen"], plain["chosen"], measure)
+            if added:
+                said += f" Between the two the difference is {added[0].effect}."
+        parts.append(said)
     return " ".join(parts)
 
 
@@ -151,13 +150,10 @@ def prices(networks: pd.DataFrame, network: str) -> str:
         [networks["dataset"], networks["network"]]
     )
     wide = tests.first().unstack()
-    falls = (wide["original"] - wide[network]).sort_values()
-    ends = (f"{falls.iloc[i]:.3f} ({falls.index[i]})" for i in (0, -1))
-    return "between {} and {}".format(*ends)
+    return _between(wide["original"] - wide[network], "{:.3f}")
 
 
 def ruled() -> str:
     """Name the data sets whose table of the control has every stopping rule."""
-    names = [name for name in results.TABLES if name.startswith("control_") and results.there(name)]
-    tables = [results.read(name) for name in names]
-    return ", ".join(t["dataset"].iloc[0] for t in tables if t["stopping"].nunique() > 1) or "none"
+    several = [data for data, t in tables("control").items() if t["stopping"].nunique() > 1]
+    return ", ".join(several) or "none"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,36 +31,33 @@ LEAST = 3
 RULE = "warm-up"
 """The stopping rule of every table; a table that has others as well needs their agreement."""
 
-Answers = dict[str, Claim]
-"""What a table says, by the claim's text; not yet a family."""
-
 
 @dataclass(frozen=True)
 class Question:
-    """What a group of claims asks, the kind of table that answers, and how it does."""
+    """What a group of claims asks, the kind of table that answers, and how it does.
+
+    ``answers`` returns a table's claims, which are not yet the families of the map.
+    """
 
     text: str
     kind: str
-    answers: Callable[[pd.DataFrame], Answers]
+    answers: Callable[[pd.DataFrame], Iterable[Claim]]
 
 
-def _control(table: pd.DataFrame) -> Answers:
-    """Return the three effects on SAMIA's accuracy at each of `SPARSITIES`, by every rule."""
+def _control(table: pd.DataFrame) -> Iterator[Claim]:
+    """Yield the three effects on SAMIA's accuracy at each of `SPARSITIES`, by every rule."""
     texts = {
         "total": "At sparsity {s:g} the pruned network leaks more to SAMIA than the original",
         "training": "Fine-tuning alone raises the leak to SAMIA",
         "pruning": "At sparsity {s:g} pruning raises the leak to SAMIA at equal training",
     }
-    own = _where(table, OWN | {"measure": "accuracy", "attack": "samia"})
-    found: Answers = {}
+    own = where(table, OWN | {"measure": "accuracy", "attack": "samia"})
     for effect, text in texts.items():
         for sparsity in SPARSITIES:
             at = own[own["sparsity"] == sparsity].sort_values("seed")
             values, *also = (_effect(at, effect, rule) for rule in _rules(at))
             if values:
-                claim = _claim(text.format(s=sparsity), values)
-                found[claim.text] = replace(claim, also=tuple(also))
-    return found
+                yield replace(_claim(text.format(s=sparsity), values), also=tuple(also))
 
 
 def _rules(table: pd.DataFrame) -> list[str]:
@@ -75,60 +72,43 @@ def _effect(table: pd.DataFrame, effect: str, rule: str) -> tuple[float, ...]:
     return tuple(part[end] - part[start])
 
 
-def _attacks(table: pd.DataFrame) -> Answers:
-    """Return how much more SAMIA finds than conf on the pruned network, at each of `SPARSITIES`."""
-    found: Answers = {}
+def _attacks(table: pd.DataFrame) -> Iterator[Claim]:
+    """Yield how much more SAMIA finds than conf on the pruned network, at each of `SPARSITIES`."""
     for sparsity in SPARSITIES:
         asked = {"measure": "accuracy", "sparsity": sparsity, "stopping": RULE}
-        own = _where(table, OWN | asked)
+        own = where(table, OWN | asked)
         samia, conf = (
             own[own["attack"] == name].set_index("seed")["pruned"] for name in ("samia", "conf")
         )
         if len(own):
             text = f"At sparsity {sparsity:g} SAMIA is more accurate than conf"
-            found[text] = _claim(text, (samia - conf).dropna())
-    return found
+            yield _claim(text, (samia - conf).dropna())
 
 
-def _few(table: pd.DataFrame) -> Answers:
+def _few(table: pd.DataFrame) -> list[Claim]:
     """Return how much more SAMIA finds than LiRA and RMIA by the same five shadow networks."""
-    return {claim.text: claim for claim in reference_claims(_where(table, {"sparsity": 0.7}))}
+    return reference_claims(where(table, {"sparsity": 0.7}))
 
 
-def _by_references(table: pd.DataFrame) -> Answers:
-    """Return what pruning does to the strongest attack where few are accused."""
-    return {claim.text: claim for claim in strongest_claims(table)}
-
-
-def _equal(table: pd.DataFrame) -> Answers:
-    """Return the excess leak of pruned networks over dense ones of their test accuracy."""
-    found: Answers = {}
+def _equal(table: pd.DataFrame) -> Iterator[Claim]:
+    """Yield the excess leak of pruned networks over dense ones of their test accuracy."""
     for sparsity, excess in excess_over_sparsity(table, "conf").items():
         if values := tuple(excess.dropna()):
             text = (
                 f"At sparsity {sparsity:g} the pruned network leaks more to conf than a dense one"
             )
-            found[text] = _claim(text, values)
-    return found
+            yield _claim(text, values)
 
 
-def _defenses(table: pd.DataFrame) -> Answers:
-    """Return what each defense gains over its undefended rival of the same test accuracy."""
+def _defenses(table: pd.DataFrame) -> Iterator[Claim]:
+    """Yield what each defense gains over its undefended rival of the same test accuracy."""
     labels = {kind.label.lower(): kind.label for kind in DEFENSES.values()}
-    found: Answers = {}
     for claim in equal_accuracy(table):
         start = claim.text.lower()
         label = max((known for known in labels if start.startswith(known)), key=len)
         both = ", training and fine-tuning," if "(training, too)" in claim.text else ""
         name = labels[label][0].upper() + labels[label][1:]
-        text = f"{name}{both} leaks less than its undefended rival"
-        found[text] = replace(claim, text=text)
-    return found
-
-
-def _releases(table: pd.DataFrame) -> Answers:
-    """Return what several releases tell together, and what other ways to shrink change."""
-    return {claim.text: claim for claim in release_claims(table)}
+        yield replace(claim, text=f"{name}{both} leaks less than its undefended rival")
 
 
 def _claim(text: str, values: Iterable[float]) -> Claim:
@@ -140,9 +120,9 @@ QUESTIONS = (
     Question("At equal test accuracy?", "epochs", _equal),
     Question("Which attack?", "control", _attacks),
     Question("Where few are accused?", "references", _few),
-    Question("By the strongest attack?", "references", _by_references),
+    Question("By the strongest attack?", "references", strongest_claims),
     Question("What helps?", "tradeoff", _defenses),
-    Question("Several releases?", "releases", _releases),
+    Question("Several releases?", "releases", release_claims),
 )
 """A table answers if its name is the kind, an underscore, and a data set's name."""
 
@@ -152,24 +132,26 @@ def evidence() -> list[tuple[Question, str, dict[str, Claim]]]:
 
     The claims of one row, a claim on all data sets, are one family.
     """
-    tables = {
-        name: results.read(name)
-        for name in results.TABLES
-        if results.there(name) and name.startswith(tuple(f"{q.kind}_" for q in QUESTIONS))
-    }
+    kept = {kind: tables(kind) for kind in dict.fromkeys(q.kind for q in QUESTIONS)}
     rows = []
     for question in QUESTIONS:
         answers = {
-            str(table["dataset"].iloc[0]): question.answers(table)
-            for name, table in tables.items()
-            if name.startswith(f"{question.kind}_")
+            data: {claim.text: claim for claim in question.answers(table)}
+            for data, table in kept[question.kind].items()
         }
         texts = dict.fromkeys(text for found in answers.values() for text in found)
         rows += [(question, text, _row(text, answers)) for text in texts]
     return rows
 
 
-def _row(text: str, answers: Mapping[str, Answers]) -> dict[str, Claim]:
+def tables(kind: str) -> dict[str, pd.DataFrame]:
+    """Return the tables of a kind that results/ has, by data set."""
+    names = [name for name in results.TABLES if name.startswith(f"{kind}_")]
+    read = [results.read(name) for name in names if results.there(name)]
+    return {str(table["dataset"].iloc[0]): table for table in read}
+
+
+def _row(text: str, answers: Mapping[str, Mapping[str, Claim]]) -> dict[str, Claim]:
     held = {data: found[text] for data, found in answers.items() if text in found}
     return dict(zip(held, family(held.values()), strict=True))
 
@@ -237,7 +219,8 @@ def pooled(values: list[tuple[float, ...]]) -> tuple[Estimate, float]:
     return Estimate(mean, mean - half, mean + half), math.sqrt(between)
 
 
-def _where(table: pd.DataFrame, asked: Mapping[str, Any]) -> pd.DataFrame:
+def where(table: pd.DataFrame, asked: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the rows whose columns have these values."""
     for name, value in asked.items():
         table = table[table[name] == value]
     return table

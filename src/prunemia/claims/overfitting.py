@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from prunemia import results
+from prunemia.claims.evidence import OWN, RULE, tables, where
 from prunemia.metrics import summarize
 
 ATTACK = "samia"
-STOPPING = "warm-up"
-PRUNER = "l1unstructured"
 
 
 def networks() -> pd.DataFrame:
@@ -19,15 +17,13 @@ def networks() -> pd.DataFrame:
     sparsity); train, gap (train minus test accuracy) and leak (SAMIA's balanced accuracy), each a
     mean over runs with its 95 % interval in _low and _high; runs.
     """
-    tables = [name for name in results.TABLES if name.startswith("control_")]
-    rows = [networks_of(results.read(name)) for name in tables if results.there(name)]
-    return pd.concat(rows, ignore_index=True)
+    return pd.concat(map(networks_of, tables("control").values()), ignore_index=True)
 
 
 def networks_of(table: pd.DataFrame) -> pd.DataFrame:
     """Return the networks of one table of the control, as in `networks`."""
-    own = table[(table["stopping"] == STOPPING) & (table["pruner"] == PRUNER)]
-    own = own[own["attack"].fillna("").isin(["", ATTACK]) & (own["defense"] == "none")]
+    own = where(table, OWN | {"stopping": RULE})
+    own = own[own["attack"].isin(["", ATTACK])]
     long = own.melt(
         ["dataset", "sparsity", "seed", "measure"], ["original", "dense", "pruned"], "role"
     )

@@ -70,21 +70,21 @@ def reference_claims(table: pd.DataFrame, network: str = "pruned") -> list[Claim
     for measure, rate in RATES.items():
         at_rate = rows[rows["measure"] == measure]
         for attack in ("lira", "rmia"):
-            if values := samia_ahead(at_rate, attack, "offline", results.FEW):
+            if values := samia_ahead(at_rate, attack):
                 text = f"At {rate} false positives SAMIA finds more members than {attack}"
                 claims.append(over_runs(text, STATISTIC, values))
     return family(claims)
 
 
-def samia_ahead(at_rate: pd.DataFrame, attack: str, setting: str, count: int) -> tuple[float, ...]:
-    """Return how much more members SAMIA finds than an attack by references, in each run.
+def samia_ahead(at_rate: pd.DataFrame, attack: str) -> tuple[float, ...]:
+    """Return how many more members SAMIA finds than an attack by as many networks, in each run.
 
     ``at_rate``: of `results.compared`, of one network, sparsity and measure. Nothing where a run
     has too few non-members for that rate.
     """
     by_seed = at_rate.set_index("seed").sort_index()
     samia = by_seed.loc[by_seed["attack"] == "samia", "value"]
-    asked = (by_seed["setting"] == setting) & (by_seed["references"] == count)
+    asked = (by_seed["setting"] == "offline") & (by_seed["references"] == results.FEW)
     other = by_seed.loc[asked & (by_seed["attack"] == attack), "value"]
     values = (samia - other).to_numpy()
     return tuple(values) if np.isfinite(values).all() else ()

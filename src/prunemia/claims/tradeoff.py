@@ -71,25 +71,21 @@ def equal_accuracy(
     """
     choosing, judging = halves(table)
     plane = points(choosing, measure)
+    by_name = plane.set_index("name")
     against = rivals(plane, pruned_alike=pruned_alike).merge(plane, on="name")
     claims = []
     groups = ["defense", "whole", "pruner"] if pruned_alike else ["defense", "whole"]
     for _, part in against.groupby(groups, sort=False):
         best = part.iloc[int(part["gain"].argmax())]
-        own = _values(judging, best, measure)
-        rival_way = plane.set_index("name").loc[best["rival"]]
-        rival = _values(judging, rival_way, measure)
-        gains = [rival[seed] - own[seed] for seed in sorted(own.keys() & rival.keys())]
+        rival = by_name.loc[best["rival"]]
+        gains = _differences(judging, best, rival, measure)
         if gains:
             name = best["name"][0].upper() + best["name"][1:]
             text = f"{name} leaks less than {best['rival']} without a defense"
-            tests = [_values(judging, way, "test_accuracy") for way in (best, rival_way)]
-            nearer = np.mean(
-                [tests[1][seed] - tests[0][seed] for seed in own.keys() & rival.keys()]
-            )
+            ahead = np.mean(_differences(judging, best, rival, "test_accuracy"))
             statistic = (
                 f"{STATISTICS[measure]} of the strongest adaptive attack, rival − defense (in test "
-                f"accuracy {nearer:+.3f})"
+                f"accuracy {ahead:+.3f})"
             )
             claims.append(over_runs(text, statistic, gains, MARGIN))
     return family(claims)
@@ -143,24 +139,29 @@ def compared(table: pd.DataFrame, first: str, second: str, measure: str) -> list
     """
     choosing, judging = halves(table)
     plane = points(choosing, measure).set_index("name")
-    own, other = (_values(judging, plane.loc[name], measure) for name in (first, second))
-    seeds = sorted(own.keys() & other.keys())
-    if not seeds:
+    pair = plane.loc[first], plane.loc[second]
+    gains = _differences(judging, *pair, measure)
+    if not gains:
         return []
     leak = over_runs(
         f"{first} leaks less than {second}",
         f"{STATISTICS[measure]} of the strongest adaptive attack, {second} − {first}",
-        [other[seed] - own[seed] for seed in seeds],
+        gains,
         MARGIN,
     )
-    tests = [_values(judging, plane.loc[name], "test_accuracy") for name in (first, second)]
-    kept = [TEST_MARGIN + tests[0][seed] - tests[1][seed] for seed in seeds]
+    kept = [TEST_MARGIN - lost for lost in _differences(judging, *pair, "test_accuracy")]
     price = over_runs(
         f"{first} keeps the test accuracy of {second}",
         f"{TEST_MARGIN:g} − loss of test accuracy",
         kept,
     )
     return family([leak, price])
+
+
+def _differences(table: pd.DataFrame, first: Any, second: Any, column: str) -> list[float]:
+    """Return a column of the second way minus that of the first, in each run that has both."""
+    own, other = (_values(table, way, column) for way in (first, second))
+    return [other[seed] - own[seed] for seed in sorted(own.keys() & other.keys())]
 
 
 def _values(table: pd.DataFrame, way: Any, column: str) -> dict[int, float]:

@@ -162,11 +162,11 @@ def chosen_way(name: str, start: str, lost: float, before: float, after: float) 
 def price(lost: Estimate) -> str:
     """Say a loss of test accuracy (0 … 1) in points, a negative one as a gain."""
     what, shown = ("gain", turned(lost)) if lost.value < 0 else ("loss", lost)
+    said = f"a {what} of {100 * shown.value:.1f} points of test accuracy"
     if math.isnan(lost.low):
-        return f"a {what} of {100 * shown.value:.1f} points of test accuracy"
+        return said
     low, high = (round(100 * end, 1) + 0.0 for end in (shown.low, shown.high))  # never −0.0
-    ends = f" [{low:.1f}, {high:.1f}]"
-    return f"a {what} of {100 * shown.value:.1f} points of test accuracy{ends}"
+    return f"{said} [{low:.1f}, {high:.1f}]"
 
 
 def dearest(losses: Mapping[str, Estimate]) -> str:
