@@ -36,6 +36,16 @@ def refusal(**fields) -> str:
         ({"dataset": "nosuch"}, "dataset: 'nosuch' must be one of mnist1d"),
         ({"dataset": "locatoin"}, "did you mean 'location'"),
         ({"dataset": "nowhere/a.npz"}, "there is no such file"),
+        ({"rows": "new"}, "rows: 'new' is not allowed: should be 'same' or 'fresh'"),
+        (
+            {"dataset": "location", "model": "columnfc", "rows": "fresh"},
+            "rows: 'fresh' is not allowed with samples None of data set 'location': every seed "
+            "would have all rows; allowed: 'same', or samples below 5010",
+        ),
+        (
+            {"dataset": "digits", "model": "cnn2d", "rows": "fresh", "samples": 1797},
+            "rows: 'fresh' is not allowed with samples 1797 of data set 'digits'",
+        ),
         ({"model": "vgg"}, "model: 'vgg' must be one of columnfc, cnn1d"),
         (
             {"model": "columnfc", "pruner": "slim"},
@@ -104,10 +114,11 @@ def test_an_experiment_cannot_be_changed_in_place():
 
 
 def test_equal_fields_equal_key_and_every_field_enters_it():
-    base = pm.Experiment(dataset="digits", model="cnn2d")
+    base = pm.Experiment(dataset="digits", model="cnn2d", samples=600)
     changes = {
         "dataset": "svhn",
         "samples": 500,
+        "rows": "fresh",
         "model": "resnet18",
         "width": 8,
         "pruner": "slim",
@@ -132,7 +143,9 @@ def test_equal_fields_equal_key_and_every_field_enters_it():
     keys = {base.replace(**{name: value}).key for name, value in changes.items()}
 
     assert (
-        base.key == pm.Experiment(dataset="digits", model="cnn2d").key == base.replace(seed=0).key
+        base.key
+        == pm.Experiment(dataset="digits", model="cnn2d", samples=600).key
+        == base.replace(seed=0).key
     )
     assert len(keys | {base.key}) == len(changes) + 1
     assert set(pm.Experiment.model_fields) - changes.keys() == {
@@ -240,6 +253,16 @@ def test_own_arrays_may_be_named_by_their_path(tmp_path):
     path = tmp_path / "own.npz"
     np.savez(path, features=np.zeros((4, 2)), labels=np.arange(4))
     assert pm.Experiment(dataset=str(path)).dataset == str(path)
+
+
+def test_fresh_rows_of_own_arrays_need_a_number_of_samples(tmp_path):
+    path = tmp_path / "own.npz"
+    np.savez(path, features=np.zeros((200, 3)), labels=np.arange(200) % 2)
+    own = {"dataset": str(path), "model": "columnfc", "rows": "fresh"}
+
+    assert "allowed: 'same', or samples below its size" in refusal(**own)
+    assert pm.Experiment(**own, samples=150, seed=3).rows_seed == 3
+    assert pm.Experiment(seed=3).rows_seed is None
 
 
 def test_every_field_is_described():

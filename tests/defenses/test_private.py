@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ from bumps import bumps, pruned_jobs
 from torch import nn
 
 from prunemia import defenses, models, training
-from prunemia.defenses.private import DELTA, MAX_GRAD_NORM
+from prunemia.defenses.private import DELTA
+from prunemia.kinds import PrivateRecipe
+from prunemia.pruning import Masks
 from prunemia.training import FitSettings, Job, TrainingError, fit
 
 
@@ -46,29 +49,147 @@ def test_more_noise_costs_less_epsilon(series):
     assert spent[0] > spent[1] > spent[2] > 0
 
 
-def test_clipping_is_per_example(series, monkeypatch):
-    # One row with a huge gradient: clipped alone, it moves the sum by at most MAX_GRAD_NORM;
-    # clipped as a batch, it would scale all others down. The oracle clips each row's own autograd
-    # gradient; no noise, plain sums.
+def stepped(job, features, labels, monkeypatch, **settings):
+    """Take one step of DP-SGD on all members, without noise; return the sums of what was clipped.
+
+    The second value: each sample's gradients as they were clipped, parameter name → (n, …).
+    """
     from opacus.optimizers import DPOptimizer
 
+    silent = lambda self: [setattr(p, "grad", p.summed_grad.clone()) for p in self.params]  # noqa: E731
+    monkeypatch.setattr(DPOptimizer, "add_noise", silent)
+    defense = defenses.get("dp")
+    run = training.Run(
+        [job], features, labels, FitSettings(epochs=1, weight_decay=0, **settings), defense
+    )
+    defense.start(run)
+    run.networks.train(True)
+    run._step(features[job.train][None], labels[job.train][None])
+    learning = {name: p for name, p in job.module.named_parameters() if p.requires_grad}
+    summed = {name: p.summed_grad for name, p in learning.items()}
+    return summed, {name: p.grad_sample for name, p in learning.items()}
+
+
+def two_layers() -> tuple[Job, torch.Tensor, torch.Tensor]:
+    """A network of two layers with two inputs, hidden units and classes, and one sample.
+
+    The first hidden unit has lost its weight on the second input, the second class its weight on
+    the first unit. The sample (1, 2) gives hidden values 1 and 2, logits 2 and 2, posteriors of one
+    half.
+    """
+    module = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        module[2].weight.copy_(torch.tensor([[0.0, 1.0], [0.0, 1.0]]))
+        module[0].bias.zero_()
+        module[2].bias.zero_()
+    keep = {
+        "0.weight": torch.tensor([[True, False], [True, True]]),
+        "2.weight": torch.tensor([[True, True], [False, True]]),
+    }
+    sample = torch.zeros(1, dtype=torch.long)
+    job = Job("two layers", module, sample, sample, sample, 0, Masks(module, keep, tuple(keep)))
+    return job, torch.tensor([[1.0, 2.0]]), torch.tensor([0])
+
+
+def test_removed_weights_use_up_nothing_of_the_clip(monkeypatch):
+    # By hand: the loss' slope is (-1/2, 1/2) at the logits and, as both classes weigh the units
+    # alike, (0, 0) at the hidden units, so the first layer's slopes are zero. The second layer's
+    # weights: its rows are -1/2 and 1/2 times the hidden values (1, 2), that is (-.5, -1) and
+    # (.5, 1), of which .5 belongs to the removed weight; its biases: -.5 and .5.
+    # Squares of what is kept: .25 + 1 + 1 + .25 + .25 = 2.75, with the removed weight 3.
+    job, features, labels = two_layers()
+    summed, samples = stepped(job, features, labels, monkeypatch)
+    assert samples["2.weight"].tolist() == [[[-0.5, -1.0], [0.0, 1.0]]]
+    assert samples["0.weight"].abs().sum() == 0
+    scale = 1 / 2.75**0.5  # the clip is 1
+    expected = torch.tensor([[-0.5, -1.0], [0.0, 1.0]]) * scale
+    torch.testing.assert_close(summed["2.weight"], expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(summed["2.bias"], torch.tensor([-0.5, 0.5]) * scale)
+    norm = sum(float((part**2).sum()) for part in summed.values()) ** 0.5
+    assert norm == pytest.approx(1, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [("columnfc", "l1unstructured"), ("cnn1d", "l1structured"), ("cnn1d", "slim")],
+)
+def test_the_clipped_sum_is_that_of_the_kept_weights_alone(series, monkeypatch, kind, method):
+    features, labels = series
+    (job,) = pruned_jobs(kind, 1, method=method, sparsity=0.7)
+    job = replace(job, train=job.train[:20])
+    for layer in job.module:
+        if isinstance(layer, models.Dropout):
+            layer.p = 0.0
+        if isinstance(layer, nn.BatchNorm1d):  # else no gradient reaches a removed filter
+            nn.init.constant_(layer.bias, 0.5)
+    # The oracle knows the kept entries of what learns alone: it writes them into the network, so
+    # that there is no gradient of anything else.
+    oracle = copy.deepcopy(job.module).eval()
+    state = dict(oracle.state_dict())
+    summed, samples = stepped(job, features, labels, monkeypatch, private=PrivateRecipe(clip=0.3))
+    keep = {
+        name: job.masks.keep.get(name, torch.ones_like(state[name], dtype=torch.bool))
+        for name in samples
+    }
+    kept = {name: state[name][keep[name]] for name in keep}
+
+    def loss(kept, x, y):
+        whole = {n: torch.zeros_like(state[n]).masked_scatter(keep[n], kept[n]) for n in keep}
+        logits = torch.func.functional_call(oracle, state | whole, (x[None],))
+        return nn.functional.cross_entropy(logits, y[None])
+
+    total = {name: torch.zeros_like(value) for name, value in kept.items()}
+    for row in job.train:
+        slopes = torch.func.grad(loss)(kept, features[row], labels[row])
+        norm = torch.cat([slope.flatten() for slope in slopes.values()]).norm()
+        for name, slope in slopes.items():
+            total[name] += slope * min(1.0, 0.3 / float(norm))
+    for name, mask in keep.items():
+        assert samples[name][:, ~mask].abs().sum() == 0
+        assert summed[name][~mask].abs().sum() == 0
+        torch.testing.assert_close(summed[name][mask], total[name], rtol=1e-4, atol=1e-4)
+    assert any(bool((~mask).any()) for mask in keep.values()) != (method == "slim")
+
+
+def test_a_layer_that_is_called_twice_is_masked_once(monkeypatch):
+    # Opacus adds up what both calls give a sample before it is masked and clipped.
+    job, features, labels = two_layers()
+    twice = nn.Sequential(job.module[0], nn.ReLU(), job.module[0])
+    masks = Masks(twice, {"0.weight": job.masks.keep["0.weight"]}, ("0.weight",))
+    job = Job("twice", twice, job.train, job.validation, job.test, 0, masks)
+    _, samples = stepped(job, features, labels, monkeypatch)
+    # Hidden values (1, 2), logits the same; with p = e / (1 + e) of the second class the slope at
+    # the logits is (-p, p). Second call: (-p, p) times (1, 2). First call: weights are the
+    # identity, so the slope at the hidden units is (-p, p) again, times the sample (1, 2).
+    p = np.e / (1 + np.e)
+    expected = torch.tensor([[[-2 * p, 0.0], [2 * p, 4 * p]]])
+    torch.testing.assert_close(samples["0.weight"], expected, check_dtype=False)
+
+
+def test_clip_and_rate_are_the_networks_own(series):
+    (job,) = pruned_jobs("columnfc", 1)
+    settings = FitSettings(epochs=1, learning_rate=2e-3, private=PrivateRecipe(clip=3.0, rate=4.0))
+    defense = defenses.get("dp")
+    run = training.Run([job], *series, settings, defense)
+    defense.start(run)
+    assert run.optimizer.max_grad_norm == 3
+    assert [group["lr"] for group in run.optimizer.param_groups] == [pytest.approx(8e-3)]
+
+
+def test_clipping_is_per_example(series, monkeypatch):
+    # One row with a huge gradient: clipped alone, it moves the sum by at most the
+    # clip; clipped as a batch, it would scale all others down. The oracle clips each row's own
+    # autograd gradient; no noise, plain sums.
     features, labels = (part.clone() for part in series)
     (job,) = pruned_jobs("columnfc", 1)
     features[job.train[0]] *= 1e4
     for layer in job.module:
         if isinstance(layer, models.Dropout):
             layer.p = 0.0
-    silent = lambda self: [setattr(p, "grad", p.summed_grad.clone()) for p in self.params]  # noqa: E731
-    monkeypatch.setattr(DPOptimizer, "add_noise", silent)
+    job = replace(job, masks=None)
     oracle = copy.deepcopy(job.module)
-    defense = defenses.get("dp")
-    run = training.Run(
-        [job], features, labels, FitSettings(epochs=1, batch_size=200, weight_decay=0), defense
-    )
-    defense.start(run)
-    run.networks.train(True)
-    run._step(features[job.train][None], labels[job.train][None])
-    got = [p.summed_grad for p in job.module.parameters()]
+    summed, _ = stepped(job, features, labels, monkeypatch)
 
     expected = [torch.zeros_like(p) for p in oracle.parameters()]
     norms = []
@@ -77,9 +198,9 @@ def test_clipping_is_per_example(series, monkeypatch):
         slopes = torch.autograd.grad(loss, list(oracle.parameters()))
         norms.append(torch.stack([s.norm() for s in slopes]).norm().item())
         for total, slope in zip(expected, slopes, strict=True):
-            total += slope * min(1.0, MAX_GRAD_NORM / norms[-1])
+            total += slope * min(1.0, 1 / norms[-1])
     assert norms[0] > 1000 * np.median(norms)
-    for x, y in zip(got, expected, strict=True):
+    for x, y in zip(summed.values(), expected, strict=True):
         torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-4)
 
 

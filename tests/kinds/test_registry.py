@@ -63,10 +63,10 @@ def linear(shape, classes, width):  # noqa: ARG001
     return nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), classes))
 
 
-def blobs(rows: int):
+def blobs(rows: int, seed: int | None = None):
     """A toy data set: two Gaussian clouds."""
     labels = np.arange(rows) % 2
-    noise = np.random.default_rng(0).normal(size=(rows, 3))
+    noise = np.random.default_rng(seed or 0).normal(size=(rows, 3))
     return noise + 3 * labels[:, np.newaxis], labels
 
 

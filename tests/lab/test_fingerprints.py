@@ -18,12 +18,13 @@ def store(tmp_path):
 
 def test_facts_are_the_data_sets_and_are_read_once(store):
     loaded = data.load("digits", 200)
-    first = facts.remembered(store, "digits", 200, lambda: loaded)
+    exp = pm.Experiment(dataset="digits", model="cnn2d", samples=200)
+    first = facts.remembered(store, exp, lambda: loaded)
 
     assert first == facts.Facts(loaded.fingerprint, 200, (1, 8, 8), 10)
     assert first.features == 64
-    assert facts.remembered(store, "digits", 200, unread) == first
-    assert facts.foreseen(store, "digits", 200, unread) == first
+    assert facts.remembered(store, exp, unread) == first
+    assert facts.foreseen(store, exp, unread) == first
 
 
 def test_a_file_that_changed_is_another_data_set(store, tmp_path):
@@ -42,8 +43,27 @@ def test_a_file_that_changed_is_another_data_set(store, tmp_path):
 
 
 def test_a_plan_takes_unread_data_from_their_sheet_and_remembers_nothing(store):
-    foreseen = facts.foreseen(store, "cifar100", None, unread)
+    exp = pm.Experiment(dataset="cifar100", model="resnet18")
+    foreseen = facts.foreseen(store, exp, unread)
 
     assert (foreseen.rows, foreseen.shape, foreseen.classes) == (60_000, (3, 32, 32), 100)
     assert list(store.entries()) == []
-    assert facts.foreseen(store, "svhn", 500, unread).rows == 500
+    assert facts.foreseen(store, exp.replace(dataset="svhn", samples=500), unread).rows == 500
+
+
+def test_fresh_rows_are_a_data_set_of_their_own_for_each_seed(store):
+    lab = pm.Lab(store.root, progress=False)
+    same = pm.Experiment(samples=200)
+    experiments = [same, *(same.replace(rows="fresh", seed=seed) for seed in (0, 1))]
+    found = [lab.facts(exp) for exp in experiments]
+
+    assert len({each.fingerprint for each in found}) == 3
+    assert {(each.rows, each.shape, each.classes) for each in found} == {(200, (1, 40), 10)}
+    for exp, each in zip(experiments, found, strict=True):
+        assert lab.dataset(exp).fingerprint == each.fingerprint
+        assert facts.remembered(store, exp, unread) == each
+    assert lab.facts(same.replace(seed=1)) == found[0]
+    foreseen = [
+        facts.foreseen(store, exp.replace(samples=300), unread).fingerprint for exp in experiments
+    ]
+    assert len(set(foreseen)) == 3

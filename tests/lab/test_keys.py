@@ -36,6 +36,30 @@ def test_the_keys_of_networks_and_signals_by_hand(pipeline):
     )
 
 
+@pytest.mark.parametrize(
+    ("exp", "keys"),
+    [
+        (
+            pm.Experiment(),
+            ["5d07db465a49c5706998f36fc8dbfd0a", "8bbdf6bb70cb7e93c2fa8fb685744d09",
+             "c14b67a413c3eca87952a04115368755", "68ad11efec664d56cad415ae80cf9628"],
+        ),
+        (
+            EXP,
+            ["10392c1156813cec0ba75b620035b7aa", "6fe3b3f15289ecce51c9e3ad4b12ef27",
+             "d40033aea690e76a6f83ea0a73681c64", "8d847c101e320a014f216a807aecb1cd"],
+        ),
+    ],
+)  # fmt: skip
+def test_keys_are_those_of_before_there_were_fresh_rows(pipeline, exp, keys):
+    steps = [Step("original", exp, "original"), Step("pruned", exp), Step("signals", exp)]
+    steps.append(Step("attack", exp, attack="conf"))
+
+    assert [pipeline.key(step) for step in steps] == keys
+    fresh = [dataclasses.replace(step, exp=exp.replace(rows="fresh")) for step in steps]
+    assert not set(keys) & {pipeline.key(step) for step in fresh}
+
+
 def test_the_key_of_an_attack_holds_its_fit_and_its_target(pipeline):
     shadows = [pipeline.key(step) for step in shadow_signals(EXP, "pruned")]
     fit = content_key([1, "top1conf", {"statistic": "max"}, shadows])

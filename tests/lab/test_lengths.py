@@ -4,24 +4,37 @@ import pytest
 
 import prunemia as pm
 from prunemia.lab import lengths
+from prunemia.lab.steps import attack_step
 
 TINY = {"samples": 400, "width": 4, "epochs": 3, "finetune_epochs": 2, "shadows": 1}
 
 
-def run(seed, curve, kept):
-    """Points of one run: dense ones as (test accuracy, leakage), pruned ones by sparsity."""
-    base = {"dataset": "d", "model": "m", "width": 8, "seed": seed}
-    base |= {"attack": "conf", "measure": "accuracy"}
+BASE = {"dataset": "d", "model": "m", "width": np.nan, "pruner": "p", "defense": "none"}
+BASE |= {"attack": "conf", "measure": "accuracy"}
+REACHED = ("train_accuracy", "test_accuracy", "value")
+
+
+def run(seed, curve, kept, stopping="warm-up"):
+    """Points of one run: (train accuracy, test accuracy, leakage) of dense ones, in order, and of
+    pruned ones by sparsity.
+    """
+    base = BASE | {"seed": seed, "stopping": stopping}
+    first = next(iter(kept))
     rows = [
-        base | {"sparsity": s, "role": role, "epochs": i, "test_accuracy": x, "value": y}
-        for s in kept
-        for i, (role, x, y) in enumerate(curve)
+        base | {"sparsity": first, "role": role, "epochs": i} | dict(zip(REACHED, of, strict=True))
+        for i, (role, *of) in enumerate(curve)
     ]
     rows += [
-        base | {"sparsity": s, "role": "kept", "epochs": 7, "test_accuracy": x, "value": y}
-        for s, (x, y) in kept.items()
+        base | {"sparsity": s, "role": "kept", "epochs": 7} | dict(zip(REACHED, of, strict=True))
+        for s, of in kept.items()
     ]
     return pd.DataFrame(rows)
+
+
+def compared(table, comparator):
+    """Return what `excess` says of a comparator, by seed and sparsity."""
+    found = lengths.excess(table)
+    return found[found["comparator"] == comparator].set_index(["seed", "sparsity"]).sort_index()
 
 
 def test_lengths_are_the_powers_of_two_and_the_end():
@@ -46,21 +59,135 @@ def test_points_that_fall_are_pooled():
     assert found == pytest.approx([0.62, 0.62, 0.62, 0.56])
 
 
-def test_excess_is_what_the_pruned_network_leaks_beyond_its_own_runs_curve():
-    curve = [("training", 0.7, 0.58), ("training", 0.8, 0.64), ("dense", 0.8, 0.64)]
-    higher = [(role, x, y + 0.1) for role, x, y in curve]
-    points = pd.concat(
-        [
-            run(0, curve, {0.5: (0.75, 0.63), 0.9: (0.5, 0.55)}),
-            run(1, higher, {0.5: (0.75, 0.63), 0.9: (0.7, 0.68)}),
-        ]
-    )
-    found = lengths.excess(points).set_index(["seed", "sparsity"])["excess"]
+CURVE = [
+    ("training", 0.7, 0.60, 0.52),
+    ("training", 0.9, 0.70, 0.58),
+    ("dense", 1.0, 0.80, 0.64),
+]
 
-    assert found[0, 0.5] == pytest.approx(0.02)
-    assert np.isnan(found[0, 0.9])
-    assert found[1, 0.5] == pytest.approx(-0.08)
-    assert found[1, 0.9] == pytest.approx(0.0)
+
+def test_excess_at_equal_training_accuracy_by_hand():
+    higher = [(role, train, test, leak + 0.1) for role, train, test, leak in CURVE]
+    kept = {0.5: (0.95, 0.77, 0.63), 0.9: (0.69, 0.70, 0.55)}
+    found = compared(pd.concat([run(0, CURVE, kept), run(1, higher, kept)]), lengths.EQUAL_TRAINING)
+
+    # at 0.95, half way from 0.9 to 1.0: leak 0.61, test accuracy 0.75
+    columns = ["value", "expected", "excess", "train_difference", "test_difference"]
+    assert found.loc[(0, 0.5), columns].tolist() == pytest.approx([0.63, 0.61, 0.02, 0, 0.02])
+    assert found.loc[(1, 0.5), "excess"] == pytest.approx(-0.08)
+    unreached = found.xs(0.9, level="sparsity")[columns[1:]]
+    assert unreached.isna().all(axis=None)
+
+
+def test_excess_at_equal_test_accuracy_by_hand():
+    kept = {0.5: (0.95, 0.77, 0.63), 0.9: (0.69, 0.59, 0.55), 0.95: (0.9, 0.81, 0.6)}
+    found = compared(run(0, CURVE, kept), lengths.EQUAL_TEST)
+
+    # at 0.77: leak 0.58 + 0.7 · 0.06 = 0.622, training accuracy 0.9 + 0.7 · 0.1 = 0.97
+    columns = ["expected", "excess", "train_difference", "test_difference"]
+    assert found.loc[(0, 0.5), columns].tolist() == pytest.approx([0.622, 0.008, -0.02, 0])
+    assert found.loc[[(0, 0.9), (0, 0.95)], columns].isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("test", "leak", "there", "fitted"),
+    [
+        (0.805, 0.661, False, False),  # 0.005 from the 0.80 that leaks 0.64: 0.021 apart
+        (0.805, 0.659, True, True),  # 0.019 apart
+        # 0.0125 from the asked 0.8025, outside of the point around it; both fit their members
+        (0.815, 0.70, True, False),
+    ],
+)
+def test_where_dense_networks_of_one_accuracy_leak_unlike_there_is_no_number(
+    test, leak, there, fitted
+):
+    curve = [*CURVE, ("dense", 1.0, test, leak)]
+    table = run(0, curve, {0.5: (1.0, 0.8025, 0.65)})
+
+    assert compared(table, lengths.EQUAL_TEST)["expected"].notna().tolist() == [there]
+    assert compared(table, lengths.EQUAL_TRAINING)["expected"].notna().tolist() == [fitted]
+
+
+def test_the_least_leaking_dense_network_is_chosen_on_the_other_runs():
+    kept = {0.5: (0.9, 0.70, 0.60)}
+    early, late = ("training", 0.8, 0.71, 0.55), ("dense", 1.0, 0.75, 0.65)
+    # in run 0 the early network is inaccurate and leaks most: it is not judged where it is chosen
+    unlike = ("training", 0.8, 0.50, 0.90)
+    table = pd.concat(
+        [run(0, [unlike, late], kept), *(run(s, [early, late], kept) for s in (1, 2))]
+    )
+    found = compared(table, lengths.LEAST)
+
+    # run 0: runs 1 and 2 choose the early one. Run 1: runs 0 and 2 have it at test accuracy
+    # (0.50 + 0.71) / 2 < 0.70, so the late one is taken.
+    assert found["expected"].tolist() == pytest.approx([0.90, 0.65, 0.65])
+    assert found["excess"].tolist() == pytest.approx([-0.30, -0.05, -0.05])
+    assert found["test_difference"].tolist() == pytest.approx([0.20, -0.05, -0.05])
+    assert found["train_difference"].tolist() == pytest.approx([0.1, -0.1, -0.1])
+
+
+def test_without_a_network_as_accurate_or_without_other_runs_there_is_none_that_leaks_least():
+    accurate, not_so = {0.5: (1.0, 0.81, 0.6)}, {0.5: (1.0, 0.79, 0.6)}
+
+    for kept, runs in ((accurate, 3), (not_so, 1)):
+        table = pd.concat([run(seed, CURVE, kept) for seed in range(runs)])
+        assert compared(table, lengths.LEAST)["expected"].isna().all()
+
+
+def test_the_comparators_agree_with_loops_on_random_tables():
+    draw = np.random.default_rng(0)
+    parts = []
+    for seed in range(6):
+        grow = np.sort(draw.uniform(0.5, 0.9, 5))
+        curve = [
+            ("dense", x + 0.1, x + draw.normal(0, 0.02), x / 2 + draw.normal(0, 0.02)) for x in grow
+        ]
+        for rule in ("warm-up", "last"):
+            kept = {s: tuple(draw.uniform(0.55, 0.95, 3)) for s in (0.5, 0.9)}
+            parts.append(run(seed, curve if rule == "warm-up" else [], kept, rule))
+    table = pd.concat(parts, ignore_index=True)
+    found = lengths.excess(table)
+
+    assert len(found) == 3 * 6 * 2 * 2
+    assert 0 < found["expected"].isna().sum() < len(found)
+    for row in found.to_dict("records"):
+        if row["comparator"] == lengths.LEAST:
+            expected = least_by_loops(table, row)
+        else:
+            expected = curve_by_loops(table, row)
+        assert row["expected"] == pytest.approx(expected, nan_ok=True)
+        assert row["excess"] == pytest.approx(row["value"] - expected, nan_ok=True)
+
+
+def least_by_loops(table, row):
+    best, leak = np.nan, np.inf
+    others = [seed for seed in range(6) if seed != row["seed"]]
+    kept = table[(table["role"] == "kept") & (table["stopping"] == row["stopping"])]
+    kept = kept[kept["sparsity"] == row["sparsity"]].set_index("seed")
+    for epochs in range(5):
+        dense = table[(table["role"] == "dense") & (table["epochs"] == epochs)].set_index("seed")
+        if sum(dense["test_accuracy"][s] - kept["test_accuracy"][s] for s in others) >= 0:
+            mean = sum(dense["value"][s] for s in others) / len(others)
+            if mean < leak:
+                best, leak = dense["value"][row["seed"]], mean
+    return best
+
+
+def curve_by_loops(table, row):
+    axis = {lengths.EQUAL_TRAINING: "train_accuracy"}.get(row["comparator"], "test_accuracy")
+    dense = table[(table["role"] == "dense") & (table["seed"] == row["seed"])]
+    dense = dense.sort_values(axis)
+    x, y, asked = dense[axis].tolist(), dense["value"].tolist(), row[axis]
+    if not x[0] <= asked <= x[-1]:
+        return np.nan
+    near = [b for a, b in zip(x, y, strict=True) if abs(a - asked) <= 0.01]
+    if axis == "test_accuracy" and near and max(near) - min(near) > 0.02:
+        return np.nan
+    # the isotonic fit is, at each point, the largest over starts of the least mean over ends
+    fit = [
+        max(min(np.mean(y[a : b + 1]) for b in range(i, 5)) for a in range(i + 1)) for i in range(5)
+    ]
+    return float(np.interp(asked, x, fit))
 
 
 def test_the_lab_follows_every_network_along_its_epochs(tmp_path):
@@ -74,10 +201,40 @@ def test_the_lab_follows_every_network_along_its_epochs(tmp_path):
     last = points.query("role == 'dense' and epochs == 2 and measure == 'accuracy'")["value"].item()
     dense = lab.attack(whole.replace(pruner="dense"), "conf").evaluation.accuracy.value
     assert last == dense
+    first = points.query("role == 'training' and epochs == 1 and measure == 'AUC'").iloc[0]
+    short = whole.replace(epochs=1)
+    assert first["value"] == lab.attack(short, "conf", of="original").evaluation.auc.value
     kept = points.query("role == 'kept' and measure == 'AUC'").iloc[0]
     assert kept["value"] == lab.attack(exp, "conf").evaluation.auc.value
     assert kept["test_accuracy"] == lab.pruned(exp).accuracy["test"]
-    assert len(lab.excess([exp], ["conf"])) == 2
+    assert kept["train_accuracy"] == lab.pruned(exp).accuracy["train"]
+    assert len(lab.excess([exp], ["conf"])) == 2 * 3
+
+
+def test_networks_that_experiments_share_are_there_once(tmp_path):
+    lab = pm.Lab(tmp_path, device="cpu", progress=False)
+    exp = pm.Experiment(**TINY)
+    asked = [
+        exp.replace(sparsity=s, stopping=rule) for s in (0.5, 0.9) for rule in ("warm-up", "last")
+    ]
+    points = lab.along_epochs(asked, ["conf"]).query("measure == 'AUC'")
+
+    assert points["role"].value_counts().to_dict() == {
+        "training": 3, "dense": 2, "pruned": 2 * 2, "kept": 4,
+    }  # fmt: skip
+    curve = points[points["role"].isin(lengths.CURVE)]
+    assert set(zip(curve["sparsity"], curve["stopping"], strict=True)) == {(0.5, "warm-up")}
+    alone = lab.along_epochs(asked[-1:], ["conf"]).query("measure == 'AUC' and role != 'kept'")
+    pruned = points[(points["sparsity"] == 0.9) | points["role"].isin(lengths.CURVE)]
+    pruned = pruned[pruned["role"] != "kept"]
+    both = [part.sort_values(["role", "epochs"])["value"].tolist() for part in (alone, pruned)]
+    assert both[0] == both[1]
+    assert lab.pipeline.key(step_of(exp)) == lab.pipeline.key(step_of(lengths.dense(exp)))
+
+
+def step_of(exp):
+    """Return the attack on an original: that no pruning comes into it."""
+    return attack_step(exp, "conf", "original")
 
 
 def test_the_pipeline_finds_a_total_effect_where_there_must_be_one(tmp_path):
@@ -85,9 +242,11 @@ def test_the_pipeline_finds_a_total_effect_where_there_must_be_one(tmp_path):
     # with little removed. The pruned network leaks more than the original, and training did it.
     lab = pm.Lab(tmp_path, device="cpu", progress=False)
     exp = pm.Experiment(samples=2000, width=32, epochs=2, finetune_epochs=10, sparsity=0.3)
-    table = lab.effects(pm.claims.runs(exp, 4), ["conf"])
-    total, training, _ = pm.claims.effect_claims(table, "conf")
+    table = lab.effects([exp.replace(seed=seed) for seed in range(4)], ["conf"])
+    asked = table.query("measure == 'accuracy' and attack == 'conf' and label == -1")
+    values = {name: rows["value"].tolist() for name, rows in asked.groupby("effect")}
+    total, training = (pm.claims.simultaneous(values[name], 1) for name in ("total", "training"))
 
-    assert total.verdict == pm.claims.SUPPORTED
-    assert training.verdict == pm.claims.SUPPORTED
-    assert total.effect.value > 0.03
+    assert pm.claims.verdict(total) == pm.claims.SUPPORTED
+    assert pm.claims.verdict(training) == pm.claims.SUPPORTED
+    assert total.value > 0.03

@@ -2,17 +2,15 @@
 
 import pickle
 
-import pandas as pd
 import pytest
 import torch
 
 import prunemia as pm
-from prunemia.book import needs
 from prunemia.errors import UsageError
 from prunemia.lab import releases as joint
 from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.steps import Step
-from prunemia.results import releases, tables
+from prunemia.results import releases
 
 EXP = pm.Experiment(samples=500, width=4, epochs=4, finetune_epochs=4, shadows=2, sparsity=0.6)
 
@@ -120,30 +118,3 @@ def test_what_is_compared_at_equal_epochs_keeps_the_last_of_them():
     assert held["dense, rewound"][0][0].sparsity == 0
     assert held["original + pruned"] == [(exp, "original"), (exp, "pruned")]
     assert [e.sparsity for e, _ in held["0.5 + 0.7 + 0.9"]] == [0.5, 0.7, 0.9]
-
-
-def test_a_page_needs_the_steps_of_its_table_where_none_is_kept():
-    need = [{"attacks": "conf", "result": "releases"}]
-    page = {"seed": 0, "samples": 500, "width": 4, "finetune_epochs": 4}
-    (found,) = needs.steps(need, page).values()
-
-    # six alone; original and pruned together by mean, difference and change
-    assert [step.stage for step in found].count("attack") == len(releases.SHORT) - 1 == 6
-    assert [step.stage for step in found].count("releases") == 3
-    assert set(releases.SHORT) <= set(releases.cases(EXP))
-
-
-def test_without_a_kept_table_a_page_computes_the_short_list(lab):
-    name, table = tables.released(lab, [EXP], ["conf"])
-
-    assert name == ""
-    assert set(table["release"]) == set(releases.SHORT)
-
-
-def test_a_kept_table_is_read_and_cut_to_what_is_wanted(monkeypatch):
-    kept = pd.DataFrame({"release": ["original", "pruned"], "held": [1, 1], "value": [0.7, 0.6]})
-    monkeypatch.setattr(tables, "kept_releases", lambda _: ("kept", kept))
-
-    name, table = tables.released(None, [EXP], ["conf"], ["pruned"])
-    assert (name, table["value"].to_list()) == ("kept", [0.6])
-    assert len(tables.released(None, [EXP], ["conf"])[1]) == 2

@@ -19,7 +19,7 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def compared(lab):
     todo = [TINY.replace(sparsity=s) for s in (0.5, 0.7)]
-    source, table = results.compared(lab, todo, ["conf", "lira", "rmia"], 8)
+    source, table = results.read_or_make("references", lab, todo, ["conf", "lira", "rmia"], most=8)
     assert source == ""
     return table
 
@@ -70,7 +70,7 @@ def test_an_entry_is_what_the_lab_says(lab, compared):
 
 
 def test_exposure_has_a_row_per_network_and_sample(lab):
-    _, table = results.exposed(lab, [TINY], ["conf"], 8)
+    _, table = results.read_or_make("exposure", lab, [TINY], ["conf"], most=8)
 
     assert list(table["network"].unique()) == ["original", "dense", "pruned"]
     assert (table.groupby("network")["sample"].nunique() == 300).all()
@@ -92,25 +92,6 @@ def test_the_most_exposed_by_two_scores_overlap_by_hand():
     assert found.loc["a", "c"] == 0
     assert found.loc["b", "c"] == 1 / 5
     assert (np.diag(found) == 1).all()
-
-
-def test_samia_is_compared_with_adversaries_of_as_many_networks():
-    rows = [
-        {"network": "pruned", "by": "attack", "attack": attack, "setting": setting,
-         "references": count, "measure": measure, "seed": seed, "value": value + seed * step}
-        for attack, setting, count, value, step in (
-            ("samia", "shadows", 5, 0.2, 0.001), ("lira", "offline", 5, 0.1, 0),
-            ("lira", "online", 64, 0.4, 0), ("rmia", "offline", 5, 0.2, 0),
-        )
-        for measure in ("TPR at 0.001", "TPR at 0.01")
-        for seed in range(3)
-    ]  # fmt: skip
-    found = {claim.text: claim for claim in claims.reference_claims(pd.DataFrame(rows))}
-
-    assert len(found) == 4
-    claim = found["At 1 % false positives SAMIA finds more members than lira"]
-    assert claim.effect.value == pytest.approx(0.101)  # 64 references are another budget
-    assert {claim.tests for claim in found.values()} == {4}
 
 
 def test_few_references_are_as_many_as_the_papers_shadow_networks():

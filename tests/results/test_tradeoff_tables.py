@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 import prunemia as pm
-from prunemia.book import needs
-from prunemia.results.planes import MEASURES, WAY, tradeoffs, ways
+from prunemia.lab import validation
+from prunemia.results.planes import MEASURES, VALIDATION, WAY, tradeoffs, ways
 
 EXP = pm.Experiment(
     dataset="mnist1d", samples=400, width=4, epochs=2, finetune_epochs=1, shadows=2, seed=1
@@ -32,7 +32,29 @@ def test_a_row_says_what_the_lab_says(lab):
         lab.attack(EXP, "conf", of="original").evaluation.accuracy.value, 4
     )
     assert pd.isna(original["epsilon"])
-    assert set(WAY) | set(MEASURES) <= set(table)
+    assert set(WAY) | set(MEASURES) | set(VALIDATION) <= set(table)
+    assert table[list(VALIDATION)].isna().all(axis=None)  # none of them trains on these
+
+
+@pytest.mark.parametrize("defense", ["adv", "distill"])
+def test_a_defense_that_trains_on_validation_samples_has_their_leak(lab, defense):
+    exp = EXP.replace(defense=defense)
+
+    (conf, rmia) = tradeoffs(lab, [exp], ["conf", "rmia"]).to_dict("records")
+
+    found = validation.leaks(lab.pipeline, exp, ["conf", "rmia"])
+    for row in (conf, rmia):
+        of_validation = found[row["attack"]]
+        assert row["validation_accuracy"] == round(of_validation.accuracy.value, 4)
+        assert row["validation_auc"] == round(of_validation.auc.value, 4)
+        tpr = of_validation.tpr[0.01].value
+        assert row["validation_tpr@0.01"] == pytest.approx(round(tpr, 4), nan_ok=True)
+    assert conf["accuracy"] == round(lab.attack(exp, "conf").evaluation.accuracy.value, 4)
+
+
+def test_the_defenses_that_train_on_validation_samples_are_known():
+    using = {name for name, kind in pm.kinds.DEFENSES.items() if kind.uses_validation}
+    assert using == {"adv", "distill"}
 
 
 def test_the_ways_of_a_page_are_each_defense_and_both_adversaries():
@@ -42,15 +64,3 @@ def test_the_ways_of_a_page_are_each_defense_and_both_adversaries():
     defended = {(w.defense, w.adversary is None) for w in compared[2:]}
     assert defended == {(d, a) for d in pm.kinds.DEFENSES if d != "none" for a in (True, False)}
     assert all(w.defense != "earlystop" for w in ways(EXP.replace(stopping="last")))
-
-
-def test_what_a_page_declares_is_what_it_computes(lab):
-    declared = needs.steps(
-        [{"attacks": ["conf"], "result": "tradeoff"}],
-        EXP.model_dump(exclude={"adversary"}) | {"seeds": 1},
-    )
-    tradeoffs(lab, ways(EXP), ["conf"])
-    for exp, steps in declared.items():
-        assert exp in ways(EXP)
-        assert all(lab.pipeline.has(step) for step in steps)
-    assert set(declared) == set(ways(EXP))

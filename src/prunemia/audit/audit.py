@@ -56,7 +56,7 @@ class Audit:
         """The level in words: no leak found, a small, a clear or a large leak."""
         return str(self.record["summary"]["level"])
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         above = self.record["summary"]["above_guessing"]
         which = f" Above chance level: {', '.join(above)}." if above else ""
         return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}{which}"

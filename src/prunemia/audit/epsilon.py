@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from prunemia.audit.fitting import Verdict
+from prunemia.experiment import Experiment
+from prunemia.lab import Lab
 from prunemia.metrics import LEVEL
 
 Bools = NDArray[np.bool_]
@@ -177,3 +179,20 @@ def _chosen(
 
 def _log_ratio(above: float, below: float) -> float:
     return math.log(above / below) if above > 0 else 0.0
+
+
+def bounds(lab: Lab, exp: Experiment, canaries: int, attack: str = "conf") -> dict[str, float]:
+    """Return what is known of a victim's ε at `DELTA`: proved from above, shown from below.
+
+    "promised" is the accountant's (missing without DP-SGD); "by attack" follows from the counts of
+    an attack named beforehand, "by canaries" from guesses about ``canaries`` planted ones.
+    """
+    result = lab.attack(exp, attack)
+    member, accused = result.membership, result.predictions
+    counts = [int(part.sum()) for part in (accused & member, member, accused & ~member, ~member)]
+    right, made = lab.canaries(exp, count=canaries).guesses()
+    return {
+        "promised": lab.pruned(exp).privacy.get("epsilon", math.nan),
+        "by attack": lower_bound(*counts, DELTA),  # type: ignore[call-arg]
+        "by canaries": in_few_runs(right, made, canaries),
+    }

@@ -71,20 +71,27 @@ class Dataset:
             digest.update(array.reshape(-1).view(np.uint8).data)
         return digest.hexdigest()[:32]
 
-    def sample(self, samples: int | None) -> Self:
-        """Return as many ``samples``, always the same ones; None: all.
+    def sample(self, samples: int | None, seed: int | None = None) -> Self:
+        """Return as many ``samples``; None: all.
 
-        The choice depends on the data set's size alone, not on an experiment's
-        seed, and a smaller choice is part of a larger one.
+        Without a ``seed`` they are always the same ones: the choice depends on the data set's size
+        alone. With one, every seed has its own. A smaller choice is part of a larger one.
 
         Raises
         ------
         DataError
-            ``samples`` is not among 1 … n.
+            ``samples`` is not among 1 … n; with a seed, not among 1 … n-1.
         """
-        check_samples(samples, self.name, len(self))
-        if samples is None or samples == len(self):
+        size = len(self)
+        check_samples(samples, self.name, size)
+        if seed is not None and samples in (None, size):
+            raise DataError(
+                f"rows: 'fresh' is not allowed with all {size} samples of data set {self.name!r}; "
+                f"allowed: 'same', or samples below {size}"
+            )
+        if samples is None or samples == size:
             return self
-        order = np.random.default_rng(seed_of("samples", len(self))).permutation(len(self))
+        purpose = ["samples", size] if seed is None else ["samples", size, seed]
+        order = np.random.default_rng(seed_of(*purpose)).permutation(size)
         chosen = order[:samples]
         return type(self)(self.name, self.features[chosen], self.labels[chosen], self.classes)

@@ -19,8 +19,10 @@ Arrays = tuple[NDArray[Any], NDArray[Any]]
 _GLOBAL_RANDOM_STATE = threading.Lock()
 
 
-def generate_mnist1d(samples: int) -> Arrays:
-    """Generate MNIST-1D as published (seed 42); its training and test parts pooled.
+def generate_mnist1d(samples: int, seed: int | None = None) -> Arrays:
+    """Generate MNIST-1D, its training and test parts pooled; without a seed as published (by 42).
+
+    Every other ``seed``, 0 to 2³¹-1, generates other samples, by 43 + seed.
 
     The generator makes equally many of each of the ten classes: the next
     multiple of ten samples is returned. It seeds Python's and NumPy's global
@@ -30,6 +32,8 @@ def generate_mnist1d(samples: int) -> Arrays:
 
     arguments = get_dataset_args()
     arguments.num_samples = -(-samples // 10) * 10
+    if seed is not None:
+        arguments.seed += 1 + seed
     with _GLOBAL_RANDOM_STATE:
         states = random.getstate(), np.random.get_state()  # noqa: NPY002 - to be restored
         try:

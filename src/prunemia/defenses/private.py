@@ -13,9 +13,6 @@ from prunemia.experiment import seed_of
 from prunemia.training import DefendedRun, Defense, TrainingError
 from prunemia.training.stacking import Alone
 
-MAX_GRAD_NORM = 1.0
-"""A sample's gradient over all parameters is scaled down to at most this L2 norm."""
-
 DELTA = 1e-5
 """The δ at which ε is reported."""
 
@@ -35,8 +32,12 @@ WHOLE = (
 class PrivateTraining(Defense):
     """DP-SGD; the strength is the noise multiplier σ.
 
-    Each sample's gradient is clipped to `MAX_GRAD_NORM`, their sum gets Gaussian noise of σ times
-    that, and Adam takes the step, with the experiment's learning rate and weight decay. Batches are
+    Each sample's gradient is clipped to the network's own L2 norm (`kinds.PrivateRecipe`), their
+    sum gets Gaussian noise of σ times that, and Adam takes the step, with the experiment's weight
+    decay and a multiple of its learning rate. Removed weights leave the gradient before it is
+    clipped, so they use up nothing of the norm; which ones is fixed before the first step, so ε
+    stays the same. Noise on them has no effect: Adam works entry by entry, and they are set to
+    zero again after each step. Batches are
     Poisson samples: with s batches per epoch, every sample enters a batch with probability 1/s,
     independently, which is what the accountant (Rényi, Opacus) assumes; a batch may be empty. ε
     counts every step taken, also those after the epoch that is kept. The noise is seeded, so that a
@@ -69,10 +70,12 @@ class PrivateTraining(Defense):
         self.accountant = RDPAccountant()
         self.accountant.history = [tuple(steps) for steps in job.spent]
         self.caveat = WHOLE if job.spent or job.masks is None else CAVEAT
+        for group in run.optimizer.param_groups:
+            group["lr"] *= run.settings.private.rate
         run.optimizer = DPOptimizer(
             run.optimizer,
             noise_multiplier=self.strength,
-            max_grad_norm=MAX_GRAD_NORM,
+            max_grad_norm=run.settings.private.clip,
             expected_batch_size=run.train.shape[1] / self.steps,
             generator=torch.Generator(device).manual_seed(seed_of(job.seed, "noise")),
         )
@@ -85,6 +88,14 @@ class PrivateTraining(Defense):
             draws = torch.rand(len(members), generator=run.generators[0], device=members.device)
             self.accountant.step(noise_multiplier=self.strength, sample_rate=rate)
             yield members[draws < rate][None]
+
+    @torch.no_grad()
+    def differentiated(self, run: DefendedRun) -> None:
+        """Take the removed weights out of each sample's gradient, before Opacus clips it."""
+        for name, mask in run.masks.items():
+            parameter = run.networks.parameters[name]
+            if parameter.requires_grad:  # a frozen scale of BatchNorm has no gradient
+                parameter.grad_sample.mul_(mask)  # type: ignore[attr-defined]  # set by Opacus
 
     def finish(self, run: DefendedRun) -> dict[str, Any]:
         """Detach Opacus and return ε, δ and what they do not cover."""

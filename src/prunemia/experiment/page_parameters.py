@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import Field
 
 from prunemia.experiment.fields import Frozen, PrunerName, Sparsity
-from prunemia.kinds import removing
 
 
 class PageParameters(Frozen):
@@ -17,8 +16,8 @@ class PageParameters(Frozen):
     sparsities: tuple[Sparsity, ...] = Field(
         (0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="sparsities to compare"
     )
-    pruners: tuple[PrunerName, ...] = Field(
-        removing(), min_length=1, description="pruning methods to compare"
+    pruners: tuple[PrunerName, ...] | None = Field(
+        None, min_length=1, description="pruning methods to compare; None: all the network allows"
     )
     strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (1, 4, 16), min_length=1, description="strengths of the defense to compare"

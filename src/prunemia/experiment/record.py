@@ -39,6 +39,9 @@ class Experiment(Frozen):
     samples: int | None = Field(
         None, ge=100, description="samples to use; None: all (mnist1d: 5,000)"
     )
+    rows: Literal["same", "fresh"] = Field(
+        "same", description="the samples: the same for every seed, or each seed's own"
+    )
     standardize: bool = Field(
         False,
         description="give each feature mean 0 and deviation 1 on a network's training samples",
@@ -154,6 +157,11 @@ class Experiment(Frozen):
     def channels(self) -> int | None:
         """Channels of the first block; None where the network has no choice of them."""
         return self.width or NETWORKS[self.model].width
+
+    @property
+    def rows_seed(self) -> int | None:
+        """The seed by which the data set's samples are drawn; None: the same for every seed."""
+        return self.seed if self.rows == "fresh" else None
 
     @property
     def training_epochs(self) -> int:

@@ -15,6 +15,7 @@ def refusals(exp: Any) -> Iterator[str]:
         _nothing_to_rank,
         _nothing_to_select,
         _wrong_samples,
+        _nothing_fresh,
         _wrong_width,
         _wrong_strength,
         _nothing_whole,
@@ -104,6 +105,20 @@ def _wrong_samples(exp: Any) -> str:
             f"and data set {exp.dataset!r} holds {size}"
         )
     return ""
+
+
+def _nothing_fresh(exp: Any) -> str:
+    """Refuse fresh rows where every row is used anyhow; the size of own arrays the file tells."""
+    source = SOURCES.get(exp.dataset)
+    if exp.rows == "same" or (source is not None and source.generate is not None):
+        return ""
+    if exp.samples is not None and (source is None or exp.samples < source.rows):
+        return ""
+    most = "its size" if source is None else source.rows
+    return (
+        f"rows: 'fresh' is not allowed with samples {exp.samples} of data set {exp.dataset!r}: "
+        f"every seed would have all rows; allowed: 'same', or samples below {most}"
+    )
 
 
 def _wrong_width(exp: Any) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from prunemia.kinds.attacks import ATTACKS, AttackKind
 from prunemia.kinds.datasets import SOURCES
 from prunemia.kinds.defenses import DEFENSES, DefenseKind, Strength
-from prunemia.kinds.networks import NETWORKS, NetworkKind, Recipe, allowed_pruners
+from prunemia.kinds.networks import NETWORKS, NetworkKind, PrivateRecipe, Recipe, allowed_pruners
 from prunemia.kinds.pruners import PRUNERS, PrunerKind, removing
 from prunemia.kinds.registry import Registry, load, meant
 from prunemia.kinds.source import Archive, Source
@@ -25,6 +25,7 @@ __all__ = [
     "AttackKind",
     "DefenseKind",
     "NetworkKind",
+    "PrivateRecipe",
     "PrunerKind",
     "Recipe",
     "Registry",

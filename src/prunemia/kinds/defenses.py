@@ -34,7 +34,8 @@ class DefenseKind:
     """One defense: where its class is, its strength, its colour and label in all figures.
 
     ``version`` is raised when the defense computes something else; ``whole``: whether it can train
-    the original network as well.
+    the original network as well; ``uses_validation``: whether it trains on the validation samples,
+    so that these leak as well.
     """
 
     place: str
@@ -43,6 +44,7 @@ class DefenseKind:
     label: str
     version: int = 1
     whole: bool = False
+    uses_validation: bool = False
 
 
 DEFENSES = Registry(
@@ -71,12 +73,14 @@ DEFENSES = Registry(
             Strength("the weight α of the inference network's gain", 1.0, 0.0, 1000.0),
             "#009E73",
             "adversarial regularization",
+            uses_validation=True,
         ),
         "dp": DefenseKind(
             "prunemia.defenses.private:PrivateTraining",
             Strength("the noise multiplier σ of DP-SGD", 1.0, 0.1, 1000.0),
             "#CC79A7",
             "DP-SGD",
+            version=2,  # removed weights leave a gradient before it is clipped; tuned clip and rate
             whole=True,
         ),
         "relaxloss": DefenseKind(
@@ -90,6 +94,7 @@ DEFENSES = Registry(
             Strength("the temperature T of distillation", 1.0, 0.1, 100.0),
             "#56B4E9",
             "distillation",
+            uses_validation=True,
         ),
         "wemem": DefenseKind(
             "prunemia.defenses.wemem:MemorizationWeighting",

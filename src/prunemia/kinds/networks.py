@@ -35,6 +35,27 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class PrivateRecipe:
+    """What DP-SGD changes of a network's training; a change raises the version of ``dp``.
+
+    Chosen by `bench/dp_tuning.py` on validation samples of shadow networks, at σ = 1 and a sparsity
+    of 0.7. columnfc on Location, fine-tuning: .582 against .548 with the defaults (three shadows;
+    the best of the choices tried, so flattered), .562 against .535 on five others; training from
+    the start: .448 at ε = 19.2 against .211 at 16.9 (two of the three, other stops). cnn1d on
+    MNIST-1D, its own batch: .669 with the defaults, which no other choice beats. The other
+    networks were not tried.
+
+    Attributes
+    ----------
+    clip : the largest L2 norm of a sample's gradient.
+    rate : what the learning rate is multiplied by.
+    """
+
+    clip: float = 1.0
+    rate: float = 1.0
+
+
+@dataclass(frozen=True)
 class NetworkKind:
     """One network.
 
@@ -48,6 +69,7 @@ class NetworkKind:
     smallest : the smallest height and width of an image that it takes.
     stacks : whether several train faster as one stack; 2-D convolutions do not.
     version : raised when the builder builds something else, so that stored networks are not taken.
+    private : what DP-SGD changes of the recipe.
     """
 
     place: str
@@ -58,6 +80,7 @@ class NetworkKind:
     smallest: int = 1
     stacks: bool = False
     version: int = 1
+    private: PrivateRecipe = PrivateRecipe()
 
 
 NETWORKS = Registry(
@@ -69,6 +92,7 @@ NETWORKS = Registry(
             Recipe(epochs=50),
             has=("weights",),
             stacks=True,
+            private=PrivateRecipe(clip=3.0, rate=3.0),
         ),
         # On MNIST-1D it fits its members, and pruned to 0.7 it still does and loses one or two
         # points of test accuracy, as the paper's networks do (the page on the setting). Batches of

@@ -65,7 +65,7 @@ class Registry(Mapping[str, K]):
 
 def meant(name: object, names: Mapping[str, Any]) -> str:
     """Return " (did you mean …?)" where a name is close to ``name``, else ""."""
-    near = difflib.get_close_matches(str(name), names, n=1)
+    near = difflib.get_close_matches(str(name).lower(), names, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 

@@ -33,10 +33,11 @@ class Source:
     Parameters
     ----------
     rows, shape, classes : what the published data hold; checked on reading.
-    about, used_for, origin, license, citation : the sheet's text; a key of references.bib.
+    about, used_for, origin, license, citation : the sheet's text; an anchor of references.md.
     read : the place of a function from the verified archives, in order, to features and labels;
         None where the data are generated.
-    generate : the place of a function from a number of rows to arrays, at least as many.
+    generate : the place of a function from a number of rows and a seed (None: the published rows)
+        to arrays, at least as many.
     archives : the published files.
     """
 

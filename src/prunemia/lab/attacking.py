@@ -67,16 +67,33 @@ def fit(step: Step, bench: Bench, shadows: Sequence[Signals]) -> Files:
 
 def decide(attack: attacks.Attack, target: Signals) -> Files:
     """Let a fitted attack decide on the target, and judge it."""
+    result = judged(attack, target)
+    decisions = {
+        "scores": result.scores,
+        "predictions": result.predictions,
+        "membership": result.membership,
+    }
+    return {
+        "decisions.npz": pack_arrays(decisions),
+        "evaluation.json": pack_json(result.evaluation.to_dict()),
+    }
+
+
+def judged(attack: attacks.Attack, target: Signals) -> AttackResult:
+    """Return what a fitted attack says of the target, and how right it is."""
     membership = target.require_membership()
     with same_bits():
         scores = attack.decision_function(target.observed())
         predictions = scores >= 0
         evaluation = evaluate(membership, scores, predictions, ranks=attack.ranks)
-    decisions = {"scores": scores, "predictions": predictions, "membership": membership}
-    return {
-        "decisions.npz": pack_arrays(decisions),
-        "evaluation.json": pack_json(evaluation.to_dict()),
-    }
+    return AttackResult(scores, predictions, membership, evaluation)
+
+
+def own(attack: attacks.Attack, shadow: Signals, target: Signals) -> AttackResult:
+    """Return what an attack of the reader's own says of the target, fitted on the shadows."""
+    with same_bits():
+        attack.fit(shadow)
+    return judged(attack, target)
 
 
 def read(files: Files, _: Step, __: Bench) -> AttackResult:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from prunemia.attacks import get as attack_class
@@ -205,7 +206,8 @@ def attack_identity(_: Step, inputs: Sequence[str], __: Bench, version: int) -> 
 def decide(step: Step, bench: Bench) -> Files:
     """Let the fitted attack decide on the victim's samples."""
     fit, signals, *asked = attack_needs(step)
-    target = references.attach(bench, asked, step, bench.value(signals))
+    samples = np.concatenate([references.asked_of(bench, step.exp, i) for i in step.group])
+    target = references.attach(bench, asked, samples, bench.value(signals))
     return attacking.decide(bench.value(fit), target)
 
 

@@ -80,6 +80,15 @@ def effects(
     return pd.DataFrame(rows, columns=columns)
 
 
+def as_effects(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of `LEVELS` over all classes with one row per effect, as `effects` does."""
+    parts = [
+        table.assign(label=OVERALL, effect=name, value=table[end] - table[start])
+        for name, (end, start) in EFFECTS.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 def _rows(pipeline: Pipeline, exp: Experiment, attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
     measured = {
         level: _measured(pipeline, Step("signals", *network), attacks)

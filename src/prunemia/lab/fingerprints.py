@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from prunemia import data
-from prunemia.experiment import content_key
+from prunemia.experiment import Experiment, content_key
 from prunemia.store import Store, pack_json, unpack_json
 
 VERSION = 1
@@ -41,23 +41,24 @@ class Facts:
         return math.prod(self.shape)
 
 
-def origin(name: str, samples: int | None) -> str:
-    """Return the content key of what a data set is made from.
+def origin(exp: Experiment) -> str:
+    """Return the content key of what an experiment's data set is made from.
 
-    That is its published files' checksums, its generator's versions, or the reader's file.
+    That is its published files' checksums, its generator's versions, or the reader's file; and
+    which of their rows.
     """
+    name = exp.dataset
+    rows = [exp.samples] if exp.rows_seed is None else [exp.samples, exp.rows_seed]
     if name.endswith(".npz"):
         status = Path(name).stat()
-        return content_key([VERSION, _digest(name, status.st_mtime_ns, status.st_size), samples])
+        return content_key([VERSION, _digest(name, status.st_mtime_ns, status.st_size), *rows])
     archives = [archive.checksum for archive in data.SOURCES[name].archives]
-    return content_key([VERSION, name, archives or _versions(), samples])
+    return content_key([VERSION, name, archives or _versions(), *rows])
 
 
-def remembered(
-    store: Store, name: str, samples: int | None, load: Callable[[], data.Dataset]
-) -> Facts:
+def remembered(store: Store, exp: Experiment, load: Callable[[], data.Dataset]) -> Facts:
     """Return the facts, from the store where they are, else from the data, read by ``load``."""
-    key = origin(name, samples)
+    key = origin(exp)
     facts = _known(store, key)
     if facts is None:
         loaded = load()
@@ -66,23 +67,22 @@ def remembered(
             "data",
             key,
             {"facts.json": pack_json(asdict(facts))},
-            {"what": f"what data set {name} is"},
+            {"what": f"what data set {exp.dataset} is"},
         )
     return facts
 
 
-def foreseen(
-    store: Store, name: str, samples: int | None, load: Callable[[], data.Dataset]
-) -> Facts:
+def foreseen(store: Store, exp: Experiment, load: Callable[[], data.Dataset]) -> Facts:
     """Return the facts without reading published data.
 
     Data never read have the facts of their sheet, and a fingerprint under which nothing is stored.
     """
-    facts = _known(store, origin(name, samples))
-    if facts is not None or name.endswith(".npz"):
-        return facts or remembered(store, name, samples, load)
-    source = data.SOURCES[name]
-    return Facts(f"unread {name} {samples}", samples or source.rows, source.shape, source.classes)
+    facts = _known(store, origin(exp))
+    if facts is not None or exp.dataset.endswith(".npz"):
+        return facts or remembered(store, exp, load)
+    source = data.SOURCES[exp.dataset]
+    unread = " ".join(map(str, ["unread", exp.dataset, exp.samples, exp.rows_seed]))
+    return Facts(unread, exp.samples or source.rows, source.shape, source.classes)
 
 
 def _known(store: Store, key: str) -> Facts | None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from prunemia import defenses, pruning, training
 from prunemia.data import OWN, Canaries, Dataset, split, standardized
 from prunemia.experiment import Experiment, seed_of
+from prunemia.kinds import NETWORKS
 from prunemia.lab.steps import VICTIM, Group
 
 Report = Callable[[str], None]
@@ -140,6 +141,7 @@ class Fitting:
             weight_decay=exp.weight_decay,
             precision=exp.precision,
             keeps_last=exp.stopping == "last",
+            private=NETWORKS[exp.model].private,
         )
         histories = training.fit(
             jobs, self.features, self.labels, settings, defense=defense, report=report

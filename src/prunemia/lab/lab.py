@@ -13,6 +13,7 @@ import torch
 from prunemia import attacks, data
 from prunemia.attacks import names as attack_names
 from prunemia.experiment import Experiment
+from prunemia.lab import attacking
 from prunemia.lab import canaries as planting
 from prunemia.lab import references as referring
 from prunemia.lab import releases as releasing
@@ -135,14 +136,31 @@ class Lab(Tables):
         attack: attacks.Attack = self.pipeline.value(self._step("fit", exp, name, of, options))
         return attack
 
-    def attack(self, exp: Experiment, name: str, of: Of = "pruned", **options: Any) -> AttackResult:
-        """Fit the attack (as `fitted`) and decide on the victim's samples.
+    def attack(
+        self,
+        exp: Experiment,
+        name: str | type[attacks.Attack] | attacks.Attack,
+        of: Of = "pruned",
+        **options: Any,
+    ) -> AttackResult:
+        """Fit an attack on the shadow networks (as `fitted`) and decide on the victim's samples.
+
+        ``name`` can be an attack of your own, a class or an instance of `Attack`: it gets the same
+        signals, and its result is not stored.
+
+        >>> lab = Lab()  # doctest: +SKIP
+        >>> lab.attack(Experiment(), "conf").evaluation  # doctest: +SKIP
+        >>> lab.attack(Experiment(), MyAttack).evaluation.auc  # doctest: +SKIP
 
         Raises
         ------
         ValueError
             There is no such attack, option, or network (``of``).
         """
+        if not isinstance(name, str):
+            own = name(**options) if isinstance(name, type) else name.set_params(**options)
+            pair = self.signals(exp, of)
+            return attacking.own(own, pair.shadow, pair.target)
         result: AttackResult = self.pipeline.value(self._step("attack", exp, name, of, options))
         return result
 

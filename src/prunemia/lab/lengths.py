@@ -1,16 +1,16 @@
-"""The leak along the epochs, and at equal test accuracy.
+"""The leak along the epochs, and of pruned networks beside dense ones that are like them.
 
-A network leaks more the longer it is trained, and its test accuracy rises as well. So a pruned
-network is compared with dense ones of its own test accuracy: originals that stop early, and
-originals that are fine-tuned for several lengths. Within a run they give leakage as a function of
-test accuracy; what a pruned network leaks beyond that curve is its excess leakage.
+A network leaks more the longer it is trained, and its accuracies rise as well. So a pruned network
+is compared with dense ones: originals that stop early, and originals that are fine-tuned for
+several lengths. Within a run they give leakage as a function of training or of test accuracy; what
+a pruned network leaks beyond its comparator (`COMPARATORS`) is its excess leakage.
 
 Leakage and accuracy go together: Gonon et al. (2023, arXiv 2304.07234).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,24 @@ CURVE = ("training", "dense")
 MEASURES = ("accuracy", "AUC")
 RUN = ("dataset", "model", "width", "seed")
 """The fields that networks of one run share."""
+ROLES = {
+    "training": RUN,
+    "dense": RUN,
+    "pruned": tuple(name for name in FIELDS if name != "stopping"),
+    "kept": FIELDS,
+}
+"""Each role of `networks`, and the fields that tell its networks of one length apart."""
+EQUAL_TRAINING, EQUAL_TEST, LEAST = COMPARATORS = (
+    "equal training accuracy",
+    "equal test accuracy",
+    "least leaking dense network",
+)
+"""What a pruned network is compared with (`excess`)."""
+NEAR = 0.01
+"""Dense networks this near to a test accuracy, on either side, ..."""
+TOLERANCE = 0.02
+"""... that differ by more in their leak leave it without a number: the curve is no function."""
+REACHED = ("value", "train_accuracy", "test_accuracy")
 
 
 def lengths(most: int) -> list[int]:
@@ -41,11 +59,12 @@ def networks(exp: Experiment) -> Iterator[tuple[str, int, Experiment, Of]]:
 
     The roles: "training", an original that stops after so many epochs; "dense" and "pruned", the
     whole original fine-tuned for so many; "kept", the pruned network of the experiment itself.
-    All but the last are kept as they are after their last epoch.
+    All but the last are kept as they are after their last epoch, so that experiments that differ
+    in their stopping alone share them, and the first two with any sparsity.
     """
     last = exp.replace(stopping="last", adversary=None)
     for epochs in lengths(exp.training_epochs):
-        yield "training", epochs, last.replace(epochs=epochs), "original"
+        yield "training", epochs, dense(last.replace(epochs=epochs)), "original"
     for epochs in lengths(exp.tuning_epochs):
         tuned = last.replace(finetune_epochs=epochs)
         yield "dense", epochs, dense(tuned), "pruned"
@@ -64,53 +83,145 @@ def steps(exp: Experiment, attacks: Sequence[str]) -> dict[Experiment, list[Step
 def points(
     pipeline: Pipeline, experiments: Iterable[Experiment], attacks: Sequence[str]
 ) -> pd.DataFrame:
-    """Return test accuracy and leakage along the epochs: `Lab.along_epochs`."""
-    rows = [row for exp in experiments for row in _rows(pipeline, exp, attacks)]
-    return pd.DataFrame(
-        rows, columns=[*FIELDS, "role", "epochs", "test_accuracy", "attack", "measure", "value"]
-    )
+    """Return accuracies and leakage along the epochs: `Lab.along_epochs`."""
+    columns = [*FIELDS, "role", "epochs", "train_accuracy", "test_accuracy"]
+    rows = list(_rows(pipeline, experiments, attacks))
+    return pd.DataFrame(rows, columns=[*columns, "attack", "measure", "value"])
 
 
-def _rows(pipeline: Pipeline, exp: Experiment, attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
-    known = fields(exp)
-    for role, epochs, each, of in networks(exp):
-        victim = pipeline.value(Step(of, each, of))[0]
-        for name in attacks:
-            evaluation = pipeline.value(attack_step(each, name, of)).evaluation
-            for measure, value in zip(MEASURES, (evaluation.accuracy, evaluation.auc), strict=True):
-                yield {
-                    **known,
-                    "role": role,
-                    "epochs": epochs,
-                    "test_accuracy": victim.accuracy["test"],
-                    "attack": name,
-                    "measure": measure,
-                    "value": value.value,
-                }
+def _rows(
+    pipeline: Pipeline, experiments: Iterable[Experiment], attacks: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield each network once, with the fields of the first experiment that has it."""
+    seen = set()
+    for exp in experiments:
+        for network in networks(exp):
+            if network not in seen:
+                seen.add(network)
+                yield from _measured(pipeline, fields(exp), network, attacks)
+
+
+def _measured(
+    pipeline: Pipeline,
+    known: dict[str, Any],
+    network: tuple[str, int, Experiment, Of],
+    attacks: Sequence[str],
+) -> Iterator[dict[str, Any]]:
+    role, epochs, exp, of = network
+    accuracy = pipeline.value(Step(of, exp, of))[0].accuracy
+    known = known | {"role": role, "epochs": epochs}
+    known |= {f"{part}_accuracy": accuracy[part] for part in ("train", "test")}
+    for name in attacks:
+        evaluation = pipeline.value(attack_step(exp, name, of)).evaluation
+        for measure, value in zip(MEASURES, (evaluation.accuracy, evaluation.auc), strict=True):
+            yield known | {"attack": name, "measure": measure, "value": value.value}
 
 
 def excess(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what each pruned network leaks beyond dense ones of its test accuracy.
+    """Return what each pruned network leaks beyond each of its comparators, and at which price.
 
-    ``table``: of `points`. One row per pruned network ("kept"), attack and measure: its fields,
-    ``value``, ``expected`` (the curve at its test accuracy) and ``excess``, their difference; NaN
-    where its test accuracy lies outside of what its run's dense networks reach.
+    ``table``: of `points`, of one defense. One row per pruned network ("kept"), attack, measure
+    and ``comparator``: its fields, ``value``, ``expected`` (the comparator's leak), ``excess``,
+    ``train_difference`` and ``test_difference`` (its accuracies minus the comparator's). NaN where
+    there is no comparator:
+
+    - "equal training accuracy": its run's dense networks, at its training accuracy; none where
+      that lies outside of what they reach, or where dense networks within `NEAR` of it differ in
+      leak by more than `TOLERANCE`, so that the leak is no function of it.
+    - "equal test accuracy": the same at its test accuracy.
+    - "least leaking dense network": of the lengths (role, epochs) whose test accuracy is on the
+      mean over all *other* runs at least the pruned networks' there, the one that leaks least
+      there; how it leaks in this run. None where none is as accurate, or there is one run.
     """
-    found = []
-    for _, run in table.groupby([*RUN, "attack", "measure"], dropna=False, sort=False):
-        curve = run[run["role"].isin(CURVE)].drop_duplicates(["role", "epochs"])
-        kept = run[run["role"] == "kept"]
-        expected = at_accuracy(curve["test_accuracy"], curve["value"], kept["test_accuracy"])
-        found.append(kept.assign(expected=expected, excess=kept["value"] - expected))
-    return pd.concat(found, ignore_index=True).drop(columns="role")
+    kept = table[table["role"] == "kept"].reset_index(drop=True)
+    curve = table[table["role"].isin(CURVE)]
+    curve = curve.drop_duplicates([*RUN, "attack", "measure", "role", "epochs"])
+    found = {
+        EQUAL_TRAINING: _by(RUN, kept, curve, _at_training),
+        EQUAL_TEST: _by(RUN, kept, curve, _at_test),
+        LEAST: _by([name for name in RUN if name != "seed"], kept, curve, _least),
+    }
+    return pd.concat(
+        [_beside(kept, name, reached) for name, reached in found.items()], ignore_index=True
+    )
+
+
+def _beside(kept: pd.DataFrame, comparator: str, reached: pd.DataFrame) -> pd.DataFrame:
+    """Return the pruned networks with what a comparator reached, by their index."""
+    return kept.drop(columns="role").assign(
+        comparator=comparator,
+        expected=reached["value"],
+        excess=kept["value"] - reached["value"],
+        train_difference=kept["train_accuracy"] - reached["train_accuracy"],
+        test_difference=kept["test_accuracy"] - reached["test_accuracy"],
+    )
+
+
+def _by(
+    names: Sequence[str],
+    kept: pd.DataFrame,
+    curve: pd.DataFrame,
+    how: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame],
+) -> pd.DataFrame:
+    """Return `REACHED` by the comparator ``how`` for each pruned network, group by group."""
+    by = [*names, "attack", "measure"]
+    parts = [pd.DataFrame(columns=REACHED, dtype=float)]
+    for _, part in pd.concat([curve, kept]).groupby(by, dropna=False):
+        asked = part["role"] == "kept"
+        if asked.any() and not asked.all():
+            parts.append(how(part[~asked], part[asked]))
+    return pd.concat(parts).reindex(kept.index)
+
+
+def _at_training(curve: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    return _along(curve, kept, "train_accuracy")
+
+
+def _at_test(curve: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    return _along(curve, kept, "test_accuracy")
+
+
+def _along(curve: pd.DataFrame, kept: pd.DataFrame, axis: str) -> pd.DataFrame:
+    """Return what the curve reaches where ``axis`` is as of the pruned networks.
+
+    No number where dense networks that are about as good leak differently: many of them fit their
+    members perfectly, and then the training accuracy says nothing of the leak.
+    """
+    columns = {name: at_accuracy(curve[axis], curve[name], kept[axis]) for name in REACHED}
+    reached = pd.DataFrame(columns, index=kept.index)
+    for index, asked in kept[axis].items():
+        near = curve.loc[(curve[axis] - asked).abs() <= NEAR + 1e-9, "value"]
+        if len(near) and near.max() - near.min() > TOLERANCE + 1e-9:
+            reached.loc[index] = np.nan
+    return reached
+
+
+def _least(curve: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
+    of_length = {
+        name: curve.pivot(index=["role", "epochs"], columns="seed", values=name) for name in REACHED
+    }
+    found = {}
+    same = [name for name in FIELDS if name not in RUN]
+    for _, networks_of_runs in kept.groupby(same, dropna=False):
+        test = networks_of_runs.set_index("seed")["test_accuracy"]
+        for index, seed in networks_of_runs["seed"].items():
+            others = [s for s in test.index if s != seed and s in of_length["value"]]
+            mean = {n: of_length[n][others].mean(axis=1, skipna=False) for n in REACHED}
+            accurate = mean["test_accuracy"] >= test[others].mean() - 1e-9
+            leak = mean["value"][accurate].dropna()
+            if len(leak) and seed in of_length["value"]:
+                chosen: Any = leak.idxmin()
+                found[index] = [of_length[name].loc[chosen, seed] for name in REACHED]
+    return pd.DataFrame.from_dict(found, orient="index", columns=list(REACHED), dtype=float)
 
 
 def at_accuracy(accuracy: ArrayLike, leakage: ArrayLike, asked: ArrayLike) -> NDArray[np.float64]:
-    """Return the leakage of dense networks at the test accuracies ``asked``, NaN outside.
+    """Return the leakage of dense networks at the accuracies ``asked``, NaN outside.
 
-    Leakage is taken to grow with test accuracy: the points are pooled until it does (isotonic
+    Leakage is taken to grow with accuracy: the points are pooled until it does (isotonic
     regression), and joined by straight lines.
     """
-    curve = IsotonicRegression(out_of_bounds="nan").fit(np.asarray(accuracy), np.asarray(leakage))
-    values: NDArray[np.float64] = curve.predict(np.asarray(asked, dtype=float))
-    return values
+    known, wanted = np.asarray(accuracy, dtype=float), np.asarray(asked, dtype=float)
+    curve = IsotonicRegression(out_of_bounds="clip").fit(known, np.asarray(leakage, dtype=float))
+    inside = (known.min() <= wanted) & (wanted <= known.max())
+    return np.where(inside, curve.predict(wanted), np.nan)

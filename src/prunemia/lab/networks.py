@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from prunemia import defenses, models, pruning, training
 from prunemia.data import Canaries, Dataset, split
 from prunemia.experiment import Experiment, seed_of
 from prunemia.lab.fitting import Fitting, Report, TrainedModel, features_of
-from prunemia.lab.steps import Step
+from prunemia.lab.steps import VICTIM, Step
 from prunemia.signals import Signals, answers
 from prunemia.store import pack_json, unpack_json
 
@@ -121,10 +122,18 @@ def query(
     """Query each network on its members (training samples) and non-members (test samples)."""
     exp = step.exp
     given = [
-        _answers(exp, dataset, i, network.module, device)
+        _answers(exp, dataset, i, network.module, device, split(dataset, exp.seed, i).asked)
         for i, network in zip(step.group, networks, strict=True)
     ]
     return Signals.concatenate(given)
+
+
+def query_validation(
+    exp: Experiment, dataset: Dataset, network: TrainedModel, device: torch.device
+) -> Signals:
+    """Query the victim on its validation samples, which are no members."""
+    samples = split(dataset, exp.seed, VICTIM).validation
+    return _answers(exp, dataset, VICTIM, network.module, device, samples, "query validation")
 
 
 def build(exp: Experiment, dataset: Dataset, seed: int) -> nn.Module:
@@ -163,17 +172,21 @@ def unpack(
 
 
 def _answers(
-    exp: Experiment, dataset: Dataset, network: int, module: nn.Module, device: torch.device
+    exp: Experiment,
+    dataset: Dataset,
+    network: int,
+    module: nn.Module,
+    device: torch.device,
+    samples: NDArray[np.int64],
+    purpose: str = "query",
 ) -> Signals:
-    parts = split(dataset, exp.seed, network)
-    samples = parts.asked
     x = torch.from_numpy(features_of(exp, dataset, network)[samples]).to(device)
-    generator = torch.Generator(device).manual_seed(seed_of(exp.seed, "query", network))
+    generator = torch.Generator(device).manual_seed(seed_of(exp.seed, purpose, network))
     posteriors, moved = answers(module, x, exp.epsilon, exp.draws, generator)
     return Signals(
         posteriors=posteriors.cpu().numpy(),
         sensitivities=moved.cpu().numpy(),
         labels=dataset.labels[samples],
-        membership=np.arange(len(samples)) < len(parts.train),
+        membership=np.isin(samples, split(dataset, exp.seed, network).train),
         model=np.full(len(samples), network),
     )

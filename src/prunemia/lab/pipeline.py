@@ -59,15 +59,15 @@ class Pipeline:
         with warnings.catch_warnings():
             if exp.standardize:  # what the warning advises to do
                 warnings.simplefilter("ignore", data.ScaleWarning)
-            return _dataset(exp.dataset, exp.samples, origin(exp.dataset, exp.samples))
+            return _dataset(exp.dataset, exp.samples, exp.rows_seed, origin(exp))
 
     def facts(self, exp: Experiment) -> Facts:
         """Return the fingerprint and shape of the data set; read once, then kept in the store."""
-        key = origin(exp.dataset, exp.samples)
+        key = origin(exp)
         if key not in self._facts:
             find = foreseen if self.foresees else remembered
             load = lambda: self.dataset(exp)  # noqa: E731 - read only where nothing is remembered
-            self._facts[key] = find(self.store, exp.dataset, exp.samples, load)
+            self._facts[key] = find(self.store, exp, load)
         return self._facts[key]
 
     def key(self, step: Step) -> str:
@@ -147,5 +147,5 @@ def _about(exp: Experiment, of: Of) -> str:
 
 
 @lru_cache(maxsize=4)
-def _dataset(name: str, samples: int | None, _origin: str) -> data.Dataset:
-    return data.load(name, samples)
+def _dataset(name: str, samples: int | None, seed: int | None, _origin: str) -> data.Dataset:
+    return data.load(name, samples, rows_seed=seed)

@@ -203,11 +203,12 @@ def _with_sensitivities(
     return Signals.from_arrays({**shadow.arrays(), "sensitivities": own[order]})
 
 
-def attach(bench: Bench, asked: Sequence[Step], step: Step, target: Signals) -> Signals:
-    """Return the target's signals with its references."""
+def attach(
+    bench: Bench, asked: Sequence[Step], samples: NDArray[np.int64], target: Signals
+) -> Signals:
+    """Return the target's signals, which are of these samples of the data, with its references."""
     if not asked:
         return target
-    samples = np.concatenate([asked_of(bench, step.exp, number) for number in step.group])
     found = gather(bench, asked, samples)
     fields = {"references": found.log_odds.T, "trained_on": found.trained_on.T}
     return Signals.from_arrays({**target.arrays(), **fields})

@@ -62,11 +62,12 @@ class Tables:
     def along_epochs(
         self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
     ) -> pd.DataFrame:
-        """Return test accuracy and leakage along the epochs of training and fine-tuning.
+        """Return accuracies and leakage along the epochs of training and fine-tuning.
 
-        One row per (run, role, epochs, attack, measure) with the victim's ``test_accuracy``, the
-        attack's ``value`` of the measure ("accuracy", "AUC"), and the roles of
-        `prunemia.lab.lengths.networks`.
+        One row per (network, attack, measure) with the roles and epochs of
+        `prunemia.lab.lengths.networks`, the victim's ``train_accuracy`` and ``test_accuracy``, and
+        the attack's ``value`` of the measure ("accuracy", "AUC"). A network that several of the
+        experiments share is there once, with the fields of the first: dense ones once per run.
         """
         todo, names = self._required(experiments, attacks, lengths.steps)
         return lengths.points(self.pipeline, todo, names)
@@ -74,10 +75,11 @@ class Tables:
     def excess(
         self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
     ) -> pd.DataFrame:
-        """Return what each pruned network leaks beyond dense ones of its own test accuracy.
+        """Return what each pruned network leaks beyond dense ones that are like it.
 
-        One row per (run, attack, measure): ``value``, ``expected``, ``excess``; NaN where no dense
-        network of the run has that test accuracy (`prunemia.lab.lengths.excess`).
+        One row per (run, attack, measure, comparator): ``value``, ``expected``, ``excess``, and
+        the differences in accuracy that come with it; NaN where there is no comparator
+        (`prunemia.lab.lengths.excess`).
         """
         return lengths.excess(self.along_epochs(experiments, attacks))
 

@@ -147,7 +147,7 @@ def pairs(first: Decided, others: Mapping[str, Decided]) -> pd.DataFrame:
         name: [
             str(c.accuracy),
             f"{p[name]:.3f}",
-            str(c.auc),
+            str(c.auc) if c.auc.resolved else "–",
             f"{p_auc[name]:.3f}" if name in p_auc else "–",
         ]
         for name, c in rows.items()

@@ -15,6 +15,15 @@ from prunemia.metrics.comparison import NO_ROC
 from prunemia.metrics.inputs import Bools, Floats, flags, scores_of, sides
 from prunemia.metrics.intervals import Estimate
 
+
+def whole(estimate: Estimate) -> str:
+    """Say a rate in whole per cents, with its interval: "69 % [67, 71]"."""
+    if not estimate.resolved:
+        return estimate.note
+    value, low, high = (100 * end for end in (estimate.value, estimate.low, estimate.high))
+    return f"{value:.0f} %" + ("" if np.isnan(low) else f" [{low:.0f}, {high:.0f}]")
+
+
 FPRS = (0.001, 0.01, 0.05)
 """False-positive rates at which a true-positive rate is reported (Carlini et al., S&P 2022)."""
 
@@ -56,6 +65,18 @@ class Evaluation:
                 f"{name}_high": estimate.high,
             }
         return cells
+
+    def said(self) -> str:
+        """Say how often the attack is right, and what it finds where few are accused wrongly."""
+        text = f"right for {whole(self.accuracy)} of the samples, where guessing is right for half"
+        few = self.tpr.get(0.01, Estimate.missing(""))
+        if not few.resolved:
+            return text
+        return f"{text}; at one false accusation in a hundred it finds {whole(few)} of the members"
+
+    def _repr_html_(self) -> str:
+        html: str = table({"": self}).T.to_html(header=False)
+        return html
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values that `from_dict` reads."""

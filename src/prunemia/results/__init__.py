@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from prunemia.results.kept import StaleTableError, read, there
+from prunemia.lab.effects import as_effects
+from prunemia.results.kept import StaleTableError, lacking, read, there
+from prunemia.results.making import make
 from prunemia.results.references import FEW, MOST
-from prunemia.results.tables import (
-    TABLES,
-    as_effects,
-    compared,
-    concentrated,
-    control,
-    effects,
-    exposed,
-    kept_releases,
-    make,
-    other_tradeoffs,
-    points,
-    released,
-    tradeoff,
-)
+from prunemia.results.tables import TABLES, by_dataset, experiments, holding, read_or_make
 
 __all__ = [
     "FEW",
@@ -26,17 +14,12 @@ __all__ = [
     "TABLES",
     "StaleTableError",
     "as_effects",
-    "compared",
-    "concentrated",
-    "control",
-    "effects",
-    "exposed",
-    "kept_releases",
+    "by_dataset",
+    "experiments",
+    "holding",
+    "lacking",
     "make",
-    "other_tradeoffs",
-    "points",
     "read",
-    "released",
+    "read_or_make",
     "there",
-    "tradeoff",
 ]

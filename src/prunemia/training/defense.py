@@ -29,6 +29,7 @@ class DefendedRun(Protocol):
     train, validation : sample numbers, shape (jobs, samples).
     cuts : (start, stop) of an epoch's batches.
     optimizer : of the networks' parameters.
+    masks : parameter name → 1 where pruning left a weight, else 0; applied after every step.
     settings : how the networks are fitted.
     epoch : the epoch under way, from 0.
     batch : sample numbers of the step under way, (M, b).
@@ -44,6 +45,7 @@ class DefendedRun(Protocol):
     validation: Tensor
     cuts: list[tuple[int, int]]
     optimizer: torch.optim.Optimizer
+    masks: dict[str, Tensor]
     settings: FitSettings
     epoch: int
     batch: Tensor
@@ -56,9 +58,9 @@ class Defense:
     """No defense: cross-entropy, and the epoch of the best validation accuracy.
 
     The others override some of these methods. Each call of `training.fit` takes a fresh object and
-    calls, in this order: ``start``; every epoch ``batches``, every batch ``loss``, which asks for
-    the ``penalty``; after each epoch ``score``, and ``keep`` when networks have stopped; at last
-    ``finish``.
+    calls, in this order: ``start``; every epoch ``batches``; every batch ``loss``, which asks for
+    the ``penalty``, and ``differentiated``; after each epoch ``score``, and ``keep`` when networks
+    have stopped; at last ``finish``.
 
     Parameters
     ----------
@@ -108,6 +110,9 @@ class Defense:
         ``x`` is (M, b, …), ``labels`` (M, b), ``logits`` (M, b, C), with gradients.
         """
         return None
+
+    def differentiated(self, run: DefendedRun) -> None:
+        """Change a batch's gradients before the optimizer takes its step."""
 
     def keep(self, slots: list[int]) -> None:
         """Go on with the networks in these slots only, which are renumbered in this order."""

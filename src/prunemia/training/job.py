@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from prunemia.kinds import PrivateRecipe
 from prunemia.pruning import Masks
 
 
@@ -32,6 +33,8 @@ class FitSettings:
     """bfloat16: products and convolutions of a step; weights, losses, validation stay float32."""
     keeps_last: bool = False
     """No selection: every epoch is taken, and the last is kept."""
+    private: PrivateRecipe = field(default_factory=PrivateRecipe)
+    """What the defense ``dp`` changes."""
 
     @property
     def first_counted(self) -> int:

@@ -102,6 +102,7 @@ class Run:
         losses = self.defense.loss(self, x, y, logits, each)
         # A network's loss depends on its own parameters alone, so the sum's gradient is each one's.
         losses.sum().backward()
+        self.defense.differentiated(self)
         self.optimizer.step()
         with torch.no_grad():  # Adam's momentum and weight decay move masked weights too
             for name, mask in self.masks.items():

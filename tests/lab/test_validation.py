@@ -1,0 +1,126 @@
+"""The leak of validation samples: judged against test samples by the attacks on members."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+import prunemia as pm
+from prunemia.attacks import Attack
+from prunemia.lab import networks, validation
+from prunemia.lab.steps import VICTIM
+from prunemia.metrics import evaluate
+from prunemia.models import one_thread
+from prunemia.signals import Signals
+
+EXP = pm.Experiment(
+    dataset="mnist1d",
+    model="columnfc",
+    samples=2000,
+    epochs=25,
+    stopping="last",
+    finetune_epochs=5,
+    shadows=2,
+)
+NAMES = ("conf", "mentr", "samia", "rmia")
+
+
+class Confident(Attack):
+    """Scores by the posterior of class 0, less 0.5; counts how many samples it was asked."""
+
+    asked: ClassVar[list[int]] = []
+
+    def _fit(self, shadow, membership):
+        """Learn nothing."""
+
+    def _decide(self, target):
+        assert target.membership is None
+        self.asked.append(len(target))
+        return target.posteriors[:, 0].astype(float) - 0.5
+
+
+def signals(p, member):
+    posteriors = np.stack([p, 1 - np.asarray(p)], axis=1)
+    return Signals(posteriors, None, np.zeros(len(p), dtype=int), np.array(member))
+
+
+def test_validation_samples_are_judged_against_test_samples_and_members_left_out():
+    # two members, then tests .2 .4 .6, then validation .3 .7 .9
+    target = signals([0.99, 0.01, 0.2, 0.4, 0.6, 0.3, 0.7, 0.9], [True] * 2 + [False] * 6)
+    of_validation = np.arange(8) >= 5
+    attack = Confident().fit(target)
+
+    found = validation.judge(attack, target, of_validation)
+
+    assert attack.asked == [8]  # members are there, as they are when members are attacked
+    # at .5: two of three validation samples accused, one of three tests
+    assert found.accuracy.value == pytest.approx((2 / 3 + 2 / 3) / 2)
+    # pairs with validation above test: .3 beats .2; .7 and .9 beat all three: 7 of 9
+    assert found.auc.value == pytest.approx(7 / 9)
+    assert (found.members, found.nonmembers) == (3, 3)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return pm.Lab(tmp_path_factory.mktemp("validation"), device="cpu", progress=False)
+
+
+class Overfitted:
+    """The lab's pipeline, but for the victim: fitted once more, on its validation samples."""
+
+    def __init__(self, lab):
+        self.pipeline = lab.pipeline
+        self.device, self.dataset = lab.device, lab.dataset
+        self.victim = lab.pruned(EXP)
+        rows = lab.split(EXP).validation
+        data = lab.dataset(EXP)
+        x, y = torch.from_numpy(data.features[rows]), torch.from_numpy(data.labels[rows])
+        module = self.victim.module
+        optimizer = torch.optim.Adam(module.parameters(), lr=3e-3)
+        with one_thread():
+            for _ in range(100):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(module(x), y).backward()
+                optimizer.step()
+        assert float((module(x).argmax(dim=1) == y).float().mean()) == 1.0
+
+    def value(self, step):
+        """Return what is asked for, of this victim."""
+        if step.stage == "pruned":
+            return [self.victim]
+        if step.stage == "signals" and step.group == (VICTIM,):
+            return networks.query(step, self.dataset(step.exp), [self.victim], self.device)
+        return self.pipeline.value(step)
+
+
+def test_a_network_that_fits_its_validation_samples_leaks_them(lab):
+    usual = validation.leaks(lab.pipeline, EXP, NAMES)
+    again = validation.leaks(lab.pipeline, EXP, NAMES)
+    found = validation.leaks(Overfitted(lab), EXP, NAMES)
+
+    parts = lab.split(EXP)
+    for name in NAMES:
+        assert usual[name].auc.value == pytest.approx(0.5, abs=0.1)  # the null: 100 against 450
+        assert usual[name].to_dict() == again[name].to_dict()
+        assert found[name].auc.low > 0.6
+        assert found[name].accuracy.value > usual[name].accuracy.value + 0.1
+        sizes = (found[name].members, found[name].nonmembers)
+        assert sizes == (len(parts.validation), len(parts.test))
+
+
+def test_the_attack_is_the_one_that_finds_members(lab):
+    """By hand: conf's threshold for each class, on the posteriors of both kinds of samples."""
+    parts, data, victim = lab.split(EXP), lab.dataset(EXP), lab.pruned(EXP)
+    rows = np.concatenate([parts.validation, parts.test])
+    with torch.no_grad():
+        p = victim.module(torch.from_numpy(data.features[rows])).softmax(dim=1).numpy()
+    labels = data.labels[rows]
+    scores = lab.fitted(EXP, "conf").decision_function(Signals(p, None, labels))
+    member = np.arange(len(rows)) < len(parts.validation)
+
+    found = validation.leaks(lab.pipeline, EXP, ["conf"])["conf"]
+
+    by_hand = evaluate(member, scores, scores >= 0)
+    assert found.accuracy.value == pytest.approx(by_hand.accuracy.value, abs=1e-3)
+    assert found.auc.value == pytest.approx(by_hand.auc.value, abs=1e-3)

@@ -1,0 +1,120 @@
+"""Tables of the paper's statements and of dense networks stopped early, on tiny networks."""
+
+import pandas as pd
+import pytest
+
+import prunemia as pm
+from prunemia import results
+from prunemia.divergence import class_spread, compare, relative_changes
+from prunemia.lab.effects import FIELDS
+from prunemia.results import curves, kept, papers, tables
+
+EXP = pm.Experiment(samples=400, width=4, epochs=2, finetune_epochs=1, shadows=1)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return pm.Lab(tmp_path_factory.mktemp("store"), device="cpu", progress=False)
+
+
+@pytest.fixture(scope="module")
+def table(lab):
+    """Of one run, under two stopping rules."""
+    asked = [EXP, EXP.replace(stopping="last")]
+    return papers.papers(lab, asked, ["conf", "samia"])
+
+
+def test_a_table_of_the_papers_statements_has_one_row_per_number(table):
+    assert list(table.columns) == [*FIELDS, "statistic", "name", "value"]
+    assert not table.duplicated([*FIELDS, "statistic", "name"]).any()
+    names = table.groupby(["stopping", "statistic"], sort=False)["name"].agg(tuple).to_dict()
+    assert names == {
+        ("warm-up", "change"): ("confidence", "sensitivity", "generalization gap"),
+        ("warm-up", "spread"): ("confidence", "sensitivity"),
+        ("warm-up", "accuracy"): ("conf", "samia"),
+        ("warm-up", "assumed"): ("sparsity 0.5", "sparsity 0.9", "no pruning"),
+        ("warm-up", "adaptive"): ("conf", "samia"),
+        ("warm-up", "non-adaptive"): ("conf", "samia"),
+        ("warm-up", "test"): ("no defense", "ppb"),
+        # attacks have no stopping rule: under others the divergence alone is measured
+        ("last", "change"): ("confidence", "sensitivity", "generalization gap"),
+        ("last", "spread"): ("confidence", "sensitivity"),
+    }
+
+
+def test_its_numbers_are_what_the_lab_says(table, lab):
+    own = table[table["stopping"] == "warm-up"].set_index(["statistic", "name"])["value"]
+
+    def accuracy(name, **changes):
+        return lab.attack(EXP.replace(**changes), name).evaluation.accuracy.value
+
+    assert own["accuracy", "samia"] == accuracy("samia")
+    wrong = pm.Adversary(sparsity=0.5)
+    assert own["assumed", "sparsity 0.5"] == accuracy("samia", adversary=wrong)
+    nothing = pm.Adversary(pruner="none")
+    assert own["assumed", "no pruning"] == accuracy("samia", adversary=nothing)
+    assert own["adaptive", "conf"] == accuracy("conf", defense="ppb")
+    unaware = pm.Adversary(defense="none")
+    assert own["non-adaptive", "conf"] == accuracy("conf", defense="ppb", adversary=unaware)
+    assert own["test", "no defense"] == lab.pruned(EXP).accuracy["test"]
+    assert own["test", "ppb"] == lab.pruned(EXP.replace(defense="ppb")).accuracy["test"]
+
+    before, after = lab.target(EXP, "original"), lab.target(EXP, "pruned")
+    changes = relative_changes(compare(before, after, bootstraps=20, seed=0))
+    assert own["change", "confidence"] == changes["confidence, Wasserstein-1"]
+    spread = class_spread(after, "sensitivity", permutations=1000, seed=0)
+    assert own["spread", "sensitivity"] == spread["spread"] - spread["chance"]
+
+
+def test_a_curve_has_each_dense_network_of_a_run_once(lab):
+    found = curves.curve(lab, [EXP], ())
+
+    assert not found.duplicated([*FIELDS, "role", "epochs"]).any()
+    assert found.groupby("role")["epochs"].agg(list).to_dict() == {"training": [1, 2], "dense": [1]}
+    assert (found[["attack", "measure"]] == ["", "confidence AUC"]).all(axis=None)
+    tuned = EXP.replace(stopping="last", pruner="dense", finetune_epochs=1)
+    row = found[found["role"] == "dense"].iloc[0]
+    network = lab.pruned(tuned)
+    assert row["train_accuracy"] == network.accuracy["train"]
+    assert row["test_accuracy"] == network.accuracy["test"]
+    target = lab.target(tuned)
+    sure = pd.Series(target.posteriors[range(len(target)), target.labels])
+    ranks = sure.rank()[target.membership].sum()
+    m, n = target.membership.sum(), (~target.membership).sum()
+    assert row["value"] == pytest.approx((ranks - m * (m + 1) / 2) / (m * n))  # Mann and Whitney
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """A kept table "control_x" of two experiments, and what is asked of the tables' makers."""
+    whole, asked = pd.DataFrame({"seed": [0, 1, 1]}), []
+
+    def maker(lab, experiments, attacks):
+        asked.append((lab, experiments, attacks))
+        return pd.DataFrame({"seed": [exp.seed for exp in experiments]})
+
+    grid = frozenset([EXP, EXP.replace(seed=1)])
+    monkeypatch.setattr(tables, "TABLES", {"control_x": maker, "paper_x": maker})
+    monkeypatch.setattr(kept, "there", lambda name: name == "control_x")
+    monkeypatch.setattr(kept, "read", {"control_x": whole}.__getitem__)
+    monkeypatch.setattr(tables, "experiments", {"control_x": grid}.__getitem__)
+    return whole, asked
+
+
+def test_a_kept_table_comes_whole_where_its_grid_has_the_experiments(made):
+    name, found = results.read_or_make("control", None, [EXP], ["conf"])
+
+    assert name == "control_x"
+    assert found is made[0]
+    assert made[1] == []
+    assert results.holding("control", [EXP, EXP.replace(seed=1)]) == "control_x"
+
+
+def test_what_no_table_has_is_computed(made):
+    other = [EXP, EXP.replace(seed=2)]
+    name, found = results.read_or_make("control", "a lab", iter(other), ["conf"])
+
+    assert (name, found["seed"].tolist()) == ("", [0, 2])
+    assert made[1] == [("a lab", other, ["conf"])]
+    assert results.holding("control", other) == ""
+    assert results.read_or_make("paper", None, [EXP], ())[0] == ""  # its table is not there
