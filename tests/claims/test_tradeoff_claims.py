@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from prunemia import claims
 from prunemia.claims.base import CONTRADICTED, SUPPORTED
+from prunemia.claims.tradeoff import defended
 from prunemia.claims.ways import named
 
 # way: pruner, sparsity, defense, strength, whole; test accuracy; leak by conf, by samia
@@ -67,7 +69,7 @@ def test_the_front_is_what_no_other_beats():
 def test_the_rival_is_the_undefended_way_of_least_leak_at_equal_accuracy():
     found = claims.rivals(claims.points(table(4, swing=0.0), "accuracy"))
 
-    # Within two points: PPB 1 at .77 meets slim 0.5 at .78, PPB 4 at .69 also slim 0.9 at .70.
+    # Within a point: PPB 1 at .77 meets slim 0.5 at .78 alone, PPB 4 at .69 slim 0.9 at .70.
     by_name = found.set_index("name")
     assert by_name.loc["PPB λ = 1 on slim 0.5", "rival"] == "slim 0.5"
     assert by_name.loc["PPB λ = 1 on slim 0.5", "gain"] == pytest.approx(0.63 - 0.64)
@@ -75,15 +77,69 @@ def test_the_rival_is_the_undefended_way_of_least_leak_at_equal_accuracy():
     assert by_name.loc["PPB λ = 4 on slim 0.5", "gain"] == pytest.approx(0.58 - 0.55)
 
 
-def test_a_defense_more_accurate_than_all_others_has_no_rival():
-    plane = claims.points(table(4), "accuracy")
-    plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "test"] = 0.9
-    assert "PPB λ = 1 on slim 0.5" not in set(claims.rivals(plane)["name"])
+@pytest.mark.parametrize(("test", "rival"), [
+    (0.80, {"dense"}),  # original .80, dense .79; slim 0.5 at .78 is two points less accurate
+    (0.77, {"slim 0.5"}),  # dense is two points more accurate
+    (0.7599, set()),  # 2.01 points below slim 0.5
+    (0.9, set()),
+])  # fmt: skip
+def test_a_rival_is_neither_more_nor_less_accurate_by_over_a_point(test, rival):
+    plane = claims.points(table(4, swing=0.0), "accuracy")
+    plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "test"] = test
+
+    found = claims.rivals(plane).set_index("name")["rival"]
+
+    assert set(found[found.index == "PPB λ = 1 on slim 0.5"]) == rival
+
+
+def test_a_rival_was_fine_tuned_as_long_and_the_original_not_at_all():
+    plane = claims.points(table(4, swing=0.0), "accuracy")
+    plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "finetune_epochs"] = 16
+    plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "test"] = 0.79
+    # of original .80, dense .79 and slim 0.5 .78, the last two had 8 epochs
+    found = claims.rivals(plane).set_index("name")["rival"]
+    assert found["PPB λ = 1 on slim 0.5"] == "original"
+    plane.loc[plane["name"] == "slim 0.5", "finetune_epochs"] = 16
+    found = claims.rivals(plane).set_index("name")["rival"]
+    assert found["PPB λ = 1 on slim 0.5"] == "slim 0.5"
+
+
+def test_early_stopping_meets_its_own_network_without_it_alone():
+    early = table(4, swing=0.0).query("defense == 'ppb' and strength == 1")
+    early = early.assign(defense="earlystop", strength=np.nan, stopping="published")
+    early["test_accuracy"] = 0.78
+    none = table(4, swing=0.0).query("defense == 'none' and pruner == 'slim' and sparsity == 0.5")
+    none = none.assign(stopping="published", accuracy=0.68, test_accuracy=0.775)
+
+    def met(*parts):
+        found = claims.rivals(claims.points(pd.concat([table(4, swing=0.0), *parts]), "accuracy"))
+        return dict(zip(found["name"], found["rival"], strict=True)).get(
+            "early stopping on slim 0.5"
+        )
+
+    assert met(early) is None  # slim 0.5 at .78 has another stopping rule
+    assert met(early, none) == "slim 0.5, published stopping"
+    assert met(early, none.assign(test_accuracy=0.76)) is None
+
+
+def test_an_original_comes_once_whatever_was_fine_tuned_from_it():
+    longer = table(10).query("pruner in ['none', 'dense']").assign(finetune_epochs=16)
+
+    plane = claims.points(pd.concat([table(10), longer]), "accuracy").set_index("name")
+
+    assert plane.loc["original", "runs"] == 10
+    assert plane.loc["original", "finetune_epochs"] == 0
+    assert {"dense, 8 epochs", "dense, 16 epochs"} <= set(plane.index)
 
 
 def test_a_strength_that_ruins_the_network_has_no_rival():
     plane = claims.points(table(4, swing=0.0), "accuracy")
-    plane.loc[plane["name"] == "PPB λ = 4 on slim 0.5", "test"] = 0.629  # of slim 0.5's 0.78
+    ruined = plane["name"] == "PPB λ = 4 on slim 0.5"
+    plane.loc[plane["name"] == "slim 0.9", "test"] = 0.63
+    plane.loc[ruined, "test"] = 0.631  # of slim 0.5's 0.78
+    assert "PPB λ = 4 on slim 0.5" in set(claims.rivals(plane)["name"])
+
+    plane.loc[ruined, "test"] = 0.629
 
     assert "PPB λ = 4 on slim 0.5" not in set(claims.rivals(plane)["name"])
 
@@ -94,56 +150,179 @@ def test_a_rival_that_is_pruned_alike_has_the_same_method():
 
     found = claims.rivals(plane, pruned_alike=True).set_index("name")
 
-    assert found.loc["PPB λ = 4 on slim 0.5", "rival"] == "slim 0.5"
-    assert found.loc["PPB λ = 4 on slim 0.5", "gain"] == pytest.approx(0.63 - 0.55)
+    assert list(found.index) == ["PPB λ = 1 on slim 0.5"]  # PPB 4 has l1structured 0.9 beside it
+    assert found.loc["PPB λ = 1 on slim 0.5", "rival"] == "slim 0.5"
+    assert "PPB λ = 4 on slim 0.5" in set(claims.rivals(plane)["name"])
+
+
+def by_id(table):
+    found = list(defended(table))
+    named_ids = {claim.id: claim for claim in found}
+    assert len(named_ids) == len(found)
+    return named_ids
 
 
 def test_defenses_of_another_pruner_are_claims_of_their_own():
     both = table()
     other = both[both["pruner"].isin(["slim"])].assign(pruner="l1structured")
 
-    found = claims.equal_accuracy(pd.concat([both, other]), pruned_alike=True)
+    found = by_id(pd.concat([both, other]))
 
-    assert [claim.text for claim in found if "PPB" in claim.text] == [
-        "PPB λ = 4 on slim 0.5 leaks less than slim 0.9 without a defense",
-        "PPB λ = 4 on l1structured 0.5 leaks less than l1structured 0.9 without a defense",
-    ]
+    # on slim each has the rival that it has among all: one duel, one claim
+    assert set(found) == {
+        "defense-ppb", "defense-adv", "alike-l1structured-ppb", "alike-l1structured-adv"
+    }  # fmt: skip
+    text = found["alike-l1structured-ppb"].text
+    assert text.endswith("of its test accuracy, both pruned by l1structured")
+    note = found["alike-l1structured-ppb"].note
+    assert note.startswith("PPB λ = 4 on l1structured 0.5 against l1structured 0.9; ")
 
 
 def test_each_defense_is_judged_at_its_best_strength_by_the_other_runs():
-    ppb, adv = claims.equal_accuracy(table())
+    found = by_id(table())
+    ppb, adv = found["defense-ppb"], found["defense-adv"]
 
-    assert ppb.text == "PPB λ = 4 on slim 0.5 leaks less than slim 0.9 without a defense"
-    assert len(ppb.values) == len(adv.values) == 5
-    assert ppb.effect.value == pytest.approx(0.03, abs=0.001)
+    assert ppb.text == "PPB leaks less than an undefended network of its test accuracy"
+    assert ppb.note.startswith(
+        "PPB λ = 4 on slim 0.5 against slim 0.9; rival's test accuracy 0.010"
+    )
+    assert ppb.runs == adv.runs == 5
+    # .58 − .55, and a swing of a thousandth by turns: −, +, −, +, − of the judging runs
+    swing = [-0.001, 0.001, -0.001, 0.001, -0.001]
+    assert ppb.by_rule["warm-up"] == pytest.approx([0.03 - x for x in swing])
     assert (ppb.verdict, adv.verdict) == (SUPPORTED, CONTRADICTED)
-    assert (ppb.tests, adv.tests) == (2, 2)
-    assert ppb.statistic.endswith("rival − defense (in test accuracy +0.010)")  # .70 and .69
+
+
+def test_a_claim_has_its_rivals_test_accuracy_beside_it():
+    data = table()
+    rival = (data["pruner"] == "slim") & (data["sparsity"] == 0.9)
+    data.loc[rival & (data["seed"] >= 5), "test_accuracy"] += 0.002 * (data["seed"] - 7)
+
+    note = by_id(data)["defense-ppb"].note
+
+    # test accuracies: .69, and .70 with −4, −2, 0, 2, 4 thousandths: sd √10, t₄ at 97.5 %
+    half = stats.t.ppf(0.975, 4) * 0.001 * np.sqrt(10) / np.sqrt(5)
+    low, high = 0.01 - half, 0.01 + half
+    assert note.endswith(f"rival's test accuracy 0.010 [{low:.3f}, {high:.3f}]")
+
+
+def test_a_claim_names_the_leak_that_a_defense_moves_to_validation_samples():
+    note = by_id(moved(0.55, 0.58))["defense-adv"].note
+    assert note.endswith("; its validation samples leak 0.580")
+
+
+def test_what_has_no_rival_is_listed_with_the_reason():
+    assert claims.without_rival(table()) == {}
+    left = "no run was left to judge it"
+    assert claims.without_rival(table(5)) == {
+        "PPB": left,
+        "adversarial regularization": left,
+    }
+    alone = table()
+    alone.loc[alone["defense"] == "adv", "test_accuracy"] = 0.74
+    alone.loc[alone["defense"] == "ppb", "test_accuracy"] = 0.60
+    assert claims.without_rival(alone) == {
+        "PPB": "every strength costs over 15 points of test accuracy",
+        "adversarial regularization": "no undefended network within 1 point of test accuracy",
+    }
+    assert by_id(alone) == {}
+    assert list(claims.without_rival(alone, pruned_alike=True)) == [
+        "PPB on slim",
+        "adversarial regularization on slim",
+    ]
 
 
 def test_what_only_the_choosing_runs_show_is_not_claimed():
-    (ppb, _) = claims.equal_accuracy(table(ppb=0.05))
+    ppb = by_id(table(ppb=0.05))["defense-ppb"]
 
-    assert ppb.text.startswith("PPB λ = 4 on slim 0.5")  # chosen as before
+    assert ppb.note.startswith("PPB λ = 4 on slim 0.5")  # chosen as before
     assert ppb.verdict == CONTRADICTED  # 0.03 − 0.05 on the runs that judge
 
 
 def test_without_runs_that_judge_there_is_no_claim():
-    assert claims.equal_accuracy(table(5)) == []
+    assert by_id(table(5)) == {}
 
 
-def test_the_recommended_way_leaks_least_within_the_price():
-    assert claims.recommended(table(), "slim 0.5", 0.02) == "slim 0.5"
-    assert claims.recommended(table(), "slim 0.5", 0.10) == "PPB λ = 4 on slim 0.5"
-    assert claims.recommended(table(), "original", 0.02) == "slim 0.5"
+def test_advice_within_a_larger_price():
+    assert claims.advice(table(), within=0.02)["chosen"] == "slim 0.5"
+    assert claims.advice(table(), within=0.11)["chosen"] == "PPB λ = 4 on slim 0.5"
 
 
-def test_two_ways_are_compared_on_the_runs_that_judge():
-    leak, price = claims.compared(table(ppb=0.01), "PPB λ = 4 on slim 0.5", "slim 0.5", "accuracy")
+def test_a_way_that_is_more_accurate_than_the_original_is_advised_too():
+    better = table()
+    better.loc[better["defense"] == "ppb", "test_accuracy"] = 0.9
+    assert claims.advice(better)["chosen"] == "PPB λ = 4 on slim 0.5"
 
-    assert leak.effect.value == pytest.approx(0.63 - 0.56, abs=0.001)
-    assert leak.verdict == SUPPORTED
-    assert price.values == pytest.approx([0.02 - 0.09] * 5)
+
+def test_a_defense_that_trains_on_unmeasured_validation_samples_is_not_advised():
+    unmeasured = moved(0.55, 0.58).assign(validation_accuracy=np.nan)
+    assert claims.advice(unmeasured)["chosen"] == "dense"
+
+
+def moved(conf, samia):
+    """Return the table with a leak of the validation samples of "adv", at the accuracy of dense."""
+    data = table(swing=0.0)
+    adv = data["defense"] == "adv"
+    data["validation_accuracy"] = np.nan
+    for attack, leak in (("conf", conf), ("samia", samia)):
+        data.loc[adv & (data["attack"] == attack), "validation_accuracy"] = leak
+    data.loc[adv, "test_accuracy"] = 0.79
+    return data
+
+
+def test_the_leak_of_validation_samples_is_by_the_attack_strongest_on_them():
+    plane = claims.points(moved(0.55, 0.58), "accuracy").set_index("name")
+
+    adv = plane.loc["adversarial regularization α = 1 on slim 0.5"]
+    assert (adv["attack"], adv["leak"]) == ("conf", pytest.approx(0.60))
+    assert (adv["validation_attack"], adv["validation"]) == ("samia", pytest.approx(0.58))
+    assert adv["worst"] == pytest.approx(0.60)
+    assert plane.loc["slim 0.5", "worst"] == plane.loc["slim 0.5", "leak"]
+    assert np.isnan(plane.loc["slim 0.5", "validation"])
+
+
+def test_advice_is_what_leaks_least_at_the_originals_accuracy():
+    # of the original .80/.70, dense .79/.69 and adv .79/.60; slim 0.5 is two points less accurate
+    found = claims.advice(moved(0.55, 0.58))
+
+    assert found["chosen"] == "adversarial regularization α = 1 on slim 0.5"
+    assert (found["leaks"], found["runs"]) == ("members", 5)
+    numbers = [found[name] for name in ("before", "after", "gain", "price", "validation")]
+    assert numbers == pytest.approx([0.70, 0.60, 0.10, 0.01, 0.58])
+
+
+def test_a_larger_leak_of_validation_samples_counts_in_the_advice():
+    found = claims.advice(moved(0.55, 0.68))  # less than dense's .69 still
+    assert found["chosen"] == "adversarial regularization α = 1 on slim 0.5"
+    assert found["leaks"] == "validation"
+    assert [found[name] for name in ("after", "gain", "members")] == pytest.approx(
+        [0.68, 0.02, 0.60]
+    )
+    assert claims.advice(moved(0.55, 0.695))["chosen"] == "dense"
+
+
+def test_advice_to_do_nothing():
+    data = table()
+    data.loc[data["pruner"] == "none", "accuracy"] = 0.5
+    found = claims.advice(data)
+    assert found["chosen"] == "original"
+    assert (found["gain"], found["price"]) == (0.0, 0.0)
+
+
+def test_advice_is_chosen_on_some_runs_and_judged_on_others():
+    late = moved(0.55, 0.58)
+    later = late["seed"] >= 5
+    late.loc[later & (late["defense"] == "adv"), "accuracy"] += 0.002 * late["seed"] - 0.004
+    found = claims.advice(late)
+
+    # .60 + .006, .008 … .014: .610 on average, sd √10 thousandths
+    half = stats.t.ppf(0.975, 4) * 0.001 * np.sqrt(10) / np.sqrt(5)
+    assert found["after"] == pytest.approx(0.61)
+    assert (found["gain_low"], found["gain_high"]) == pytest.approx((0.09 - half, 0.09 + half))
+    few = claims.advice(moved(0.55, 0.58).query("seed < 5"))
+    assert few["chosen"] == found["chosen"]
+    assert few["runs"] == 0
+    assert np.isnan(few["after"])
 
 
 def test_the_front_is_confirmed_or_not_by_the_other_runs():
@@ -164,10 +343,6 @@ def test_a_way_is_confirmed_whatever_it_is_called():
 
     assert held["slim 0.5, 8 epochs"] is True
     assert "slim 0.5" not in held
-
-
-def test_without_runs_that_judge_two_ways_are_not_compared():
-    assert claims.compared(table(4), "PPB λ = 4 on slim 0.5", "slim 0.5", "accuracy") == []
 
 
 def test_names_tell_ways_apart():

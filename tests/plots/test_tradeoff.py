@@ -91,17 +91,26 @@ def ways():
     return table.assign(name=[f"way {i}" for i in range(len(table))])
 
 
-def test_the_plane_joins_sparsities_and_strengths_in_their_order(ax, ways):
-    plots.plane(ways, pd.Series([True, False, False, False, True, True]), ax)
+def test_the_plane_is_grey_but_for_the_front_and_names_what_the_text_speaks_of(ax, ways):
+    front = pd.Series([True, False, False, False, True, True])
+    plots.plane(ways, front, ax, {"way 0": "original", "way 4": "do this"})
 
-    lines = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
-    assert list(lines) == ["original", "slim", "ppb", "dp, whole"]
-    assert list(lines["slim"].get_xdata()) == [0.78, 0.70]
-    assert list(lines["ppb"].get_xdata()) == [0.75, 0.69]
-    assert list(lines["ppb"].get_ydata()) == [0.62, 0.61]
-    assert lines["ppb"].get_color() == plots.DEFENSES["ppb"]
+    def drawn(color, marker):
+        lines = [
+            line for line in ax.lines if line.get_marker() == marker and line.get_color() == color
+        ]
+        return [list(zip(*line.get_data(), strict=True)) for line in lines if len(line.get_xdata())]
+
+    blue = "#0072B2"
+    assert drawn("0.75", "o") == [[(0.78, 0.69), (0.70, 0.60)]]
+    assert drawn("0.75", "^") == [[(0.69, 0.61)]]
+    assert drawn(blue, "o") == [[(0.80, 0.70)]]
+    assert drawn(blue, "^") == [[(0.75, 0.62), (0.50, 0.51)]]
     dotted = next(line for line in ax.lines if line.get_linestyle() == ":")
     assert list(dotted.get_xdata()) == [0.50, 0.75, 0.80]
+    assert [(text.get_text(), text.xy) for text in ax.texts] == [
+        ("original", (0.80, 0.70)), ("do this", (0.75, 0.62))
+    ]  # fmt: skip
 
 
 def test_both_adversaries_stand_in_a_row(ax, ways):

@@ -2,138 +2,143 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from prunemia import results
-from prunemia.claims.base import Claim, family, over_runs, runs
-from prunemia.experiment import Experiment
-from prunemia.lab import Lab
+from prunemia.claims.base import RULES, Claim
+from prunemia.claims.effects import by_rule, where
 from prunemia.lab.effects import EFFECTS
 from prunemia.results.concentration import CHANCE, TENTH, most_exposed
-from prunemia.results.references import SECOND
+from prunemia.results.references import FEW, SECOND
 
 RATES = {"TPR at 0.001": "0.1 %", "TPR at 0.01": "1 %"}
+LABELS = {"lira": "LiRA", "rmia": "RMIA"}
 STRONGEST = {
-    "total": "At sparsity {s:g} LiRA finds more members of the pruned network than of the original",
+    "total": "Pruned to {s:g} and fine-tuned, LiRA finds more members than of the original",
     "training": "Fine-tuning alone lets LiRA find more members",
-    "pruning": "At sparsity {s:g} pruning lets LiRA find more members at equal training",
+    "pruning": "At sparsity {s:g} removing weights lets LiRA find more members at equal training",
 }
-"""Each effect on the strongest attack, LiRA by many references that know the candidates."""
-STATISTIC = "difference in true-positive rate"
+"""Each effect on the strongest attack, LiRA by references that know the candidates."""
+SPARSITY = 0.7
+"""At which SAMIA is compared with attacks by references."""
 
 
-def few_accused(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
-    """Test whether SAMIA finds more members than LiRA and RMIA by the same shadow networks."""
-    todo = runs(exp, seeds)
-    table = lab.map(todo, attacks=["samia", "lira", "rmia"])
-    claims = []
-    for fpr, rate in ((0.001, "0.1 %"), (0.01, "1 %")):
-        found = table.pivot(index="seed", columns="attack", values=f"tpr@{fpr:g}")
-        for name in ("lira", "rmia"):
-            values = (found["samia"] - found[name]).to_numpy()
-            if np.isfinite(values).all():  # else there are too few non-members for that rate
-                text = f"At {rate} false positives SAMIA finds more members than {name}"
-                claims.append(over_runs(text, STATISTIC, values.tolist()))
-    return family(claims)
+def few_accused(table: pd.DataFrame) -> Iterator[Claim]:
+    """Yield that SAMIA finds more members than LiRA and RMIA where few are accused wrongly.
 
-
-def strongest_claims(table: pd.DataFrame) -> list[Claim]:
-    """Return what pruning does to the members that LiRA finds online with most references, at 1 %.
-
-    ``table``: of `results.compared`. The total effect and that of pruning at equal training, at
-    each sparsity, and the one of fine-tuning.
+    ``table``: of `results.compared`. All have the same few shadow networks; SAMIA has no use for
+    more, so with more references the comparison would be of budgets.
     """
-    rows = table[(table["by"] == "attack") & (table["measure"] == "TPR at 0.01")]
-    rows = rows[(rows["attack"] == "lira") & (rows["setting"] == "online")]
-    rows = rows[rows["references"] == rows["references"].max()]
-    claims = []
+    wide = _found(table, "offline")
+    for measure, attack in _asked(wide):
+        if (measure, "samia") in wide:
+            gains = (wide[measure, "samia"] - wide[measure, attack]).to_numpy()
+            if np.isfinite(gains).all():  # else a run has too few non-members for that rate
+                yield _rate(
+                    f"few-{attack}-{RATES[measure].split(' ')[0]}",
+                    f"At {RATES[measure]} false positives SAMIA finds more members than "
+                    f"{LABELS[attack]} by the same shadow networks",
+                    gains,
+                    measure,
+                    f"SAMIA − {LABELS[attack]}",
+                )
+
+
+def second_signal(table: pd.DataFrame) -> Iterator[Claim]:
+    """Yield that the sensitivity as a second signal adds to attacks by few references."""
+    alone, both = _found(table, "offline"), _found(table, SECOND)
+    for measure, attack in _asked(both):
+        if (measure, attack) in alone:
+            gains = (both[measure, attack] - alone[measure, attack]).to_numpy()
+            if np.isfinite(gains).all():
+                yield _rate(
+                    f"second-{attack}-{RATES[measure].split(' ')[0]}",
+                    f"The sensitivity adds to {LABELS[attack]} at {RATES[measure]} false positives",
+                    gains,
+                    measure,
+                    "with − without the sensitivity",
+                )
+
+
+def _asked(wide: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return measure and attack of the columns of `_found` that claims are about."""
+    pairs: list[Any] = wide.columns.to_list()
+    return [(measure, attack) for measure, attack in pairs if measure in RATES and attack in LABELS]
+
+
+def _found(table: pd.DataFrame, setting: str) -> pd.DataFrame:
+    """Return what attacks by few networks find: a row per run, a column per measure and attack."""
+    rows = where(table, network="pruned", by="attack", sparsity=SPARSITY, stopping=RULES[0])
+    asked = (rows["setting"].isin([setting, "shadows"])) & (rows["references"] <= FEW)
+    rows = rows[asked & rows["attack"].isin(["samia", *LABELS])]
+    return rows.pivot(index="seed", columns=["measure", "attack"], values="value")
+
+
+def _rate(known: str, text: str, values: np.ndarray, measure: str, comparison: str) -> Claim:
+    rate = measure.replace("TPR at ", "TPR at FPR ")
+    found = tuple(float(value) for value in values)
+    return Claim(known, text, {RULES[0]: found}, rate, comparison, 0.0, SPARSITY)
+
+
+def strongest(table: pd.DataFrame) -> Iterator[Claim]:
+    """Yield what pruning and fine-tuning do to the members that LiRA finds online at 1 % FPR.
+
+    ``table``: of `results.compared`; by the most references that every stopping rule was tried
+    with.
+    """
+    rows = where(table, attack="lira", setting="online", measure="TPR at 0.01")
+    counts = [set(part["references"]) for _, part in rows.groupby("stopping")]
+    most = max(set.intersection(*counts))
+    # fewer references than the attack's own have the formula's rows alone
+    by = "attack" if "attack" in set(rows.loc[rows["references"] == most, "by"]) else "formula"
+    rows = where(rows, references=most, by=by)
+    keys = ["stopping", "seed", "sparsity"]
+    wide = rows.pivot_table("value", keys, "network").reset_index()
     for effect, text in STRONGEST.items():
-        for sparsity, part in rows.groupby("sparsity"):
-            found = part.pivot_table("value", "seed", "network")
-            end, start = EFFECTS[effect]
-            values = (found[end] - found[start]).tolist()
-            claims.append(over_runs(text.format(s=sparsity), STATISTIC, values))
-    return family({claim.text: claim for claim in claims}.values())
+        end, start = EFFECTS[effect]
+        for sparsity, at in wide.groupby("sparsity"):
+            level = float(str(sparsity))
+            removes = effect != "training"
+            if not removes and level != wide["sparsity"].min():
+                continue  # the dense network is the same at all sparsities
+            yield Claim(
+                f"lira-{effect}-{level:g}" if removes else f"lira-{effect}",
+                text.format(s=level),
+                by_rule(at, at[end] - at[start]),
+                f"TPR of LiRA ({most} references) at FPR 0.01",
+                f"{end} − {start}",
+                0.0,
+                level if removes else None,
+                ruled=True,
+            )
 
 
-def reference_claims(table: pd.DataFrame, network: str = "pruned") -> list[Claim]:
-    """Return the claims that SAMIA finds more members than LiRA and RMIA where few are accused.
+def exposure(table: pd.DataFrame) -> Iterator[Claim]:
+    """Yield that the leak is concentrated, and that pruning exposes whom the original exposed.
 
-    ``table``: of `results.compared`, at one sparsity. All have the same few shadow networks; SAMIA
-    has no use for more, so with more references the comparison would be of budgets.
+    ``table``: of `prunemia.results.concentration`. That LiRA, RMIA and confidence expose the same
+    samples is no claim: all three grow with the probability of the true class.
     """
-    rows = table[(table["network"] == network) & (table["by"] == "attack")]
-    claims = []
-    for measure, rate in RATES.items():
-        at_rate = rows[rows["measure"] == measure]
-        for attack in ("lira", "rmia"):
-            if values := samia_ahead(at_rate, attack):
-                text = f"At {rate} false positives SAMIA finds more members than {attack}"
-                claims.append(over_runs(text, STATISTIC, values))
-    return family(claims)
-
-
-def samia_ahead(at_rate: pd.DataFrame, attack: str) -> tuple[float, ...]:
-    """Return how many more members SAMIA finds than an attack by as many networks, in each run.
-
-    ``at_rate``: of `results.compared`, of one network, sparsity and measure. Nothing where a run
-    has too few non-members for that rate.
-    """
-    by_seed = at_rate.set_index("seed").sort_index()
-    samia = by_seed.loc[by_seed["attack"] == "samia", "value"]
-    asked = (by_seed["setting"] == "offline") & (by_seed["references"] == results.FEW)
-    other = by_seed.loc[asked & (by_seed["attack"] == attack), "value"]
-    values = (samia - other).to_numpy()
-    return tuple(values) if np.isfinite(values).all() else ()
-
-
-def second_signal(table: pd.DataFrame, network: str = "pruned") -> list[Claim]:
-    """Return the claims that the sensitivity as a second signal adds to attacks by few references.
-
-    ``table``: of `results.compared`, at one sparsity.
-    """
-    rows = table[(table["network"] == network) & (table["by"] == "attack")]
-    claims = []
-    for measure, rate in RATES.items():
-        at_rate = rows[(rows["measure"] == measure) & (rows["references"] == results.FEW)]
-        for attack in ("lira", "rmia"):
-            part = at_rate[at_rate["attack"] == attack]
-            by_setting = part.pivot(index="seed", columns="setting", values="value")
-            if {"offline", SECOND} <= set(by_setting):
-                values = by_setting[SECOND] - by_setting["offline"]
-                if len(values) and np.isfinite(values).all():
-                    text = f"The sensitivity adds to {attack} at {rate}"
-                    claims.append(over_runs(text, STATISTIC, values.tolist()))
-    return family(claims)
-
-
-def who_is_exposed(lab: Lab, exp: Experiment, seeds: int) -> list[Claim]:
-    """Test whether exposure is concentrated, the same before and after, and agreed by attacks.
-
-    Read from a table of results/ that has the experiment; else there is no claim, for many networks
-    have to be trained in each run.
-    """
-    del lab, seeds
-    name = results.concentrated([exp])
-    if not name:
-        return []
-    table = results.read(name).pivot(index="seed", columns="statistic", values="value")
-    share = table["share of a tenth"] - 2 * TENTH
-    text = "A tenth of the samples holds more than a fifth of the members found at 1 % FPR"
-    claims = [over_runs(text, "share of the members found − 0.2", share.tolist())]
-    for column in (str(each) for each in table if str(each).startswith("overlap with ")):
-        other = column.removeprefix("overlap with ")
-        same = (
-            "The most exposed samples of pruned and original networks overlap beyond chance"
-            if other == "the original"
-            else f"The samples most exposed to LiRA and to {other} overlap beyond chance"
-        )
-        values = (table[column] - CHANCE).tolist()
-        claims.append(over_runs(same, "Jaccard index − chance level", values))
-    return [replace(claim, source=name) for claim in family(claims)]
+    wide = table.pivot(index="seed", columns="statistic", values="value").sort_index()
+    cases = {
+        "concentrated": (
+            "A tenth of the samples holds more than a fifth of the members found at 1 % FPR",
+            wide["share of a tenth"] - 2 * TENTH,
+            "share of the members found",
+            "share − 0.2",
+        ),
+        "same-samples": (
+            "The most exposed samples of pruned and original networks overlap beyond chance",
+            wide["overlap with the original"] - CHANCE,
+            "Jaccard index",
+            "overlap − chance",
+        ),
+    }
+    for known, (text, values, measure, comparison) in cases.items():
+        yield Claim(known, text, {RULES[0]: tuple(values)}, measure, comparison, 0.0, SPARSITY)
 
 
 def agreement(table: pd.DataFrame, columns: list[str], share: float = 0.05) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from prunemia.experiment import Experiment
 from prunemia.kinds import DEFENSES
 from prunemia.metrics import over_seeds
-from prunemia.results.planes import ADAPTIVE, ORIGINAL, WAY
+from prunemia.results.planes import ADAPTIVE, ORIGINAL, VALIDATION, WAY
 
 CHOOSING = 5
 """The first runs of a table, by seed: they choose."""
@@ -22,8 +22,23 @@ SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "
 """What the strength of a defense is called."""
 
 
+def completed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of trade-offs with all its columns, and with each original network once.
+
+    Older tables lack `VALIDATION`. An original comes with every control that was fine-tuned from
+    it; it has no epochs of fine-tuning itself: 0.
+    """
+    lacking = dict.fromkeys([name for name in VALIDATION if name not in table], np.nan)
+    original = table["pruner"] == ORIGINAL
+    epochs = table["finetune_epochs"].mask(original, 0)
+    result = table.assign(finetune_epochs=epochs, **lacking)
+    again = result.duplicated([*WAY, "seed", "adversary", "attack"])
+    return result[~(original & again)]
+
+
 def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows of the runs that choose, and of those that judge; few runs only choose."""
+    table = completed(table)
     chosen = sorted(table["seed"].unique())[:CHOOSING]
     choosing = table["seed"].isin(chosen)
     return table[choosing], table[~choosing]
@@ -54,20 +69,26 @@ def named(way: Any) -> str:
 def points(table: pd.DataFrame, measure: str, adversary: str = ADAPTIVE) -> pd.DataFrame:
     """Return one point per way: test accuracy and the leak by the attack strongest on it.
 
-    An undefended network has one adversary, who is adaptive. Columns: `WAY`, name, epochs of
-    fine-tuning in the name where a way comes with several, attack, runs; test and leak, each with
-    _low and _high (95 % t-interval over runs).
+    An undefended network has one adversary, who is adaptive. Columns: `WAY`, name (of `names`),
+    attack, runs; test and leak, each with _low and _high (95 % t-interval over runs);
+    validation_attack and validation, the attack strongest on validation samples and their leak
+    ("" and missing for ways that do not train on them); worst, the larger of the two leaks.
     """
+    table = completed(table)
     undefended = table["defense"] == "none"
     asked = table[(table["adversary"] == adversary) | undefended]
     found = [_point(dict(zip(WAY, key, strict=True)), part, measure)
              for key, part in asked.groupby(list(WAY), dropna=False, sort=False)]  # fmt: skip
     result = pd.DataFrame(found)
-    result["name"] = [named(way) for way in result.itertuples()]
-    twice = result["name"].duplicated(keep=False)
-    epochs = ", " + result["finetune_epochs"].astype(str) + " epochs"
-    result["name"] += np.where(twice, epochs, "")
+    result["name"] = names(result)
     return result
+
+
+def names(ways: pd.DataFrame) -> pd.Series:
+    """Return the name of each way, with the epochs of fine-tuning where it comes with several."""
+    found = pd.Series([named(way) for way in ways.itertuples()], ways.index, dtype=object)
+    epochs = ", " + ways["finetune_epochs"].astype(str) + " epochs"
+    return found + np.where(found.duplicated(keep=False), epochs, "")
 
 
 def _point(way: dict[str, Any], part: pd.DataFrame, measure: str) -> dict[str, Any]:
@@ -76,10 +97,15 @@ def _point(way: dict[str, Any], part: pd.DataFrame, measure: str) -> dict[str, A
     own = part[part["attack"] == attack]
     test = over_seeds(own["test_accuracy"].to_list(), rate=True)
     leak = over_seeds(own[measure].to_list(), rate=True)
+    moved = part.groupby("attack")[f"validation_{measure}"].mean()
+    known = bool(moved.notna().any())
+    validation = float(moved.max())
     return {
         **way, "attack": attack, "runs": len(own),
         "test": test.value, "test_low": test.low, "test_high": test.high,
         "leak": leak.value, "leak_low": leak.low, "leak_high": leak.high,
+        "validation_attack": moved.idxmax() if known else "", "validation": validation,
+        "worst": max(leak.value, validation) if known else leak.value,
     }  # fmt: skip
 
 
@@ -101,3 +127,22 @@ def name_of(plane: pd.DataFrame, exp: Experiment) -> str:
         & (plane["finetune_epochs"] == exp.tuning_epochs)
     ]
     return str(own["name"].iloc[0])
+
+
+def differences(table: pd.DataFrame, first: Any, second: Any, column: str) -> list[float]:
+    """Return a column of the second way minus that of the first, in each run that has both.
+
+    ``first``, ``second``: of `points`; each at its own attack, by an adaptive adversary.
+    """
+    own, other = (by_run(table, way, column) for way in (first, second))
+    return [other[seed] - own[seed] for seed in sorted(own.keys() & other.keys())]
+
+
+def by_run(table: pd.DataFrame, way: Any, column: str, attack: str = "") -> dict[int, float]:
+    """Return a column of one way, by seed, at ``attack`` (else its own), adaptive adversary."""
+    asked = (table["attack"] == (attack or way["attack"])) & (table["adversary"] == ADAPTIVE)
+    for name in WAY:
+        value = way[name]
+        asked &= table[name].isna() if pd.isna(value) else table[name] == value
+    part = table[asked]
+    return dict(zip(part["seed"], part[column], strict=True))

@@ -11,8 +11,8 @@ from prunemia.plots.attacks import (
     marks,
     roc,
 )
-from prunemia.plots.control import effects_by_class, effects_over_sparsity
-from prunemia.plots.evidence import overfitting, verdict_shares
+from prunemia.plots.control import LABELS, effects_by_class, effects_over_sparsity
+from prunemia.plots.evidence import leak_and_accuracy, overfitting, verdict_map
 from prunemia.plots.grids import matrix, over_sparsity, privacy_against_compute
 from prunemia.plots.lengths import along_epochs, at_equal_accuracy, capacity
 from prunemia.plots.pages import (
@@ -48,6 +48,7 @@ __all__ = [
     "COLORS",
     "DEFENSES",
     "DENSE",
+    "LABELS",
     "MEMBERS",
     "NONMEMBERS",
     "ORIGINAL",
@@ -75,6 +76,7 @@ __all__ = [
     "figure",
     "intervals",
     "knowing",
+    "leak_and_accuracy",
     "learned",
     "legend_above",
     "marks",
@@ -89,5 +91,5 @@ __all__ = [
     "strengths",
     "threat_model",
     "training_history",
-    "verdict_shares",
+    "verdict_map",
 ]

@@ -78,6 +78,10 @@ def learned(tops: ArrayLike, scores: Mapping[str, ArrayLike], ax: Axes) -> None:
     legend_above(ax)
 
 
+SPARE = [("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":"), ("#CC79A7", "--")]
+"""Colours and lines of curves that no table has a colour for: a reader's own attacks."""
+
+
 def roc(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
     ax: Axes,
@@ -90,12 +94,14 @@ def roc(
     1 / non-members: no smaller false-positive rate can be measured.
     """
     floor = 1.0
+    known = colors or {**COLORS, **ATTACKS}
+    spare = iter(SPARE * len(curves))
     for label, (membership, scores) in curves.items():
         member = np.asarray(membership, dtype=bool)
         fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
         floor = min(floor, 1 / int((~member).sum()))
-        color = (colors or {**COLORS, **ATTACKS}).get(label)
-        ax.step(fpr, tpr, where="post", label=label, color=color, lw=1.6)
+        color, line = (known[label], "-") if label in known else next(spare)
+        ax.step(fpr, tpr, where="post", label=label, color=color, ls=line, lw=1.6)
     ax.plot([floor, 1], [floor, 1], color="0.6", ls=":", label="chance level")
     ax.set(xscale="log", yscale="log", xlim=(floor, 1), ylim=(floor, 1.05))
     ax.set(xlabel="False-positive rate", ylabel="True-positive rate")

@@ -10,6 +10,12 @@ from prunemia.plots.style import DENSE, ORIGINAL, PRUNED, intervals, legend_abov
 
 EFFECTS = {"total": ORIGINAL, "training": DENSE, "pruning": PRUNED}
 """A colour per effect."""
+LABELS = {
+    "total": "pruning + fine-tuning",
+    "training": "fine-tuning alone",
+    "pruning": "removing weights",
+}
+"""What figures call each effect."""
 
 
 def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
@@ -37,4 +43,6 @@ def effects_by_class(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
 def _effects(table: pd.DataFrame, x: str, ax: Axes, spacing: float) -> None:
     for place, (name, color) in enumerate(EFFECTS.items()):
         part = table[table["effect"] == name].sort_values(x)
-        intervals(part, x, "value", ax, color=color, label=name, shift=spacing * (place - 1))
+        intervals(
+            part, x, "value", ax, color=color, label=LABELS[name], shift=spacing * (place - 1)
+        )

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from prunemia.metrics import summarize
+from prunemia.plots.control import LABELS
 from prunemia.plots.style import DENSE, ORIGINAL, PRUNED, intervals, legend_above
 
 ROLES = {"training": ORIGINAL, "dense": DENSE, "pruned": PRUNED}
@@ -21,8 +22,8 @@ SPARSE = {0.5: ("s", "#56B4E9"), 0.7: ("o", PRUNED), 0.9: ("^", "#0072B2")}
 def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> None:
     """Draw ``value`` against the epochs since the first, with intervals over runs.
 
-    ``points``: of `Lab.along_epochs`, one attack, measure and sparsity. Fine-tuning, dense and
-    pruned, goes on where training ended.
+    ``points``: of `Lab.along_epochs`, one attack and measure, pruned at one sparsity. Fine-tuning,
+    dense and pruned, goes on where training ended.
     """
     trained = points.loc[points["role"] == "training", "epochs"].max()
     for role, color in ROLES.items():
@@ -41,8 +42,8 @@ def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> 
 def at_equal_accuracy(points: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
     """Draw leakage against test accuracy: each run's dense networks, and its pruned ones.
 
-    ``points``: of `Lab.along_epochs`, one attack and measure. A pruned network above its own run's
-    grey line leaks more than a dense one that is as accurate.
+    ``points``: of `Lab.along_epochs`, one attack, measure and rule of stopping. A pruned network
+    above its own run's grey line leaks more than a dense one that is as accurate.
     """
     dense = points[points["role"].isin(["training", "dense"])]
     for place, (_, run) in enumerate(dense.groupby("seed")):
@@ -80,6 +81,8 @@ def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
         sns.heatmap(values, ax=ax, annot=annot, fmt="", annot_kws={"size": 8}, cbar=False, **scale)
         for y, x in zip(*part.pivot(**shape, values="regime").to_numpy().nonzero(), strict=True):
             ax.add_patch(Rectangle((x, y), 1, 1, fill=False, ec="black", lw=1.4))
-        ax.set(title=effect, xlabel="Width", ylabel="Sparsity" if ax is axes[0] else "")
+        ax.set(
+            title=LABELS[str(effect)], xlabel="Width", ylabel="Sparsity" if ax is axes[0] else ""
+        )
         ax.tick_params(axis="y", rotation=0)
     axes[0].figure.supxlabel(label, fontsize=9)

@@ -82,6 +82,7 @@ def changes(table: pd.DataFrame, ax: Axes) -> None:
     ax.errorbar(middle, at, xerr=np.nan_to_num(reach), fmt="o", ms=5, capsize=2.5, color=PRUNED)
     ax.axvline(0, color="0.4", lw=0.8)
     ax.set_yticks(at, table.index)
+    ax.set_ylim(-0.6, len(table) - 0.4)
     ax.set_xlabel("Relative change, original to pruned")
 
 

@@ -29,8 +29,9 @@ def by_references(points: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
         color = ATTACKS[str(attack)]
         means["references"] *= 1.03 ** (place - 1.5)  # so that bars stand side by side
         label = f"{attack}, {setting}"
-        intervals(means, "references", "value", ax, color=color, label=label)
-        ax.plot(means["references"], means["value"], STYLES[str(setting)], color=color, lw=1.2)
+        intervals(means, "references", "value", ax, color=color)
+        style = STYLES[str(setting)]  # in the legend, too: a colour is an attack's
+        ax.plot(means["references"], means["value"], style, color=color, lw=1.4, label=label)
     ax.set(xscale="log", xlabel="References (log scale)", ylabel=ylabel)
     counts = sorted(points["references"].unique())
     ax.set_xticks(counts, [f"{count:g}" for count in counts])

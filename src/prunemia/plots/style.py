@@ -69,7 +69,8 @@ VERDICTS = {
     "supported": "#009E73",
     "contradicted": "#D55E00",
     "no difference that matters": "#0072B2",
-    "not decided by these runs": "#999999",
+    "not decided": "#999999",
+    "open": "#CCCCCC",
 }
 
 WIDTH = 6.4
@@ -77,7 +78,7 @@ WIDTH = 6.4
 
 
 def setup() -> None:
-    """Set the book's style, and SVG figures whose bytes depend on their content alone."""
+    """Set the book's style, and PNG and SVG figures whose bytes depend on their content alone."""
     sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
     mpl.rcParams.update(
         {
@@ -95,14 +96,17 @@ def setup() -> None:
     try:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("svg", metadata={"Date": None})
+        # an executed page is not trusted by JupyterLab, which then shows the PNG alone
+        set_matplotlib_formats("png", "svg", metadata={"Date": None})
     except (ImportError, AttributeError):  # not in a notebook
         pass
 
 
-def figure(rows: int = 1, *, height: float = 3.4, **options: Any) -> tuple[Figure, Any]:
+def figure(
+    rows: int = 1, *, height: float = 3.4, columns: int = 1, **options: Any
+) -> tuple[Figure, Any]:
     """Return a figure of ``rows`` panels, one below the other so that a phone can show them."""
-    return plt.subplots(rows, 1, figsize=(WIDTH, height * rows), **options)
+    return plt.subplots(rows, columns, figsize=(WIDTH, height * rows), **options)
 
 
 def spread(table: pd.DataFrame, value: str) -> tuple[Floats, Floats]:

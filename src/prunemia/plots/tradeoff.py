@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from prunemia.metrics import Estimate
-from prunemia.plots.style import DEFENSES, DENSE, ORIGINAL, PRUNERS, intervals, legend_above, spread
-
-MARKERS = "v^<>PX*p"
-"""The markers of defenses, in the order of their table."""
+from prunemia.plots.style import DEFENSES, intervals, legend_above, spread
 
 ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
 """The colour and line of an adversary."""
@@ -55,49 +50,35 @@ def strengths(
     legend_above(ax)
 
 
-def plane(points: pd.DataFrame, front: pd.Series, ax: Axes) -> None:
+def plane(points: pd.DataFrame, front: pd.Series, ax: Axes, named: Mapping[str, str]) -> None:
     """Draw the leak (better if low) against test accuracy (better if high), one point per way.
 
-    A line joins a pruner's sparsities, and a defense's strengths on one pruner; a dotted one the
-    points of ``front``, a mask. Thin bars are intervals. ``points``: columns pruner, sparsity,
-    defense, strength, whole, and test and leak, each with _low and _high.
+    Grey for all ways, colour for those of ``front``, a mask, which a dotted line joins. ``points``:
+    columns name, defense, and test and leak, each with _low and _high; ``named`` maps a way's name
+    to the label that stands beside it.
     """
-    undefended = points[points["defense"] == "none"]
-    for name, part in undefended.groupby("pruner", sort=False):
-        label, color, marker, filled = _undefended(str(name))
-        _joined(part.sort_values("sparsity"), ax, label, color, marker, **filled)
-    defended = points[points["defense"] != "none"]
-    markers = dict(zip(DEFENSES, itertools.cycle(MARKERS)))
-    groups = ["defense", "whole", "pruner"]
-    first = str(defended["pruner"].iloc[0]) if len(defended) else ""
-    for (defense, whole, pruner), part in defended.groupby(groups, sort=False):
-        name = str(defense)
-        label = f"{name}, whole" if whole else name
-        label += "" if pruner == first else f" on {pruner}"
-        line = "--" if whole else "-" if pruner == first else "-."
-        _joined(part.sort_values("strength"), ax, label, DEFENSES[name], markers[name], line)
+    for mask, color in ((~front, "0.75"), (front, "#0072B2")):
+        part = points[mask]
+        across, widths = spread(part, "test")
+        up, heights = spread(part, "leak")
+        ax.errorbar(across, up, heights, widths, color=color, fmt="none", alpha=0.3, lw=1)
+        for undefended, marker in ((True, "o"), (False, "^")):
+            own = (part["defense"] == "none") == undefended
+            face = "white" if undefended else color
+            ax.plot(across[own], up[own], marker, ms=6, color=color, mfc=face)
     best = points[front].sort_values("test")
-    ax.plot(best["test"], best["leak"], color="0.2", ls=":", lw=1.4, zorder=1)
-
-
-def _undefended(pruner: str) -> tuple[str, str, str, dict[str, Any]]:
-    """Return label, colour, marker and filling: hollow where weights are removed."""
-    if pruner == "none":
-        return "original", ORIGINAL, "s", {}
-    if pruner == "dense":
-        return "dense", DENSE, "D", {}
-    return pruner, PRUNERS[pruner], "o", {"mfc": "white"}
-
-
-def _joined(
-    part: pd.DataFrame, ax: Axes, label: str, color: str, marker: str, line: str = "-", **how: Any
-) -> None:
-    across, widths = spread(part, "test")
-    up, heights = spread(part, "leak")
-    ax.errorbar(
-        across, up, xerr=widths, yerr=heights, color=color, fmt="none", alpha=0.25, lw=1, zorder=0
-    )
-    ax.plot(across, up, color=color, ls=line, lw=1, marker=marker, ms=6, label=label, **how)
+    ax.plot(best["test"], best["leak"], color="#0072B2", ls=":", lw=1.2, zorder=1)
+    for row in points[points["name"].isin(named)].to_dict("records"):
+        place = float(row["test"]), float(row["leak"])
+        ax.annotate(
+            named[row["name"]], place, (6, 5), textcoords="offset points", fontsize=9,
+            arrowprops={"arrowstyle": "-", "color": "0.5", "lw": 0.6},
+        )  # fmt: skip
+        ax.plot(*place, "s", ms=9, mfc="none", color="0.2", mew=1.1)
+    for label, marker, face in (("no defense", "o", "white"), ("a defense", "^", "0.5")):
+        ax.plot([], [], marker, color="0.5", mfc=face, label=label)
+    ax.plot([], [], "-", color="#0072B2", lw=3, label="on the front")
+    legend_above(ax)
 
 
 def ranked(table: pd.DataFrame, ax: Axes, *, name: str, value: str, xlabel: str) -> None:

@@ -1,0 +1,229 @@
+"""What a claim is: interval, verdict, stopping rules, family."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from prunemia import plots
+from prunemia.claims.base import (
+    CONTRADICTED,
+    NEGLIGIBLE,
+    OPEN,
+    RULES,
+    SUPPORTED,
+    UNDECIDED,
+    VERDICTS,
+    Claim,
+    family,
+    runs_needed,
+    simultaneous,
+    verdict,
+)
+from prunemia.metrics import Estimate, over_seeds
+
+UP, DOWN, FLAT = (0.05, 0.051, 0.052), (-0.05, -0.051, -0.052), (-0.001, 0.0, 0.001)
+
+
+def once(*values, **more):
+    """A claim that no stopping rule is about."""
+    return Claim("known", "it grows", {"warm-up": values}, **more)
+
+
+def tried(*each, **more):
+    """A claim about pruning, tried under as many rules as there are values."""
+    return Claim("known", "it grows", dict(zip(RULES, each, strict=False)), ruled=True, **more)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "margin", "word"),
+    [
+        (0.1, 0.3, 0.01, SUPPORTED),
+        (-0.3, -0.1, 0.01, CONTRADICTED),
+        (-0.1, 0.1, 0.01, UNDECIDED),
+        (0.0, 0.1, 0.01, UNDECIDED),
+        (-0.009, 0.002, 0.01, NEGLIGIBLE),
+        (-0.009, 0.002, 0.0, UNDECIDED),  # no margin was stated beforehand
+        (-0.01, 0.002, 0.01, UNDECIDED),  # the margin itself is not inside
+        (0.001, 0.002, 0.01, SUPPORTED),  # small, and surely above zero
+        (math.nan, math.nan, 0.01, UNDECIDED),
+    ],
+)
+def test_the_interval_alone_decides(low, high, margin, word):
+    effect = Estimate(0.0 if math.isnan(low) else (low + high) / 2, low, high)
+
+    assert verdict(effect, margin) == word
+
+
+def test_an_effect_is_a_t_interval_by_hand():
+    # Mean 0.02, standard deviation 0.01, three runs, two degrees of freedom; the quantile of t
+    # with two degrees of freedom is u √(2 / (1 − u²)) at u = 2p − 1 (Student's own formula).
+    claim = once(0.01, 0.02, 0.03)
+    u = 0.95
+    t = u * math.sqrt(2 / (1 - u**2))
+
+    assert claim.effect.value == pytest.approx(0.02)
+    assert claim.effect.low == pytest.approx(0.02 - t * 0.01 / math.sqrt(3))
+    assert claim.effect.high == pytest.approx(0.02 + t * 0.01 / math.sqrt(3))
+    assert (claim.verdict, claim.runs) == (UNDECIDED, 3)
+
+
+def test_a_family_shares_the_five_percent():
+    # Of four claims, each interval has the level 1 − 0.05/4: u = 0.9875.
+    whole = family([once(0.01, 0.02, 0.03)] * 4)
+    t = 0.9875 * math.sqrt(2 / (1 - 0.9875**2))
+
+    assert [claim.tests for claim in whole] == [4] * 4
+    assert whole[2].effect.low == pytest.approx(0.02 - t * 0.01 / math.sqrt(3))
+
+
+def test_what_one_claim_decides_alone_a_family_may_leave_undecided():
+    alone = once(0.01, 0.012, 0.017)
+
+    assert alone.verdict == SUPPORTED
+    assert family([alone] * 8)[0].verdict == UNDECIDED
+
+
+@given(
+    st.lists(st.floats(-1, 1), min_size=2, max_size=8),
+    st.integers(1, 12),
+    st.sampled_from([0.0, 0.01, 0.02]),
+)
+def test_a_verdict_never_disagrees_with_the_interval_beside_it(values, tests, margin):
+    claim = once(*values, tests=tests, margin=margin)
+    low, high = claim.effect.low, claim.effect.high
+
+    assert (claim.verdict == SUPPORTED) == (low > 0)
+    assert (claim.verdict == CONTRADICTED) == (high < 0)
+    if claim.verdict == NEGLIGIBLE:
+        assert max(-low, high) < margin
+
+
+def test_a_family_of_true_nulls_is_decided_in_one_of_twenty_at_most():
+    # Eight claims of three runs without an effect, 2,000 families: 5 % ± 1.5 % (three deviations).
+    values = np.random.default_rng(0).normal(size=(2000, 8, 3))
+    reach = stats.t.isf(0.025 / 8, 2) * values.std(axis=2, ddof=1) / math.sqrt(3)
+    half = [np.ptp([simultaneous(row, 8).low, simultaneous(row, 8).high]) for row in values[0]]
+
+    assert half == pytest.approx((2 * reach[0]).tolist())
+    wrong = (np.abs(values.mean(axis=2)) > reach).any(axis=1).mean()
+    assert 0.03 < wrong < 0.065
+
+
+def test_alone_it_is_the_interval_of_the_pages():
+    values = [0.1, 0.25, 0.2, 0.4]
+    alone, page = simultaneous(values, 1), over_seeds(values)
+
+    assert (alone.low, alone.high) == pytest.approx((page.low, page.high))
+
+
+@pytest.mark.parametrize(
+    "values", [[0.3], [0.0, 0.0], [0.3, 0.3, 0.3], [0.3, 0.1 + 0.2], [0.1, math.nan]]
+)
+def test_what_has_no_interval_decides_nothing(values):
+    claim = once(*values)
+
+    assert math.isnan(claim.effect.low)
+    assert claim.effect.note
+    assert claim.verdict == UNDECIDED
+    assert runs_needed(claim) is None
+
+
+@pytest.mark.parametrize("rules", [1, 2])
+@pytest.mark.parametrize("values", [UP, DOWN, FLAT])
+def test_a_claim_tried_under_few_rules_is_open_whatever_its_interval_says(rules, values):
+    claim = tried(*[values] * rules)
+
+    assert claim.verdict == OPEN
+    assert claim.remark.startswith("tried under one stopping rule alone (warm-up" if rules == 1
+                                   else "tried under")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("each", "word"),
+    [
+        ((UP, UP, UP), SUPPORTED),
+        ((DOWN, DOWN, DOWN), CONTRADICTED),
+        ((FLAT, FLAT, FLAT), UNDECIDED),  # ± 0.0025: inside of the margin only where it is stated
+        ((UP, UP, DOWN), UNDECIDED),
+        ((UP, FLAT, UP), UNDECIDED),
+        ((UP, UP, (0.3,)), UNDECIDED),  # one rule has no interval
+    ],
+)
+def test_three_rules_decide_together(each, word):
+    assert tried(*each, margin=0.0).verdict == word
+
+
+def test_three_rules_can_agree_that_nothing_matters():
+    assert tried(FLAT, FLAT, FLAT).verdict == NEGLIGIBLE
+
+
+def test_under_several_rules_the_interval_covers_that_of_each():
+    # Means 0.10, 0.03 and -0.05; a half-width is 4.303 s / √3: 0.1242, 0.0248 and 0.1242.
+    claim = tried((0.05, 0.10, 0.15), (0.02, 0.03, 0.04), (-0.10, -0.05, 0.0))
+
+    assert claim.effect.value == pytest.approx(0.08 / 3)
+    assert (claim.effect.low, claim.effect.high) == pytest.approx((-0.1742, 0.2242), abs=1e-4)
+    each = "warm-up +0.100, published +0.030, last -0.050"
+    assert claim.remark == f"{each}: the rules differ in sign"
+
+
+def test_a_rule_without_an_interval_leaves_the_claim_without_one():
+    claim = tried(UP, (0.3,), UP)
+
+    assert math.isnan(claim.effect.low)
+    assert claim.effect.note
+    assert claim.runs == 1
+
+
+def test_rules_that_disagree_are_said_to():
+    assert tried(UP, UP, DOWN).remark.endswith(": the rules differ in sign")
+
+
+def test_a_claim_may_say_why_it_is_open():
+    claim = tried(UP, UP, UP, open="the comparators disagree", note="seen from afar")
+
+    assert claim.verdict == OPEN
+    assert claim.remark.endswith("; the comparators disagree; seen from afar")
+    assert once(*UP, open="why").verdict == OPEN
+
+
+def test_runs_needed_is_the_least_number_that_decides():
+    claim = family([once(0.01, 0.02, 0.06)] * 3)[0]
+    mean, spread = 0.03, math.sqrt((0.02**2 + 0.01**2 + 0.03**2) / 2)
+
+    needed = runs_needed(claim)
+
+    def excludes_zero(n):
+        return stats.t.isf(0.025 / 3, n - 1) * spread / math.sqrt(n) < mean
+
+    assert claim.verdict == UNDECIDED
+    assert needed > 3
+    assert excludes_zero(needed)
+    assert not any(excludes_zero(n) for n in range(2, needed))
+
+
+def test_runs_needed_counts_runs_that_show_that_nothing_matters():
+    # Mean exactly zero: no number of runs supports or contradicts, but 0.01 is a margin to meet.
+    values = (-0.02, 0.02)
+
+    needed = runs_needed(once(*values))
+
+    assert stats.t.isf(0.025, needed - 1) * math.sqrt(0.0008 / needed) < 0.01
+    assert stats.t.isf(0.025, needed - 2) * math.sqrt(0.0008 / (needed - 1)) >= 0.01
+    assert runs_needed(once(*values, margin=0.0)) is None
+
+
+def test_rules_need_as_many_runs_as_the_one_that_needs_most_and_the_same_sign():
+    slow = (0.01, 0.02, 0.06)
+
+    assert runs_needed(tried(UP, slow, UP)) == runs_needed(once(*slow))
+    assert runs_needed(tried(UP, slow, DOWN)) is None
+    assert runs_needed(tried(UP, slow, (0.05,))) is None  # of one run nothing is known
+
+
+def test_every_verdict_has_a_colour():
+    assert set(plots.VERDICTS) == set(VERDICTS)
