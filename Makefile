@@ -41,7 +41,7 @@ bench: $(READY) ## time each claim about speed, side by side; writes results/ben
 	done; rm -f build/bench.part
 	@mv build/bench.txt results/bench.txt; echo "The table: results/bench.txt"
 
-results: $(READY) ## make the tables of results/ anew; takes hours [ARGS="NAME…"]
+results: $(READY) ## compute what the tables of results/ lack; can take hours [ARGS="NAME… --anew"]
 	@$(BIN)/prunemia results --workers $(or $(JOBS),2) $(ARGS)
 
 clean: ## remove build/ and caches; results (.prunemia/) and the set-up (.venv/) stay

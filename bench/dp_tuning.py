@@ -9,30 +9,32 @@ that are pruned and fine-tuned (or, with --whole, trained) at σ = 1, and the ε
 
 import argparse
 import itertools
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
 
 import prunemia as pm
-from prunemia.defenses import private
+from prunemia.kinds import NETWORKS, PrivateRecipe
 from prunemia.lab import networks
 from prunemia.lab.steps import Step
 
 SHADOWS = (1, 2, 3)
-CLIPS = (0.3, 1.0, 3.0)
+CLIPS = (0.1, 0.3, 1.0, 3.0)
 BATCHES = (1, 4)
 RATES = (0.3, 1.0, 3.0)
 """Batch and learning rate are multiples of the network's own."""
 
 
-def fitted(lab, exp, clip: float) -> list:
+def fitted(lab, exp, group: tuple[int, ...], private: PrivateRecipe) -> list:
     data = lab.dataset(exp)
-    with mock.patch.object(private, "MAX_GRAD_NORM", clip):
+    tried = {exp.model: replace(NETWORKS[exp.model], private=private)}
+    with mock.patch.dict(NETWORKS._entries, tried):
         if exp.whole:
-            return networks.train(Step("original", exp, "original", SHADOWS), data, lab.device)
-        plain = pm.Experiment(dataset=exp.dataset, model=exp.model, shadows=len(SHADOWS))
-        originals = [lab.original(plain, number) for number in SHADOWS]
-        return networks.prune(Step("pruned", exp, "pruned", SHADOWS), data, originals, lab.device)
+            return networks.train(Step("original", exp, "original", group), data, lab.device)
+        plain = pm.Experiment(dataset=exp.dataset, model=exp.model, shadows=exp.shadows)
+        originals = [lab.original(plain, number) for number in group]
+        return networks.prune(Step("pruned", exp, "pruned", group), data, originals, lab.device)
 
 
 def main() -> None:
@@ -40,24 +42,26 @@ def main() -> None:
     parser.add_argument("dataset")
     parser.add_argument("model")
     parser.add_argument("--whole", action="store_true")
+    for name, values in (("batch", BATCHES), ("rate", RATES), ("clip", CLIPS)):
+        parser.add_argument(f"--{name}", nargs="+", type=float, default=values)
+    parser.add_argument("--shadow", nargs="+", type=int, default=SHADOWS)
     asked = parser.parse_args()
     lab = pm.Lab(progress=False)
     own = pm.Experiment(dataset=asked.dataset, model=asked.model)
-    for batch, rate, clip in itertools.product(BATCHES, RATES, CLIPS):
+    for batch, rate, clip in itertools.product(asked.batch, asked.rate, asked.clip):
         exp = own.replace(
             defense="dp",
             strength=1.0,
             whole=asked.whole,
-            shadows=len(SHADOWS),
-            batch_size=batch * own.recipe.batch_size,
-            learning_rate=rate * own.recipe.learning_rate,
+            shadows=max(asked.shadow),
+            batch_size=int(batch * own.recipe.batch_size),
         )
-        done = fitted(lab, exp, clip)
+        done = fitted(lab, exp, tuple(asked.shadow), PrivateRecipe(clip, rate))
         accuracy = np.mean([network.accuracy["validation"] for network in done])
         epsilon = done[0].privacy["epsilon"]
         print(
-            f"batch {exp.recipe.batch_size:4d}  rate {exp.recipe.learning_rate:.4f}  "
-            f"clip {clip:3.1f}  ε {epsilon:6.2f}  validation accuracy {accuracy:.3f}",
+            f"batch {exp.recipe.batch_size:4d}  rate × {rate:3.1f}  clip {clip:4.1f}  "
+            f"ε {epsilon:6.2f}  validation accuracy {accuracy:.3f}",
             flush=True,
         )
 

@@ -34,7 +34,6 @@ def ax() -> Iterator[Any]:
 def call(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Call prunemia in a small repository."""
     root = write_repository(tmp_path / "repository")
-    (root / "book" / "bad.npz").write_bytes(b"bad")
     environment = os.environ | {"PRUNEMIA_STORE": str(tmp_path / "store")}
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -13,41 +13,36 @@ from prunemia.cli import main, pair_up
 from prunemia.store import Store
 
 
-def test_run_executes_a_page_with_other_parameters(call, tmp_path):
+def test_run_executes_a_page_prints_its_answer_and_writes_it_for_any_browser(call, tmp_path):
+    code = """import prunemia as pm
+exp = pm.experiment({"sparsity": sparsity})
+pm.answer(f"It is {exp.sparsity:.0%}.")"""
+    write_page(tmp_path / "repository", "told", code)
+
     output = tmp_path / "new" / "out.ipynb"
-
-    result = call("run", "first", output, "-p", "sparsity", "0.9")
-
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[-1].endswith(f": {output}")
-    assert nbformat.read(output, as_version=4).cells[-1].outputs[0].text == "sparsity 0.9\n"
-
-
-def test_run_fills_in_the_prose_prints_the_answer_and_writes_a_page(call, tmp_path):
-    code = "from prunemia.book.glue import say\nsay(share=sparsity)"
-    source = write_page(tmp_path / "repository", "told", code)
-    notebook = nbformat.read(source, as_version=4)
-    notebook.cells[0].source = "# Told\n\n**Answer.** It is {glue:text}`share:.0%`.\n\n% A note."
-    nbformat.write(notebook, source)
-
-    result = call("run", "told", "out.ipynb", "--html", "out.html", "-p", "sparsity", "0.9")
+    result = call("run", "told", output, "--html", "out.html", "-p", "sparsity", "0.9")
 
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[1].endswith(": out.ipynb and out.html")
-    assert result.stdout.endswith("\n\nAnswer. It is 90%.\n")
-    written = nbformat.read(tmp_path / "repository" / "out.ipynb", as_version=4)
-    assert written.cells[0].source == "# Told\n\n**Answer.** It is 90%."
+    first, second, *rest = result.stdout.splitlines()
+    assert first.startswith("Executing ")
+    assert second.endswith(f" s: {output} and out.html")
+    assert rest == ["", "It is 90%."]
+    shown = [o.data["text/markdown"] for o in nbformat.read(output, as_version=4).cells[-1].outputs]
+    assert shown == [
+        "*This run: mnist1d · cnn1d · l1unstructured 0.9 · seed 0, computed here.*",
+        "> **Answer.** It is 90%.",
+    ]
     assert "It is 90%." in (tmp_path / "repository" / "out.html").read_text()
 
 
-def test_run_of_a_failing_page_shows_the_cell_and_leaves_nothing(call, tmp_path):
+def test_run_of_a_failing_page_names_the_cell_and_leaves_nothing(call, tmp_path):
     write_page(tmp_path / "repository", "bad", "1 / 0")
 
     result = call("run", "notebooks/bad.ipynb", tmp_path / "out.ipynb")
 
     assert result.returncode == 1
-    assert result.stderr.endswith(
-        "prunemia: in the cell\n    | 1 / 0\n    ZeroDivisionError: division by zero\n"
+    assert result.stderr.splitlines()[-1] == (
+        "prunemia: the cell «1 / 0 …» failed: ZeroDivisionError: division by zero"
     )
     assert not (tmp_path / "out.ipynb").exists()
 

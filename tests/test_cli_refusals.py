@@ -22,11 +22,9 @@ import pytest
         ),
         (["-p", "sparsity"], "-p sparsity: a parameter needs a name and a value"),
         (["-p", "seed", "2024-99-99"], "seed: '2024-99-99' is no timestamp"),
-        (["-p", "seed", "true"], "seed: true is not allowed: should be a number"),
         (["-p", "seed", "9" * 5000], "seed: a number of 5,000 characters"),
         (["-p", "sparsity", "[" * 5000], "sparsity: nested more than"),
-        (["-p", "dataset", "x" * 5000 + ".npz"], "dataset: 'xxx"),
-        (["-p", "dataset", "book/bad.npz"], "dataset: book/bad.npz: is no .npz archive"),
+        (["-p", "dataset", "x" * 200 + ".npz"], "dataset: 'xxx"),
         (["--html", "x" * 300], "--html xxx"),
         (["--html", "book"], "--html book: is a folder; name another file to write"),
     ],
@@ -50,9 +48,9 @@ def test_a_wrong_parameter_is_one_sentence_and_exit_code_2_at_once(
     [
         (
             ["run", "frist", "out.ipynb"],
-            "frist: there is no such page; there are first, deep/second",
+            "frist: there is no such page or notebook",
         ),
-        (["run", "frist.ipynb", "out.ipynb"], "frist.ipynb: there is no such notebook"),
+        (["run", "frist.ipynb", "out.ipynb"], "frist.ipynb: there is no such page or notebook"),
         (
             ["run", "notebooks/first.ipynb", "notebooks/first.ipynb"],
             "notebooks/first.ipynb: is the source",
@@ -64,9 +62,8 @@ def test_a_wrong_parameter_is_one_sentence_and_exit_code_2_at_once(
             ["run", "first", "out.ipynb", "--html", "out.ipynb"],
             "--html out.ipynb: is the executed notebook's name",
         ),
-        (["run", "x" * 5000, "out.ipynb"], "xxx"),
-        (["book", "-p", "dataset", "book/bad.npz"], "first: dataset: book/bad.npz: is no .npz"),
-        (["book", "--profile", "x" * 5000], "--profile xxx"),
+        (["book", "-p", "sparsity", "1.5"], "first: sparsity: 1.5 is not allowed"),
+        (["book", "--profile", "x" * 200], "--profile xxx"),
         (
             ["store", "clean", "--older-than", "1e300"],
             "--older-than 1e+300: is not allowed; allowed: 0 to 100,000 days",
@@ -99,7 +96,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(call, arguments, message):
 
 
 def test_refusing_imports_no_torch():
-    modules = "prunemia.cli, prunemia.book.parameters, prunemia.book.build"
+    modules = "prunemia.cli, prunemia.book.run, prunemia.book.build"
     code = f"import {modules}, sys; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from prunemia.experiment import Adversary, Experiment
@@ -13,9 +14,14 @@ from prunemia.experiment import Adversary, Experiment
 __version__ = "0.1.0"
 
 _LATER = {
+    "Attack": "prunemia.attacks",
+    "ThresholdAttack": "prunemia.attacks",
     "Lab": "prunemia.lab",
     "SignalPair": "prunemia.signals",
     "Signals": "prunemia.signals",
+    "answer": "prunemia.book.page",
+    "known": "prunemia.book.page",
+    "download": "prunemia.book.page",
 }
 _MODULES = {
     "attacks": "prunemia.attacks",
@@ -37,7 +43,14 @@ _MODULES = {
     "training": "prunemia.training",
 }
 
-__all__ = ["Adversary", "Experiment", "Lab", "SignalPair", "Signals", "__version__", *_MODULES]
+__all__ = ["Adversary", "Experiment", "__version__", "experiment", *_LATER, *_MODULES]
+
+
+def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:
+    """Return the experiment of a page's parameters, its ``globals()``; `book.page.experiment`."""
+    from prunemia.book.page import experiment
+
+    return experiment(parameters, *tables, own=own)
 
 
 def __getattr__(name: str) -> Any:

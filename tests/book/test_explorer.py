@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from prunemia import results
@@ -49,6 +51,32 @@ def test_an_adversary_who_was_not_asked_is_not_shown(cases):
     )  # fmt: skip
     assert set(case["effects"]) == {"defense, adaptive"}
     assert set(case["networks"]) == {"undefended", "defended, adaptive"}
+
+
+def test_a_defense_is_compared_with_the_same_pruning_for_as_many_epochs():
+    kinds = [("none", np.nan, 7, 0.70), ("none", np.nan, 14, 0.74),
+             ("ppb", 4.0, 7, 0.65), ("ppb", 4.0, 14, 0.66), ("ppb", 16.0, 14, 0.60)]  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "dataset": "mnist1d", "pruner": "slim", "sparsity": 0.5, "defense": defense,
+            "strength": strength, "whole": False, "stopping": "warm-up", "finetune_epochs": epochs,
+            "seed": seed, "adversary": "adaptive", "attack": "conf", "accuracy": leak + seed / 100,
+            "auc": leak, "tpr@0.01": 0.1,
+        }
+        for defense, strength, epochs, leak in kinds
+        for seed in range(2)
+    )  # fmt: skip
+
+    found = {case["defense"]: case for case in explorer._defenses(table, "tradeoff_mnist1d")}
+
+    effects = {n: c["effects"]["defense, adaptive"]["accuracy"][0] for n, c in found.items()}
+    assert effects == pytest.approx(
+        {
+            "PPB λ = 4 on slim 0.5, 7 epochs": 0.65 - 0.70,
+            "PPB λ = 4 on slim 0.5, 14 epochs": 0.66 - 0.74,
+            "PPB λ = 16 on slim 0.5": 0.60 - 0.74,
+        }
+    )
 
 
 def test_every_choice_leads_to_one_case(cases):

@@ -1,19 +1,23 @@
 """Every page: its source, and the book that all of them make on the smoke profile."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import filelock
 import nbformat
+import pandas as pd
 import papermill
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from sitecheck import Site
 
-from prunemia.book import parameters
-from prunemia.book.pages import Page, discover
+from prunemia.book.page import INTERVAL, MOST_INTERVALS, MOST_WORDS
+from prunemia.book.pages import Page, discover, profile
+from prunemia.book.run import answer_of
 from prunemia.experiment import Experiment, PageParameters
 from prunemia.kinds import NETWORKS
 
@@ -23,7 +27,19 @@ SOURCES = sorted(
 )
 PROFILES = sorted(path.stem for path in (ROOT / "notebooks" / "profiles").glob("*.yml"))
 
+OLD_FORM = "{glue"
+"""What a page that is still in the old form has in its source."""
+
 each_page = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+
+HIDDEN = {"remove-input", "hide-input", "remove-cell"}
+TAGS = HIDDEN | {"parameters", "hide-output"}
+ROLE = re.compile(r"\{[a-z][\w:+.-]*\}`")
+DIRECTIVE = re.compile(r"^\s*(```+|~~~+|:::+)\s*\{|^\s*:::", re.MULTILINE)
+COMMENT = re.compile(r"^\s*%", re.MULTILINE)
+TAG = re.compile(r"</?([a-zA-Z][\w-]*)[^>]*>")
+CODE = re.compile(r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$", re.DOTALL)
+"""Code and mathematics, in which < and > are no markup."""
 
 
 def read(path):
@@ -46,58 +62,126 @@ def test_a_source_has_no_results_and_stable_cell_ids(path):
     assert (notebook.nbformat, notebook.nbformat_minor >= 5) == (4, True)
     assert None not in ids
     assert len(set(ids)) == len(ids)
-    assert set(notebook.metadata) <= {"kernelspec", "language_info", "prunemia"}
     assert notebook.metadata.kernelspec.name == "python3"
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags", "mystnb"}
         if cell.cell_type == "code":
             assert (cell.outputs, cell.execution_count) == ([], None)
 
 
+def in_new_form(path):
+    """Return a source; skip one that is still in the old form."""
+    if OLD_FORM in path.read_text(encoding="utf-8"):
+        pytest.skip("still in the old form: glued numbers")
+    return read(path)
+
+
+def lines(cells):
+    """Count the lines that say something: a formatter adds blank ones."""
+    return sum(bool(line.strip()) for cell in cells for line in cell.source.splitlines())
+
+
+@each_page
+def test_cells_hold_no_more_metadata_than_every_tool_keeps(path):
+    notebook = in_new_form(path)
+
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            assert cell.metadata == {}
+            continue
+        assert set(cell.metadata) <= {"tags", "mystnb", "jupyter"}
+        assert set(cell.metadata.get("tags", [])) <= TAGS
+        assert set(cell.metadata.get("jupyter", {})) <= {"source_hidden", "outputs_hidden"}
+        assert set(cell.metadata.get("mystnb", {})) <= {"image"}
+        image = cell.metadata.get("mystnb", {}).get("image", {"alt": "x" * 41})
+        assert set(image) == {"alt"}
+        assert len(image["alt"]) > 40
+
+
+@each_page
+def test_markdown_is_what_every_tool_reads(path):
+    for cell in in_new_form(path).cells:
+        if cell.cell_type == "markdown":
+            assert not ROLE.search(cell.source), cell.id
+            assert not DIRECTIVE.search(cell.source), cell.id
+            assert not COMMENT.search(cell.source), cell.id
+            tags = {tag.lower() for tag in TAG.findall(CODE.sub("", cell.source))}
+            assert tags <= {"details", "summary"}, cell.id
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        (ROLE, "It is {glue:text}`share`."),
+        (ROLE, "{cite:p}`yuan2022pruning`"),
+        (DIRECTIVE, "```{figure} a.png"),
+        (DIRECTIVE, "text\n:::{note}"),
+        (DIRECTIVE, ":::"),
+        (COMMENT, "text\n% A note."),
+        (TAG, "a <span style='x'>b</span>"),
+    ],
+)
+def test_the_rules_find_what_they_forbid(pattern, text):
+    assert pattern.search(text)
+    assert not pattern.search("Plain $x_{i}$, 5 % of `a < b`, [a link](b.md).\n\n```python\nx\n```")
+
+
 @each_page
 def test_cells_are_short_and_at_least_half_of_a_page_is_prose(path):
-    notebook = read(path)
-    prose, code = (
-        [c for c in notebook.cells if c.cell_type == kind] for kind in ("markdown", "code")
-    )
+    notebook = in_new_form(path)
+    kinds = ("markdown", "code")
+    prose, code = ([c for c in notebook.cells if c.cell_type == kind] for kind in kinds)
+    parameters = tagged(notebook, "parameters")
 
-    assert (
-        max(
-            len(cell.source.splitlines())
-            for cell in code
-            if cell not in tagged(notebook, "parameters")
-        )
-        <= 10
-    )
+    assert max(lines([cell]) for cell in code if cell not in parameters) <= 10
     assert sum(len(cell.source) for cell in prose) >= sum(len(cell.source) for cell in code)
     assert notebook.cells[0].source.startswith("# ")
 
 
 @each_page
-def test_parameters_are_typed_explained_known_and_allowed(path):
-    page = Page(path.stem, path)
+def test_little_of_a_page_is_hidden_and_hidden_in_every_tool(path):
+    hidden = [c for c in in_new_form(path).cells if HIDDEN & set(c.metadata.get("tags", []))]
 
-    assert len(tagged(read(path), "parameters")) == 1
-    assert list(papermill.inspect_notebook(path)) == list(page.parameters)
-    for parameter in page.parameters.values():
-        assert parameter.annotation, parameter.name
-        assert parameter.help, parameter.name
-    assert (
-        page.parameters.keys()
-        <= Experiment.model_fields.keys() | PageParameters.model_fields.keys()
-    )
-    assert parameters.check(page, {}) == {}
+    assert lines(hidden) <= 5
+    for cell in hidden:
+        assert cell.metadata.get("jupyter") == {"source_hidden": True}, cell.id
 
 
 @each_page
-def test_a_page_names_every_network_and_calls_a_maximum_so(path):
-    page = Page(path.stem, path)
+def test_a_page_with_an_experiment_gives_one_answer(path):
+    notebook = in_new_form(path)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    asks = [i for i, source in enumerate(code) if "pm.experiment(globals()" in source]
+    knows = [i for i, source in enumerate(code) if "pm.known(globals()" in source]
+    answers = [i for i, source in enumerate(code) if "pm.answer(" in source]
 
-    if "model" in page.parameters:
-        named = page.parameters["model"].help.replace(",", " ").split()
-        assert set(NETWORKS) <= set(named)
-    for parameter in page.parameters.values():
-        assert not parameter.help.startswith("most "), parameter.name  # reads as "the majority"
+    # a misspelt parameter is refused right after the parameters cell
+    assert [*asks, *knows] == ([1] if tagged(notebook, "parameters") else [])
+    assert len(answers) == 1 if asks else len(answers) <= 1
+    assert all(i > 1 for i in answers)
+
+
+@each_page
+def test_parameters_are_typed_explained_known_and_allowed(path):
+    notebook, page = in_new_form(path), Page(path.stem, path)
+    inferred = papermill.inspect_notebook(path)
+
+    assert len(tagged(notebook, "parameters")) <= 1
+    assert list(inferred) == list(page.defaults)
+    for name, parameter in inferred.items():
+        assert parameter["inferred_type_name"] not in ("", "None"), name
+        assert parameter["help"], name
+        assert not parameter["help"].startswith("most "), name  # reads as "the majority"
+    assert set(page.defaults) <= {*Experiment.model_fields, *PageParameters.model_fields}
+    assert page.check({}) == {}
+
+
+@each_page
+def test_a_page_names_every_network(path):
+    help_texts = {name: known["help"] for name, known in papermill.inspect_notebook(path).items()}
+
+    if "model" in help_texts:
+        assert set(NETWORKS) <= set(help_texts["model"].replace(",", " ").split())
 
 
 @each_page
@@ -105,40 +189,11 @@ def test_a_page_leaves_previous_and_next_to_the_theme(path):
     assert not any("Previous: [" in cell.source for cell in read(path).cells)
 
 
-def test_what_the_attack_pages_share_is_said_once():
-    # A paragraph of some length, or a cell of code, that stands on two pages belongs on `conf`
-    # or into `prunemia.book.attack_page`.
-    seen = {}
-    for path in (ROOT / "notebooks" / "attacks").glob("*.ipynb"):
-        notebook = read(path)
-        for cell in notebook.cells:
-            if cell in tagged(notebook, "parameters") or cell in tagged(notebook, "hide-input"):
-                continue
-            prose = cell.cell_type == "markdown"
-            for part in cell.source.split("\n\n") if prose else [cell.source]:
-                named = part.replace(path.stem, "NAME")
-                if len(part.split()) > 45 if prose else len(part.splitlines()) > 5:
-                    seen.setdefault(named, []).append(path.stem)
-
-    assert {part: pages for part, pages in seen.items() if len(pages) > 1} == {}
-
-
-@each_page
-def test_every_figure_has_a_name_a_caption_and_words_for_who_cannot_see_it(path):
-    for cell in read(path).cells:
-        if figure := cell.metadata.get("mystnb", {}).get("figure"):
-            assert figure["name"].startswith("fig-")
-            assert len(figure["caption"]) > 40
-            assert len(cell.metadata["mystnb"]["image"]["alt"]) > 40
-
-
 @pytest.mark.parametrize("name", PROFILES)
 def test_every_profile_is_allowed_on_every_page(name):
     pages = discover(ROOT)
-    for page, values in parameters.load_profile(
-        ROOT / "notebooks" / "profiles", name, pages
-    ).items():
-        parameters.check(pages[page], values)
+    for page, values in profile(ROOT, name, pages).items():
+        pages[page].check(values)
 
 
 def make_book(build, store, *options):
@@ -179,6 +234,36 @@ def smoke(tmp_path_factory, worker_id):
     return folder / "build"
 
 
+def executed(smoke, path):
+    """Return where a page is that was executed on the smoke profile."""
+    return smoke / "pages" / "smoke" / path.relative_to(ROOT / "notebooks")
+
+
+def shown_claims(notebook):
+    """Yield the rows of the tables that `claims.show` made, from a page's HTML outputs."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            html = str(output.get("data", {}).get("text/html", ""))
+            for table in BeautifulSoup(html, "html.parser").find_all("table"):
+                head, *rows = (
+                    [cell.get_text() for cell in row.find_all(["th", "td"])]
+                    for row in table.find_all("tr")
+                )
+                if {"claim", "effect [95 %]", "verdict"} <= set(head):
+                    yield from (dict(zip(head, row, strict=True)) for row in rows)
+
+
+def test_rows_of_claims_are_read_off_a_page():
+    table = pd.DataFrame({"claim": ["It grows"], "data set": ["d"], "effect [95 %]": ["0.1 [0, 1]"],
+                          "verdict": ["open"]})  # fmt: skip
+    for html in (table.to_html(index=False), table.style.hide().to_html()):
+        output = nbformat.v4.new_output("display_data", data={"text/html": html})
+        cell = nbformat.v4.new_code_cell("shown", outputs=[output])
+        assert list(shown_claims(nbformat.v4.new_notebook(cells=[cell]))) == table.to_dict(
+            "records"
+        )
+
+
 @pytest.fixture(scope="session")
 def site(smoke):
     return Site(smoke / "_build" / "html")
@@ -196,17 +281,24 @@ class TestBuiltBook:
             assert (site.folder / "notebooks" / f"{name}.html") in site.pages
         assert len(site.pages) >= len(SOURCES) + 5
 
-    def test_pages_computed_nothing_that_was_not_planned_ahead(self, smoke):
-        planned_until = (smoke / "logs" / "ahead.log").stat().st_mtime
-        stored = {
-            path: path.stat().st_mtime for path in (smoke.parent / "store").rglob("manifest.json")
-        }
+    def test_answers_are_short(self, smoke):
+        for path in SOURCES:
+            source = path.read_text(encoding="utf-8")
+            text = answer_of(read(executed(smoke, path)))
+            if "pm.answer(" in source:
+                assert text, path.stem
+            assert len(INTERVAL.sub("", text).split()) <= MOST_WORDS, path.stem
+            assert len(INTERVAL.findall(text)) <= MOST_INTERVALS, path.stem
 
-        # but for the page whose networks come from elsewhere: they are no steps of the pipeline
-        late = [path for path, when in stored.items() if when > planned_until]
+    def test_one_claim_has_one_number_and_one_verdict_on_all_pages(self, smoke):
+        seen = {}
+        for path in SOURCES:
+            for row in shown_claims(read(executed(smoke, path))):
+                seen.setdefault((row["claim"], row.get("data set", path.stem)), {}).setdefault(
+                    (row["effect [95 %]"], row["verdict"]), []
+                ).append(path.stem)
 
-        assert len(stored) > 300
-        assert [path for path in late if "audit" not in path.parts] == []
+        assert {claim: said for claim, said in seen.items() if len(said) > 1} == {}
 
     def test_nothing_is_loaded_from_another_host(self, site):
         assert list(site.external_resources()) == []
@@ -236,9 +328,7 @@ class TestBuiltBook:
     def test_plain_papermill_executes_a_page(self, smoke, tmp_path):
         path = min(SOURCES, key=lambda path: len(path.read_text()))
         values = yaml.safe_load((ROOT / "notebooks" / "profiles" / "smoke.yml").read_text()) or {}
-        values = {
-            name: value for name, value in values.items() if name in Page("", path).parameters
-        }
+        values = {name: value for name, value in values.items() if name in Page("", path).defaults}
         environment = os.environ | {"PRUNEMIA_STORE": str(smoke.parent / "store")}
         output = tmp_path / "out.ipynb"
         command = [

@@ -14,10 +14,22 @@ if TYPE_CHECKING:
     from prunemia.attacks.base import Attack
     from prunemia.attacks.likelihood import lira_scores, log_odds, rmia_scores
 
-__all__ = ["Attack", "get", "lira_scores", "log_odds", "names", "rmia_scores", "together"]
+__all__ = [
+    "Attack",
+    "NeuralAttack",
+    "ThresholdAttack",
+    "get",
+    "lira_scores",
+    "log_odds",
+    "names",
+    "rmia_scores",
+    "together",
+]
 
 PLACES = {
     "Attack": "base",
+    "NeuralAttack": "neural",
+    "ThresholdAttack": "threshold",
     "lira_scores": "likelihood",
     "log_odds": "likelihood",
     "rmia_scores": "likelihood",

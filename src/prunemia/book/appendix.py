@@ -66,7 +66,7 @@ def _sheet(source: Source) -> str:
             for archive in source.archives
         ),
         ("License", source.license),
-        ("Citation", f"{{cite:t}}`{source.citation}`"),
+        ("Citation", f"[entry](references.md#{source.citation})"),
     ]
     listed = "\n".join(f"- *{name}:* {text}" for name, text in entries)
     return f"(sheet-{source.name})=\n## {source.name}\n\n{source.about}.\n\n{listed}\n"

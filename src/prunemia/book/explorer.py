@@ -15,8 +15,8 @@ import jinja2
 import pandas as pd
 
 from prunemia import results
-from prunemia.claims import MARGIN, simultaneous, verdict
-from prunemia.claims.ways import named
+from prunemia.claims import simultaneous
+from prunemia.claims.ways import names
 from prunemia.lab.effects import EFFECTS, LEVELS
 from prunemia.metrics import Estimate, over_seeds
 from prunemia.results.planes import ADAPTIVE, MEASURES, NAIVE, WAY
@@ -65,11 +65,13 @@ def _controls(table: pd.DataFrame, name: str) -> Iterator[Case]:
 
 def _defenses(table: pd.DataFrame, name: str) -> Iterator[Case]:
     plain = table[(table["defense"] == "none") & (table["stopping"] == "warm-up")]
-    plain = plain[plain["finetune_epochs"] == plain["finetune_epochs"].min()]
     defended = table[(table["defense"] != "none") & (table["stopping"] == "warm-up")]
-    for key, part in defended.groupby([*WAY, "attack"], dropna=False, sort=False):
-        way = dict(zip([*WAY, "attack"], key, strict=True))
-        same = (plain["pruner"] == way["pruner"]) & (plain["sparsity"] == way["sparsity"])
+    ways = defended[list(WAY)].drop_duplicates()
+    defended = defended.merge(ways.assign(name=names(ways)), on=list(WAY))
+    for key, part in defended.groupby([*WAY, "name", "attack"], dropna=False, sort=False):
+        way = dict(zip([*WAY, "name", "attack"], key, strict=True))
+        alike = ("pruner", "sparsity", "finetune_epochs")
+        same = (plain[list(alike)] == [way[field] for field in alike]).all(axis=1)
         start = plain[same & (plain["attack"] == way["attack"])].set_index("seed")
         asked = [who for who in (NAIVE, ADAPTIVE) if (part["adversary"] == who).any()]
         sides = {who: part[part["adversary"] == who].set_index("seed") for who in asked}
@@ -85,7 +87,7 @@ def _defenses(table: pd.DataFrame, name: str) -> Iterator[Case]:
             for label, rows in networks.items()
         }
         about = (table["dataset"].iloc[0], way["pruner"], way["sparsity"], way["attack"])
-        yield _case(about, named(pd.Series(way)), levels, effects, name, part["seed"].nunique())
+        yield _case(about, str(way["name"]), levels, effects, name, part["seed"].nunique())
 
 
 def _case(
@@ -105,9 +107,8 @@ def _rate(values: list[float]) -> list[float | None]:
 
 def _difference(values: list[float]) -> list[Any]:
     if not values:
-        return [None, None, None, ""]
-    effect = simultaneous(values, 1)
-    return [*_numbers(effect), verdict(effect, MARGIN)]
+        return [None, None, None]
+    return _numbers(simultaneous(values, 1))
 
 
 def _numbers(estimate: Estimate) -> list[float | None]:

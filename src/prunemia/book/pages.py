@@ -1,44 +1,24 @@
-"""The book's pages: where they are, in which order, and which parameters each takes."""
+"""The book's pages: where they are, in which order, which parameters each takes."""
 
 from __future__ import annotations
 
 import ast
-import io
+import difflib
 import json
-import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
+from prunemia.bounded import load_yaml, read_yaml
 from prunemia.errors import UsageError, shortened
+from prunemia.experiment import Experiment, PageParameters, explain
 
 TOC = Path("book/_toc.yml")
-# Notebooks come from anywhere: deep nesting exhausts the stack or the parser's memory.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    IndexError,
-    TypeError,
-    AttributeError,
-    SyntaxError,
-    RecursionError,
-    MemoryError,
-)
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One line of a page's parameters cell, ``name: annotation = default  # help``."""
-
-    name: str
-    annotation: str
-    default: Any
-    help: str
 
 
 @dataclass(frozen=True)
@@ -49,70 +29,105 @@ class Page:
     path: Path
 
     @cached_property
-    def parameters(self) -> dict[str, Parameter]:
-        """The parameters by name, in their order.
+    def defaults(self) -> dict[str, Any]:
+        """The parameters of the page and their own values.
 
         Raises
         ------
         UsageError
-            The notebook, or that cell, cannot be read.
+            The notebook has no parameters cell of the form ``name: type = literal  # help``.
         """
         try:
             cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
-            tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
-            source = "".join(tagged[0]["source"]) if tagged else ""
-            return {p.name: p for p in read_parameters(source)}
-        except _UNREADABLE as error:
-            reason = shortened(" ".join(str(error).split()) or type(error).__name__)
+            source = next(
+                "".join(cell["source"])
+                for cell in cells
+                if "parameters" in cell["metadata"].get("tags", [])
+            )
+            return dict(_assignments(source))
+        except StopIteration:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
             raise UsageError(
-                f"{self.path}: cannot be read as a notebook with a parameters cell ({reason})"
+                f"{self.path}: cannot be read as a notebook with a parameters cell ({error})"
             ) from error
 
-    @cached_property
-    def needs(self) -> list[dict[str, Any]]:
-        """What the page needs computed (`prunemia.book.needs`), as its metadata declare it."""
-        metadata = json.loads(self.path.read_text(encoding="utf-8")).get("metadata", {})
-        needs: list[dict[str, Any]] = metadata.get("prunemia", {}).get("needs", [])
-        return needs
+    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that the page gets, of the types that it needs.
 
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """The parameters' own values, by name."""
-        return {p.name: p.default for p in self.parameters.values()}
-
-
-def read_parameters(source: str) -> Iterator[Parameter]:
-    """Read the assignments of a parameters cell.
-
-    Like ``papermill.inspect_notebook``, but from the syntax tree: it also reads
-    ``int | None`` and strings with ``#`` in them, and costs no second of imports.
-
-    Raises
-    ------
-    ValueError
-        A line is no assignment of a literal to one name.
-    """
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    comments = {
-        t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT
-    }
-    for node in ast.parse(source).body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
-        if (
-            not isinstance(node, ast.Assign | ast.AnnAssign)
-            or not isinstance(target, ast.Name)
-            or node.value is None
-        ):
-            raise ValueError(
-                f"line {node.lineno} of the parameters cell is not `name: type = value  # help`"
+        Raises
+        ------
+        UsageError
+            A name is unknown, or a value is not allowed; the text says what is.
+        """
+        require_known(values, [self])
+        merged = {**self.defaults, **values}
+        if "model" not in merged:  # a page on tables alone: its data set meets no network
+            merged.pop("dataset", None)
+        try:
+            experiment, extra = (
+                model(**{name: merged[name] for name in model.model_fields.keys() & merged.keys()})
+                for model in (Experiment, PageParameters)
             )
-        annotation = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
-        yield Parameter(
-            target.id,
-            annotation,
-            ast.literal_eval(node.value),
-            comments.get(node.end_lineno or node.lineno, ""),
-        )
+        except ValidationError as error:
+            raise UsageError(explain(error)) from error
+        typed = {**experiment.model_dump(mode="json"), **extra.model_dump(mode="json")}
+        return {n: typed.get(n, value) if n in merged else value for n, value in values.items()}
+
+
+def _assignments(source: str) -> Iterator[tuple[str, Any]]:
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            yield node.target.id, ast.literal_eval(node.value)  # type: ignore[union-attr]
+        elif isinstance(node, ast.Assign):
+            yield node.targets[0].id, ast.literal_eval(node.value)  # type: ignore[attr-defined]
+
+
+def require_known(values: Iterable[str], pages: Iterable[Page], where: str = "") -> None:
+    """Refuse a name that none of the pages has, naming those that they have."""
+    known = list(dict.fromkeys(name for page in pages for name in page.defaults))
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise UsageError(
+                f"{where}{name}: no such parameter{hint}; allowed: {', '.join(known) or 'none'}"
+            )
+
+
+def parse(assignments: Iterable[str]) -> dict[str, Any]:
+    """Read ``NAME=VALUE`` strings, each value a YAML scalar or list, into a mapping."""
+    values = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise UsageError(
+                f"-p {shortened(assignment)}: a parameter needs a name and a value, "
+                "as in -p sparsity 0.9"
+            )
+        values[name] = load_yaml(text, shortened(name))
+    return values
+
+
+def profile(root: Path, name: str, pages: Mapping[str, Page]) -> dict[str, dict[str, Any]]:
+    """Return what notebooks/profiles/NAME.yml gives each page: the parameters that it knows.
+
+    The file maps parameters to values for the whole book; its key ``pages`` maps pages to values of
+    their own, which win.
+    """
+    folder = root / "notebooks" / "profiles"
+    if not (path := folder / f"{shortened(name)}.yml").is_file():
+        allowed = ", ".join(sorted(file.stem for file in folder.glob("*.yml")))
+        raise UsageError(f"--profile {shortened(name)}: no such profile; allowed: {allowed}")
+    values = read_yaml(path) or {}
+    own = values.pop("pages", {}) if isinstance(values, dict) else None
+    if not isinstance(own, dict) or not set(own) <= set(pages):
+        raise UsageError(f"{path.name}: a profile maps parameters to values, and pages to such")
+    require_known(values, pages.values(), where=f"{path.name}: ")
+    return {
+        page: {n: v for n, v in values.items() if n in known.defaults} | own.get(page, {})
+        for page, known in pages.items()
+    }
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -132,51 +147,33 @@ def find_root(start: Path | None = None) -> Path:
     )
 
 
-def toc_files(node: Any) -> Iterator[str]:
-    """Yield the files that a table of contents names, in its order."""
-    if isinstance(node, dict):
-        yield from (node[key] for key in ("root", "file") if key in node)
-        node = [node[key] for key in ("parts", "chapters", "sections") if key in node]
-    if isinstance(node, list):
-        for item in node:
-            yield from toc_files(item)
+def in_order(root: Path) -> list[str]:
+    """Return what the table of contents names, in its order, without suffixes."""
+
+    def files(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            yield from (str(node[key]) for key in ("root", "file") if key in node)
+            node = [node.get(key, []) for key in ("parts", "chapters", "sections")]
+        if isinstance(node, list):
+            for item in node:
+                yield from files(item)
+
+    return list(files(yaml.safe_load((root / TOC).read_text(encoding="utf-8"))))
 
 
 def discover(root: Path) -> dict[str, Page]:
     """Return the book's pages by name, in the order of the table of contents."""
-    toc = yaml.safe_load((root / TOC).read_text(encoding="utf-8"))
-    names = [
-        str(file).removeprefix("notebooks/")
-        for file in toc_files(toc)
-        if str(file).startswith("notebooks/")
-    ]
-    pages = {name: Page(name, root / "notebooks" / f"{name}.ipynb") for name in names}
-    missing = [name for name, page in pages.items() if not page.path.is_file()]
-    if missing:
-        raise UsageError(
-            f"{TOC} names notebooks/{missing[0]}, but there is no notebooks/{missing[0]}.ipynb"
-        )
-    return pages
+    names = [n.removeprefix("notebooks/") for n in in_order(root) if n.startswith("notebooks/")]
+    return {name: Page(name, root / "notebooks" / f"{name}.ipynb") for name in names}
 
 
 def find_page(name: str) -> Page:
     """Return a page by its name (from anywhere in the repository) or by the path of a notebook."""
-    path = Path(name)
-    if path.suffix == ".ipynb":
-        if not is_file(path):
-            raise UsageError(f"{shortened(name)}: there is no such notebook")
-        return Page(path.stem, path)
-    root = find_root()
-    page = Page(name, root / "notebooks" / f"{name}.ipynb")
-    if not is_file(page.path):
-        name = shortened(name)
-        raise UsageError(f"{name}: there is no such page; there are {', '.join(discover(root))}")
+    if name.endswith(".ipynb"):
+        page = Page(Path(name).stem, Path(name))
+    else:
+        root = find_root()
+        page = Page(name, root / "notebooks" / f"{name}.ipynb")
+    if not page.path.is_file():
+        raise UsageError(f"{shortened(name)}: there is no such page or notebook")
     return page
-
-
-def is_file(path: Path) -> bool:
-    """Say whether there is such a file; no for a path that is too long for there to be one."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False

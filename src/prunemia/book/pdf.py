@@ -5,13 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from prunemia.book.pages import TOC
+from prunemia.book.pages import in_order
 from prunemia.errors import RunError, UsageError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -54,21 +51,6 @@ def print_book(root: Path, site: Path, out: Path, say: Callable[[str], None]) ->
         _run([JOINER, *map(str, prints), str(joined)], "the pages could not be joined")
         shutil.copy(joined, out.with_name(f".{out.name}.part"))
     out.with_name(f".{out.name}.part").replace(out)
-
-
-def in_order(root: Path) -> Iterator[str]:
-    """Yield the pages of the table of contents, as paths without a suffix; the root first."""
-    toc = yaml.safe_load((root / TOC).read_text(encoding="utf-8"))
-    yield str(toc["root"])
-    yield from _files(toc.get("parts", []))
-
-
-def _files(entries: list[dict[str, Any]]) -> Iterator[str]:
-    for entry in entries:
-        if "file" in entry:
-            yield str(entry["file"])
-        for name in ("chapters", "sections"):
-            yield from _files(entry.get(name, []))
 
 
 def _printed(browser: str, page: Path, out: Path) -> Path:

@@ -10,11 +10,8 @@ from typing import Annotated
 
 import typer
 
-from prunemia.book.execute import executed, write_notebook
 from prunemia.book.files import require_file, require_folder, write_whole
-from prunemia.book.kernel import own_kernel
-from prunemia.book.pages import Page, find_page, find_root
-from prunemia.book.progress import Calm, teller
+from prunemia.book.pages import Page, find_page, find_root, parse
 from prunemia.cli.options import Given, say
 from prunemia.errors import UsageError
 
@@ -47,12 +44,11 @@ def book(
     profile; one that never was appears without results. Each page
     uses the given parameters that it has.
     """
-    from prunemia.book import parameters
     from prunemia.book.build import Book
 
     root = find_root()
     whole = Book(root, (to or root / "build").resolve(), profile, say)
-    whole.make(only, parameters.parse(given), jobs=jobs, force=force, html=html)
+    whole.make(only, parse(given), jobs=jobs, force=force, html=html)
 
 
 def pdf(
@@ -89,32 +85,24 @@ def run(
 ) -> None:
     """Execute one notebook with other parameters, and print its answer.
 
-    The output is for reading on its own: the values in its prose are filled in. Names and values
-    are checked before anything runs; where a cell fails, no output is written.
+    Names and values are checked before anything runs; where a cell fails, no output is written.
     """
-    from prunemia.book import parameters, readable
-    from prunemia.book.html import standalone
+    from prunemia.book import run as running
     from prunemia.store import default_root
 
     page = find_page(notebook)
-    values = parameters.check(page, parameters.parse(given))
+    values = page.check(parse(given))
     outputs = _outputs(page, output, html)
     require_folder(default_root(), f"the store {default_root()}")
     started = time.monotonic()
     say(f"Executing {page.path} …")
-    for path in outputs:
-        path.unlink(missing_ok=True)
-    tell = teller(lambda line: print(line, file=sys.stderr, flush=True))
-    with own_kernel():
-        result = executed(page.path, values, Calm(tell))
-    tell.clear()
-    result = readable.resolve(result, page.path)
-    write_notebook(output, result)
+    result = running.execute(page.path, values, sys.stderr)
+    running.write_notebook(output, result)
     if html is not None:
-        write_whole(html, standalone(result, page.path))
+        write_whole(html, running.standalone(result, page.path))
     written = " and ".join(map(str, outputs))
     say(f"Written in {time.monotonic() - started:.0f} s: {written}")
-    if text := readable.answer(result):
+    if text := running.answer_of(result):
         say(f"\n{text}")
 
 
