@@ -19,8 +19,8 @@ LEAK = (
     "and fine-tuning changes what SAMIA, the paper's attack, finds. Removing 90 % makes the "
     "network leak less than one fine-tuned alike, on all three; on two of them it then no "
     "longer fits its members. At equal fit it leaks *more* on MNIST-1D, and Location-30 does "
-    "not decide. Removing whole filters, 70 % of them, lowers the leak on MNIST-1D without a "
-    "loss of test accuracy."
+    "not decide. Removing whole filters, 70 % of them, lowers what SAMIA finds on MNIST-1D "
+    "without a loss of test accuracy."
 )
 MUCH = (
     "SAMIA, with at most five networks of its own, is right for 54 to 82 of 100 people before "
