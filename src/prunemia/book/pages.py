@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from prunemia.bounded import load_yaml, read_yaml
 from prunemia.errors import UsageError, shortened
 from prunemia.experiment import Experiment, PageParameters, explain
+from prunemia.kinds.registry import meant
 
 TOC = Path("book/_toc.yml")
 
@@ -85,13 +85,12 @@ def _assignments(source: str) -> Iterator[tuple[str, Any]]:
 
 def require_known(values: Iterable[str], pages: Iterable[Page], where: str = "") -> None:
     """Refuse a name that none of the pages has, naming those that they have."""
-    known = list(dict.fromkeys(name for page in pages for name in page.defaults))
+    known = dict.fromkeys(name for page in pages for name in page.defaults)
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise UsageError(
-                f"{where}{name}: no such parameter{hint}; allowed: {', '.join(known) or 'none'}"
+                f"{where}{name}: no such parameter{meant(name, known)}; "
+                f"allowed: {', '.join(known) or 'none'}"
             )
 
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import stats
@@ -81,12 +82,12 @@ class Claim:
     note: str = ""
     open: str = field(default="", kw_only=True)
 
-    @property
+    @cached_property
     def effects(self) -> dict[str, Estimate]:
         """The mean over runs by stopping rule, with intervals simultaneous over the family."""
         return {rule: simultaneous(values, self.tests) for rule, values in self.by_rule.items()}
 
-    @property
+    @cached_property
     def effect(self) -> Estimate:
         """The effect, with the interval that the verdict rests on.
 

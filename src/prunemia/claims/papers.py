@@ -10,37 +10,39 @@ from collections.abc import Iterator
 import pandas as pd
 
 from prunemia.claims.base import MARGIN, PAPERS_ATTACKS, RULES, TEST_MARGIN, Claim
-from prunemia.claims.effects import by_rule, where
+from prunemia.claims.effects import OWN, by_rule, where
 
 SAMIA = "balanced accuracy of SAMIA"
+DIVERGENCE = {
+    "change": (
+        "divergence",
+        "Pruning and fine-tuning increase the divergence in {name}",
+        "relative change, original to pruned",
+    ),
+    "spread": (
+        "classes",
+        "The divergence in {name} of a pruned network differs from class to class",
+        "standard deviation over classes − that of shuffled classes",
+    ),
+}
+"""Each statistic of a table: the claim's id, the claim, and what is compared."""
 
 
 def divergence(table: pd.DataFrame) -> Iterator[Claim]:
     """Yield that the divergence grows, and that it differs from class to class (section 4)."""
-    for name, at in where(table, statistic="change").groupby("name", sort=False):
-        yield Claim(
-            f"divergence-{str(name).split(' ')[-1]}",
-            f"Pruning and fine-tuning increase the divergence in {name}",
-            by_rule(at, "value"),
-            measure=f"divergence in {name}",
-            comparison="relative change, original to pruned",
-            margin=0,
-            sparsity=_sparsity(at),
-            ruled=True,
-            paper=True,
-        )
-    for name, at in where(table, statistic="spread").groupby("name", sort=False):
-        yield Claim(
-            f"classes-{name}",
-            f"The divergence in {name} of a pruned network differs from class to class",
-            by_rule(at, "value"),
-            measure=f"divergence in {name}",
-            comparison="standard deviation over classes − that of shuffled classes",
-            margin=0,
-            sparsity=_sparsity(at),
-            ruled=True,
-            paper=True,
-        )
+    for statistic, (known, text, comparison) in DIVERGENCE.items():
+        for name, at in where(table, statistic=statistic).groupby("name", sort=False):
+            yield Claim(
+                f"{known}-{str(name).split(' ')[-1]}",
+                text.format(name=name),
+                by_rule(at, "value"),
+                measure=f"divergence in {name}",
+                comparison=comparison,
+                margin=0,
+                sparsity=float(at["sparsity"].iloc[0]),
+                ruled=True,
+                paper=True,
+            )
 
 
 def samia_ahead(table: pd.DataFrame) -> Iterator[Claim]:
@@ -59,14 +61,7 @@ def samia_ahead(table: pd.DataFrame) -> Iterator[Claim]:
 
 def samia_and_conf(table: pd.DataFrame) -> Iterator[Claim]:
     """Yield that SAMIA beats the threshold on confidence; a table of levels."""
-    rows = where(
-        table,
-        pruner="l1unstructured",
-        defense="none",
-        measure="accuracy",
-        sparsity=0.7,
-        stopping=RULES[0],
-    )
+    rows = where(table, **OWN, measure="accuracy", sparsity=0.7, stopping=RULES[0])
     wide = rows.pivot(index="seed", columns="attack", values="pruned")
     yield _once(
         "samia-conf",
@@ -152,7 +147,3 @@ def _once(
 def _accuracies(table: pd.DataFrame, statistic: str) -> pd.DataFrame:
     rows = where(table, statistic=statistic, stopping=RULES[0])
     return rows.pivot(index="seed", columns="name", values="value")
-
-
-def _sparsity(at: pd.DataFrame) -> float:
-    return float(at["sparsity"].iloc[0])

@@ -35,16 +35,14 @@ def few_accused(table: pd.DataFrame) -> Iterator[Claim]:
     wide = _found(table, "offline")
     for measure, attack in _asked(wide):
         if (measure, "samia") in wide:
-            gains = (wide[measure, "samia"] - wide[measure, attack]).to_numpy()
-            if np.isfinite(gains).all():  # else a run has too few non-members for that rate
-                yield _rate(
-                    f"few-{attack}-{RATES[measure].split(' ')[0]}",
-                    f"At {RATES[measure]} false positives SAMIA finds more members than "
-                    f"{LABELS[attack]} by the same shadow networks",
-                    gains,
-                    measure,
-                    f"SAMIA − {LABELS[attack]}",
-                )
+            yield from _rate(
+                f"few-{attack}",
+                f"At {RATES[measure]} false positives SAMIA finds more members than "
+                f"{LABELS[attack]} by the same shadow networks",
+                wide[measure, "samia"] - wide[measure, attack],
+                measure,
+                f"SAMIA − {LABELS[attack]}",
+            )
 
 
 def second_signal(table: pd.DataFrame) -> Iterator[Claim]:
@@ -52,15 +50,13 @@ def second_signal(table: pd.DataFrame) -> Iterator[Claim]:
     alone, both = _found(table, "offline"), _found(table, SECOND)
     for measure, attack in _asked(both):
         if (measure, attack) in alone:
-            gains = (both[measure, attack] - alone[measure, attack]).to_numpy()
-            if np.isfinite(gains).all():
-                yield _rate(
-                    f"second-{attack}-{RATES[measure].split(' ')[0]}",
-                    f"The sensitivity adds to {LABELS[attack]} at {RATES[measure]} false positives",
-                    gains,
-                    measure,
-                    "with − without the sensitivity",
-                )
+            yield from _rate(
+                f"second-{attack}",
+                f"The sensitivity adds to {LABELS[attack]} at {RATES[measure]} false positives",
+                both[measure, attack] - alone[measure, attack],
+                measure,
+                "with − without the sensitivity",
+            )
 
 
 def _asked(wide: pd.DataFrame) -> list[tuple[str, str]]:
@@ -77,10 +73,14 @@ def _found(table: pd.DataFrame, setting: str) -> pd.DataFrame:
     return rows.pivot(index="seed", columns=["measure", "attack"], values="value")
 
 
-def _rate(known: str, text: str, values: np.ndarray, measure: str, comparison: str) -> Claim:
-    rate = measure.replace("TPR at ", "TPR at FPR ")
-    found = tuple(float(value) for value in values)
-    return Claim(known, text, {RULES[0]: found}, rate, comparison, 0.0, SPARSITY)
+def _rate(
+    known: str, text: str, gains: pd.Series, measure: str, comparison: str
+) -> Iterator[Claim]:
+    """Yield a claim on a rate; none where a run has too few non-members for that rate."""
+    if np.isfinite(gains).all():
+        known = f"{known}-{RATES[measure].split(' ')[0]}"
+        rate = measure.replace("TPR at ", "TPR at FPR ")
+        yield Claim(known, text, {RULES[0]: tuple(gains)}, rate, comparison, 0.0, SPARSITY)
 
 
 def strongest(table: pd.DataFrame) -> Iterator[Claim]:

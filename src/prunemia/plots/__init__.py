@@ -11,10 +11,10 @@ from prunemia.plots.attacks import (
     marks,
     roc,
 )
-from prunemia.plots.control import LABELS, effects_by_class, effects_over_sparsity
+from prunemia.plots.control import LABELS, effects_over_sparsity
 from prunemia.plots.evidence import leak_and_accuracy, overfitting, verdict_map
 from prunemia.plots.grids import matrix, over_sparsity, privacy_against_compute
-from prunemia.plots.lengths import along_epochs, at_equal_accuracy, capacity
+from prunemia.plots.lengths import along_epochs, capacity
 from prunemia.plots.pages import (
     accuracy_by_sparsity,
     changes,
@@ -58,7 +58,6 @@ __all__ = [
     "WIDTH",
     "accuracy_by_sparsity",
     "along_epochs",
-    "at_equal_accuracy",
     "attack_intervals",
     "attention",
     "by_references",
@@ -69,7 +68,6 @@ __all__ = [
     "distributions",
     "drawn",
     "effects",
-    "effects_by_class",
     "effects_over_sparsity",
     "exposure_against",
     "exposure_curves",

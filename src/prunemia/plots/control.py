@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from prunemia.plots.style import DENSE, ORIGINAL, PRUNED, intervals, legend_above
 
@@ -26,17 +25,6 @@ def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None
     _effects(table, "sparsity", ax, spacing=0.012)
     ax.set(xlabel="Sparsity (fraction removed)", ylabel=ylabel)
     ax.label_outer()
-    legend_above(ax)
-
-
-def effects_by_class(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
-    """Draw each effect per class, with its interval.
-
-    ``table``: columns effect, label, value, value_low, value_high.
-    """
-    _effects(table, "label", ax, spacing=0.2)
-    ax.set(xlabel="Class", ylabel=ylabel)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(ax)
 
 

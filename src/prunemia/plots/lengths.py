@@ -1,9 +1,8 @@
-"""The leak along the epochs, at equal test accuracy, and over capacity."""
+"""The leak along the epochs, and over capacity."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 import seaborn as sns
@@ -16,7 +15,6 @@ from prunemia.plots.style import DENSE, ORIGINAL, PRUNED, intervals, legend_abov
 
 ROLES = {"training": ORIGINAL, "dense": DENSE, "pruned": PRUNED}
 """A colour for each of what happens along the epochs."""
-SPARSE = {0.5: ("s", "#56B4E9"), 0.7: ("o", PRUNED), 0.9: ("^", "#0072B2")}
 
 
 def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> None:
@@ -36,32 +34,6 @@ def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> 
         ax.plot(means["epochs"] + shift, means[value], color=color, lw=1)
     ax.axvline(trained, color="0.7", lw=0.8, ls=":")
     ax.set(xlabel="Epochs since training began", ylabel=ylabel)
-    legend_above(ax)
-
-
-def at_equal_accuracy(points: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
-    """Draw leakage against test accuracy: each run's dense networks, and its pruned ones.
-
-    ``points``: of `Lab.along_epochs`, one attack, measure and rule of stopping. A pruned network
-    above its own run's grey line leaks more than a dense one that is as accurate.
-    """
-    dense = points[points["role"].isin(["training", "dense"])]
-    for place, (_, run) in enumerate(dense.groupby("seed")):
-        line = run.drop_duplicates(["role", "epochs"]).sort_values("test_accuracy")
-        label = None if place else "dense, a line per run"
-        ax.plot(line["test_accuracy"], line["value"], ".-", color="0.6", lw=0.8, ms=4, label=label)
-    kept = points[points["role"] == "kept"]
-    for sparsity, part in kept.groupby("sparsity"):
-        marker, color = SPARSE.get(float(str(sparsity)), ("D", PRUNED))
-        style: dict[str, Any] = {
-            "color": color,
-            "edgecolor": "white",
-            "linewidth": 0.5,
-            "zorder": 3,
-        }
-        label = f"pruned, {sparsity:g}"
-        ax.scatter(part["test_accuracy"], part["value"], marker=marker, label=label, **style)
-    ax.set(xlabel="Test accuracy of the victim", ylabel=ylabel)
     legend_above(ax)
 
 

@@ -95,18 +95,19 @@ def kind_of(name: str) -> str:
 
 def by_dataset(kind: str) -> dict[str, tuple[str, pd.DataFrame]]:
     """Return the tables of a kind that results/ has: data set → the table's name, and the table."""
-    names = [name for name in TABLES if kind_of(name) == kind and kept.there(name)]
-    found = {name: kept.read(name) for name in names}
+    found = {name: kept.read(name) for name in _there(kind)}
     return {str(table["dataset"].iloc[0]): (name, table) for name, table in found.items()}
 
 
 def holding(kind: str, asked: Iterable[Experiment]) -> str:
     """Return the name of the table of a kind whose grid has all these experiments, or ""."""
     asked = set(asked)
-    for name in (name for name in TABLES if kind_of(name) == kind):
-        if kept.there(name) and asked <= experiments(name):
-            return name
-    return ""
+    return next((name for name in _there(kind) if asked <= experiments(name)), "")
+
+
+def _there(kind: str) -> list[str]:
+    """Return the names of the tables of a kind that results/ has."""
+    return [name for name in TABLES if kind_of(name) == kind and kept.there(name)]
 
 
 def experiments(name: str) -> frozenset[Experiment]:
