@@ -62,13 +62,11 @@ def networks(exp: Experiment) -> dict[str, tuple[Experiment, Of]]:
     }
 
 
-def steps(exp: Experiment, attacks: Sequence[str]) -> dict[Experiment, list[Step]]:
-    """Return what is to be computed for the effects on one experiment, by experiment."""
-    wanted: dict[Experiment, list[Step]] = {}
-    for each, of in networks(exp).values():
-        more = [attack_step(each, name, of) for name in attacks]
-        wanted.setdefault(each, []).extend([Step("signals", each, of), *more])
-    return wanted
+def steps(exp: Experiment, attacks: Sequence[str]) -> list[Step]:
+    """Return what is to be computed for the effects on one experiment."""
+    held = networks(exp).values()
+    asked = [attack_step(each, name, of) for each, of in held for name in attacks]
+    return [*(Step("signals", each, of) for each, of in held), *asked]
 
 
 def effects(

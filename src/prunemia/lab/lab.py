@@ -73,6 +73,10 @@ class Lab(Tables):
         """Where networks compute."""
         return self.pipeline.device
 
+    def value(self, step: Step) -> Any:
+        """Return a step's result, computed first where the store has none."""
+        return self.pipeline.value(step)
+
     def dataset(self, exp: Experiment) -> data.Dataset:
         """Return the experiment's data set."""
         return self.pipeline.dataset(exp)

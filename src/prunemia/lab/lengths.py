@@ -72,12 +72,9 @@ def networks(exp: Experiment) -> Iterator[tuple[str, int, Experiment, Of]]:
     yield "kept", exp.tuning_epochs, exp, "pruned"
 
 
-def steps(exp: Experiment, attacks: Sequence[str]) -> dict[Experiment, list[Step]]:
-    """Return what is to be computed for `points`, by experiment."""
-    wanted: dict[Experiment, list[Step]] = {}
-    for _, _, each, of in networks(exp):
-        wanted.setdefault(each, []).extend(attack_step(each, name, of) for name in attacks)
-    return wanted
+def steps(exp: Experiment, attacks: Sequence[str]) -> list[Step]:
+    """Return what is to be computed for `points`."""
+    return [attack_step(each, name, of) for _, _, each, of in networks(exp) for name in attacks]
 
 
 def points(

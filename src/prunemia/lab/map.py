@@ -6,7 +6,7 @@ with what the store has. One that fails takes with it what needs it; all others 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import pandas as pd
@@ -18,7 +18,7 @@ from prunemia.lab import on_dask
 from prunemia.lab.attacking import AttackResult, read_evaluation
 from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.plan import Failure, Plan, Row, Task, describe, plan, plan_steps
-from prunemia.lab.steps import Of, Step, require_of
+from prunemia.lab.steps import Of, Step, by_experiment, require_of
 
 
 class SweepError(RuntimeError):
@@ -72,17 +72,15 @@ def carry_out(planned: Plan, scheduler: str | None) -> tuple[pd.DataFrame, list[
     return _table(planned, compute(planned, scheduler))
 
 
-def require(
-    pipeline: Pipeline, scheduler: str | None, wanted: Mapping[Experiment, Sequence[Step]]
-) -> None:
-    """Carry out these steps, which come by experiment, here or on a Dask scheduler.
+def run(pipeline: Pipeline, scheduler: str | None, steps: Iterable[Step]) -> None:
+    """Carry out these steps, here or on a Dask scheduler.
 
     Raises
     ------
     SweepError
         Some failed; all others were carried out.
     """
-    planned = plan_steps(pipeline, wanted)
+    planned = plan_steps(pipeline, by_experiment(steps))
     if failures := _failures(planned, compute(planned, scheduler)):
         raise SweepError(failures, pd.DataFrame())
 

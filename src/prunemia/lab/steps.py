@@ -82,13 +82,12 @@ def shadow_signals(exp: Experiment, of: Of) -> list[Step]:
     return [Step("signals", assumed, which, group) for group in groups(assumed)[1:]]
 
 
-def merged(parts: Iterable[Mapping[Experiment, Sequence[Step]]]) -> dict[Experiment, list[Step]]:
-    """Return the steps of several parts, by experiment, each once."""
-    steps: dict[Experiment, list[Step]] = {}
-    for part in parts:
-        for exp, more in part.items():
-            steps[exp] = list(dict.fromkeys([*steps.get(exp, []), *more]))
-    return steps
+def by_experiment(steps: Iterable[Step]) -> dict[Experiment, list[Step]]:
+    """Return the steps by experiment, each once."""
+    found: dict[Experiment, list[Step]] = {}
+    for step in dict.fromkeys(steps):
+        found.setdefault(step.exp, []).append(step)
+    return found
 
 
 def attack_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import pandas as pd
@@ -14,7 +14,7 @@ from prunemia.lab import lengths
 from prunemia.lab import map as mapping
 from prunemia.lab.in_turn import InTurn
 from prunemia.lab.pipeline import Pipeline
-from prunemia.lab.steps import Of, Step, merged
+from prunemia.lab.steps import Of, Step
 
 
 class Tables:
@@ -22,6 +22,16 @@ class Tables:
 
     pipeline: Pipeline
     scheduler: str | None
+
+    def run(self, steps: Iterable[Step]) -> None:
+        """See to it that the store has these steps' results, computed on the scheduler if any.
+
+        Raises
+        ------
+        prunemia.lab.map.SweepError
+            Some failed; all others were carried out.
+        """
+        mapping.run(self.pipeline, self.scheduler, steps)
 
     def map(
         self,
@@ -102,19 +112,17 @@ class Tables:
             There is no such attack or network (``of``), or the count is too small.
         """
         names, _ = mapping.checked(list(attacks), of)
-        wanted = {exp: turning.steps(exp, of, count, names)}
-        mapping.require(self.pipeline, self.scheduler, wanted)
+        self.run(turning.steps(exp, of, count, names))
         return turning.carried_out(self.pipeline, exp, of, count, names)
 
     def _required(
         self,
         experiments: Iterable[Experiment],
         attacks: Iterable[str] | None,
-        steps: Callable[[Experiment, Sequence[str]], Mapping[Experiment, Sequence[Step]]],
+        steps: Callable[[Experiment, Sequence[str]], Sequence[Step]],
     ) -> tuple[list[Experiment], tuple[str, ...]]:
         """Carry out these steps for each experiment; return experiments and attacks, each once."""
         todo = list(dict.fromkeys(experiments))
         names, _ = mapping.checked(attacks, "pruned")
-        wanted = merged(steps(exp, names) for exp in todo)
-        mapping.require(self.pipeline, self.scheduler, wanted)
+        self.run(step for exp in todo for step in steps(exp, names))
         return todo, names

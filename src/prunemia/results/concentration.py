@@ -14,8 +14,6 @@ from prunemia.experiment import Experiment
 from prunemia.lab import Lab, in_turn
 from prunemia.lab.effects import fields, networks
 from prunemia.lab.in_turn import InTurn
-from prunemia.lab.map import require
-from prunemia.lab.steps import merged
 from prunemia.metrics.intervals import threshold_at
 
 COUNT = 64
@@ -43,10 +41,8 @@ def concentration(
     """
     del attacks
     cases = [(exp, n, *case) for exp in experiments for n, case in networks(exp).items()]
-    wanted = [
-        {each: in_turn.steps(each, of, count, ())} for _, n, each, of in cases if n != "dense"
-    ]
-    require(lab.pipeline, lab.scheduler, merged(wanted))
+    judged = [(each, of) for _, name, each, of in cases if name != "dense"]
+    lab.run(step for each, of in judged for step in in_turn.steps(each, of, count, ()))
     rows = [
         {**fields(exp), "statistic": name, "value": value}
         for exp in experiments

@@ -10,8 +10,7 @@ from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 from prunemia.lab.effects import OVERALL, fields, leakage
 from prunemia.lab.lengths import CURVE, networks
-from prunemia.lab.map import require
-from prunemia.lab.steps import Step, merged
+from prunemia.lab.steps import Step
 
 MEASURE = "confidence AUC"
 """The AUC of telling members by their confidence: it needs no shadow networks, so that a curve of
@@ -30,8 +29,7 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -
     cases = [
         (exp, *network) for exp in experiments for network in networks(exp) if network[0] in CURVE
     ]
-    wanted = merged({each: [Step("signals", each, of)]} for _, _, _, each, of in cases)
-    require(lab.pipeline, lab.scheduler, wanted)
+    lab.run(Step("signals", each, of) for _, _, _, each, of in cases)
     rows = []
     for exp, role, epochs, each, of in cases:
         network = lab.original(each) if of == "original" else lab.pruned(each)

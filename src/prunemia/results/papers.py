@@ -11,8 +11,7 @@ from prunemia import divergence
 from prunemia.experiment import Adversary, Experiment
 from prunemia.lab import Lab
 from prunemia.lab.effects import fields
-from prunemia.lab.map import require
-from prunemia.lab.steps import Step, attack_step, merged
+from prunemia.lab.steps import Step, attack_step
 
 CHANGES = {
     "confidence": "confidence, Wasserstein-1",
@@ -42,16 +41,17 @@ def defended(exp: Experiment) -> dict[str, Experiment]:
     return {"adaptive": ppb, "non-adaptive": ppb.replace(adversary=Adversary(defense="none"))}
 
 
-def steps(exp: Experiment, attacks: Sequence[str]) -> dict[Experiment, list[Step]]:
-    """Return what is to be computed for `papers` of one experiment, by experiment."""
-    wanted: dict[Experiment, list[Step]] = {exp: [Step("signals", exp, "original")]}
-    wanted[exp].append(Step("signals", exp, "pruned"))
+def steps(exp: Experiment, attacks: Sequence[str]) -> list[Step]:
+    """Return what is to be computed for `papers` of one experiment."""
+    wanted = [Step("signals", exp, "original"), Step("signals", exp, "pruned")]
     if exp.stopping == RULE and attacks:
-        wanted[exp] += [attack_step(exp, name, "pruned") for name in attacks]
-        for each in assumed(exp).values():
-            wanted[each] = [attack_step(each, "samia", "pruned")]
-        for each in defended(exp).values():
-            wanted[each] = [attack_step(each, name, "pruned") for name in ATTACKS_ON_PPB]
+        wanted += [attack_step(exp, name, "pruned") for name in attacks]
+        wanted += [attack_step(each, "samia", "pruned") for each in assumed(exp).values()]
+        wanted += [
+            attack_step(each, name, "pruned")
+            for each in defended(exp).values()
+            for name in ATTACKS_ON_PPB
+        ]
     return wanted
 
 
@@ -69,7 +69,7 @@ def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) 
 
     Without ``attacks`` the divergence alone is measured.
     """
-    require(lab.pipeline, lab.scheduler, merged(steps(exp, attacks) for exp in experiments))
+    lab.run(step for exp in experiments for step in steps(exp, attacks))
     return pd.DataFrame(
         {**fields(exp), "statistic": statistic, "name": name, "value": value}
         for exp in experiments

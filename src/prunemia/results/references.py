@@ -19,9 +19,8 @@ from prunemia.lab import Lab, in_turn, references
 from prunemia.lab.effects import fields, networks
 from prunemia.lab.in_turn import InTurn
 from prunemia.lab.lengths import lengths
-from prunemia.lab.map import require
 from prunemia.lab.references import References
-from prunemia.lab.steps import Of, Step, attack_step, merged
+from prunemia.lab.steps import Of, Step, attack_step
 from prunemia.metrics import FPRS, Evaluation, evaluate
 
 MOST = 64
@@ -46,8 +45,7 @@ def compared(
     """
     seen: dict[str, list[dict[str, Any]]] = {}
     cases = _cases(experiments)
-    wanted = merged({each: steps(each, of, attacks, most)} for _, _, each, of in cases)
-    require(lab.pipeline, lab.scheduler, wanted)
+    lab.run(step for _, _, each, of in cases for step in steps(each, of, attacks, most))
     rows = []
     for exp, network, each, of in cases:
         # original and dense networks are the same at all sparsities
@@ -69,8 +67,7 @@ def exposed(
     all samples it is 1 %.
     """
     cases = _cases(experiments)
-    wanted = merged({each: in_turn.steps(each, of, most, attacks)} for _, _, each, of in cases)
-    require(lab.pipeline, lab.scheduler, wanted)
+    lab.run(step for _, _, each, of in cases for step in in_turn.steps(each, of, most, attacks))
     parts = []
     for exp, network, each, of in cases:
         turn = lab.in_turn(each, of, most, attacks)

@@ -11,8 +11,7 @@ from prunemia.experiment import Experiment
 from prunemia.kinds import ATTACKS
 from prunemia.lab import Lab, releases
 from prunemia.lab.effects import dense, fields
-from prunemia.lab.map import require
-from prunemia.lab.steps import Release, Step, attack_step, merged
+from prunemia.lab.steps import Release, Step, attack_step
 from prunemia.metrics import Evaluation
 
 SPARSITIES = (0.5, 0.7, 0.9)
@@ -47,8 +46,7 @@ def released(
     change"); measure ("accuracy", "AUC", "TPR at 0.01"); value; test_accuracy of the victim, where
     several are held that of the last. ``only``: the releases wanted; none: all.
     """
-    wanted = merged(steps(exp, attacks, only) for exp in experiments)
-    require(lab.pipeline, lab.scheduler, wanted)
+    lab.run(step for exp in experiments for step in steps(exp, attacks, only))
     return pd.DataFrame([row for exp in experiments for row in _rows(lab, exp, attacks, only)])
 
 
@@ -99,17 +97,13 @@ def _unselected(exp: Experiment) -> Experiment:
     return exp.replace(stopping="warm-up", finetune_warmup=warmup)
 
 
-def steps(
-    exp: Experiment, attacks: Sequence[str], only: Collection[str] = ()
-) -> dict[Experiment, list[Step]]:
+def steps(exp: Experiment, attacks: Sequence[str], only: Collection[str] = ()) -> list[Step]:
     """Return what `released` needs of one experiment."""
-    return {
-        exp: [
-            _step(held, name, options)
-            for release, held in cases(exp, only).items()
-            for _, name, options in _attacks(release, held, attacks)
-        ]
-    }
+    return [
+        _step(held, name, options)
+        for release, held in cases(exp, only).items()
+        for _, name, options in _attacks(release, held, attacks)
+    ]
 
 
 def _attacks(
@@ -138,9 +132,9 @@ def _rows(
     for release, held in cases(exp, only).items():
         last, of = held[-1]
         about = {**known, "release": release, "held": len(held)}
-        accuracy = lab.pipeline.value(Step(of, last, of))[0].accuracy["test"]
+        accuracy = lab.value(Step(of, last, of))[0].accuracy["test"]
         for label, name, options in _attacks(release, held, names):
-            evaluation = lab.pipeline.value(_step(held, name, options)).evaluation
+            evaluation = lab.value(_step(held, name, options)).evaluation
             for measure, value in _measures(evaluation):
                 row = {"attack": label, "measure": measure, "value": value}
                 yield {**about, **row, "test_accuracy": accuracy}

@@ -11,7 +11,6 @@ import pandas as pd
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 from prunemia.lab.effects import OVERALL
-from prunemia.lab.map import require
 from prunemia.lab.steps import attack_step
 from prunemia.results import kept, planes, references, releases
 from prunemia.results.concentration import concentration
@@ -33,11 +32,12 @@ def levels(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) 
 
 def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
     """Return each learned attack by its fast and by the paper's recipe, on the same victims."""
-    wanted = {
-        exp: [attack_step(exp, name, "pruned", how) for name in attacks for how in RECIPES.values()]
+    lab.run(
+        attack_step(exp, name, "pruned", how)
         for exp in experiments
-    }
-    require(lab.pipeline, lab.scheduler, wanted)
+        for name in attacks
+        for how in RECIPES.values()
+    )
     rows = [
         {
             "dataset": exp.dataset,
