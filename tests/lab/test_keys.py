@@ -6,6 +6,7 @@ import pytest
 
 import prunemia as pm
 from prunemia.experiment import content_key
+from prunemia.lab.fingerprints import Facts
 from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.stages import STAGES
 from prunemia.lab.steps import Step, groups, shadow_signals
@@ -58,6 +59,22 @@ def test_keys_are_those_of_before_there_were_fresh_rows(pipeline, exp, keys):
     assert [pipeline.key(step) for step in steps] == keys
     fresh = [dataclasses.replace(step, exp=exp.replace(rows="fresh")) for step in steps]
     assert not set(keys) & {pipeline.key(step) for step in fresh}
+
+
+@pytest.mark.parametrize("model", ["resnet18", "vgg16", "densenet121"])
+def test_the_published_width_stays_out_of_keys(pipeline, model, monkeypatch):
+    # Stored networks are those of before there was a choice: their keys have no width.
+    monkeypatch.setattr(pipeline, "facts", lambda _: Facts("x", 60_000, (3, 32, 32), 10))
+    exp = pm.Experiment(dataset="cifar10", model=model)
+    key, given, narrow = (
+        pipeline.key(Step("original", exp.replace(width=width), "original"))
+        for width in (None, 64, 16)
+    )
+    own = ["x", 0, [0], model]
+    fitting = [6, 128, 1e-3, 5e-4, "float32"]
+
+    assert key == given == content_key(["original", 1, [*own, None, 100], fitting])
+    assert narrow == content_key(["original", 1, [*own, 16, 100], fitting])
 
 
 def test_the_key_of_an_attack_holds_its_fit_and_its_target(pipeline):

@@ -8,26 +8,57 @@ from prunemia.pruning.masks import prune
 from prunemia.signals.query import posteriors
 from prunemia.training import FitSettings, Job, fit, stackable
 
+# Weights by hand at width w, ten classes. ResNet-18: 3×3 and 1×1 kernels 36 w² + 32 (4 + 16 + 64)
+# w², stem 27 w, normalizations 150 w, head 80 w + 10. VGG-16: kernels 9 · 399 w² + 27 w, three
+# numbers for each of 66 w filters, the same head. DenseNet-121 with g = w / 2: its 58 layers read
+# 985 g channels, so 985 · 4 g² + 58 · 36 g², transitions 672 g²; stem, normalizations and head
+# 2988 g + 10. At 64 they are torchvision's, but for stem (7,680 weights fewer) and head (990
+# classes fewer).
+WEIGHTS = {
+    "resnet18": lambda w: 2724 * w**2 + 257 * w + 10,
+    "vgg16": lambda w: 3591 * w**2 + 305 * w + 10,
+    "densenet121": lambda w: 1675 * w**2 + 1494 * w + 10,
+}
 
-# Weights by hand, ten classes: ResNet-18 of torchvision has 11,689,512 with a 7×7 stem and 1,000
-# classes; the 3×3 stem saves 64·3·(49 − 9) = 7,680, the head 513·990 = 507,870. DenseNet-121
-# likewise: 7,978,856 − 7,680 − 1025·990. VGG-16's thirteen convolutions and their normalizations
-# have 14,723,136, the head 513·10.
-@pytest.mark.parametrize(
-    ("name", "weights"),
-    [
-        ("resnet18", 11_689_512 - 64 * 3 * (49 - 9) - 513 * 990),
-        ("densenet121", 7_978_856 - 64 * 3 * (49 - 9) - 1025 * 990),
-        ("vgg16", 14_723_136 + 5_130),
-    ],
-)
-def test_published_networks_keep_torchvisions_layers_but_stem_and_head(name, weights):
-    module = models.build(name, (3, 32, 32), 10, seed=1).eval()
-    again = models.build(name, (3, 32, 32), 10, seed=1).eval()
+
+@pytest.mark.parametrize("width", [16, 64, None])
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_published_networks_have_the_width_that_is_asked_for(name, width):
+    module = models.build(name, (3, 32, 32), 10, width=width).eval()
+
+    assert sum(p.numel() for p in module.parameters()) == WEIGHTS[name](width or 64)
+    stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
+    assert stem.out_channels == (width or 64)
+    assert module(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_the_default_width_has_torchvisions_weights_but_for_stem_and_head():
+    published = {"resnet18": 11_689_512 - 513 * 990, "densenet121": 7_978_856 - 1025 * 990}
+    assert {name: WEIGHTS[name](64) + 64 * 3 * (49 - 9) for name in published} == published
+    assert WEIGHTS["vgg16"](64) == 14_723_136 + 5_130
+
+
+def test_a_quarter_of_the_width_costs_a_sixteenth():
+    # ResNet-18 on 32×32: a stage halves the places twice and doubles both channels, so the stages
+    # cost 1024 (36 + 32 + 32 + 32) w², the stem 27 · 1024 w, the head 80 w.
+    wide, narrow = (
+        models.macs(models.build("resnet18", (3, 32, 32), 10, width=w), (3, 32, 32))
+        for w in (64, 16)
+    )
+
+    assert wide == 135_168 * 64**2 + 27_728 * 64
+    assert narrow == 135_168 * 16**2 + 27_728 * 16
+    assert wide / narrow == pytest.approx(16, rel=0.01)
+
+
+@pytest.mark.parametrize("width", [None, 5])
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_published_networks_repeat_themselves_and_keep_small_images_whole(name, width):
+    module, again = (
+        models.build(name, (3, 32, 32), 10, width=width, seed=1).eval() for _ in range(2)
+    )
     x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
-    assert sum(p.numel() for p in module.parameters()) == weights
-    assert module(x).shape == (2, 10)
     assert torch.equal(module(x), again(x))
     stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
     assert stem(x).shape[2:] == (32, 32)
@@ -35,9 +66,9 @@ def test_published_networks_keep_torchvisions_layers_but_stem_and_head(name, wei
 
 
 @pytest.mark.parametrize("method", ["l1unstructured", "l1structured", "l2structured", "slim"])
-@pytest.mark.parametrize("name", ["resnet18", "vgg16", "densenet121"])
+@pytest.mark.parametrize("name", WEIGHTS)
 def test_published_networks_are_pruned_trained_and_queried(name, method):
-    module = models.build(name, (1, 32, 32), 3, seed=0)
+    module = models.build(name, (1, 32, 32), 3, width=16, seed=0)
     for layer in module.modules():  # scales that differ, as training leaves them
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(

@@ -51,7 +51,7 @@ class Experiment(Frozen):
         None,
         ge=2,
         le=512,
-        description="channels of the first block of cnn1d or cnn2d; None: the network's own",
+        description="channels of the first block; columnfc has none; None: the network's own",
     )
     pruner: PrunerName = Field("l1unstructured", description="how weights are ranked for pruning")
     sparsity: float = Field(

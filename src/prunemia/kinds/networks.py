@@ -66,6 +66,7 @@ class NetworkKind:
     recipe : how it is trained.
     has : what a pruner can rank in it.
     width : channels of its first block where that can be chosen, else None.
+    unkeyed : whether keys leave this width out, as they did before another could be chosen.
     smallest : the smallest height and width of an image that it takes.
     stacks : whether several train faster as one stack; 2-D convolutions do not.
     version : raised when the builder builds something else, so that stored networks are not taken.
@@ -77,10 +78,16 @@ class NetworkKind:
     recipe: Recipe = Recipe()
     has: tuple[Ranked, ...] = _EVERYTHING
     width: int | None = None
+    unkeyed: bool = False
     smallest: int = 1
     stacks: bool = False
     version: int = 1
     private: PrivateRecipe = PrivateRecipe()
+
+
+def _published(name: str, smallest: int) -> NetworkKind:
+    place = f"prunemia.models.image_networks:{name}"
+    return NetworkKind(place, "images", width=64, unkeyed=True, smallest=smallest)
 
 
 NETWORKS = Registry(
@@ -106,9 +113,9 @@ NETWORKS = Registry(
             version=2,
         ),
         "cnn2d": NetworkKind("prunemia.models.networks:cnn2d", "images", width=16),
-        "resnet18": NetworkKind("prunemia.models.networks:resnet18", "images", smallest=8),
-        "vgg16": NetworkKind("prunemia.models.networks:vgg16", "images", smallest=32),
-        "densenet121": NetworkKind("prunemia.models.networks:densenet121", "images", smallest=8),
+        "resnet18": _published("resnet18", smallest=8),
+        "vgg16": _published("vgg16", smallest=32),
+        "densenet121": _published("densenet121", smallest=8),
     },
 )
 

@@ -46,10 +46,12 @@ def original_identity(step: Step, inputs: Sequence[str], bench: Bench, version: 
     if inputs:
         return ["original", version, inputs[0], ["bits", exp.bits]]
     what = [bench.facts(exp).fingerprint, exp.seed, step.group]
-    what += [exp.model, exp.channels, exp.training_epochs]
+    kind = NETWORKS[exp.model]
+    unkeyed = kind.unkeyed and exp.channels == kind.width
+    what += [exp.model, None if unkeyed else exp.channels, exp.training_epochs]
     # a network's own version stands in its key only once it has changed
-    if (builder := NETWORKS[exp.model].version) > 1:
-        what.append(builder)
+    if kind.version > 1:
+        what.append(kind.version)
     if exp.standardize:
         what.append("standardized")
     if exp.stopping == "last":  # the other rules are about fine-tuning

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from prunemia.kinds import NETWORKS, NetworkKind, load
-from prunemia.models import image_networks
 
 
 class Dropout(nn.Dropout):
@@ -54,7 +53,7 @@ def build(
     name : one of `prunemia.kinds.NETWORKS`.
     input_shape : the shape of one sample, channels first.
     classes : how many logits it gives.
-    width : channels of the first block, for cnn1d and cnn2d.
+    width : channels of the first block, for all but columnfc; None: the network's own.
     seed : of the weights.
 
     Raises
@@ -126,21 +125,6 @@ def cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     return nn.Sequential(
         *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)
     )
-
-
-def resnet18(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
-    """ResNet-18 for small images (`prunemia.models.image_networks`)."""
-    return image_networks.resnet18(shape[0], classes)
-
-
-def vgg16(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
-    """VGG-16 with batch normalization for small images."""
-    return image_networks.vgg16(shape[0], classes)
-
-
-def densenet121(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
-    """DenseNet-121 for small images."""
-    return image_networks.densenet121(shape[0], classes)
 
 
 _FORMS = {
