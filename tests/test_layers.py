@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "prunemia"
 ROOMS = (
     "errors",
-    "bounded",
+    "files",
     "kinds",
     "experiment",
     "store",
@@ -102,13 +102,3 @@ def test_no_import_of_the_package_hides_in_a_function():
                 inside = [m for node in ast.walk(function) for m in modules(node)]
                 hidden += [f"{path.relative_to(PACKAGE)}: {m}" for m in inside]
     assert hidden == []
-
-
-def test_the_package_has_few_rooms_and_short_files():
-    top = [p for p in PACKAGE.iterdir() if p.name not in ("__pycache__", "py.typed", "__init__.py")]
-    lengths = {
-        str(p.relative_to(PACKAGE)): len(p.read_text(encoding="utf-8").splitlines()) for p in FILES
-    }
-
-    assert len(top) <= 25
-    assert {name: count for name, count in lengths.items() if count > 400} == {}

@@ -9,9 +9,9 @@ from minibook import write_page, write_profile, write_repository
 
 from prunemia.book import build
 from prunemia.book.build import Book
-from prunemia.book.files import write_whole
 from prunemia.book.pages import discover
 from prunemia.errors import RunError, UsageError
+from prunemia.files import write_text
 
 
 class Said(list):
@@ -42,7 +42,7 @@ def package(tmp_path, monkeypatch):
     """Let the book believe that the package is this small one."""
     folder = tmp_path / "package"
     for name in ("lab.py", "cli/pages.py", "book/run.py", "book/page.py", "plots/pages.py"):
-        write_whole(folder / name, f"# {name}")
+        write_text(folder / name, f"# {name}")
     monkeypatch.setattr(build, "PACKAGE", folder)
     return folder
 
@@ -67,7 +67,7 @@ def executed(monkeypatch):
                 continue
             outputs = {"name": "stdout", "output_type": "stream", "text": f"{task.parameters}"}
             notebook["cells"][-1] |= {"outputs": [outputs], "execution_count": 1}
-            write_whole(task.output, json.dumps(notebook))
+            write_text(task.output, json.dumps(notebook))
         return failed
 
     monkeypatch.setattr(build, "execute_all", execute_all)

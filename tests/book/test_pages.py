@@ -136,7 +136,7 @@ def test_values_are_read_as_yaml(text, value):
         ("sparsity", "-p sparsity: a parameter needs a name and a value"),
         ("=3", "-p =3: a parameter needs a name"),
         ("x=[1", "x: is not YAML"),
-        ("x=2024-99-99", "x: '2024-99-99' is no timestamp"),
+        ("x=2024-99-99", "x: is not YAML: month must be in"),
         ("y" * 5000 + "=[", "yyy.*…: is not YAML"),
     ],
 )

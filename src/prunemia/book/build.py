@@ -18,10 +18,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from prunemia.book.appendix import fragments
-from prunemia.book.files import require_folder, write_whole
 from prunemia.book.pages import TOC, Page, discover, profile, require_known
 from prunemia.book.run import Task, execute_all
 from prunemia.errors import RunError, UsageError
+from prunemia.files import require_folder, write_text
 from prunemia.store import default_root
 
 PACKAGE = Path(__file__).parents[1]
@@ -120,7 +120,7 @@ class Book:
         failed = execute_all(stale, jobs, self.say)
         for task in stale:
             if task.name not in failed:
-                write_whole(_beside(task.output), stamps[task.name])
+                write_text(_beside(task.output), stamps[task.name])
         if failed:
             raise RunError(
                 f"{len(failed)} of {len(stale)} pages failed: {', '.join(failed)}; "
@@ -150,7 +150,7 @@ class Book:
         if force or not _same(built / "stamp.json", stamp):
             self.say("Building the book …")
             self._sphinx()
-            write_whole(built / "stamp.json", stamp)
+            write_text(built / "stamp.json", stamp)
         self.say(f"The book: {(built / 'html' / 'index.html').resolve().as_uri()}")
 
     def _fill_stage(self, pages: dict[str, Page]) -> list[str]:

@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from prunemia.bounded import load_yaml, read_yaml
 from prunemia.errors import UsageError, shortened
 from prunemia.experiment import Experiment, PageParameters, explain
+from prunemia.files import load_yaml, read_yaml
 from prunemia.kinds.registry import meant
 
 TOC = Path("book/_toc.yml")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prunemia.book.files import write_whole
 from prunemia.errors import RunError
+from prunemia.files import write_text
 
 KEPT_CELL_METADATA = ("tags", "mystnb", "jupyter")
 WIDGETS = "application/vnd.jupyter.widget-view+json"
@@ -148,7 +148,7 @@ def write_notebook(path: Path, notebook: Any) -> None:
     """Write a notebook whole, or not at all."""
     import nbformat
 
-    write_whole(path, nbformat.writes(notebook) + "\n")
+    write_text(path, nbformat.writes(notebook) + "\n")
 
 
 def answer_of(notebook: Any) -> str:

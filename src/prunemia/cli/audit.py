@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prunemia.book.files import require_file, write_whole
 from prunemia.cli.options import say
 from prunemia.errors import UsageError
+from prunemia.files import require_file, write_text
 
 if TYPE_CHECKING:
     from prunemia.audit import Audit, Limit
@@ -126,7 +126,7 @@ def _finish(audit: Audit, limits: list[Limit], outputs: dict[str, Path | None]) 
     texts = {"--html": audit.to_html, "--json": audit.to_json, "--csv": audit.to_csv}
     for option, path in outputs.items():
         if path is not None:
-            write_whole(path, texts[option]())
+            write_text(path, texts[option]())
     say(str(audit))
     for name, why in audit.evidence.left_out.items():
         say(f"Left out: {name}, for {why}.")

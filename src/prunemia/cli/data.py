@@ -11,6 +11,7 @@ import typer
 
 from prunemia.cli.options import say
 from prunemia.errors import RunError, UsageError
+from prunemia.files import atomic_write
 
 data_app = typer.Typer(no_args_is_help=True, help="The data sets.")
 
@@ -61,8 +62,7 @@ def _copied(file: Path, folder: Path) -> Path:
     """Return the file in the folder, copied there where it was found elsewhere."""
     target = folder / file.name
     if not file.is_relative_to(folder):
-        aside = target.with_name(f".{target.name}.partial")
-        shutil.copyfile(file, aside)
-        aside.replace(target)
+        with atomic_write(target) as aside:
+            shutil.copyfile(file, aside)
         return target
     return file

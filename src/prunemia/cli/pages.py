@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from prunemia.book.files import require_file, require_folder, write_whole
 from prunemia.book.pages import Page, find_page, find_root, parse
 from prunemia.cli.options import Given, say
 from prunemia.errors import UsageError
+from prunemia.files import require_file, require_folder, write_text
 
 
 def book(
@@ -99,7 +99,7 @@ def run(
     result = running.execute(page.path, values, sys.stderr)
     running.write_notebook(output, result)
     if html is not None:
-        write_whole(html, running.standalone(result, page.path))
+        write_text(html, running.standalone(result, page.path))
     written = " and ".join(map(str, outputs))
     say(f"Written in {time.monotonic() - started:.0f} s: {written}")
     if text := running.answer_of(result):

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from prunemia import attacks
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment, content_key
+from prunemia.files import atomic_write
 from prunemia.kinds import DEFENSES, NETWORKS
 from prunemia.lab.effects import fields
 from prunemia.lab.stages import STAGES
 from prunemia.results import planes, processor
 from prunemia.store import repository
 from prunemia.sweep import grid as grids
-from prunemia.sweep.run import whole
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "torch")
 DIGITS = 6
@@ -283,6 +283,9 @@ def _read_text(source: Path | io.StringIO) -> pd.DataFrame:
 def write(name: str, table: pd.DataFrame, about: dict[str, Any]) -> None:
     """Write a table, its cells as text, and its record, each whole."""
     place = folder()
-    with whole(place / f"{name}.csv") as rows, whole(place / f"{name}.json") as said:
+    with (
+        atomic_write(place / f"{name}.csv") as rows,
+        atomic_write(place / f"{name}.json") as said,
+    ):
         table.to_csv(rows, index=False, lineterminator="\n")
         said.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

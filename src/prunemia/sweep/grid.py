@@ -25,9 +25,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from prunemia import attacks as registry
-from prunemia.bounded import read_yaml
 from prunemia.errors import UsageError
 from prunemia.experiment import Adversary, Experiment, explain
+from prunemia.files import read_yaml
 from prunemia.lab.steps import Of
 
 FORMATS = (".csv", ".parquet")

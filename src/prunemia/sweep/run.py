@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pandas as pd
 
+from prunemia.files import atomic_write
 from prunemia.lab import Lab, addresses, on_dask
 from prunemia.lab.map import SweepError, carry_out
 from prunemia.lab.plan import plan
@@ -17,23 +18,11 @@ from prunemia.sweep.grid import Grid
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV or Parquet, by the name's end; whole or not at all."""
-    with whole(path) as aside:
+    with atomic_write(path) as aside:
         if path.suffix == ".csv":
             table.to_csv(aside, index=False)
         else:
             table.to_parquet(aside, index=False)
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Give a path to write to, which moves to ``path`` at the end if all went well."""
-    aside = path.with_name(f".{path.name}.partial")
-    try:
-        yield aside
-        aside.replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            aside.unlink()
 
 
 def run(

@@ -1,0 +1,135 @@
+"""Files: written whole or not at all, refused beforehand where that cannot work; YAML read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from prunemia.errors import RunError, UsageError
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to, which takes its place once the block has ended well.
+
+    Who reads ``path`` sees the file of before or the new one, whenever the writer is killed.
+
+    Raises
+    ------
+    RunError
+        The disk is full, or the folder does not take the file; the text names it.
+    """
+    # A name of each process's own, so that two who write one file do not write into one another's.
+    aside = path.with_name(f".{path.name[:50]}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield aside
+        aside.replace(path)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8; as `atomic_write`."""
+    with atomic_write(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def require_file(path: Path, option: str = "") -> None:
+    """Refuse a path at which no file can be written; nothing stays behind.
+
+    Raises
+    ------
+    UsageError
+        It is a folder, its name is too long, or its folder cannot be written.
+    """
+    shown = f"{option} {path}".strip()
+    try:
+        if path.is_dir():
+            raise UsageError(f"{shown}: is a folder; name another file to write")
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{shown}: is no ordinary file; name another to write")
+    except OSError as error:
+        raise UsageError(f"{shown}: cannot be written: {error.strerror}") from error
+    require_folder(path.parent, shown)
+
+
+def require_folder(folder: Path, shown: str) -> None:
+    """Refuse a folder that can neither be written nor be made.
+
+    Raises
+    ------
+    UsageError
+        Its nearest ancestor that exists takes no files.
+    """
+    try:
+        # Trying is the only proof: permissions, read-only mounts and full disks differ by system.
+        nearest = next(place for place in (folder, *folder.resolve().parents) if place.exists())
+        with tempfile.NamedTemporaryFile(dir=nearest, prefix=".prunemia-") as probe:
+            probe.write(b"x" * 4096)
+    except OSError as error:
+        raise UsageError(f"{shown}: cannot be written: {error.strerror}") from error
+
+
+def load_yaml(text: str, source: str) -> Any:
+    """Return the value of a YAML text, as ``yaml.safe_load`` does.
+
+    ``source`` says where it comes from (a file, a parameter); every message begins with it.
+
+    Raises
+    ------
+    UsageError
+        It is not YAML, or gives a key twice.
+    """
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+        repeated = None if root is None else _repeated(root, set())
+        value = yaml.safe_load(text)
+    except (
+        *(yaml.YAMLError, RecursionError),
+        *(ValueError, LookupError, AttributeError, TypeError),  # of !!int x, 2024-99-99
+    ) as error:
+        raise UsageError(f"{source}: is not YAML: {' '.join(str(error).split())[:300]}") from error
+    if repeated is not None:  # PyYAML lets the last one win, in silence
+        raise UsageError(f"{source}: {repeated[:60]}: given twice")
+    return value
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what `load_yaml` makes of a file.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, is not UTF-8, or `load_yaml` refuses its text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is not YAML: byte {error.start} is not UTF-8") from error
+    return load_yaml(text, str(path))
+
+
+def _repeated(node: yaml.Node, seen: set[int]) -> str | None:
+    """Return a key that a mapping, or one inside it, gives twice."""
+    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return None
+    seen.add(id(node))  # an alias may stand for what contains it
+    children = node.value
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(keys) > len(set(keys)):
+            return str(next(key for key in keys if keys.count(key) > 1))
+        children = [child for pair in node.value for child in pair]
+    return next(filter(None, (_repeated(child, seen) for child in children)), None)
