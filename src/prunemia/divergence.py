@@ -1,0 +1,361 @@
+"""How differently a network answers members and non-members, and what pruning does to that.
+
+Each distance compares the distribution of a quantity over members with that over non-members.
+Prepared for one set of samples, it is a function of resampling weights, shape (B, n), that returns
+one number a resample, shape (B,). Weights sum to one over the members and to one over the others.
+Both networks answered the same samples, so both are resampled alike (paired bootstrap).
+
+Source: Yuan & Zhang (2022), section 4 (prediction divergence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import rel_entr
+
+from prunemia.metrics import LEVEL
+from prunemia.signals import Signals
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Quantity = Callable[[Signals], Floats]
+Weighted = Callable[[Floats], Floats]
+Distance = Callable[[Floats, Bools], Weighted]
+
+SMALLEST_SENSITIVITY = 1e-12
+"""Logarithms clip here: a saturated network's sensitivity can be exactly zero."""
+BINS = 30
+"""Bins of the histogram that both samples share, for the Jensen-Shannon divergence."""
+CHUNK = 100
+"""Resamples that are weighed at once; bounds the memory."""
+
+
+# -- quantities: one number per sample
+
+
+def confidence(signals: Signals) -> Floats:
+    """Return p_y, the posterior of the true class: shape (n,)."""
+    return np.asarray(signals.posteriors[np.arange(len(signals)), signals.labels], dtype=np.float64)
+
+
+def sensitivity(signals: Signals) -> Floats:
+    """Return ‖s‖₁, the sensitivities summed over classes: (n,), posterior per unit of input."""
+    return np.asarray(signals.require_sensitivities().sum(axis=1, dtype=np.float64))
+
+
+def log_sensitivity(signals: Signals) -> Floats:
+    """Return log₁₀ ‖s‖₁, shape (n,), in decades: sensitivities spread over several of them."""
+    return np.asarray(np.log10(np.maximum(sensitivity(signals), SMALLEST_SENSITIVITY)))
+
+
+def correctness(signals: Signals) -> Floats:
+    """Return 1 where the largest posterior is the true class's, else 0: shape (n,)."""
+    correct = signals.posteriors.argmax(axis=1) == signals.labels
+    return np.asarray(correct, dtype=np.float64)
+
+
+def _sorted_posteriors(signals: Signals) -> Floats:
+    """Return the posteriors, each sample's descending: (n, C)."""
+    return -np.sort(-signals.posteriors.astype(np.float64), axis=1)
+
+
+QUANTITIES: Mapping[str, Quantity] = {
+    "confidence": confidence,
+    "sensitivity": sensitivity,
+    "correctness": correctness,
+}
+"""What is compared by its mean, overall and class by class."""
+
+
+# -- distances, as functions of weights
+
+
+def mean_difference(values: Floats, membership: Bools) -> Weighted:
+    """Return the members' mean minus the non-members': the only distance with a sign."""
+    signed = np.where(membership, values, -values)
+    return lambda weights: weights @ signed
+
+
+def _cumulative_gap(values: Floats, membership: Bools) -> tuple[Floats, Weighted]:
+    """Return the steps between distinct values, and F_members − F_nonmembers before each step.
+
+    Where values tie, F is read after the last of them: a tie is one step.
+    """
+    order = np.argsort(values, kind="stable")
+    steps = np.diff(values[order])
+    ends = np.flatnonzero(steps > 0)
+    sign = np.where(membership, 1.0, -1.0)[order]
+    return steps[ends], lambda weights: np.cumsum(weights[:, order] * sign, axis=1)[:, ends]
+
+
+def kolmogorov_smirnov(values: Floats, membership: Bools) -> Weighted:
+    """Return the largest difference between the two distribution functions, 0 … 1."""
+    _, gap = _cumulative_gap(values, membership)
+    return lambda weights: np.abs(gap(weights)).max(axis=1, initial=0.0)
+
+
+def wasserstein(values: Floats, membership: Bools) -> Weighted:
+    """Return the area between the two distribution functions, in units of the quantity."""
+    steps, gap = _cumulative_gap(values, membership)
+    return lambda weights: np.abs(gap(weights)) @ steps
+
+
+def jensen_shannon(values: Floats, membership: Bools) -> Weighted:
+    """Return the Jensen-Shannon divergence in bits, 0 … 1, of `BINS` bins over one range."""
+    edges = np.histogram_bin_edges(values, BINS)
+    bins = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, BINS - 1)
+    members, nonmembers = (np.eye(BINS)[bins] * mask[:, None] for mask in (membership, ~membership))
+
+    def distance(weights: Floats) -> Floats:
+        p = weights @ members
+        q = weights @ nonmembers
+        middle = (p + q) / 2
+        bits: Floats = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / (2 * np.log(2))
+        return bits
+
+    return distance
+
+
+def kullback_leibler(values: Floats, membership: Bools) -> Weighted:
+    """Return KL(members ‖ non-members) in nats between mean posteriors; ``values``: (n, C)."""
+    members, nonmembers = (values * mask[:, None] for mask in (membership, ~membership))
+
+    def distance(weights: Floats) -> Floats:
+        p, q = (np.clip(weights @ part, 1e-30, None) for part in (members, nonmembers))
+        nats: Floats = rel_entr(p, q).sum(axis=1)
+        return nats
+
+    return distance
+
+
+MEASURES: tuple[tuple[str, Quantity, str, Distance], ...] = (
+    ("confidence", confidence, "mean difference", mean_difference),
+    ("confidence", confidence, "Kolmogorov–Smirnov", kolmogorov_smirnov),
+    ("confidence", confidence, "Wasserstein-1", wasserstein),
+    ("confidence", confidence, "Jensen–Shannon", jensen_shannon),
+    ("sensitivity", sensitivity, "mean difference", mean_difference),
+    ("sensitivity", sensitivity, "Kolmogorov–Smirnov", kolmogorov_smirnov),
+    ("log sensitivity", log_sensitivity, "Wasserstein-1", wasserstein),
+    ("log sensitivity", log_sensitivity, "Jensen–Shannon", jensen_shannon),
+    ("correctness", correctness, "mean difference", mean_difference),
+    ("sorted posterior", _sorted_posteriors, "Kullback–Leibler", kullback_leibler),
+)
+"""Sensitivities have a heavy tail, which a handful of samples would rule: their distances are
+scale-free (Kolmogorov–Smirnov) or taken of their logarithms, in decades."""
+
+
+def _prepared(signals: Signals, membership: Bools) -> dict[tuple[str, str], Weighted]:
+    """Return each distance between these samples, by (quantity, distance)."""
+    return {
+        (quantity, name): distance(values(signals), membership)
+        for quantity, values, name, distance in MEASURES
+    }
+
+
+# -- resampling
+
+
+def _uniform(membership: Bools) -> Floats:
+    """Return the weights of the samples themselves, shape (1, n)."""
+    return np.asarray(np.where(membership, 1 / membership.sum(), 1 / (~membership).sum()))[None]
+
+
+def _resample(membership: Bools, count: int, generator: np.random.Generator) -> Floats:
+    """Return the weights of ``count`` bootstrap resamples, shape (count, n).
+
+    Members are resampled among members and non-members among non-members: their numbers stay.
+    """
+    weights = np.empty((count, len(membership)))
+    for mask in (membership, ~membership):
+        n = int(mask.sum())
+        weights[:, mask] = generator.multinomial(n, np.full(n, 1 / n), size=count) / n
+    return weights
+
+
+def _changes(values: Floats, draws: Floats) -> dict[str, float]:
+    """Return the columns ``original``, ``pruned``, ``change``, each with percentile limits.
+
+    ``values``: shape (2, 1), of the original and the pruned network; ``draws``: shape (2, B), of
+    the same resamples.
+    """
+    row: dict[str, float] = {}
+    for name, value, drawn in (
+        ("original", values[0, 0], draws[0]),
+        ("pruned", values[1, 0], draws[1]),
+        ("change", values[1, 0] - values[0, 0], draws[1] - draws[0]),
+    ):
+        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        row |= {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
+    return row
+
+
+# -- the original network against the pruned one
+
+
+def gaps(signals: Signals) -> dict[str, float]:
+    """Return the mean over members minus the mean over non-members, by quantity.
+
+    That of correctness is the generalization gap. ValueError where membership is hidden, or all are
+    members, or none is.
+    """
+    membership = signals.require_membership()
+    return {
+        name: float(mean_difference(quantity(signals), membership)(_uniform(membership))[0])
+        for name, quantity in QUANTITIES.items()
+    }
+
+
+def compare(
+    original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Return per (quantity, distance): before, after, and the change that pruning brought.
+
+    Parameters
+    ----------
+    original, pruned : the two networks' signals of the same samples, with membership.
+    bootstraps : resamples behind the intervals; members and non-members are resampled apart.
+    seed : of the resampling.
+
+    Returns
+    -------
+    Columns ``original``, ``pruned``, ``change`` (pruned − original), each with ``_low`` and
+    ``_high`` (95 %, percentile), and ``chance``: the pruned network's mean distance when membership
+    is shuffled. All distances but the mean difference are >= 0 and so exceed 0 by chance: read them
+    against that column. ValueError where the two hold other samples, or as `gaps`.
+    """
+    membership = _shared_membership(original, pruned)
+    before, after = (_prepared(signals, membership) for signals in (original, pruned))
+    pairs = {name: (before[name], after[name]) for name in before}
+    draws: dict[tuple[str, str], list[list[Floats]]] = {name: [] for name in pairs}
+    generator = np.random.default_rng(seed)
+    for start in range(0, bootstraps, CHUNK):
+        # all distances see the same resamples: they are paired
+        weights = _resample(membership, min(CHUNK, bootstraps - start), generator)
+        for name, pair in pairs.items():
+            draws[name].append([distance(weights) for distance in pair])
+    records = []
+    for name, pair in pairs.items():
+        values = np.array([distance(_uniform(membership)) for distance in pair])
+        columns = _changes(values, np.concatenate(draws[name], axis=1))
+        records.append({"quantity": name[0], "distance": name[1]} | columns)
+    permutations = max(20, bootstraps // 20)
+    chance = _by_chance(pruned, membership, permutations, np.random.default_rng([seed, 1]))
+    return pd.DataFrame(records).assign(chance=chance)
+
+
+def _by_chance(
+    signals: Signals, membership: Bools, permutations: int, generator: np.random.Generator
+) -> list[float]:
+    """Return each distance's mean when membership is shuffled, in the order of `_prepared`."""
+    distances = []
+    for _ in range(permutations):
+        shuffled = generator.permutation(membership)
+        weights = _uniform(shuffled)
+        prepared = _prepared(signals, shuffled).values()
+        distances.append([float(distance(weights)[0]) for distance in prepared])
+    return [float(mean) for mean in np.mean(distances, axis=0)]
+
+
+def _shared_membership(original: Signals, pruned: Signals) -> Bools:
+    """Return the membership that both share; ValueError where they hold other samples."""
+    membership = pruned.require_membership()
+    before = original.require_membership()
+    if not (np.array_equal(membership, before) and np.array_equal(original.labels, pruned.labels)):
+        raise ValueError(
+            "original and pruned: labels or membership differ; "
+            "allowed: the same rows in the same order"
+        )
+    return membership
+
+
+def relative_changes(table: pd.DataFrame) -> pd.Series:
+    """Return how far the distances of `compare` have grown, by "quantity, distance".
+
+    That is (|pruned| − |original|) / |original|. A mean difference has a sign, and it has shrunk
+    where it comes closer to zero from either side: from −0.74 to −0.43 is a change of −0.42.
+    """
+    original = table["original"].abs()
+    names = table["quantity"] + ", " + table["distance"]
+    return ((table["pruned"].abs() - original) / original).set_axis(names)
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `compare`'s table to read: three digits, the change with its interval in one cell."""
+    change = [
+        f"{r.change:+.3f} [{r.change_low:+.3f}, {r.change_high:+.3f}]" for r in table.itertuples()
+    ]
+    numbers = table[["original", "pruned", "chance"]].map("{:.3f}".format)
+    return table[["quantity", "distance"]].join(numbers).assign(change=change)
+
+
+# -- class by class
+
+
+def by_class(
+    original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Return per (class, quantity) the mean difference between members and non-members.
+
+    Columns as `compare` (without ``chance``), and ``class``, ``members``, ``nonmembers``. A class
+    with fewer than two members or two non-members is left out. ``correctness`` is the class's
+    generalization gap.
+    """
+    membership = _shared_membership(original, pruned)
+    generator = np.random.default_rng(seed)
+    records = []
+    for c in np.unique(original.labels):
+        of_class = original.labels == c
+        member = membership[of_class]
+        if min(member.sum(), (~member).sum()) < 2:
+            continue
+        # the same resamples for all quantities and both networks
+        weights = _resample(member, bootstraps, generator)
+        pair = original.subset(of_class), pruned.subset(of_class)
+        counts = {"members": int(member.sum()), "nonmembers": int((~member).sum())}
+        for name, quantity in QUANTITIES.items():
+            distances = [mean_difference(quantity(signals), member) for signals in pair]
+            values = np.array([distance(_uniform(member)) for distance in distances])
+            draws = np.array([distance(weights) for distance in distances])
+            head = {"class": int(c), "quantity": name}
+            records.append(head | counts | _changes(values, draws))
+    return pd.DataFrame(records)
+
+
+def class_spread(
+    signals: Signals, quantity: str = "confidence", *, permutations: int = 1000, seed: int = 0
+) -> dict[str, float]:
+    """Test whether members and non-members differ by other amounts in other classes.
+
+    The statistic is the standard deviation over classes of the mean difference; its null shuffles
+    the classes among members, and among non-members, so that all classes share one difference.
+    Returns ``spread`` and ``chance``, its mean under the null, in units of the quantity, and the
+    one-sided ``p``.
+    """
+    membership = signals.require_membership()
+    values = QUANTITIES[quantity](signals)
+    generator = np.random.default_rng(seed)
+    labels = signals.labels.copy()
+    observed = _spread(values, labels, membership, signals.classes)
+    null = []
+    for _ in range(permutations):
+        for mask in (membership, ~membership):
+            labels[mask] = generator.permutation(labels[mask])
+        null.append(_spread(values, labels, membership, signals.classes))
+    # the observed labelling is one of the permutations, so p is never zero
+    p = (1 + sum(value >= observed for value in null)) / (1 + permutations)
+    return {"spread": observed, "chance": float(np.mean(null)), "p": p}
+
+
+def _spread(values: Floats, labels: NDArray[np.int64], membership: Bools, classes: int) -> float:
+    """Return the standard deviation over classes of the mean difference; classes with both only."""
+    means = []
+    for mask in (membership, ~membership):
+        counts = np.bincount(labels[mask], minlength=classes)
+        with np.errstate(invalid="ignore"):
+            means.append(np.bincount(labels[mask], values[mask], minlength=classes) / counts)
+    differences = means[0] - means[1]
+    return float(np.std(differences[np.isfinite(differences)], ddof=1))
