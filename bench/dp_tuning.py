@@ -15,9 +15,9 @@ from unittest import mock
 import numpy as np
 
 import prunemia as pm
-from prunemia.kinds import NETWORKS, PrivateRecipe
 from prunemia.lab import networks
 from prunemia.lab.steps import Step
+from prunemia.registry import NETWORKS, PrivateConfig
 
 SHADOWS = (1, 2, 3)
 CLIPS = (0.1, 0.3, 1.0, 3.0)
@@ -26,7 +26,7 @@ RATES = (0.3, 1.0, 3.0)
 """Batch and learning rate are multiples of the network's own."""
 
 
-def fitted(lab, exp, group: tuple[int, ...], private: PrivateRecipe) -> list:
+def fitted(lab, exp, group: tuple[int, ...], private: PrivateConfig) -> list:
     data = lab.dataset(exp)
     tried = {exp.model: replace(NETWORKS[exp.model], private=private)}
     with mock.patch.dict(NETWORKS._entries, tried):
@@ -56,7 +56,7 @@ def main() -> None:
             shadows=max(asked.shadow),
             batch_size=int(batch * own.recipe.batch_size),
         )
-        done = fitted(lab, exp, tuple(asked.shadow), PrivateRecipe(clip, rate))
+        done = fitted(lab, exp, tuple(asked.shadow), PrivateConfig(clip, rate))
         accuracy = np.mean([network.accuracy["validation"] for network in done])
         epsilon = done[0].privacy["epsilon"]
         print(

@@ -12,7 +12,7 @@ from prunemia.experiment import (
     explain,
     seed_of,
 )
-from prunemia.kinds import NETWORKS, SOURCES
+from prunemia.registry import NETWORKS, SOURCES
 
 
 def refusal(**fields) -> str:

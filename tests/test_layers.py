@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "prunemia"
 ROOMS = (
     "errors",
     "files",
-    "kinds",
+    "registry",
     "experiment",
     "store",
     "metrics",

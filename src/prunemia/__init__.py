@@ -31,7 +31,7 @@ _MODULES = {
     "data": "prunemia.data",
     "defenses": "prunemia.defenses",
     "divergence": "prunemia.divergence",
-    "kinds": "prunemia.kinds",
+    "registry": "prunemia.registry",
     "metrics": "prunemia.metrics",
     "models": "prunemia.models",
     "plots": "prunemia.plots",

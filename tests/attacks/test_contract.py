@@ -16,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 import prunemia as pm
 from prunemia import attacks
 from prunemia.attacks.base import Attack
-from prunemia.kinds import ATTACKS
+from prunemia.registry import ATTACKS
 
 NAMES = attacks.names()
 LEARNED = tuple(name for name, kind in ATTACKS.items() if kind.learned)

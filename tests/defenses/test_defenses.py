@@ -8,7 +8,7 @@ from torch import nn
 
 import prunemia as pm
 from prunemia import defenses
-from prunemia.kinds import DEFENSES
+from prunemia.registry import DEFENSES
 from prunemia.training import FitSettings, TrainingError, fit
 
 

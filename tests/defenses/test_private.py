@@ -9,8 +9,8 @@ from torch import nn
 
 from prunemia import defenses, models, training
 from prunemia.defenses.private import DELTA
-from prunemia.kinds import PrivateRecipe
 from prunemia.pruning import Masks
+from prunemia.registry import PrivateConfig
 from prunemia.training import FitSettings, Job, TrainingError, fit
 
 
@@ -127,7 +127,7 @@ def test_the_clipped_sum_is_that_of_the_kept_weights_alone(series, monkeypatch, 
     # that there is no gradient of anything else.
     oracle = copy.deepcopy(job.module).eval()
     state = dict(oracle.state_dict())
-    summed, samples = stepped(job, features, labels, monkeypatch, private=PrivateRecipe(clip=0.3))
+    summed, samples = stepped(job, features, labels, monkeypatch, private=PrivateConfig(clip=0.3))
     keep = {
         name: job.masks.keep.get(name, torch.ones_like(state[name], dtype=torch.bool))
         for name in samples
@@ -169,7 +169,7 @@ def test_a_layer_that_is_called_twice_is_masked_once(monkeypatch):
 
 def test_clip_and_rate_are_the_networks_own(series):
     (job,) = pruned_jobs("columnfc", 1)
-    settings = FitSettings(epochs=1, learning_rate=2e-3, private=PrivateRecipe(clip=3.0, rate=4.0))
+    settings = FitSettings(epochs=1, learning_rate=2e-3, private=PrivateConfig(clip=3.0, rate=4.0))
     defense = defenses.get("dp")
     run = training.Run([job], *series, settings, defense)
     defense.start(run)

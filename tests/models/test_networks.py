@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from prunemia import models
-from prunemia.kinds import NETWORKS
 from prunemia.pruning.masks import prune
+from prunemia.registry import NETWORKS
 from prunemia.signals.query import posteriors
 from prunemia.training import FitSettings, Job, fit, stackable
 

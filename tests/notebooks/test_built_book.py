@@ -19,7 +19,7 @@ from prunemia.book.page import INTERVAL, MOST_INTERVALS, MOST_WORDS
 from prunemia.book.pages import Page, discover, profile
 from prunemia.book.run import answer_of
 from prunemia.experiment import Experiment, PageParameters
-from prunemia.kinds import NETWORKS
+from prunemia.registry import NETWORKS
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(

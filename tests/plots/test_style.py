@@ -1,11 +1,11 @@
 import dataclasses
 
-from prunemia import kinds, plots
+from prunemia import plots, registry
 
 
 def test_a_kind_that_is_registered_later_has_its_colour_in_every_figure(ax):
-    toy = dataclasses.replace(kinds.ATTACKS["conf"], colour="#123456")
-    with kinds.ATTACKS.registered("toy", toy):
+    toy = dataclasses.replace(registry.ATTACKS["conf"], colour="#123456")
+    with registry.ATTACKS.registered("toy", toy):
         plots.roc({"toy": ([True, False, False], [1.0, 0.0, 0.5])}, ax)
 
         assert plots.ATTACKS["toy"] == "#123456"

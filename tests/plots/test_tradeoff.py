@@ -4,8 +4,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from prunemia import plots
-from prunemia.kinds import DEFENSES
 from prunemia.metrics.intervals import Estimate
+from prunemia.registry import DEFENSES
 
 
 def points(ax):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import prunemia as pm
-from prunemia import kinds, results
+from prunemia import registry, results
 from prunemia.errors import UsageError
 from prunemia.lab.steps import Step
 from prunemia.results import kept, planes, processor
@@ -167,8 +167,10 @@ def test_a_cell_is_what_is_not_default_and_later_versions(monkeypatch):
     believed = private.replace(defense="ppb", adversary=pm.Adversary(defense="dp"))
     exps = [plain, private, believed]
     before = [kept.cell(exp) for exp in exps]
-    raised = dataclasses.replace(kinds.DEFENSES["dp"], version=kinds.DEFENSES["dp"].version + 1)
-    monkeypatch.setattr(kept, "DEFENSES", {**kinds.DEFENSES, "dp": raised})
+    raised = dataclasses.replace(
+        registry.DEFENSES["dp"], version=registry.DEFENSES["dp"].version + 1
+    )
+    monkeypatch.setattr(kept, "DEFENSES", {**registry.DEFENSES, "dp": raised})
     assert [kept.cell(exp) == old for exp, old in zip(exps, before, strict=True)] == [
         True,
         False,

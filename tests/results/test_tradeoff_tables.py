@@ -53,7 +53,7 @@ def test_a_defense_that_trains_on_validation_samples_has_their_leak(lab, defense
 
 
 def test_the_defenses_that_train_on_validation_samples_are_known():
-    using = {name for name, kind in pm.kinds.DEFENSES.items() if kind.uses_validation}
+    using = {name for name, kind in pm.registry.DEFENSES.items() if kind.uses_validation}
     assert using == {"adv", "distill"}
 
 
@@ -62,5 +62,5 @@ def test_the_ways_of_a_page_are_each_defense_and_both_adversaries():
 
     assert [w.pruner for w in compared[:2]] == ["dense", "l1unstructured"]
     defended = {(w.defense, w.adversary is None) for w in compared[2:]}
-    assert defended == {(d, a) for d in pm.kinds.DEFENSES if d != "none" for a in (True, False)}
+    assert defended == {(d, a) for d in pm.registry.DEFENSES if d != "none" for a in (True, False)}
     assert all(w.defense != "earlystop" for w in ways(EXP.replace(stopping="last")))

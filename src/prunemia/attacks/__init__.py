@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from prunemia.kinds import ATTACKS, load
+from prunemia.registry import ATTACKS, load
 
 if TYPE_CHECKING:
     from prunemia.attacks.base import Attack
@@ -44,7 +44,7 @@ def names() -> tuple[str, ...]:
 
 def get(name: str) -> type[Attack]:
     """Return the class of the attack called ``name``; ValueError where there is none."""
-    attack: type[Attack] = load(ATTACKS.find(name).place)
+    attack: type[Attack] = load(ATTACKS.find(name).import_path)
     return attack
 
 

@@ -13,8 +13,8 @@ from prunemia.audit.fitting import Bools, Tell, Verdict
 from prunemia.audit.measuring import Family, balanced_accuracy, simultaneous
 from prunemia.audit.reading import Answers
 from prunemia.errors import UsageError
-from prunemia.kinds import ATTACKS
 from prunemia.metrics import LEVEL, Estimate, Evaluation, evaluate
+from prunemia.registry import ATTACKS
 from prunemia.signals import Signals
 
 

@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from prunemia import attacks
 from prunemia.errors import UsageError
-from prunemia.kinds import ATTACKS
 from prunemia.models import one_thread
+from prunemia.registry import ATTACKS
 from prunemia.signals import Signals
 
 Floats = NDArray[np.float64]

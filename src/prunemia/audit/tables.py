@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from prunemia.audit.fields import Fields, refuse
 from prunemia.errors import UsageError, shortened
-from prunemia.kinds.registry import meant
+from prunemia.registry import suggest
 
 LARGEST = 4 << 30
 """Bytes of a table that is read: of a .csv as it lies, of a .parquet once it is unpacked."""
@@ -107,7 +107,7 @@ def _require_columns(header: Sequence[str], shown: str) -> None:
         raise UsageError(f"{shown}: is empty; its columns must be {allowed}")
     for name in header:
         if name not in SINGLE and not CLASSES.fullmatch(name):
-            hint = meant(name, dict.fromkeys([*SINGLE, "p0", "logit0", "s0"]))
+            hint = suggest(name, dict.fromkeys([*SINGLE, "p0", "logit0", "s0"]))
             what = shortened(name, 60)
             raise UsageError(f"{shown}: column {what!r} is not known{hint}; allowed: {allowed}")
         if header.count(name) > 1:

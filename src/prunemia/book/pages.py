@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from prunemia.errors import UsageError, shortened
 from prunemia.experiment import Experiment, PageParameters, explain
 from prunemia.files import load_yaml, read_yaml
-from prunemia.kinds.registry import meant
+from prunemia.registry import suggest
 
 TOC = Path("book/_toc.yml")
 
@@ -89,7 +89,7 @@ def require_known(values: Iterable[str], pages: Iterable[Page], where: str = "")
     for name in values:
         if name not in known:
             raise UsageError(
-                f"{where}{name}: no such parameter{meant(name, known)}; "
+                f"{where}{name}: no such parameter{suggest(name, known)}; "
                 f"allowed: {', '.join(known) or 'none'}"
             )
 

@@ -14,8 +14,8 @@ import pandas as pd
 from prunemia.claims.base import simultaneous
 from prunemia.claims.tradeoff import WITHIN
 from prunemia.claims.ways import by_run, differences, halves, points
-from prunemia.kinds import DEFENSES
 from prunemia.metrics import Estimate, over_seeds
+from prunemia.registry import DEFENSES
 
 START = "original"
 """The network that advice is measured against, by its name among `points`."""

@@ -14,10 +14,10 @@ import pandas as pd
 
 from prunemia import results
 from prunemia.claims.base import RULES, Claim
-from prunemia.kinds import PRUNERS
 from prunemia.lab.effects import EFFECTS
 from prunemia.lab.lengths import excess
 from prunemia.metrics import Estimate, over_seeds, summarize
+from prunemia.registry import PRUNERS
 from prunemia.results.curves import MEASURE
 
 OWN = {"pruner": "l1unstructured", "defense": "none"}

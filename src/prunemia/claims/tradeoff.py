@@ -16,7 +16,7 @@ import pandas as pd
 
 from prunemia.claims.base import RULES, Claim, simultaneous
 from prunemia.claims.ways import by_run, differences, halves, on_front, points
-from prunemia.kinds import DEFENSES
+from prunemia.registry import DEFENSES
 from prunemia.results.planes import ORIGINAL, WAY
 
 WITHIN = 0.01

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from prunemia.experiment import Experiment
-from prunemia.kinds import DEFENSES
 from prunemia.metrics import over_seeds
+from prunemia.registry import DEFENSES
 from prunemia.results.planes import ADAPTIVE, ORIGINAL, VALIDATION, WAY
 
 CHOOSING = 5

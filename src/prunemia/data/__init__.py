@@ -17,8 +17,8 @@ from prunemia.data.readers import Arrays
 from prunemia.data.scaling import ScaleWarning, standardized
 from prunemia.data.sources import sheets
 from prunemia.data.splitting import OWN, Split, split, victims_half
-from prunemia.kinds import SOURCES, Archive, Source
-from prunemia.kinds.registry import load as load_place
+from prunemia.registry import SOURCES, Archive, Source
+from prunemia.registry import load as load_place
 
 __all__ = [
     "OWN",

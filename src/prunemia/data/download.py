@@ -14,7 +14,7 @@ import filelock
 import platformdirs
 
 from prunemia.data.dataset import DataError
-from prunemia.kinds import Archive
+from prunemia.registry import Archive
 
 
 def folders() -> list[Path]:

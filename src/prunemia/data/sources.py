@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from prunemia.kinds import SOURCES
+from prunemia.registry import SOURCES
 
 
 def sheets() -> pd.DataFrame:

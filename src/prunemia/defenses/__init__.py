@@ -1,12 +1,12 @@
 """The defenses: what fine-tuning does so that members and non-members look alike.
 
-Each is a `Defense` in a file of this folder, and a line of `prunemia.kinds.DEFENSES`.
+Each is a `Defense` in a file of this folder, and a line of `prunemia.registry.DEFENSES`.
 """
 
 from __future__ import annotations
 
 from prunemia.defenses.ppb import ppb_divergence
-from prunemia.kinds import DEFENSES, load
+from prunemia.registry import DEFENSES, load
 from prunemia.training import Defense, TrainingError
 
 __all__ = ["Defense", "TrainingError", "get", "names", "ppb_divergence"]
@@ -29,5 +29,5 @@ def get(name: str, strength: float | None = None) -> Defense:
     if refusal := kind.strength.refusal(strength):
         raise ValueError(f"strength: {refusal}")
     chosen = kind.strength.default if strength is None else strength
-    defense: Defense = load(kind.place)(0.0 if chosen is None else chosen)
+    defense: Defense = load(kind.import_path)(0.0 if chosen is None else chosen)
     return defense

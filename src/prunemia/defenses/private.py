@@ -32,7 +32,7 @@ WHOLE = (
 class PrivateTraining(Defense):
     """DP-SGD; the strength is the noise multiplier σ.
 
-    Each sample's gradient is clipped to the network's own L2 norm (`kinds.PrivateRecipe`), their
+    Each sample's gradient is clipped to the network's own L2 norm (`registry.PrivateConfig`), their
     sum gets Gaussian noise of σ times that, and Adam takes the step, with the experiment's weight
     decay and a multiple of its learning rate. Removed weights leave the gradient before it is
     clipped, so they use up nothing of the norm; which ones is fixed before the first step, so ε

@@ -14,7 +14,7 @@ from pydantic import (
     field_validator,
 )
 
-from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, meant
+from prunemia.registry import DEFENSES, NETWORKS, PRUNERS, suggest
 
 Stopping = Literal["warm-up", "published", "last"]
 """How fine-tuning ends. "warm-up" (ours): the first epochs neither count for patience nor are kept,
@@ -30,7 +30,7 @@ def _one_of(names: Any, *others: str) -> tuple[AfterValidator, WithJsonSchema]:
     def known(value: str) -> str:
         if value not in names and value not in others:
             allowed = [*others, *names]
-            hint = meant(value, dict.fromkeys(allowed))
+            hint = suggest(value, dict.fromkeys(allowed))
             raise ValueError(f"must be one of {', '.join(allowed)}{hint}")
         return value
 

@@ -17,7 +17,7 @@ from prunemia.experiment.adversary import Adversary
 from prunemia.experiment.fields import DefenseName, Frozen, ModelName, PrunerName, Stopping
 from prunemia.experiment.hashing import content_key
 from prunemia.experiment.refusals import refusals
-from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, SOURCES, Recipe, meant
+from prunemia.registry import DEFENSES, NETWORKS, PRUNERS, SOURCES, TrainingConfig, suggest
 
 
 class Experiment(Frozen):
@@ -127,7 +127,7 @@ class Experiment(Frozen):
             return value
         if not value.endswith(".npz"):
             names = ", ".join(SOURCES)
-            hint = meant(value, SOURCES)
+            hint = suggest(value, SOURCES)
             raise ValueError(f"must be one of {names}, or the path of an .npz file{hint}")
         if not Path(value).is_file():
             raise ValueError("is a path, but there is no such file")
@@ -140,7 +140,7 @@ class Experiment(Frozen):
         return self
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> TrainingConfig:
         """How the networks are trained: the network's own recipe, but for what is set here."""
         given = {
             "epochs": self.epochs,

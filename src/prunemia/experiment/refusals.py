@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from prunemia.kinds import DEFENSES, NETWORKS, PRUNERS, SOURCES, allowed_pruners
+from prunemia.registry import DEFENSES, NETWORKS, PRUNERS, SOURCES, allowed_pruners
 
 
 def refusals(exp: Any) -> Iterator[str]:

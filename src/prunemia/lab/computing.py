@@ -11,13 +11,13 @@ import pandas as pd
 
 from prunemia.attacks import get as attack_class
 from prunemia.experiment import Experiment
-from prunemia.kinds import DEFENSES, NETWORKS
 from prunemia.lab import attacking, networks, references, work
 from prunemia.lab.bench import Bench, Files
 from prunemia.lab.fingerprints import Facts
 from prunemia.lab.fitting import TrainedModel
 from prunemia.lab.steps import Step, shadow_signals
 from prunemia.pruning import cutting
+from prunemia.registry import DEFENSES, NETWORKS
 from prunemia.signals import Signals
 from prunemia.store import pack_arrays, pack_json, unpack_arrays, unpack_json
 

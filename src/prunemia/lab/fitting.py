@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from prunemia import defenses, pruning, training
 from prunemia.data import OWN, Canaries, Dataset, split, standardized
 from prunemia.experiment import Experiment, seed_of
-from prunemia.kinds import NETWORKS
 from prunemia.lab.steps import VICTIM, Group
+from prunemia.registry import NETWORKS
 
 Report = Callable[[str], None]
 

@@ -21,10 +21,10 @@ from prunemia.attacks.referenced import SETTINGS
 from prunemia.data import OWN, Dataset, split
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
-from prunemia.kinds import ATTACKS
 from prunemia.lab.bench import Bench, Files
 from prunemia.lab.fitting import TrainedModel, features_of
 from prunemia.lab.steps import VICTIM, Of, Step, assumed_of, chunks
+from prunemia.registry import ATTACKS
 from prunemia.signals import Signals, posteriors
 from prunemia.store import pack_arrays, unpack_arrays
 

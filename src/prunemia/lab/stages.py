@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prunemia.kinds import Registry
 from prunemia.lab import (
     attacking,
     canaries,
@@ -28,6 +27,7 @@ from prunemia.lab import (
 from prunemia.lab.bench import Bench, Files
 from prunemia.lab.fingerprints import Facts
 from prunemia.lab.steps import Step
+from prunemia.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from prunemia.experiment import Experiment
-from prunemia.kinds import NETWORKS
+from prunemia.registry import NETWORKS
 
 Of = Literal["pruned", "original"]
 """Which network: the pruned and fine-tuned one, or the original before pruning."""

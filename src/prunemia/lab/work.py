@@ -16,9 +16,9 @@ from functools import lru_cache
 
 from prunemia.data.splitting import sizes
 from prunemia.experiment import Experiment
-from prunemia.kinds import ATTACKS
 from prunemia.lab.fingerprints import Facts
 from prunemia.models import build, macs
+from prunemia.registry import ATTACKS
 from prunemia.store import Entry
 
 RATES = {"cpu": 1e10, "cuda": 1e13}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from prunemia.kinds import NETWORKS, NetworkKind, load
+from prunemia.registry import NETWORKS, NetworkKind, load
 
 
 class Dropout(nn.Dropout):
@@ -50,7 +50,7 @@ def build(
 
     Parameters
     ----------
-    name : one of `prunemia.kinds.NETWORKS`.
+    name : one of `prunemia.registry.NETWORKS`.
     input_shape : the shape of one sample, channels first.
     classes : how many logits it gives.
     width : channels of the first block, for all but columnfc; None: the network's own.
@@ -66,7 +66,7 @@ def build(
     _require_shape(name, kind, shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module: nn.Module = load(kind.place)(shape, classes, width or kind.width or 0)
+        module: nn.Module = load(kind.import_path)(shape, classes, width or kind.width or 0)
         for layer in module.modules():
             if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
                 nn.init.xavier_normal_(layer.weight)

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from prunemia import kinds
+from prunemia import registry
 
 Floats = NDArray[np.float64]
 
@@ -60,10 +60,10 @@ class Colours(Mapping[str, str]):
         return len(self._kinds)
 
 
-ATTACKS = Colours(kinds.ATTACKS)
-DEFENSES = Colours(kinds.DEFENSES)
-PRUNERS = Colours(kinds.PRUNERS)
-"""One colour for each across the whole book, as its table in `prunemia.kinds` says."""
+ATTACKS = Colours(registry.ATTACKS)
+DEFENSES = Colours(registry.DEFENSES)
+PRUNERS = Colours(registry.PRUNERS)
+"""One colour for each across the whole book, as its table in `prunemia.registry` says."""
 
 VERDICTS = {
     "supported": "#009E73",

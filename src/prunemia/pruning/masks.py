@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from prunemia.kinds import PRUNERS, load
+from prunemia.registry import PRUNERS, load
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 WEIGHTED = (nn.Linear, *CONVOLUTIONS)
@@ -81,7 +81,7 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
             f"sparsity: {sparsity} is not allowed; allowed: greater than 0 and less than 1"
         )
     with torch.no_grad():
-        keep: dict[str, Tensor] = load(kind.place)(module, sparsity)
+        keep: dict[str, Tensor] = load(kind.import_path)(module, sparsity)
     if not keep:
         raise ValueError(f"pruner: {method!r} ranks {kind.ranks}, and this network has none")
     # slim removes channels through their scales: its sparsity is that of the scales

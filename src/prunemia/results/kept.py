@@ -26,9 +26,9 @@ from prunemia import attacks
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment, content_key
 from prunemia.files import atomic_write
-from prunemia.kinds import DEFENSES, NETWORKS
 from prunemia.lab.effects import fields
 from prunemia.lab.stages import STAGES
+from prunemia.registry import DEFENSES, NETWORKS
 from prunemia.results import planes, processor
 from prunemia.store import repository
 from prunemia.sweep import grid as grids

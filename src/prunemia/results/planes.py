@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from prunemia.experiment import Adversary, Experiment
-from prunemia.kinds import DEFENSES, PRUNERS
 from prunemia.lab import Lab, validation
 from prunemia.lab.effects import dense
 from prunemia.lab.steps import Of, Step, attack_step
+from prunemia.registry import DEFENSES, PRUNERS
 
 WAY = ("pruner", "sparsity", "defense", "strength", "whole", "stopping", "finetune_epochs")
 """The columns that tell one way to make a network from another."""

@@ -14,7 +14,6 @@ from prunemia.attacks import lira_scores, log_odds, rmia_scores
 from prunemia.attacks.likelihood import on_both_sides
 from prunemia.attacks.referenced import SETTINGS
 from prunemia.experiment import Experiment
-from prunemia.kinds import ATTACKS
 from prunemia.lab import Lab, in_turn, references
 from prunemia.lab.effects import fields, networks
 from prunemia.lab.in_turn import InTurn
@@ -22,6 +21,7 @@ from prunemia.lab.lengths import lengths
 from prunemia.lab.references import References
 from prunemia.lab.steps import Of, Step, attack_step
 from prunemia.metrics import FPRS, Evaluation, evaluate
+from prunemia.registry import ATTACKS
 
 MOST = 64
 """References in the tables; the paper's setting has five."""

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from prunemia.experiment import Experiment
-from prunemia.kinds import ATTACKS
 from prunemia.lab import Lab, releases
 from prunemia.lab.effects import dense, fields
 from prunemia.lab.steps import Release, Step, attack_step
 from prunemia.metrics import Evaluation
+from prunemia.registry import ATTACKS
 
 SPARSITIES = (0.5, 0.7, 0.9)
 """Releases of one network at several sparsities."""

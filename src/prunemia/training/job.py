@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from prunemia.kinds import PrivateRecipe
 from prunemia.pruning import Masks
+from prunemia.registry import PrivateConfig
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class FitSettings:
     """bfloat16: products and convolutions of a step; weights, losses, validation stay float32."""
     keeps_last: bool = False
     """No selection: every epoch is taken, and the last is kept."""
-    private: PrivateRecipe = field(default_factory=PrivateRecipe)
+    private: PrivateConfig = field(default_factory=PrivateConfig)
     """What the defense ``dp`` changes."""
 
     @property

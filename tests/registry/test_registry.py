@@ -10,7 +10,7 @@ import prunemia as pm
 from prunemia import data, defenses, models
 from prunemia.attacks.threshold import ThresholdAttack
 from prunemia.experiment import explain
-from prunemia.kinds import (
+from prunemia.registry import (
     ATTACKS,
     DEFENSES,
     NETWORKS,
@@ -20,10 +20,10 @@ from prunemia.kinds import (
     DefenseKind,
     NetworkKind,
     PrunerKind,
-    Recipe,
     Registry,
     Source,
     Strength,
+    TrainingConfig,
     allowed_pruners,
     load,
 )
@@ -83,7 +83,8 @@ def toys():
         ),
         PRUNERS.registered("toy-half", PrunerKind(f"{HERE}:first_half", "weights", "#000000")),
         NETWORKS.registered(
-            "toy-linear", NetworkKind(f"{HERE}:linear", None, Recipe(epochs=7), ("weights",))
+            "toy-linear",
+            NetworkKind(f"{HERE}:linear", None, TrainingConfig(epochs=7), ("weights",)),
         ),
         SOURCES.registered("toy-blobs", sheet),
     ):
@@ -146,7 +147,7 @@ def test_an_unknown_name_is_refused_with_what_may_have_been_meant():
     "table", [ATTACKS, DEFENSES, PRUNERS, NETWORKS], ids=lambda table: table.what
 )
 def test_every_entry_names_what_can_be_imported(table):
-    assert all(callable(load(kind.place)) for kind in table.values())
+    assert all(callable(load(kind.import_path)) for kind in table.values())
 
 
 def test_every_data_set_names_its_reader():
