@@ -10,7 +10,7 @@ JOBS ?=
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/ready
-PIP_LOG := .venv/pip.log
+LOG := .venv/install.log
 
 .DEFAULT_GOAL := help
 .PHONY: help book pdf test lint bench results clean
@@ -51,8 +51,8 @@ clean: ## remove build/ and caches; results (.prunemia/) and the set-up (.venv/)
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not that; name one with: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
-	@echo "Setting up .venv/ (once; several minutes where PyTorch is to be downloaded) …"
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]' > $(PIP_LOG) 2>&1 || { \
-	  tail -n 40 $(PIP_LOG) >&2; echo "The set-up failed; what pip said: $(PIP_LOG)" >&2; exit 1; }
+	@mkdir -p .venv; echo "Setting up .venv/ (once; several minutes where PyTorch is to be downloaded) …"
+	@{ { command -v uv && uv venv --allow-existing --python '$(PYTHON)' .venv && uv pip install --python $(BIN)/python --editable '.[dev]'; } || \
+	  { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'; }; } > $(LOG) 2>&1 || { \
+	  tail -n 40 $(LOG) >&2; echo "The set-up failed; what the installer said: $(LOG)" >&2; exit 1; }
 	@touch $@

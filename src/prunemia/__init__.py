@@ -11,7 +11,7 @@ from typing import Any
 
 from prunemia.experiment import Adversary, Experiment
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LATER = {
     "Attack": "prunemia.attacks",
