@@ -65,7 +65,7 @@ def simultaneous(verdicts: Mapping[str, Verdict], membership: Bools) -> tuple[Fa
     The figures by attack and measure, and the confidence of each interval by itself.
     """
     n0 = int((~membership).sum())
-    measurable = [fpr for fpr in FPRS if intervals.alarms_allowed(n0, fpr) >= 1]
+    measurable = [fpr for fpr in FPRS if intervals.false_positives_allowed(n0, fpr) >= 1]
     ranking = sum(verdict.ranks for verdict in verdicts.values())
     figures = ranking * (1 + len(measurable)) + len(verdicts) - ranking
     level = 1 - (1 - LEVEL) / figures

@@ -7,7 +7,7 @@ import math
 from prunemia.audit.evidence import Evidence
 from prunemia.audit.measuring import guessing, point
 from prunemia.metrics import FPRS
-from prunemia.metrics.intervals import alarms_allowed
+from prunemia.metrics.intervals import false_positives_allowed
 
 LIMITS = (
     "The audit judges these attacks only. A stronger attack may find more, so a report of no leak "
@@ -97,7 +97,7 @@ def unmeasurable(evidence: Evidence) -> list[dict[str, str]]:
             why = f"there are {nonmembers:,} non-members"
             rows.append({"what": name, "why": why, "needs": needs})
         elif nonmembers < precise:
-            allowed = alarms_allowed(nonmembers, fpr)
+            allowed = false_positives_allowed(nonmembers, fpr)
             why = f"only {allowed} of {nonmembers:,} non-members may be accused"
             needs = f"{precise:,} non-members for a narrow interval"
             rows.append({"what": f"precise {name}", "why": why, "needs": needs})

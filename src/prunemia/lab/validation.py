@@ -17,7 +17,7 @@ from prunemia.lab import attacking, computing, networks, references
 from prunemia.lab.bench import Bench
 from prunemia.lab.steps import VICTIM, Step, attack_step
 from prunemia.metrics import Evaluation, evaluate
-from prunemia.metrics.inputs import Bools
+from prunemia.metrics.intervals import Bools
 from prunemia.signals import Signals
 
 

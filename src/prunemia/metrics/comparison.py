@@ -13,18 +13,16 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from prunemia.metrics import intervals
-from prunemia.metrics.inputs import Bools, Floats, flags, scores_of, sides
-from prunemia.metrics.intervals import LEVEL, Estimate
+from prunemia.metrics.evaluation import (
+    NO_ROC,
+    Evaluation,
+    require_bools,
+    require_scores,
+    require_sides,
+)
+from prunemia.metrics.intervals import LEVEL, Bools, Estimate, Floats
 
-NO_ROC = "the attack decides on a set and ranks nothing"
-
-
-class Evaluated(Protocol):
-    """How right it was: a `metrics.Evaluation`, or alike."""
-
-    @property
-    def auc(self) -> Estimate:
-        """The area under the ROC; missing for an attack that ranks nothing."""
+Z = float(stats.norm.isf((1 - LEVEL) / 2))
 
 
 class Decided(Protocol):
@@ -33,7 +31,7 @@ class Decided(Protocol):
     scores: Floats
     predictions: Bools
     membership: Bools
-    evaluation: Evaluated
+    evaluation: Evaluation
 
 
 @dataclass(frozen=True)
@@ -71,29 +69,19 @@ def compare(
 
     McNemar's test counts samples, so it weighs members and non-members by their numbers; the
     difference of balanced accuracies weighs both alike (they are equally many here, to one).
-
-    Raises
-    ------
-    ValueError
-        As `evaluate`.
+    ValueError as `evaluate`.
     """
-    member = sides(membership)
-    scores = [scores_of("scores", entry[0], len(member)) for entry in (first, second)]
-    right = [flags("predictions", entry[1], len(member)) == member for entry in (first, second)]
+    member = require_sides(membership)
+    n = len(member)
+    scores = [require_scores(entry[0], n) for entry in (first, second)]
+    right = [require_bools("predictions", entry[1], n) == member for entry in (first, second)]
     only_first = right[0] & ~right[1]
     only_second = right[1] & ~right[0]
     b = int(only_first.sum())
     c = int(only_second.sum())
-    area = Estimate.missing(NO_ROC)
-    area_p = math.nan
-    if ranks:
-        area, area_p = _auc_difference(member, *scores)
-    return Comparison(
-        accuracy=_accuracy_difference(member, only_first, only_second),
-        accuracy_p=float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0,
-        auc=area,
-        auc_p=area_p,
-    )
+    p = float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0
+    auc = _auc_difference(member, *scores) if ranks else (Estimate.missing(NO_ROC), math.nan)
+    return Comparison(_accuracy_difference(member, only_first, only_second), p, *auc)
 
 
 def _accuracy_difference(member: Bools, only_first: Bools, only_second: Bools) -> Estimate:
@@ -109,7 +97,7 @@ def _accuracy_difference(member: Bools, only_first: Bools, only_second: Bools) -
         value += (b - c) / n / 2
         centre += (b - c) / (n + 2) / 2
         variance += (b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2) ** 2 / 4
-    width = float(stats.norm.isf((1 - LEVEL) / 2)) * math.sqrt(variance)
+    width = Z * math.sqrt(variance)
     return Estimate(value, max(-1.0, centre - width), min(1.0, centre + width))
 
 
@@ -125,7 +113,7 @@ def _auc_difference(member: Bools, first: Floats, second: Floats) -> tuple[Estim
     error = math.sqrt(sum(d.var(ddof=1) / len(d) for d in differences))
     if error == 0:
         return Estimate(value, value, value), float(value == 0)
-    width = float(stats.norm.isf((1 - LEVEL) / 2)) * error
+    width = Z * error
     p = 2 * float(stats.norm.sf(abs(value) / error))
     return Estimate(value, max(-1.0, value - width), min(1.0, value + width)), p
 
@@ -139,21 +127,15 @@ def pairs(first: Decided, others: Mapping[str, Decided]) -> pd.DataFrame:
     for name, other in others.items():
         ranks = other.evaluation.auc.resolved and first.evaluation.auc.resolved
         decided = [(r.scores, r.predictions) for r in (first, other)]
-        rows[name] = compare(first.membership, decided[0], decided[1], ranks=ranks)
-    by_auc = {name: c.auc_p for name, c in rows.items() if not math.isnan(c.auc_p)}
-    p = dict(zip(rows, holm([c.accuracy_p for c in rows.values()]), strict=True))
-    p_auc = dict(zip(by_auc, holm(list(by_auc.values())), strict=True)) if by_auc else {}
-    cells = {
-        name: [
-            str(c.accuracy),
-            f"{p[name]:.3f}",
-            str(c.auc) if c.auc.resolved else "–",
-            f"{p_auc[name]:.3f}" if name in p_auc else "–",
-        ]
-        for name, c in rows.items()
-    }
+        found = compare(first.membership, decided[0], decided[1], ranks=ranks)
+        rows[name] = [str(found.accuracy), found.accuracy_p, found.auc.text(), found.auc_p]
     columns = ["accuracy difference", "McNemar p (Holm)", "AUC difference", "DeLong p (Holm)"]
-    return pd.DataFrame.from_dict(cells, orient="index", columns=columns)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    for column in ("McNemar p (Holm)", "DeLong p (Holm)"):
+        p = table[column].dropna()
+        corrected = dict(zip(p.index, holm(p) if len(p) else p, strict=True))
+        table[column] = [f"{corrected[n]:.3f}" if n in corrected else "–" for n in table.index]
+    return table.replace(NO_ROC, "–")
 
 
 def holm(pvalues: ArrayLike) -> Floats:

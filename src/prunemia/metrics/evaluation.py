@@ -1,4 +1,4 @@
-"""How well an attack tells members from non-members, and whether one does better than another."""
+"""How well an attack tells members from non-members: rates, areas, class by class, as tables."""
 
 from __future__ import annotations
 
@@ -11,21 +11,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from prunemia.metrics import intervals
-from prunemia.metrics.comparison import NO_ROC
-from prunemia.metrics.inputs import Bools, Floats, flags, scores_of, sides
-from prunemia.metrics.intervals import Estimate
-
-
-def whole(estimate: Estimate) -> str:
-    """Say a rate in whole per cents, with its interval: "69 % [67, 71]"."""
-    if not estimate.resolved:
-        return estimate.note
-    value, low, high = (100 * end for end in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.0f} %" + ("" if np.isnan(low) else f" [{low:.0f}, {high:.0f}]")
-
+from prunemia.metrics.intervals import Bools, Estimate, Floats
 
 FPRS = (0.001, 0.01, 0.05)
 """False-positive rates at which a true-positive rate is reported (Carlini et al., S&P 2022)."""
+NO_ROC = "the attack decides on a set and ranks nothing"
 
 
 @dataclass(frozen=True)
@@ -57,22 +47,16 @@ class Evaluation:
 
     def row(self) -> dict[str, float]:
         """Return a table's row: for each name of `estimates` the value, and name_low, name_high."""
-        cells: dict[str, float] = {}
-        for name, estimate in self.estimates().items():
-            cells |= {
-                name: estimate.value,
-                f"{name}_low": estimate.low,
-                f"{name}_high": estimate.high,
-            }
-        return cells
+        cells = [estimate.columns(name) for name, estimate in self.estimates().items()]
+        return {name: value for part in cells for name, value in part.items()}
 
     def said(self) -> str:
         """Say how often the attack is right, and what it finds where few are accused wrongly."""
-        text = f"right for {whole(self.accuracy)} of the samples, where guessing is right for half"
-        few = self.tpr.get(0.01, Estimate.missing(""))
-        if not few.resolved:
+        accuracy, few = (e.text(0, 100, " %") for e in (self.accuracy, self.tpr[0.01]))
+        text = f"right for {accuracy} of the samples, where guessing is right for half"
+        if not self.tpr[0.01].resolved:
             return text
-        return f"{text}; at one false accusation in a hundred it finds {whole(few)} of the members"
+        return f"{text}; at one false accusation in a hundred it finds {few} of the members"
 
     def _repr_html_(self) -> str:
         html: str = table({"": self}).T.to_html(header=False)
@@ -112,29 +96,28 @@ def evaluate(
 
     Intervals: Clopper-Pearson for rates, `intervals.mean_of_rates` (MOVER) for the balanced
     accuracy, `intervals.auc` (DeLong), `intervals.tpr_at` (order statistics and Clopper-Pearson).
-
-    Raises
-    ------
-    ValueError
-        Shapes differ, a side is empty, scores are not finite, or membership or predictions are not
-        bool.
+    ValueError where shapes differ, a side is empty, scores are not finite, or membership or
+    predictions are not bool.
     """
-    member = sides(membership)
-    accused = flags("predictions", predictions, len(member))
-    score = scores_of("scores", scores, len(member))
+    member = require_sides(membership)
+    accused = require_bools("predictions", predictions, len(member))
+    score = require_scores(scores, len(member))
     n1 = int(member.sum())
     n0 = len(member) - n1
     hits = int(accused[member].sum())
-    alarms = int(accused[~member].sum())
+    false_positives = int(accused[~member].sum())
     area = Estimate.missing(NO_ROC)
-    tpr = dict.fromkeys(FPRS, Estimate.missing(NO_ROC))
-    if ranks or (ranks is None and not _says_in_or_out(score, accused)):
+    tpr = dict.fromkeys(FPRS, area)
+    if ranks is None:
+        in_or_out = np.array_equal(score, np.where(accused, 1.0, -1.0))
+        ranks = not in_or_out or bool(accused.all())
+    if ranks:
         area = intervals.auc(score[member], score[~member])
         tpr = {fpr: intervals.tpr_at(score[member], score[~member], fpr) for fpr in FPRS}
     return Evaluation(
-        accuracy=intervals.mean_of_rates([(hits, n1), (n0 - alarms, n0)]),
+        accuracy=intervals.mean_of_rates([(hits, n1), (n0 - false_positives, n0)]),
         members_found=intervals.rate(hits, n1),
-        false_alarms=intervals.rate(alarms, n0),
+        false_alarms=intervals.rate(false_positives, n0),
         auc=area,
         tpr=tpr,
         members=n1,
@@ -142,42 +125,67 @@ def evaluate(
     )
 
 
-def _says_in_or_out(score: Floats, accused: Bools) -> bool:
-    """Return whether the scores are a set's decision: 1 for the accused, -1 for all others."""
-    return np.array_equal(score, np.where(accused, 1.0, -1.0)) and not accused.all()
-
-
 def by_class(membership: ArrayLike, predictions: ArrayLike, labels: ArrayLike) -> pd.DataFrame:
     """Return one row per class: members, nonmembers, balanced accuracy with its interval.
 
     A class with members or non-members alone has no balanced accuracy: NaN.
     """
-    member = sides(membership)
-    right = flags("predictions", predictions, len(member)) == member
+    member = require_sides(membership)
+    right = require_bools("predictions", predictions, len(member)) == member
     label = np.asarray(labels)
     if label.shape != member.shape or label.dtype.kind not in "iu":
         raise ValueError(
             f"labels: shape {label.shape}, dtype {label.dtype}; allowed: {member.shape} of integers"
         )
-    rows = []
+    rows = {}
     for c in np.unique(label):
-        halves = [right[(label == c) & member], right[(label == c) & ~member]]
-        counts = [(int(side.sum()), len(side)) for side in halves]
-        estimate = (
-            Estimate.missing("") if 0 in map(len, halves) else intervals.mean_of_rates(counts)
-        )
-        rows.append(
-            (int(c), counts[0][1], counts[1][1], estimate.value, estimate.low, estimate.high)
-        )
-    return pd.DataFrame(
-        rows, columns=["class", "members", "nonmembers", "accuracy", "low", "high"]
-    ).set_index("class")
+        halves = [right[(label == c) & side] for side in (member, ~member)]
+        counts = [(int(half.sum()), len(half)) for half in halves]
+        sizes = {"members": len(halves[0]), "nonmembers": len(halves[1])}
+        found = intervals.mean_of_rates(counts) if all(sizes.values()) else Estimate.missing("")
+        rows[int(c)] = sizes | {"accuracy": found.value, "low": found.low, "high": found.high}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class")
 
 
 def table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
     """Return a table to read: one row per evaluation, each cell a value with its 95 % interval."""
-    rows = {
-        name: {key: str(e) for key, e in found.estimates().items()}
-        for name, found in evaluations.items()
-    }
-    return pd.DataFrame(rows).T[["accuracy", "auc", *(f"tpr@{fpr:g}" for fpr in FPRS)]]
+    cells = pd.DataFrame({name: found.estimates() for name, found in evaluations.items()})
+    return cells.map(str).T[["accuracy", "auc", *(f"tpr@{fpr:g}" for fpr in FPRS)]]
+
+
+# -- what a metric is given
+
+
+def require_sides(membership: ArrayLike) -> Bools:
+    """Return membership as bool, shape (n,); ValueError where a side is empty."""
+    member = require_bools("membership", membership)
+    if not 0 < member.sum() < len(member):
+        raise ValueError(
+            f"membership: {member.sum()} members and {(~member).sum()} non-members; "
+            "allowed: 1 or more of each"
+        )
+    return member
+
+
+def require_bools(name: str, value: ArrayLike, n: int | None = None) -> Bools:
+    """Return the value as bool, shape (n,); ValueError where it is not (``n`` None: any length)."""
+    array = np.asarray(value)
+    if array.ndim != 1 or array.dtype != np.bool_ or n not in (None, len(array)):
+        allowed = "n" if n is None else n
+        raise ValueError(
+            f"{name}: shape {array.shape}, dtype {array.dtype}; allowed: ({allowed},) of bool"
+        )
+    return array
+
+
+def require_scores(value: ArrayLike, n: int) -> Floats:
+    """Return the value as finite float64, shape (n,); ValueError where it is not."""
+    scores = np.asarray(value)
+    if scores.shape != (n,) or scores.dtype.kind not in "fiu":
+        raise ValueError(
+            f"scores: shape {scores.shape}, dtype {scores.dtype}; allowed: ({n},) of numbers"
+        )
+    if not np.isfinite(scores).all():
+        sample = int((~np.isfinite(scores)).argmax())
+        raise ValueError(f"scores: sample {sample} is NaN or infinite; allowed: finite")
+    return scores.astype(np.float64)

@@ -1,7 +1,8 @@
-"""Estimates with 95 % intervals: of rates, balanced accuracies, AUCs, a TPR at a fixed FPR.
+"""Estimates with 95 % intervals: of rates, balanced accuracies, AUCs, a TPR at a fixed FPR, runs.
 
-All intervals cover the drawing of the target's samples, members and non-members apart; the networks
-and the attack are taken as given. `metrics.over_seeds` covers those.
+The intervals of one attack cover the drawing of the target's samples, members and non-members
+apart; the networks and the attack are taken as given. `over_seeds` covers training, pruning and
+attack, from one value per run.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 LEVEL = 0.95
+RATES = frozenset(
+    {"accuracy", "auc", "members_found", "false_alarms", "train", "validation", "test"}
+)
+"""Columns of tables that hold rates, 0 … 1; so does every ``tpr@…``."""
 
 
 @dataclass(frozen=True)
@@ -44,37 +51,34 @@ class Estimate:
         """Whether there is a value."""
         return not math.isnan(self.value)
 
-    def __str__(self) -> str:
+    def text(self, digits: int = 3, scale: int = 1, unit: str = "") -> str:
+        """Return the value and its interval, or what takes its place, as text."""
         if not self.resolved:
             return self.note
-        if math.isnan(self.low):
-            return f"{self.value:.3f} ({self.note})"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        value, low, high = (f"{scale * x:.{digits}f}" for x in (self.value, self.low, self.high))
+        rest = f"({self.note})" if math.isnan(self.low) else f"[{low}, {high}]"
+        return f"{value}{unit} {rest}"
+
+    def __str__(self) -> str:
+        return self.text()
 
     @property
     def percent(self) -> str:
         """The value and its interval in per cent, as text: "4.5 % [1.2, 7.6]"."""
-        if not self.resolved:
-            return self.note
-        value, low, high = (100 * x for x in (self.value, self.low, self.high))
-        if math.isnan(low):
-            return f"{value:.1f} % ({self.note})"
-        return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
+        return self.text(1, 100, " %")
+
+    def columns(self, name: str) -> dict[str, float]:
+        """Return the cells of a table's row: name, name_low, name_high."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; NaN becomes None."""
-        numbers = {"value": self.value, "low": self.low, "high": self.high}
-        return {key: None if math.isnan(x) else x for key, x in numbers.items()} | {
-            "note": self.note
-        }
+        return {name: None if pd.isna(entry) else entry for name, entry in vars(self).items()}
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
         """Read what `to_dict` gave."""
-        numbers = {
-            key: math.nan if record[key] is None else float(record[key])
-            for key in ("value", "low", "high")
-        }
+        numbers = {k: math.nan if v is None else v for k, v in record.items() if k != "note"}
         return cls(**numbers, note=record["note"])
 
 
@@ -92,9 +96,9 @@ def rate(successes: int, trials: int) -> Estimate:
 def mean_of_rates(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Estimate:
     """Return the plain mean of independent rates, each (successes, trials): the balanced accuracy.
 
-    The interval is MOVER: the distances of each rate to its own (Wilson) limits add in squares.
-    Sources: Newcombe (Statistics in Medicine 1998), Zou & Donner (ibid. 2008). It keeps a width at
-    rates of 0 and 1.
+    The interval is MOVER: the distances of each rate to its own (Wilson) limits add in squares. It
+    keeps a width at rates of 0 and 1.
+    Sources: Newcombe (Statistics in Medicine 1998), Zou & Donner (ibid. 2008).
     """
     values = np.array([k / n for k, n in counts])
     limits = np.array(
@@ -141,22 +145,36 @@ def auc(members: Floats, others: Floats, level: float = LEVEL) -> Estimate:
     if pairs < 2:
         return Estimate(value, 0.0, 1.0)
     error = math.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses))
+    return _on_logit_scale(value, float(stats.norm.isf((1 - level) / 2)) * error)
+
+
+def _on_logit_scale(value: float, width: float) -> Estimate:
+    """Return value ± width, with limits between 0 and 1: ± width / v(1 − v) about the logit of v.
+
+    That is the delta method: the logit's slope at v is 1 / v(1 − v).
+    """
     centre = math.log(value / (1 - value))
-    width = stats.norm.isf((1 - level) / 2) * error / (value * (1 - value))
-    return Estimate(value, expit(centre - width), expit(centre + width))
+    reach = width / (value * (1 - value))
+    return Estimate(value, _expit(centre - reach), _expit(centre + reach))
 
 
-def alarms_allowed(nonmembers: int, fpr: float) -> int:
+def _expit(x: float) -> float:
+    """Return 1 / (1 + exp(-x)) without overflow."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def false_positives_allowed(nonmembers: int, fpr: float) -> int:
     """Return how many of so many non-members may be accused at a false-positive rate."""
+    # 100 · 0.29 is 28.999…: counted as written
     return math.floor(nonmembers * fpr + 1e-9)
 
 
 def threshold_at(others: Floats, fpr: float) -> float | None:
     """Return the score above which at most a share ``fpr`` of the non-members lie.
 
-    ``others``: shape (n,), the non-members' scores. None: too few to allow a single alarm.
+    ``others``: shape (n,), the non-members' scores. None: too few to allow a false positive.
     """
-    allowed = alarms_allowed(len(others), fpr)
+    allowed = false_positives_allowed(len(others), fpr)
     if allowed < 1:
         return None
     return float(np.sort(others)[::-1][min(allowed, len(others) - 1)])
@@ -165,15 +183,15 @@ def threshold_at(others: Floats, fpr: float) -> float | None:
 def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) -> Estimate:
     """Return the largest TPR whose FPR is at most ``fpr``, of all thresholds on the scores.
 
-    With n non-members it allows floor(n·fpr) false alarms; where that is none, the rate cannot be
-    measured and the estimate is missing. The interval covers the threshold as well, which n
+    With n non-members it allows floor(n·fpr) false positives; where that is none, the rate cannot
+    be measured and the estimate is missing. The interval covers the threshold as well, which n
     non-members fix only roughly: of the n, Binomial(n, fpr) lie above the true threshold, so order
     statistics bracket it (97.5 %), and Clopper-Pearson (97.5 %) bounds the rate of members at each
     bracket's end. It covers at 95 % or more, and is wide where n·fpr is a handful: that is what
     such a sample knows. (Percentages for a ``level`` of 95 %.)
     """
     n = len(others)
-    allowed = alarms_allowed(n, fpr)
+    allowed = false_positives_allowed(n, fpr)
     if allowed < 1:
         return Estimate.missing(f"not measurable with {n} non-members")
     descending = np.sort(others)[::-1]
@@ -191,6 +209,59 @@ def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) ->
     return Estimate(found_above(allowed) / len(members), low, high)
 
 
-def expit(x: float) -> float:
-    """Return 1 / (1 + exp(-x)) without overflow."""
-    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+def over_seeds(values: Sequence[float], *, rate: bool = False, level: float = LEVEL) -> Estimate:
+    """Return the mean of one value per run, with a t-interval.
+
+    Parameters
+    ----------
+    values : one number per run (seed), whose networks share nothing with another run's.
+    rate : True for rates, 0 … 1: the interval is taken on the logit scale of the mean, which keeps
+        it inside. Differences and other numbers keep the plain t-interval.
+    level : how often the interval covers the mean.
+
+    One run has no interval; neither have rates that are all 0 or all 1, since runs without any
+    spread do not tell how far the next one may lie. A run that could not be measured (NaN) makes
+    the mean missing. ValueError where there is no value, or a rate lies outside 0 … 1.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or len(x) < 1:
+        raise ValueError("values: allowed: one or more numbers")
+    if not np.isfinite(x).all():
+        return Estimate.missing("not measurable with every seed")
+    if rate and not ((x >= 0) & (x <= 1)).all():
+        raise ValueError(f"values: {x.min():g} to {x.max():g}; allowed for rates: 0 to 1")
+    mean = float(x.mean())
+    if len(x) == 1:
+        return Estimate(mean, note="one seed: no interval")
+    quantile = float(stats.t.isf((1 - level) / 2, len(x) - 1))
+    width = quantile * float(x.std(ddof=1)) / math.sqrt(len(x))
+    if not rate:
+        return Estimate(mean, mean - width, mean + width)
+    if mean in (0.0, 1.0):
+        return Estimate(mean, note="the same in every run: no interval")
+    return _on_logit_scale(mean, width)
+
+
+def summarize(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the mean of each column over the rows of each group, with its t-interval.
+
+    Parameters
+    ----------
+    table : one row per run (and whatever ``by`` distinguishes).
+    columns : what is averaged; rates (`RATES`, ``tpr@…``) as `over_seeds` does with ``rate``.
+    by : the columns that make a group, in their order of appearance; none: one row of all.
+
+    Returns
+    -------
+    The columns of ``by``, runs, and for each of ``columns``: name, name_low, name_high; NaN where
+    a value could not be measured in every run.
+    """
+    groups = table.groupby(list(by), sort=False) if by else [((), table)]
+    rows = []
+    for key, group in groups:
+        row: dict[str, Any] = dict(zip(by, key, strict=True)) | {"runs": len(group)}
+        for column in columns:
+            rate = column in RATES or column.startswith("tpr@")
+            row |= over_seeds(group[column].to_list(), rate=rate).columns(column)
+        rows.append(row)
+    return pd.DataFrame(rows)
