@@ -63,7 +63,7 @@ def store_clean(
             f"--older-than {older_than:g}: is not allowed; allowed: 0 to {LONGEST_DAYS:,.0f} days"
         )
     store = open_store(where)
-    removed = store.prune(stage=stage, older_than_days=older_than, dry_run=dry_run)
+    removed = store.clean(stage=stage, older_than_days=older_than, dry_run=dry_run)
     for entry in removed:
         say(f"{entry.stage:<10} {entry.key}  {_size(entry.bytes):>9}  {entry.problem}".rstrip())
     freed = _size(sum(entry.bytes for entry in removed))

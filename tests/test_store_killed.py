@@ -10,11 +10,17 @@ import time
 from pathlib import Path
 
 import filelock
+import pytest
 
 from prunemia.store import Store
 
 KEY = "0123abcd"
 FILES = {"weights.bin": bytes(range(256)) * 64, "record.json": b"{}"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
 
 
 def start(script: str, *arguments: object) -> subprocess.Popen[str]:
@@ -30,14 +36,14 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_that_is_read(store: Store)
     script = """
         import sys, time
         from pathlib import Path
-        from prunemia.store import artefact
-        from prunemia.store.store import Store
+        from prunemia import store as room
+        from prunemia.store import Store
 
-        def stall(folder):
+        def stall(handle):
             print("written", flush=True)
             time.sleep(60)
 
-        artefact.sync = stall
+        room.os.fsync = stall
         store = Store(Path(sys.argv[1]))
         with store.lock("train", sys.argv[2]):
             store.put("train", sys.argv[2], {"weights.bin": b"x" * 100_000})
@@ -51,7 +57,7 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_that_is_read(store: Store)
         writer.send_signal(signal.SIGKILL)
     assert store.get("train", KEY) is None
     assert list(store.entries()) == []
-    assert ["killed writer" in problem.message for problem in store.verify()] == [True]
+    assert ["killed writer" in entry.problem for entry in store.verify()] == [True]
     with store.lock("train", KEY):  # not blocked by the dead
         assert [entry.problem for entry in store.clean()] == ["left over from a killed writer"]
         store.put("train", KEY, FILES)
@@ -65,7 +71,7 @@ def test_two_processes_compute_a_key_once(store: Store) -> None:
     script = """
         import sys, time
         from pathlib import Path
-        from prunemia.store.store import Store
+        from prunemia.store import Store
 
         store, key = Store(Path(sys.argv[1])), sys.argv[2]
         with store.lock("train", key, on_wait=lambda: print("waited")):
@@ -84,7 +90,7 @@ def test_locks_removed_while_in_use_still_exclude(store: Store) -> None:
     script = """
         import sys
         from pathlib import Path
-        from prunemia.store.store import Store
+        from prunemia.store import Store
 
         store, path = Store(Path(sys.argv[1])), Path(sys.argv[2])
         for _ in range(20):
@@ -115,12 +121,9 @@ def test_the_next_writer_sweeps_what_nobody_holds(store: Store) -> None:
         (partial / name).mkdir(parents=True)
         (partial / name / "weights.bin").write_bytes(b"x")
         (partial / f"{name}.lock").touch()
-    (partial / "stray").write_bytes(b"x")  # a file that was removed as damage, half-way
     with filelock.FileLock(partial / "alive.lock"):
         store.put("train", KEY, FILES)
         assert {path.name for path in leftovers(store)} == {"alive", "alive.lock"}
     store.put("train", "ffff", FILES)
-    assert {path.name for path in leftovers(store)} == {"alive", "alive.lock"}  # once per object
-    Store(store.root).put("train", "eeee", FILES)
     assert leftovers(store) == []
     assert store.verify() == []
