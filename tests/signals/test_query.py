@@ -1,11 +1,14 @@
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from prunemia import models
-from prunemia.signals.query import posteriors, sensitivity
+from prunemia.signals import SignalWarning
+from prunemia.signals.query import answers, evaluating, logits, posteriors, sensitivity
 
 
 def confident_network(scale: float) -> nn.Module:
@@ -91,3 +94,141 @@ def test_the_same_generator_gives_the_same_bits_and_the_mode_is_restored():
 def test_refusals(wrong):
     with pytest.raises(ValueError, match="allowed: epsilon > 0 and draws >= 1"):
         sensitivity(nn.Linear(2, 2), torch.zeros(1, 2), **wrong)
+
+
+class Answering(nn.Module):
+    """A perceptron whose answer is changed before it goes out."""
+
+    def __init__(self, change, dtype=torch.float32):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)).to(dtype)
+        self.change = change
+
+    def forward(self, x):
+        return self.change(self.inner(x))
+
+
+PLAIN = Answering(lambda z: z)
+X = torch.randint(0, 200, (40, 6), generator=torch.Generator().manual_seed(0)) / 100
+
+
+FORMS = {
+    "an attribute": lambda z: SimpleNamespace(logits=z, hidden=z),
+    "a mapping": lambda z: {"loss": z.mean(), "logits": z},
+    "a tuple": lambda z: (z, torch.zeros(len(z), 64)),
+    "a loss first": lambda z: (z.mean(), z),
+    "a list": lambda z: [z, None],
+    "half precision": lambda z: z.bfloat16().float(),
+}
+
+
+@pytest.mark.parametrize("change", FORMS.values(), ids=FORMS)
+def test_the_logits_are_taken_out_of_what_a_network_answers(change):
+    tolerance = 0.02 if change is FORMS["half precision"] else 1e-12
+    asked = posteriors(Answering(change), X)
+    torch.testing.assert_close(asked, posteriors(PLAIN, X), atol=tolerance, rtol=tolerance)
+
+
+SAMPLES = {
+    "NumPy": X.numpy(),
+    "double": X.double(),
+    "half": X.half(),
+    "a list": X.tolist(),
+}
+
+
+@pytest.mark.parametrize("x", SAMPLES.values(), ids=SAMPLES)
+def test_samples_are_brought_to_the_networks_type(x):
+    torch.testing.assert_close(posteriors(PLAIN, x), posteriors(PLAIN, X), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_whole_numbers_reach_a_network_of_numbers_as_such(dtype):
+    x = (X * 100).to(dtype)
+    expected = PLAIN(x.float()).double().softmax(1).detach()
+    torch.testing.assert_close(posteriors(PLAIN, x), expected, atol=1e-6, rtol=0)
+    assert answers(PLAIN, x)[1].shape == (40, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_whole_numbers_reach_an_embedding_as_indices(dtype):
+    words = nn.Sequential(nn.Embedding(200, 4), nn.Flatten(), nn.Linear(24, 3))
+    x = (X * 100).long()
+    assert torch.equal(posteriors(words, x.to(dtype)), words(x).double().softmax(1).detach())
+    with pytest.raises(ValueError, match="x: whole numbers, as indices; allowed for a sens"):
+        answers(words, x)
+
+
+def test_a_network_in_double_precision_is_asked_in_it():
+    wide = Answering(lambda z: z, torch.float64)
+    assert torch.equal(logits(wide, X), wide(X.double()).detach())
+
+
+WRONG = {
+    "dropout": (lambda z: nn.functional.dropout(z), "two queries .* differ by up to .*F.dropout"),
+    "noise": (lambda z: z + torch.randn(z.shape), "two queries of the same samples differ"),
+    "one logit": (lambda z: z[:, :1], r"shape \(16, 1\); allowed: .*torch.stack"),
+    "flat": (lambda z: z[:, 0], r"shape \(16,\); allowed: logits of shape \(16, C\)"),
+    "maps": (lambda z: z[:, :, None, None], r"shape \(16, 3, 1, 1\); allowed: logits"),
+    "fewer": (lambda z: z.mean(0, keepdim=True), r"shape \(1, 3\); allowed: logits"),
+    "NaN": (lambda z: z / 0, "answers sample 0 with NaN or infinity"),
+    "text": (lambda z: "a cat", "answers with str; allowed: logits"),  # noqa: ARG005
+    "features first": (lambda z: (torch.zeros(len(z), 64), z), "allowed: the logits first"),
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), WRONG.values(), ids=WRONG)
+def test_an_answer_that_cannot_be_trusted_is_refused(change, sentence):
+    for query in (posteriors, sensitivity):
+        with pytest.raises(ValueError, match=sentence):
+            query(Answering(change), X)
+
+
+def test_samples_that_do_not_fit_are_refused_in_a_sentence():
+    with pytest.raises(ValueError, match=r"cannot be asked samples of shape \(5,\), torch.float32"):
+        posteriors(PLAIN, X[:, :5])
+
+
+def test_a_softmax_at_the_end_is_told_and_a_log_softmax_is_right():
+    for query in (posteriors, answers):
+        with pytest.warns(SignalWarning, match="its logits are probabilities already"):
+            query(Answering(lambda z: z.softmax(1)), X)
+    torch.testing.assert_close(
+        posteriors(Answering(lambda z: z.log_softmax(1)), X), posteriors(PLAIN, X)
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_perturbation_that_is_rounded_away_is_refused(dtype):
+    half = Answering(lambda z: z, dtype)
+    with pytest.raises(ValueError, match=r"epsilon: 0\.001 is lost in the rounding of"):
+        sensitivity(half, X)
+    assert sensitivity(half, X, epsilon=0.5).shape == (40, 3)
+    with pytest.raises(ValueError, match="lost in the rounding of float32"):
+        sensitivity(PLAIN, X * 1e5)
+
+
+def test_a_query_leaves_no_trace():
+    net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+    net.train()
+    net[1].eval()
+    state = {name: value.clone() for name, value in net.state_dict().items()}
+    given = posteriors(net, X)
+    given += 1e-12  # an ordinary tensor
+    assert not given.requires_grad
+    with pytest.raises(ValueError, match="cannot be asked"):
+        posteriors(net, X[:, :2])
+    with evaluating(net):
+        assert not any(layer.training for layer in net.modules())
+    assert [layer.training for layer in net] == [True, False, True, True]
+    assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
+    assert isinstance((net(X).sum() * given.sum()).requires_grad, bool)
+    moved = sensitivity(net, X)
+    (net(X).sum() + moved.mean()).backward()  # an inference tensor could not take part
+
+
+def test_one_sample_left_over_meets_no_batch_statistics():
+    net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)).train()
+    assert torch.allclose(posteriors(net, X[:33], batch=32), posteriors(net, X)[:33])
+    assert np.isfinite(posteriors(net, X[:1]).numpy()).all()

@@ -54,16 +54,23 @@ class ThresholdAttack(Attack):
     Attributes
     ----------
     thresholds_ : shape (C,), in units of the statistic, larger = member.
+    by_logits_ : there, and True, where the shadows' logits are kept: conf and top1conf are then
+        p - 1, summed over the other classes, which does not end at a rounded 1.
     """
 
     by_class: ClassVar[bool] = True
     thresholds_: Floats
+    by_logits_: bool = False
 
     @abstractmethod
     def values(self, signals: Signals) -> Floats:
         """Return the statistic, shape (n,), signed so that larger means more likely a member."""
 
     def _fit(self, shadow: Signals, membership: Bools) -> None:
+        if shadow.logits is not None:
+            self.by_logits_ = True
+        elif self.by_logits_:
+            del self.by_logits_
         values = self.values(shadow)
         self.thresholds_ = np.full(shadow.classes, best_threshold(values, membership))
         if not self.by_class:
@@ -85,7 +92,7 @@ class Confidence(ThresholdAttack):
 
     def values(self, signals: Signals) -> Floats:
         """Return p_y, shape (n,)."""
-        return _true_class(_probabilities(signals), signals.labels)
+        return _true_class(_confidences(signals, self.by_logits_), signals.labels)
 
 
 class Entropy(ThresholdAttack):
@@ -96,7 +103,7 @@ class Entropy(ThresholdAttack):
 
     def values(self, signals: Signals) -> Floats:
         """Return minus the entropy, shape (n,), -ln C … 0."""
-        p = _probabilities(signals)
+        p, _ = signals.precise()
         total: Floats = (p * _log(p)).sum(axis=1)
         return total
 
@@ -111,11 +118,11 @@ class ModifiedEntropy(ThresholdAttack):
 
     def values(self, signals: Signals) -> Floats:
         """Return minus the modified entropy, shape (n,), -138.155 … 0."""
-        p = _probabilities(signals)
+        p, rest = signals.precise()
         p_y = _true_class(p, signals.labels)
-        others = p * _log(1 - p)
+        others = p * _log(rest)
         others[np.arange(len(p)), signals.labels] = 0
-        total: Floats = (1 - p_y) * _log(p_y) + others.sum(axis=1)
+        total: Floats = _true_class(rest, signals.labels) * _log(p_y) + others.sum(axis=1)
         return total
 
 
@@ -138,15 +145,17 @@ class TopConfidence(ThresholdAttack):
 
     def values(self, signals: Signals) -> Floats:
         """Return the largest posterior, or p_y, shape (n,)."""
-        p = _probabilities(signals)
+        p = _confidences(signals, self.by_logits_)
         if self.statistic == "true_class":
             return _true_class(p, signals.labels)
         largest: Floats = p.max(axis=1)
         return largest
 
 
-def _probabilities(signals: Signals) -> Floats:
-    """Return the posteriors in float64, at most 1 (rows may sum to one only within a tolerance)."""
+def _confidences(signals: Signals, shifted: bool) -> Floats:
+    """Return the posteriors p, or p - 1, which keeps its digits near 0 where logits are kept."""
+    if shifted:
+        return -signals.precise()[1]
     return np.minimum(signals.posteriors.astype(np.float64), 1.0)
 
 

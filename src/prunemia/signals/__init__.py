@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from prunemia.signals.joint import JointSignals, each_release
-from prunemia.signals.query import answers, posteriors, sensitivity
-from prunemia.signals.signals import SignalPair, Signals
+from prunemia.signals.checks import FieldError, SignalWarning
+from prunemia.signals.query import answers, evaluating, logits, posteriors, sensitivity
+from prunemia.signals.signals import JointSignals, SignalPair, Signals, each_release
 
 __all__ = [
+    "FieldError",
     "JointSignals",
     "SignalPair",
+    "SignalWarning",
     "Signals",
     "answers",
     "each_release",
+    "evaluating",
+    "logits",
     "posteriors",
     "sensitivity",
 ]

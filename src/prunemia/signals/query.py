@@ -1,28 +1,66 @@
-"""Query a network: its posteriors, and how sensitive they are to small changes of the input."""
+"""Query a network: its logits, its posteriors, and how sensitive they are to small changes.
+
+Every query goes through one check of what the network answers (`_Query`), and leaves no trace: each
+layer's mode is restored, and the answers are ordinary tensors without a gradient.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from prunemia.models import one_thread
+from prunemia.signals.checks import PROBABILITIES, SignalWarning, are_probabilities
 
 FOLDED_ON_CPU, FOLDED_ELSEWHERE = 256, 4096
 """Samples per forward pass, perturbed ones included: on a CPU few enough to stay in its cache."""
+PROBED = 16
+"""Samples that are asked twice."""
+ROUNDINGS = 4
+"""Times the rounding of the type in use that a perturbation has to be, at least."""
 
 
-def posteriors(module: nn.Module, x: Tensor, batch: int = 1024) -> Tensor:
-    """Return softmax f(x) in evaluation mode: shape (n, C), float64 probabilities."""
+def logits(module: nn.Module, x: Any, batch: int = 1024) -> Tensor:
+    """Return what the network answers in evaluation mode: shape (n, C), float64.
+
+    Parameters
+    ----------
+    module : maps (n, …) to logits (n, C), or to an object with ``.logits``, or to a tuple whose
+        first matrix they are (and no later one is narrower: that may be the logits).
+    x : shape (n, …), tensor or array; it is brought to the network's device and type.
+
+    Raises
+    ------
+    ValueError
+        The network cannot take the samples, or its answers are not finite logits of shape
+        (n, C ≥ 2), or differ from one query of the same samples to the next.
+
+    Warns
+    -----
+    SignalWarning
+        The answers are probabilities already.
+    """
     with _answering(module):
-        return torch.cat([_softmax(module(part)) for part in x.split(batch)])
+        query = _Query.of(module, x)
+        answers = torch.cat([query(part).to(torch.float64) for part in query.x.split(batch)])
+    _warn_of_probabilities(answers)
+    return answers
+
+
+def posteriors(module: nn.Module, x: Any, batch: int = 1024) -> Tensor:
+    """Return the softmax of `logits`: shape (n, C), float64 probabilities."""
+    return logits(module, x, batch).softmax(dim=1)
 
 
 def sensitivity(
     module: nn.Module,
-    x: Tensor,
+    x: Any,
     epsilon: float = 1e-3,
     draws: int = 10,
     generator: torch.Generator | None = None,
@@ -36,7 +74,7 @@ def sensitivity(
 
 def answers(
     module: nn.Module,
-    x: Tensor,
+    x: Any,
     epsilon: float = 1e-3,
     draws: int = 10,
     generator: torch.Generator | None = None,
@@ -52,51 +90,170 @@ def answers(
 
     Parameters
     ----------
-    module : maps (n, …) to logits (n, C).
-    x : shape (n, …), the samples, in the units that the network takes.
+    module, x : as for `logits`; x in the units that the network takes.
     epsilon : the perturbation's standard deviation in those units, > 0.
     draws : perturbations per sample, >= 1.
-    generator : of the perturbations, on x's device; None: torch's global one.
+    generator : of the perturbations, on the network's device; None: torch's global one.
 
     Returns
     -------
     Posteriors, shape (n, C), float64 probabilities; sensitivities, shape (n, C), float64, >= 0,
     posterior per unit of input.
 
+    Raises
+    ------
+    ValueError
+        As `logits`; the samples are whole numbers to the network, or ε is lost in their rounding.
+
     Source: Yuan & Zhang (2022), section 5.1.
     """
     if not epsilon > 0 or draws < 1:
         raise ValueError(f"epsilon: {epsilon}, draws: {draws}; allowed: epsilon > 0 and draws >= 1")
-    base, moved = [], []
-    folded = FOLDED_ON_CPU if x.device.type == "cpu" else FOLDED_ELSEWHERE
+    plain, base, moved = [], [], []
     with _answering(module):
+        query = _Query.of(module, x)
+        x = query.x
+        _require_felt(x, epsilon)
+        folded = FOLDED_ON_CPU if x.device.type == "cpu" else FOLDED_ELSEWHERE
         for part in x.split(max(1, folded // (1 + draws))):
             # the samples themselves and all their perturbed copies share one forward pass
             asked = torch.empty((1 + draws, *part.shape), dtype=x.dtype, device=x.device)
             asked[1:].normal_(generator=generator).mul_(epsilon)
             asked[0] = 0
-            logits = module(asked.add_(part).flatten(0, 1))
-            p = _softmax(logits).unflatten(0, (1 + draws, len(part)))
+            z = query(asked.add_(part).flatten(0, 1)).to(torch.float64)
+            plain.append(z[: len(part)])
+            p = z.softmax(dim=1).unflatten(0, (1 + draws, len(part)))
             base.append(p[0])
             moved.append((p[1:] - p[0]).abs_().mean(dim=0).div_(epsilon))
+    _warn_of_probabilities(torch.cat(plain))
     return torch.cat(base), torch.cat(moved)
 
 
-def _softmax(logits: Tensor) -> Tensor:
-    return logits.to(torch.float64).softmax(dim=1)
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Set evaluation mode, and restore afterwards the mode of each layer, one by one."""
+    modes = [(layer, layer.training) for layer in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for layer, mode in modes:
+            layer.training = mode
 
 
 @contextlib.contextmanager
 def _answering(module: nn.Module) -> Iterator[None]:
-    """Set evaluation mode, without gradients, in full float32 precision; restore the mode."""
-    before = module.training
-    module.eval()
-    try:
-        with (
-            torch.inference_mode(),
-            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
-            one_thread(),
-        ):
-            yield
-    finally:
-        module.train(before)
+    """Evaluate without gradients, in full float32 precision, on one thread."""
+    with (
+        evaluating(module),
+        torch.no_grad(),
+        torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+        one_thread(),
+    ):
+        yield
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A network, and samples that it was seen to answer twice alike; calling it gives logits."""
+
+    module: nn.Module
+    x: Tensor
+
+    @classmethod
+    def of(cls, module: nn.Module, x: Any) -> _Query:
+        """Bring the samples to the network's device and type, and ask a few of them twice."""
+        given = torch.as_tensor(x)
+        if not given.ndim:
+            raise ValueError("x: one number; allowed: samples of shape (n, …)")
+        parts = [*module.parameters(), *module.buffers()]
+        device = parts[0].device if parts else given.device
+        floating = next((p.dtype for p in parts if p.is_floating_point()), None)
+        if given.is_floating_point():
+            types = [floating or given.dtype]
+        else:  # what a network of indices takes, or what one of numbers takes
+            types = [floating or torch.float32, torch.int64]
+            if any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in module.modules()):
+                types.reverse()
+        failures: list[Exception] = []
+        for dtype in types:
+            query = cls(module, given.to(device, dtype))
+            try:
+                first = module(query.x[:PROBED])
+            except (RuntimeError, TypeError, ValueError, IndexError) as error:
+                failures.append(error)
+                continue
+            query._require_repeatable(_taken(first, len(query.x[:PROBED])))
+            return query
+        reason = (str(failures[0]).splitlines() or [type(failures[0]).__name__])[0]
+        raise ValueError(
+            f"module: cannot be asked samples of shape {tuple(given.shape[1:])}, {given.dtype}: "
+            f"{reason}"
+        ) from failures[0]
+
+    def __call__(self, part: Tensor) -> Tensor:
+        z = _taken(self.module(part), len(part))
+        if not torch.isfinite(z).all():
+            row = int((~torch.isfinite(z)).any(dim=1).int().argmax())
+            raise ValueError(f"module: answers sample {row} with NaN or infinity; allowed: numbers")
+        return z
+
+    def _require_repeatable(self, first: Tensor) -> None:
+        again = _taken(self.module(self.x[:PROBED]), len(first))
+        apart = (again.double() - first.double()).abs()
+        if apart.numel() and apart.max() > 1e-5 * (1 + first.double().abs().max()):
+            raise ValueError(
+                f"module: two queries of the same samples differ by up to {apart.max():.3g}; "
+                "allowed: an answer that stays the same (does F.dropout run without "
+                "training=self.training, or does the network draw noise?)"
+            )
+
+
+def _taken(answer: Any, n: int) -> Tensor:
+    """Return the logits of what a network answers to n samples."""
+    if hasattr(answer, "logits"):
+        answer = answer.logits
+    elif isinstance(answer, Mapping) and "logits" in answer:
+        answer = answer["logits"]
+    elif isinstance(answer, tuple | list):
+        tensors = [each for each in answer if isinstance(each, Tensor)]
+        matrices = [each for each in tensors if each.ndim == 2 and each.shape[1] > 1]
+        if matrices and matrices[0].shape[1] > min(each.shape[1] for each in matrices):
+            shapes = ", ".join(str(tuple(each.shape)) for each in matrices)
+            raise ValueError(
+                f"module: answers with matrices of shapes {shapes}; allowed: the logits first "
+                "(wrap the network in one that returns its logits alone)"
+            )
+        answer = next(iter(matrices or tensors), None)
+    if not isinstance(answer, Tensor):
+        raise ValueError(
+            f"module: answers with {type(answer).__name__}; allowed: logits of shape ({n}, C)"
+        )
+    if answer.ndim != 2 or len(answer) != n or answer.shape[1] < 2:
+        single = answer.numel() == n
+        hint = "; of one logit z for two classes make torch.stack([0 * z, z], 1)" if single else ""
+        raise ValueError(
+            f"module: answers with shape {tuple(answer.shape)}; "
+            f"allowed: logits of shape ({n}, C), C 2 or more{hint}"
+        )
+    return answer
+
+
+def _warn_of_probabilities(z: Tensor) -> None:
+    if are_probabilities(z.cpu().numpy()):
+        warnings.warn(f"module: {PROBABILITIES}", SignalWarning, stacklevel=3)
+
+
+def _require_felt(x: Tensor, epsilon: float) -> None:
+    """Refuse a perturbation that the samples' type rounds away, or samples that have none."""
+    if not x.is_floating_point():
+        raise ValueError(
+            "x: whole numbers, as indices; allowed for a sensitivity: numbers with a fraction"
+        )
+    size = float(x.double().square().mean().sqrt()) if x.numel() else 0.0
+    least = ROUNDINGS * torch.finfo(x.dtype).eps * size
+    if epsilon < least:
+        raise ValueError(
+            f"epsilon: {epsilon:g} is lost in the rounding of {str(x.dtype).removeprefix('torch.')}"
+            f" at samples of this size; allowed: {least:.2g} or more, or a network in float32"
+        )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import io
+import zipfile
+import zlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,11 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prunemia.data.npz import Header, NpzError, read_npz
 from prunemia.signals import checks
-from prunemia.signals.query import posteriors, sensitivity
-
-__all__ = ["SignalPair", "Signals", "posteriors", "sensitivity"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +31,21 @@ class Signals:
     references : shape (n, k), how k other networks answered the same samples: the log-odds of the
         true class, ln p_y - ln(1 - p_y); None: nobody asked them.
     trained_on : shape (n, k), True where that network trained on the sample; None: none did.
+    logits : shape (n, C), what the posteriors are the softmax of; None: nobody has them. With them
+        the threshold attacks rank answers whose posteriors would be rounded to 1.
 
-    Each may be an array, a list, or a tensor on any device, with or without a gradient.
+    Each may be an array, a list, a column of pandas, or a tensor on any device, with or without a
+    gradient; `checks` has the one reading of each.
 
     Raises
     ------
     ValueError
         A field has a wrong shape, type, range, or values that are not finite.
+
+    Warns
+    -----
+    SignalWarning
+        Something can be read one way only, but is unusual: labels 1 … C, rounded posteriors.
 
     Source: Yuan & Zhang (2022), section 5.1 (the inputs of SAMIA).
     """
@@ -51,19 +58,27 @@ class Signals:
     references: NDArray[np.float32] | None = None
     trained_on: NDArray[np.bool_] | None = None
 
+    logits: NDArray[np.float64] | None = None
+
     def __post_init__(self) -> None:
-        posteriors = checks.probabilities(self.posteriors)
+        posteriors = checks.posteriors(self.posteriors)
         n, classes = posteriors.shape
-        moved = self.sensitivities
         fields: dict[str, NDArray[Any] | None] = {
             "posteriors": posteriors,
-            "sensitivities": None if moved is None else checks.changes(moved, posteriors.shape),
             "labels": checks.labels(self.labels, n, classes),
-            "membership": None if self.membership is None else checks.members(self.membership, n),
-            "model": checks.models(self.model, n),
-            "references": None if self.references is None else checks.odds(self.references, n),
+            "model": checks.model(self.model, n),
         }
-        fields["trained_on"] = checks.training(self.trained_on, fields["references"])
+        if self.sensitivities is not None:
+            fields["sensitivities"] = checks.sensitivities(self.sensitivities, posteriors.shape)
+        if self.membership is not None:
+            fields["membership"] = checks.membership(self.membership, n)
+        if self.references is not None:
+            fields["references"] = checks.references(self.references, n)
+        fields["trained_on"] = checks.trained_on(self.trained_on, fields.get("references"))
+        if self.logits is not None:
+            fields["logits"] = logits = checks.matrix("logits", self.logits).astype(np.float64)
+            if logits.shape != posteriors.shape:
+                raise checks.FieldError("logits", f"shape {logits.shape}; allowed: {n, classes}")
         for name, value in fields.items():
             object.__setattr__(self, name, checks.read_only(value))
 
@@ -71,11 +86,20 @@ class Signals:
     def from_logits(
         cls, logits: ArrayLike, sensitivities: ArrayLike | None, labels: ArrayLike, **rest: Any
     ) -> Self:
-        """Build signals from logits, shape (n, C), through a softmax in float64."""
-        z = checks.matrix("logits", logits, dtype=np.float64)
+        """Build signals from logits, shape (n, C), through a softmax in float64.
+
+        The logits are kept where single precision would round a posterior to 1.
+
+        Warns
+        -----
+        SignalWarning
+            Each row is 0 or more and sums to one: they are probabilities already.
+        """
+        z = checks.logits(logits)
         p = np.exp(z - z.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
-        return cls(p, sensitivities, labels, **rest)  # type: ignore[arg-type]
+        kept = z if (p.max(axis=1).astype(np.float32) == 1).any() else None
+        return cls(p, sensitivities, labels, **rest, logits=kept)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -119,6 +143,28 @@ class Signals:
             )
         return self.references
 
+    def precise(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return p and 1 - p of all classes, each of shape (n, C) in float64.
+
+        Where logits are kept, 1 - p is summed over the other classes, so that it keeps its digits
+        where p is rounded to 1.
+        """
+        if self.logits is None:  # rows may sum to one only within a tolerance
+            p = np.minimum(self.posteriors.astype(np.float64), 1.0)
+            return p, 1 - p
+        p = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        rows, top = np.arange(len(p)), p.argmax(axis=1)
+        rest = 1 - p
+        others = p.copy()
+        others[rows, top] = 0
+        rest[rows, top] = others.sum(axis=1)
+        return p, rest
+
+    def without_logits(self) -> Self:
+        """Return the same by its posteriors alone."""
+        return self.from_arrays({**self.arrays(), "logits": None})
+
     def observed(self) -> Self:
         """Return the same without membership: all that an attack gets of the target."""
         return self.from_arrays({**self.arrays(), "membership": None})
@@ -133,8 +179,11 @@ class Signals:
         """Return the rows of all ``parts``, in order.
 
         A field that may be None (membership, sensitivities, references …) is there in all parts or
-        in none, and the number of references is the same: ValueError otherwise.
+        in none, and the number of references is the same: ValueError otherwise. Logits that only
+        some parts have are dropped.
         """
+        if any(part.logits is None for part in parts):
+            parts = [part if part.logits is None else part.without_logits() for part in parts]
         fields = [part.arrays() for part in parts]
         for place, each in enumerate(fields):
             if differing := sorted(each.keys() ^ fields[0].keys()):
@@ -165,13 +214,11 @@ class Signals:
         Raises
         ------
         ValueError
-            It cannot be read, is no .npz of arrays, or a field is missing, unknown, or wrong; the
-            headers are compared before an array is unpacked.
+            It cannot be read, is no .npz of arrays, or a field is missing, unknown, or wrong.
         """
-        try:
-            arrays = read_npz(path, _checked)
-        except NpzError as error:
-            raise ValueError(f"{path}: {error}") from None
+        arrays = load_arrays(path, cls.__dataclass_fields__)
+        if missing := {"posteriors", "labels"} - arrays.keys():
+            raise ValueError(f"{path}: misses {', '.join(sorted(missing))}")
         return cls.from_arrays(arrays)
 
     @classmethod
@@ -188,17 +235,116 @@ class SignalPair:
     target: Signals
 
 
-def _checked(headers: dict[str, Header]) -> Iterable[str]:
-    """Return the names of all fields, which are known and have as many rows as one another."""
-    missing = {"posteriors", "labels"} - headers.keys()
-    unknown = headers.keys() - set(Signals.__dataclass_fields__)
-    if missing or unknown:
-        raise NpzError(
-            f"missing {sorted(missing)}, unknown {sorted(unknown)}; "
-            f"allowed: {', '.join(Signals.__dataclass_fields__)}"
+@dataclass(frozen=True, eq=False)
+class JointSignals(Signals):
+    """The answers of R releases of the same networks to the same n samples.
+
+    The fields of `Signals` are the first release's; those of the others stand beside them, so that
+    hiding the membership, or taking some of the samples, is done to all at once.
+
+    Parameters
+    ----------
+    others : shape (n, R − 1, C), the further releases' posteriors; None: there are none.
+    moved : shape (n, R − 1, C), their sensitivities; None where nobody asked for them.
+
+    `of` makes them, and checks that the releases belong together.
+    """
+
+    others: NDArray[np.float32] | None = None
+    moved: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("others", "moved"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, checks.read_only(value))
+
+    @classmethod
+    def of(cls, releases: Sequence[Signals]) -> Self:
+        """Return what the releases' signals are together; the first one's membership counts.
+
+        Raises
+        ------
+        ValueError
+            There is none, or they are not of the same samples, classes, networks and members.
+        """
+        if not releases:
+            raise ValueError("releases: none; allowed: 1 or more")
+        first = releases[0]
+        for place, each in enumerate(releases[1:], start=2):
+            _require_same(first, each, place)
+        arrays: dict[str, Any] = first.arrays()
+        arrays.pop("logits", None)
+        if any(each.sensitivities is None for each in releases):
+            arrays.pop("sensitivities", None)
+        if further := releases[1:]:
+            arrays["others"] = np.stack([each.posteriors for each in further], axis=1)
+            if "sensitivities" in arrays:
+                moved = [each.require_sensitivities() for each in further]
+                arrays["moved"] = np.stack(moved, axis=1)
+        return cls.from_arrays(arrays)
+
+    @property
+    def each(self) -> list[Signals]:
+        """The releases' signals, one by one, in order."""
+        answers: list[Any] = [self.posteriors]
+        moved: list[Any] = [self.sensitivities]
+        if self.others is not None:
+            further = self.others.swapaxes(0, 1)
+            answers += list(further)
+            moved += (
+                [None] * len(further) if self.moved is None else list(self.moved.swapaxes(0, 1))
+            )
+        return [
+            Signals(p, s, self.labels, self.membership, self.model)
+            for p, s in zip(answers, moved, strict=True)
+        ]
+
+
+def each_release(signals: Signals) -> list[Signals]:
+    """Return the signals of each release; of plain signals, themselves."""
+    return signals.each if isinstance(signals, JointSignals) else [signals]
+
+
+def _require_same(first: Signals, other: Signals, place: int) -> None:
+    """Refuse signals of other samples, classes, networks or members than the first release's."""
+    if first.posteriors.shape != other.posteriors.shape:
+        raise ValueError(
+            f"releases: number {place} has {other.posteriors.shape[0]} samples of "
+            f"{other.classes} classes; allowed: {len(first)} of {first.classes}, as the first has"
         )
-    rows = headers["posteriors"].rows
-    for name, header in headers.items():
-        if header.rows != rows:
-            raise NpzError(f"{name}: {header.rows} rows; allowed: {rows}, as posteriors have")
-    return headers
+    for name in ("labels", "model", "membership"):
+        one, two = getattr(first, name), getattr(other, name)
+        if (one is None) != (two is None) or (one is not None and not np.array_equal(one, two)):
+            raise ValueError(f"releases: number {place} has other {name} than the first")
+
+
+def load_arrays(path: Any, known: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an .npz, a path or an open binary file; nothing is unpickled.
+
+    Raises
+    ------
+    ValueError
+        It cannot be read or is no such archive, or an array is damaged, pickled, or not ``known``.
+    """
+    name = ""
+    try:
+        file = path if hasattr(path, "read") else io.BytesIO(Path(path).read_bytes())
+        with np.load(file, allow_pickle=False) as archive:
+            if unknown := sorted(set(archive.files) - set(known)):
+                raise ValueError(f"{path}: holds {', '.join(unknown)}; allowed: {', '.join(known)}")
+            arrays = {}
+            for name in archive.files:
+                arrays[name] = archive[name]
+            return arrays
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, TypeError, ValueError) as error:
+        if str(error).startswith(f"{path}: "):
+            raise
+        what = f"field {name!r} is damaged" if name else "is no .npz archive, or is truncated"
+        if name and "pickle" in str(error):
+            what, error = f"field {name!r} is pickled, which is not read", ValueError("")
+        reason = str(error).partition("\n")[0]
+        shown = f" ({reason})" if reason and "pickle" not in reason else ""
+        raise ValueError(f"{path}: {what}{shown}") from None
