@@ -42,7 +42,7 @@ class AdversarialRegularization(Defense):
 
     def penalty(self, run: DefendedRun, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
         """Let the inference networks move, then return α times their gain on the members."""
-        candidates = run.validation[run.active]
+        candidates = run.validation[run.index]
         drawn = [
             torch.randint(candidates.shape[1], labels.shape[1:], generator=g, device=x.device)
             for g in self.generators

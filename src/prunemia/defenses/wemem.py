@@ -56,7 +56,7 @@ class MemorizationWeighting(Defense):
         self, run: DefendedRun, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor
     ) -> Tensor:
         """Return the weighted mean of each network's cross-entropy."""
-        return (self.weights[run.active].gather(1, run.batch) * each).mean(dim=1)
+        return (self.weights[run.index].gather(1, run.batch) * each).mean(dim=1)
 
 
 def _helper(job: Job, half: Tensor, side: int) -> Job:

@@ -23,7 +23,7 @@ class DefendedRun(Protocol):
     ----------
     jobs : the networks to fit, as they were given.
     networks : those still training, as one function; each has a slot in it.
-    active : the job in each slot.
+    active : the job in each slot; ``index`` the same as a tensor, on the networks' device.
     generators : of each job's batches and dropout, by job.
     features, labels : every sample of the data set, (n, …) and (n,).
     train, validation : sample numbers, shape (jobs, samples).
@@ -38,6 +38,7 @@ class DefendedRun(Protocol):
     jobs: list[Job]
     networks: Networks
     active: list[int]
+    index: Tensor
     generators: list[torch.Generator]
     features: Tensor
     labels: Tensor
@@ -72,6 +73,9 @@ class Defense:
 
     keeps_early: ClassVar[bool] = False
     """Whether an epoch of the warm-up can be the one that is kept."""
+
+    capturable: ClassVar[bool] = True
+    """Whether a GPU may replay its step: each does the same kernels. A subclass says so anew."""
 
     needs_original: ClassVar[bool] = False
     """Whether the jobs bring the networks as they were before pruning (`Job.original`)."""

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor
 
+from prunemia.training.capture import CapturedStep, capturable
 from prunemia.training.defense import Defense, TrainingError
 from prunemia.training.job import FitSettings, History, Job
 from prunemia.training.stacking import Alone, Networks, gather
@@ -22,6 +23,7 @@ class Run:
     Attributes
     ----------
     masks : parameter name → what pruning left of it, for each network that still trains.
+    captures : whether steps are recorded as a CUDA graph; ``captured`` is the recorded one.
     histories, best, best_score : by job; ``best`` is the state dict of the epoch kept.
     """
 
@@ -36,6 +38,9 @@ class Run:
         device = features.device
         self.jobs = jobs
         self.features = features
+        if device.type == "cuda" and features.ndim == 4:
+            # as 2-D kernels lie: once here, instead of batch by batch
+            self.features = features.contiguous(memory_format=torch.channels_last)
         self.labels = labels
         self.settings = settings
         self.defense = defense
@@ -43,12 +48,13 @@ class Run:
         modules = [job.module.to(device).train() for job in jobs]
         self.networks: Networks = gather(modules, self.generators, one_by_one=defense.one_by_one)
         self.active = list(range(len(jobs)))
+        self.index = torch.arange(len(jobs), device=device)
         self.epoch = 0
         self.train = torch.stack([job.train for job in jobs]).to(device)
         self.validation = torch.stack([job.validation for job in jobs]).to(device)
         self.batch = self.train[:, :0]
         self.cuts = batches(self.train.shape[1], settings.batch_size)
-        self.masks = _gathered_masks(jobs, stacked=not isinstance(self.networks, Alone))
+        self.masks = _gathered_masks(jobs, self.networks)
         self.histories = [History() for _ in jobs]
         self.best: list[dict[str, Tensor]] = [{} for _ in jobs]
         self.best_score = [-math.inf] * len(jobs)
@@ -57,7 +63,12 @@ class Run:
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             fused=True,
+            capturable=device.type == "cuda",
         )
+        self.captures = (
+            settings.graph and device.type == "cuda" and capturable(type(defense), modules)
+        )
+        self.captured: CapturedStep | None = None
 
     @property
     def finished(self) -> bool:
@@ -66,7 +77,7 @@ class Run:
 
     def shuffled(self) -> Iterator[Tensor]:
         """Yield an epoch's batches of sample numbers, (M, b): each network's, in its own order."""
-        samples = self.train[self.active]
+        samples = self.train[self.index]
         n = samples.shape[1]
         # A network's order comes from its own generator, so that it does not depend on its company.
         orders = [
@@ -84,16 +95,25 @@ class Run:
         n = 0
         self.epoch = epoch
         for batch in self.defense.batches(self):
-            self.batch = batch
-            total += self._step(self.features[batch], self.labels[batch]) * batch.shape[1]
+            total += self._take(batch) * batch.shape[1]
             n += batch.shape[1]
         means = total / max(n, 1)  # all of an epoch's random batches can be empty
         for i, summed, loss in zip(self.active, total.tolist(), means.tolist(), strict=True):
             self._require_finite(summed, i, "loss", epoch)
             self.histories[i].loss.append(loss)
 
-    def _step(self, x: Tensor, y: Tensor) -> Tensor:
+    def _take(self, batch: Tensor) -> Tensor:
+        """Take a step, a captured one where it may be; a shorter last batch never is."""
+        if not self.captures or batch.shape[1] != self.cuts[0][1]:
+            return self._step(batch)
+        if self.captured is None:
+            self.captured = CapturedStep(self._step, batch)
+        return self.captured(batch)
+
+    def _step(self, batch: Tensor) -> Tensor:
         """Take one step of the optimizer; return each network's loss, shape (M,), in nats."""
+        self.batch = batch
+        x, y = self.features[batch], self.labels[batch]
         self.optimizer.zero_grad(set_to_none=True)
         reduced = self.settings.precision == "bfloat16"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
@@ -104,9 +124,10 @@ class Run:
         losses.sum().backward()
         self.defense.differentiated(self)
         self.optimizer.step()
-        with torch.no_grad():  # Adam's momentum and weight decay move masked weights too
-            for name, mask in self.masks.items():
-                self.networks.parameters[name].mul_(mask)
+        if self.masks:  # Adam's momentum and weight decay move masked weights too
+            masked = [self.networks.parameters[name] for name in self.masks]
+            with torch.no_grad():
+                torch._foreach_mul_(masked, list(self.masks.values()))
         return losses.detach()
 
     @torch.no_grad()
@@ -126,7 +147,7 @@ class Run:
 
     def _validation_sums(self) -> tuple[list[float], list[float]]:
         """Return how many samples each slot's network gets right, and its summed loss in nats."""
-        samples = self.validation[self.active]
+        samples = self.validation[self.index]
         right, loss = torch.zeros(2, len(self.active), dtype=torch.float64, device=samples.device)
         for batch in samples.split(VALIDATION_BATCH, dim=1):
             logits = self.networks(self.features[batch])
@@ -178,6 +199,8 @@ class Run:
     def _keep(self, staying: list[int]) -> None:
         """Go on with the networks in these slots only."""
         self.active = [self.active[slot] for slot in staying]
+        self.index = self.index[staying]
+        self.captured = None
         if not staying:  # nothing trains any more; a network alone, which is no stack, ends here
             return
         self.networks.keep(staying, self.optimizer)
@@ -207,11 +230,16 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
 
 
-def _gathered_masks(jobs: list[Job], stacked: bool) -> dict[str, Tensor]:
-    """Return parameter name → float masks: (M, …) of a stack, the parameter's own shape else."""
-    if any(job.masks is None for job in jobs):
-        return {}
+def _gathered_masks(jobs: list[Job], networks: Networks) -> dict[str, Tensor]:
+    """Return parameter name → float masks: (M, …) of a stack, the parameter's own shape else.
+
+    They lie in memory as the parameters do, so that one kernel can apply them all.
+    """
     masks = [job.masks.keep for job in jobs if job.masks is not None]
-    if not stacked:
-        return {name: keep.to(torch.float32) for name, keep in masks[0].items()}
-    return {name: torch.stack([m[name] for m in masks]).to(torch.float32) for name in masks[0]}
+    if len(masks) < len(jobs):
+        return {}
+    alone = isinstance(networks, Alone)
+    kept = {
+        n: keep if alone else torch.stack([m[n] for m in masks]) for n, keep in masks[0].items()
+    }
+    return {n: torch.empty_like(networks.parameters[n]).copy_(keep) for n, keep in kept.items()}
