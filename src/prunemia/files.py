@@ -180,3 +180,32 @@ def pack_json(value: Any) -> bytes:
 def unpack_json(data: bytes) -> Any:
     """Return the value of `pack_json`; ValueError where the bytes are no JSON."""
     return json.loads(data)
+
+
+def read_npz(file: Any) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an .npz, a path or an open binary file, by name; nothing is unpickled.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read, is no such archive, or an array is damaged or pickled.
+    """
+    name = ""
+    arrays = {}
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                # Read whole, so that its checksum is compared: `numpy.load` may stop before.
+                member = io.BytesIO(archive.read(info))
+                arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+    except OSError as error:
+        raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # zipfile, zlib, struct and NumPy raise a dozen kinds of it
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        if not name:
+            raise UsageError(f"{file}: is no .npz archive, or is truncated ({reason})") from None
+        if "Object arrays" in reason:
+            raise UsageError(f"{file}: field {name!r} is pickled, which is not read") from None
+        raise UsageError(f"{file}: field {name!r} is damaged: {reason}") from None
+    return arrays

@@ -239,9 +239,10 @@ class Store:
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                 yield path, _entry(path, _damage(path))
         for lock in sorted((self.root / PARTIAL).glob("*.lock")):
-            path = lock.with_suffix("")
-            if path.exists() and not _held(lock):
-                yield path, _entry(path, "left over from a killed writer")
+            with contextlib.suppress(FileNotFoundError):
+                if not _held(lock):
+                    path = lock.with_suffix("")
+                    yield path, _entry(path, "left over from a killed writer")
 
     def _artefacts(self) -> Iterator[Path]:
         """Yield the folder of every artefact, damaged or not, in order of stage and key."""

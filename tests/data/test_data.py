@@ -1,4 +1,4 @@
-"""Data sets that are generated or built in; the split."""
+"""Data sets that are generated or built in; the split; canaries."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import random
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
 from prunemia import data
-from prunemia.data import DataError, Dataset
+from prunemia.data import DataError, Dataset, plant, split
 
 
 def random_dataset(samples: int, classes: int = 3, seed: int = 0) -> Dataset:
@@ -191,3 +192,33 @@ def test_training_samples_of_one_class_are_one_sentence() -> None:
     dataset = Dataset("random", np.zeros((100, 2), np.float32), np.zeros(100, np.int64), 2)
     with pytest.raises(DataError, match="training samples of network 1 are all of one class"):
         data.split(dataset, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def thousand() -> Dataset:
+    """Give a thousand samples of four classes."""
+    draw = np.random.default_rng(0)
+    features = draw.normal(size=(1000, 3)).astype(np.float32)
+    return Dataset("planted", features, draw.integers(0, 4, 1000), 4)
+
+
+def test_canaries_are_test_samples_of_a_wrong_label(thousand: Dataset) -> None:
+    canaries = plant(thousand, 3, 100)
+    assert len(set(canaries.samples)) == 100
+    assert set(canaries.samples) <= set(split(thousand, 3, 0).test)
+    assert not (canaries.labels == thousand.labels[canaries.samples]).any()
+    assert set(canaries.labels) <= {0, 1, 2, 3}
+
+
+def test_a_fair_coin_decides_and_every_seed_throws_its_own(thousand: Dataset) -> None:
+    heads = np.array([plant(thousand, seed, 100).included for seed in range(40)])
+    assert stats.binomtest(int(heads.sum()), heads.size).pvalue > 0.001
+    assert len(set(heads.sum(axis=1))) > 5  # a coin each, not a fixed half
+    again = plant(thousand, 7, 100)
+    assert np.array_equal(again.included, heads[7])
+
+
+def test_too_many_canaries_are_refused(thousand: Dataset) -> None:
+    with pytest.raises(DataError, match=r"canaries: 224 is not allowed: .* allowed: at most 223"):
+        plant(thousand, 0, 224)
+    assert len(data.plant(thousand, 0, 223).samples) == 223

@@ -4,7 +4,7 @@ import pytest
 
 import prunemia as pm
 from prunemia import data
-from prunemia.data.splitting import sizes
+from prunemia.data.dataset import sizes
 from prunemia.lab import work as costs
 from prunemia.lab.fingerprints import Facts
 from prunemia.store import Entry

@@ -8,17 +8,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from prunemia.data.canaries import Canaries, plant
-from prunemia.data.dataset import DataError, Dataset, as_features, check_samples
+from prunemia.data.dataset import (
+    OWN,
+    Canaries,
+    DataError,
+    Dataset,
+    Split,
+    as_features,
+    check_samples,
+    plant,
+    split,
+    victims_half,
+)
 from prunemia.data.download import find, folders
-from prunemia.data.own import check_own, load_own
+from prunemia.data.own import LayoutWarning, ScaleWarning, check_own, load_own, standardized
 from prunemia.data.readers import Arrays
-from prunemia.data.scaling import ScaleWarning, standardized
-from prunemia.data.sources import sheets
-from prunemia.data.splitting import OWN, Split, split, victims_half
 from prunemia.registry import SOURCES, Archive, Source
-from prunemia.registry import load as load_place
+from prunemia.registry import load as imported
 
 __all__ = [
     "OWN",
@@ -27,6 +35,7 @@ __all__ = [
     "Canaries",
     "DataError",
     "Dataset",
+    "LayoutWarning",
     "ScaleWarning",
     "Source",
     "Split",
@@ -72,7 +81,7 @@ def load(
     source = _source(str(name_or_path))
     if source.generate is not None:
         check_samples(samples, source.name, MOST_GENERATED)
-        generated = load_place(source.generate)(samples or source.rows, rows_seed)
+        generated = imported(source.generate)(samples or source.rows, rows_seed)
         return _dataset(source, generated).sample(samples)
     check_samples(samples, source.name, source.rows)  # before anything is downloaded
     return _dataset(source, _read(source, progress)).sample(samples, rows_seed)
@@ -91,6 +100,26 @@ def fetch(name: str, progress: bool = True) -> list[Path]:
     return [find(archive, progress) for archive in _source(name).archives]
 
 
+def sheets() -> pd.DataFrame:
+    """Return the data sheets, one row per data set: what ``prunemia data list`` shows."""
+    rows = [
+        {
+            "name": source.name,
+            "rows": source.rows,
+            "features": "×".join(map(str, source.shape)),
+            "classes": source.classes,
+            "about": source.about,
+            "used for": source.used_for,
+            "source": source.origin,
+            "license": source.license,
+            "citation": source.citation,
+            "integrity": source.integrity,
+        }
+        for source in SOURCES.values()
+    ]
+    return pd.DataFrame(rows).set_index("name")
+
+
 def _source(name: str) -> Source:
     if name not in SOURCES:
         raise DataError(
@@ -102,7 +131,15 @@ def _source(name: str) -> Source:
 
 def _read(source: Source, progress: bool) -> Arrays:
     assert source.read is not None
-    features, labels = load_place(source.read)(fetch(source.name, progress))
+    read = imported(source.read)
+    files = fetch(source.name, progress)
+    try:
+        features, labels = read(files)
+    except Exception as error:  # tarfile, zipfile, zlib, NumPy, Pillow, SciPy: whatever they raise
+        reason = str(error) or type(error).__name__
+        raise DataError(
+            f"{', '.join(map(str, files))}: cannot be read as what was published: {reason}"
+        ) from error
     published = (source.rows, *source.shape)
     if features.shape != published or labels.shape != (source.rows,):
         raise DataError(f"{source.name} has shape {features.shape}, not {published} as published")

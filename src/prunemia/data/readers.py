@@ -1,20 +1,30 @@
-"""Features and labels that are generated, built in, or published as text."""
+"""Features and labels of the published data sets: generated, built in, or from verified archives.
+
+Readers get their archives in order and return all parts of a data set, pooled. Archives are read as
+streams, named members only: nothing goes where a member says.
+"""
 
 from __future__ import annotations
 
+import gzip
 import random
+import re
+import shutil
+import tarfile
+import tempfile
 import threading
-from collections.abc import Sequence
-from pathlib import Path
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prunemia.data.archives import explained, tar_members, zip_members
-
 Arrays = tuple[NDArray[Any], NDArray[Any]]
 """Features, of any numeric type, and labels 0 … C-1, as many of each."""
+TILE = re.compile(r"(\d\d)_[A-Z]+/[^./][^/]*\.tif$")
+"""CHMNIST's members: ``…/01_TUMOR/name.tif``; the folder's number is the class, from 1."""
 
 _GLOBAL_RANDOM_STATE = threading.Lock()
 
@@ -24,9 +34,8 @@ def generate_mnist1d(samples: int, seed: int | None = None) -> Arrays:
 
     Every other ``seed``, 0 to 2³¹-1, generates other samples, by 43 + seed.
 
-    The generator makes equally many of each of the ten classes: the next
-    multiple of ten samples is returned. It seeds Python's and NumPy's global
-    generators: their state is put back.
+    The generator makes equally many of each of the ten classes: the next multiple of ten samples is
+    returned. It seeds Python's and NumPy's global generators: their state is put back.
     """
     from mnist1d.data import get_dataset_args, make_dataset
 
@@ -55,34 +64,114 @@ def read_digits(_: Sequence[Path]) -> Arrays:
 
 def read_label_first(paths: Sequence[Path]) -> Arrays:
     """Read a tar archive of one file with lines ``label,f1,…``; labels from 1, quoted or not."""
-    with explained(paths[0]):
-        (table,) = [_numbers(content) for _, content in tar_members(paths[0])]
+    (table,) = [_numbers(content) for _, content in _tar_members(paths[0])]
     return table[:, 1:], table[:, 0].astype(np.int64) - 1
 
 
 def read_texas(paths: Sequence[Path]) -> Arrays:
     """Read ``texas/100/feats``, lines ``f1,…``, and ``texas/100/labels``, labels from 1."""
-    with explained(paths[0]):
-        names = ("texas/100/feats", "texas/100/labels")
-        tables = {
-            name: _numbers(content) for name, content in tar_members(paths[0]) if name in names
-        }
-        features, labels = (tables[name] for name in names)
+    names = ("texas/100/feats", "texas/100/labels")
+    members = _tar_members(paths[0])
+    tables = {name: _numbers(content) for name, content in members if name in names}
+    features, labels = (tables[name] for name in names)
     return features, labels[:, 0].astype(np.int64) - 1
 
 
 def read_letter(paths: Sequence[Path]) -> Arrays:
     """Read ``letter-recognition.data``, lines ``T,2,8,…``: 16 attributes of 0 … 15, to 0 … 1."""
-    with explained(paths[0]):
-        (text,) = [
-            content.read().decode("ascii")
-            for name, content in zip_members(paths[0])
-            if name == "letter-recognition.data"
-        ]
-        letters, *attributes = zip(*(line.split(",") for line in text.split()), strict=True)
-        labels = np.array([ord(letter) for letter in letters]) - ord("A")
-        features = np.array(attributes, dtype=np.float32).T / 15
-    return features, labels
+    with zipfile.ZipFile(paths[0]) as archive:
+        text = archive.read("letter-recognition.data").decode("ascii")
+    letters, *attributes = zip(*(line.split(",") for line in text.split()), strict=True)
+    labels = np.array([ord(letter) for letter in letters]) - ord("A")
+    return np.array(attributes, dtype=np.float32).T / 15, labels
+
+
+def read_cifar10(paths: Sequence[Path]) -> Arrays:
+    """Read the archive of CIFAR-10, training and test batches, as torchvision does."""
+    from torchvision.datasets import CIFAR10
+
+    return _read_cifar(paths[0], CIFAR10)
+
+
+def read_cifar100(paths: Sequence[Path]) -> Arrays:
+    """Read the archive of CIFAR-100 with its 100 fine labels, as torchvision does."""
+    from torchvision.datasets import CIFAR100
+
+    return _read_cifar(paths[0], CIFAR100)
+
+
+def _read_cifar(path: Path, reader: Any) -> Arrays:
+    """Let torchvision read the batches; it verifies each of them before it unpickles it."""
+    names = {name for name, _ in (*reader.train_list, *reader.test_list)}
+    names.add(reader.meta["filename"])
+    with tempfile.TemporaryDirectory() as folder:
+        batches = Path(folder, reader.base_folder)
+        batches.mkdir()
+        for member, content in _tar_members(path):
+            if PurePosixPath(member).name in names:
+                with (batches / PurePosixPath(member).name).open("wb") as file:
+                    shutil.copyfileobj(content, file)
+        parts = [reader(folder, train=train) for train in (True, False)]
+    pixels = np.concatenate([part.data for part in parts]).transpose(0, 3, 1, 2)
+    return pixels, np.concatenate([part.targets for part in parts])
+
+
+def read_svhn(paths: Sequence[Path]) -> Arrays:
+    """Read SVHN's two cropped-digit files as torchvision does: label 10 becomes 0."""
+    from torchvision.datasets import SVHN
+
+    parts = [
+        SVHN(path.parent, split=part) for path, part in zip(paths, ("train", "test"), strict=True)
+    ]
+    labels = np.concatenate([part.labels for part in parts])
+    return np.concatenate([part.data for part in parts]), labels
+
+
+def read_fashion_mnist(paths: Sequence[Path]) -> Arrays:
+    """Read Fashion-MNIST's four files: images and labels for training, then for testing."""
+    images, labels, more_images, more_labels = (_read_idx(path) for path in paths)
+    features = np.concatenate([images, more_images])[:, np.newaxis]
+    return features, np.concatenate([labels, more_labels])
+
+
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read bytes in IDX format.
+
+    Its header: 0, 0, type 8, how many dimensions, and the size of each in four bytes, most
+    significant first.
+    """
+    with gzip.open(path) as file:
+        if file.read(3) != b"\0\0\x08":
+            raise ValueError("it is not in IDX format")
+        dimensions = file.read(1)[0]
+        shape = np.frombuffer(file.read(4 * dimensions), ">u4", count=dimensions).tolist()
+        return np.frombuffer(file.read(), np.uint8).reshape(shape)
+
+
+def read_chmnist(paths: Sequence[Path]) -> Arrays:
+    """Read CHMNIST's tiles of 150×150 pixels, in the order of their names.
+
+    They are reduced to 32×32 pixels (bilinear, antialiased).
+    """
+    from PIL import Image
+
+    tiles = {}
+    with zipfile.ZipFile(paths[0]) as archive:
+        for name in archive.namelist():
+            if match := TILE.search(name):
+                with archive.open(name) as content, Image.open(content) as tile:
+                    small = tile.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR)
+                tiles[name] = int(match[1]) - 1, np.asarray(small).transpose(2, 0, 1)
+    labels, images = zip(*(tiles[name] for name in sorted(tiles)), strict=True)
+    return np.stack(images), np.array(labels)
+
+
+def _tar_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Yield the name and content of every regular file; read one before the next is taken."""
+    with tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            if (content := archive.extractfile(member) if member.isreg() else None) is not None:
+                yield str(PurePosixPath(member.name)), content
 
 
 def _numbers(content: IO[bytes]) -> NDArray[np.uint8]:

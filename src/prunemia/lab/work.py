@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from prunemia.data.splitting import sizes
+from prunemia.data.dataset import sizes
 from prunemia.experiment import Experiment
 from prunemia.lab.fingerprints import Facts
 from prunemia.models import build, macs

@@ -197,7 +197,7 @@ _ALL = (
         origin="www.cs.toronto.edu/~kriz/cifar.html",
         license="none stated; the authors ask to be cited",
         citation="krizhevsky-2009",
-        read="prunemia.data.images:read_cifar10",
+        read="prunemia.data.readers:read_cifar10",
         archives=(
             Archive(
                 "cifar-10-python.tar.gz",
@@ -216,7 +216,7 @@ _ALL = (
         origin="www.cs.toronto.edu/~kriz/cifar.html",
         license="none stated; the authors ask to be cited",
         citation="krizhevsky-2009",
-        read="prunemia.data.images:read_cifar100",
+        read="prunemia.data.readers:read_cifar100",
         archives=(
             Archive(
                 "cifar-100-python.tar.gz",
@@ -236,7 +236,7 @@ _ALL = (
         origin="ufldl.stanford.edu/housenumbers",
         license="non-commercial use only",
         citation="netzer-et-al-2011",
-        read="prunemia.data.images:read_svhn",
+        read="prunemia.data.readers:read_svhn",
         archives=(
             Archive(
                 "train_32x32.mat", f"{SVHN}/train_32x32.mat", "md5:e26dedcc434d2e4c54c9b2d4a06d8373"
@@ -257,7 +257,7 @@ _ALL = (
         origin="zenodo.org/record/53169",
         license="CC BY 4.0",
         citation="kather-et-al-2016",
-        read="prunemia.data.images:read_chmnist",
+        read="prunemia.data.readers:read_chmnist",
         archives=(
             Archive(
                 "Kather_texture_2016_image_tiles_5000.zip",
@@ -278,7 +278,7 @@ _ALL = (
         "or Debian's package dataset-fashion-mnist",
         license="MIT",
         citation="xiao-et-al-2017",
-        read="prunemia.data.images:read_fashion_mnist",
+        read="prunemia.data.readers:read_fashion_mnist",
         archives=(
             _fashion("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
             _fashion("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe"),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prunemia.files import read_npz
 from prunemia.signals import checks
 
 
@@ -327,24 +325,7 @@ def load_arrays(path: Any, known: Collection[str]) -> dict[str, NDArray[Any]]:
     ValueError
         It cannot be read or is no such archive, or an array is damaged, pickled, or not ``known``.
     """
-    name = ""
-    try:
-        file = path if hasattr(path, "read") else io.BytesIO(Path(path).read_bytes())
-        with np.load(file, allow_pickle=False) as archive:
-            if unknown := sorted(set(archive.files) - set(known)):
-                raise ValueError(f"{path}: holds {', '.join(unknown)}; allowed: {', '.join(known)}")
-            arrays = {}
-            for name in archive.files:
-                arrays[name] = archive[name]
-            return arrays
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, TypeError, ValueError) as error:
-        if str(error).startswith(f"{path}: "):
-            raise
-        what = f"field {name!r} is damaged" if name else "is no .npz archive, or is truncated"
-        if name and "pickle" in str(error):
-            what, error = f"field {name!r} is pickled, which is not read", ValueError("")
-        reason = str(error).partition("\n")[0]
-        shown = f" ({reason})" if reason and "pickle" not in reason else ""
-        raise ValueError(f"{path}: {what}{shown}") from None
+    arrays = read_npz(path)
+    if unknown := sorted(arrays.keys() - set(known)):
+        raise ValueError(f"{path}: holds {', '.join(unknown)}; allowed: {', '.join(known)}")
+    return arrays
