@@ -4,7 +4,7 @@ import torch
 from _timing import side_by_side
 from torch import nn
 
-from prunemia.attacks._attention import Network
+from prunemia.attacks.samia import Network
 
 ROWS = 128
 

@@ -114,8 +114,7 @@ def jensen_shannon(values: Floats, membership: Bools) -> Weighted:
         p = weights @ members
         q = weights @ nonmembers
         middle = (p + q) / 2
-        bits: Floats = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / (2 * np.log(2))
-        return bits
+        return (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / (2 * np.log(2))
 
     return distance
 
@@ -126,8 +125,7 @@ def kullback_leibler(values: Floats, membership: Bools) -> Weighted:
 
     def distance(weights: Floats) -> Floats:
         p, q = (np.clip(weights @ part, 1e-30, None) for part in (members, nonmembers))
-        nats: Floats = rel_entr(p, q).sum(axis=1)
-        return nats
+        return rel_entr(p, q).sum(axis=1)
 
     return distance
 

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks.blindmi import BANDWIDTHS, _Batch, _Nonmembers, kernel_sums
+from prunemia.attacks.blindmi import BANDWIDTHS, _Batch, kernel_sums
 
 
 def signals(posteriors, membership=None):
@@ -99,7 +99,7 @@ def test_decisions_match_the_definition_at_larger_sizes(n, classes, batch, seed)
 
 def test_the_discrepancy_of_two_points_by_hand():
     # N = {0}, M = {1, 1}: k(0, 0) = k(1, 1) = 19 kernels; MMD² = 19 + 19 - 2 Σ exp(-1 / 2σ).
-    batch = _Batch(np.array([[1.0], [1.0]]), _Nonmembers(np.array([[0.0]])))
+    batch = _Batch(np.array([[1.0], [1.0]]), np.array([[0.0]]), within=19.0)
     across = np.exp(-1 / (2 * BANDWIDTHS)).sum()
 
     before, after = batch.discrepancies()

@@ -7,10 +7,9 @@ from torch import nn
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks._attention import Layer, Network, softmax_
-from prunemia.attacks._dropout import PooledDropout
-from prunemia.attacks._fit import Recipe, Setting, fit
+from prunemia.attacks.fitting import AttackFitConfig, fit
 from prunemia.attacks.neural import start
+from prunemia.attacks.samia import Layer, Network, PooledDropout, softmax_
 from prunemia.training import TrainingError
 
 LEARNED = ("nn", "top3nn", "nncls", "samia")
@@ -23,7 +22,9 @@ def test_samia_has_the_papers_parameters(classes, count):
 
 @pytest.mark.parametrize(("epochs", "steps"), [(100, 7), (4, 3), (8, 1)])
 def test_the_papers_steps_fall_at_half_and_three_quarters_of_its_epochs(epochs, steps):
-    optimizer, schedule = Recipe("paper", epochs).optimizer(nn.Parameter(torch.zeros(2)), steps)
+    optimizer, schedule = AttackFitConfig("paper", epochs).optimizer(
+        nn.Parameter(torch.zeros(2)), steps
+    )
     rates = []
     for _ in range(epochs * steps):
         rates.append(schedule.get_last_lr()[0])
@@ -35,7 +36,7 @@ def test_the_papers_steps_fall_at_half_and_three_quarters_of_its_epochs(epochs, 
 
 
 def test_one_paper_epoch_of_one_batch_steps_at_the_full_rate():
-    _, schedule = Recipe("paper", 1).optimizer(nn.Parameter(torch.zeros(2)), 1)
+    _, schedule = AttackFitConfig("paper", 1).optimizer(nn.Parameter(torch.zeros(2)), 1)
 
     assert schedule.get_last_lr() == [1e-3]
 
@@ -242,9 +243,9 @@ def test_options_are_checked_before_anything_is_fitted(name, options, sentence):
 
 def test_a_loss_that_is_no_number_is_said():
     broken = torch.full((8, 3), float("nan"))
-    setting = Setting("samia", torch.device("cpu"), 0, progress=False)
+    config = AttackFitConfig("fast", 1, title="samia")
     with pytest.raises(TrainingError, match="samia, fast recipe: the loss is nan in epoch 1"):
-        fit(nn.Linear(3, 2), broken, torch.zeros(8, dtype=torch.int64), Recipe("fast", 1), setting)
+        fit(nn.Linear(3, 2), broken, torch.zeros(8, dtype=torch.int64), config)
 
 
 def test_top_three_does_not_depend_on_the_order_of_classes():

@@ -6,9 +6,8 @@ from shifted import drawn
 from torch import nn
 
 from prunemia import attacks
-from prunemia.attacks import _precision
-from prunemia.attacks._fit import Recipe, Setting, fit
-from prunemia.attacks._precision import Weights
+from prunemia.attacks import fitting
+from prunemia.attacks.fitting import AttackFitConfig, FlatWeights, fit
 
 LEARNED = ("nn", "top3nn", "nncls", "samia")
 
@@ -22,7 +21,7 @@ def test_a_fit_on_one_vector_takes_the_steps_of_plain_adamw():
     x = torch.randn(64, 3, generator=torch.Generator().manual_seed(1))
     members = (x.sum(dim=1) > 0).long()
     ours, plain = two_layers(), two_layers()
-    fit(ours, x, members, Recipe("fast", 5), Setting("test", torch.device("cpu"), 0, False))
+    fit(ours, x, members, AttackFitConfig("fast", 5))
 
     optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-3, total_steps=5)
@@ -42,7 +41,7 @@ def test_small_steps_are_not_lost_in_bfloat16():
     # near 1, bfloat16 has a step of 2**-8: a hundred steps of 1e-4 must add up in the vector
     layer = nn.Linear(1, 1, bias=False)
     nn.init.ones_(layer.weight)
-    weights = Weights(layer, "bfloat16")
+    weights = FlatWeights(layer, "bfloat16")
     optimizer = torch.optim.SGD([weights.vector], lr=1e-4)
     for _ in range(100):
         layer(torch.ones(1, 1, dtype=torch.bfloat16)).sum().backward()
@@ -59,7 +58,7 @@ def test_small_steps_are_not_lost_in_bfloat16():
 def test_a_parameter_without_gradient_stays():
     module = nn.ModuleList([nn.Linear(2, 1), nn.Linear(2, 1)])
     before = module[1].weight.detach().clone()
-    weights = Weights(module, "float32")
+    weights = FlatWeights(module, "float32")
     module[0](torch.ones(1, 2)).sum().backward()
     weights.collect()
     torch.optim.SGD([weights.vector], lr=0.1).step()
@@ -92,7 +91,7 @@ def test_bfloat16_learns_what_float32_learns_and_decides_in_float32(name):
 def test_the_processor_decides_and_bfloat16_alone_stands_in_the_key(
     monkeypatch, abilities, precision
 ):
-    monkeypatch.setattr(_precision.torch.cpu, "get_capabilities", lambda: abilities)
+    monkeypatch.setattr(fitting.torch.cpu, "get_capabilities", lambda: abilities)
     attack = attacks.get("samia")(device="cpu")
 
     assert attack.used_precision == precision

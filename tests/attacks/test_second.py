@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks import second
+from prunemia.attacks.referenced import combined
 
 
 def world(n, shift, moved, seed):
@@ -68,7 +68,7 @@ def test_zero_is_the_threshold_of_best_balanced_accuracy_on_the_shadows():
 
 def test_the_combination_by_hand():
     # Centre (1, 2), scale (2, 4): (3, -2) becomes (1, -1): squares 1 and 1, product -1.
-    odds = second.combined(
+    odds = combined(
         np.array([3.0]), np.array([-2.0]), np.array([1.0, 2.0]), np.array([2.0, 4.0]),
         np.array([1.0, 10.0, 100.0, 1000.0, 10_000.0, 0.5]),
     )  # fmt: skip

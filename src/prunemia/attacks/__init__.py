@@ -11,22 +11,12 @@ from typing import TYPE_CHECKING, Any
 from prunemia.registry import ATTACKS, load
 
 if TYPE_CHECKING:
-    from prunemia.attacks.base import Attack
-    from prunemia.attacks.likelihood import lira_scores, log_odds, rmia_scores
+    from prunemia.attacks.base import Attack as Attack
+    from prunemia.attacks.likelihood import lira_scores as lira_scores
+    from prunemia.attacks.likelihood import log_odds as log_odds
+    from prunemia.attacks.likelihood import rmia_scores as rmia_scores
 
-__all__ = [
-    "Attack",
-    "NeuralAttack",
-    "ThresholdAttack",
-    "get",
-    "lira_scores",
-    "log_odds",
-    "names",
-    "rmia_scores",
-    "together",
-]
-
-PLACES = {
+_LATER = {
     "Attack": "base",
     "NeuralAttack": "neural",
     "ThresholdAttack": "threshold",
@@ -34,7 +24,9 @@ PLACES = {
     "log_odds": "likelihood",
     "rmia_scores": "likelihood",
 }
-"""Names that live in modules which import more than this one does."""
+"""Names of modules that import more than this one does: imported when first used."""
+
+__all__ = ["get", "names", "together", *_LATER]
 
 
 def names() -> tuple[str, ...]:
@@ -44,26 +36,21 @@ def names() -> tuple[str, ...]:
 
 def get(name: str) -> type[Attack]:
     """Return the class of the attack called ``name``; ValueError where there is none."""
-    attack: type[Attack] = load(ATTACKS.find(name).import_path)
-    return attack
+    return load(ATTACKS.find(name).import_path)
 
 
 def together(name: str) -> type[Attack]:
     """Return the class of the attack ``name`` on several releases of a network.
 
-    Raises
-    ------
-    ValueError
-        There is no such attack, or it takes one release alone.
+    ValueError where there is no such attack, or it takes one release alone.
     """
     if not (place := ATTACKS.find(name).together):
         able = ", ".join(known for known, kind in ATTACKS.items() if kind.together)
         raise ValueError(f"attack: {name!r} takes one release alone; allowed with several: {able}")
-    attack: type[Attack] = load(place)
-    return attack
+    return load(place)
 
 
 def __getattr__(name: str) -> Any:
-    if name in PLACES:
-        return getattr(importlib.import_module(f"{__name__}.{PLACES[name]}"), name)
+    if name in _LATER:
+        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

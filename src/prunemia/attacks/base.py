@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Self, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from prunemia.signals import Signals
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Inputs = NDArray[np.float32]
+Floating = TypeVar("Floating", bound=np.floating)
 
 
 class Attack(BaseEstimator, ABC):  # type: ignore[misc]
@@ -52,12 +54,8 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     def fit(self, shadow: Signals) -> Self:
         """Learn from the shadow networks' signals, whose membership the adversary knows.
 
-        Raises
-        ------
-        TypeError
-            ``shadow`` is no `Signals`.
-        ValueError
-            Its membership is hidden, all are members, or none is, or an option is not allowed.
+        TypeError where ``shadow`` is no `Signals`; ValueError where its membership is hidden, all
+        are members, or none is, or an option is not allowed.
         """
         _require_signals("shadow", shadow)
         self._check_options()
@@ -68,26 +66,17 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
 
     @final
     def decision_function(self, target: Signals) -> Floats:
-        """Return one score per sample, shape (n,), larger for likelier members.
+        """Return one score per sample, shape (n,): larger for likelier members, 0 the threshold.
 
-        0 is the decision threshold.
-
-        Raises
-        ------
-        TypeError
-            ``target`` is no `Signals`.
-        sklearn.exceptions.NotFittedError
-            The attack was not fitted.
-        ValueError
-            The target has other classes than the shadows.
+        TypeError where ``target`` is no `Signals`, ValueError where it has other classes than the
+        shadows, sklearn's NotFittedError before `fit`.
         """
         return np.asarray(self._decide(self._observed(target)), dtype=np.float64)
 
     @final
     def predict(self, target: Signals) -> Bools:
         """Return True for the samples taken for members, shape (n,): a score of 0 or more."""
-        member: Bools = self.decision_function(target) >= 0
-        return member
+        return self.decision_function(target) >= 0
 
     @property
     def passes(self) -> int:
@@ -101,18 +90,12 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     def learned(self) -> dict[str, NDArray[Any]]:
         """Return what was learned, as arrays by name, which `restore` takes.
 
-        That is every number and array named like_this_. An attack that learned something else
-        overrides both.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            The attack was not fitted.
-        TypeError
-            It learned what is neither number nor array.
+        That is every number and array named like_this_; an attack that learned something else
+        overrides both, or is refused with a TypeError. NotFittedError before `fit`.
         """
         check_is_fitted(self, "n_classes_")
-        arrays = {name: np.asarray(value) for name, value in self._remembered().items()}
+        learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
+        arrays = {name: np.asarray(value) for name, value in self._as_arrays(learned).items()}
         for name, value in arrays.items():
             if value.dtype.kind not in "biuf":
                 raise TypeError(
@@ -121,9 +104,9 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
                 )
         return arrays
 
-    def _remembered(self) -> dict[str, Any]:
-        """Return what a fit left, by name."""
-        return {name: value for name, value in vars(self).items() if name.endswith("_")}
+    def _as_arrays(self, learned: dict[str, Any]) -> dict[str, Any]:
+        """Return what a fit left as numbers and arrays, by name; those need no change."""
+        return learned
 
     def restore(self, learned: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `learned` gave, instead of a fit; the options must be that fit's."""
@@ -173,5 +156,16 @@ def require_integer(option: str, value: object, low: int, high: int = 2**63 - 1)
 
 
 def _require_signals(name: str, value: object) -> None:
+    """Refuse what is no `Signals`."""
     if not isinstance(value, Signals):
         raise TypeError(f"{name}: {type(value).__name__}; allowed: Signals")
+
+
+def one_hot(signals: Signals) -> Inputs:
+    """Return the true classes as rows of the unit matrix, shape (n, C)."""
+    return np.eye(signals.classes, dtype=np.float32)[signals.labels]
+
+
+def largest(posteriors: NDArray[Floating], count: int) -> NDArray[Floating]:
+    """Return each sample's largest posteriors, descending: (n, count), or (n, C) if C is less."""
+    return -np.sort(-posteriors, axis=1)[:, :count]

@@ -11,8 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from prunemia.attacks._inputs import largest
-from prunemia.attacks.base import Attack, Bools, Floats, require_integer
+from prunemia.attacks.base import Attack, Bools, Floats, largest, require_integer
 from prunemia.signals import Signals
 
 BANDWIDTHS = np.array([*(10.0**power for power in range(-6, 7)), 5.0, 15.0, 20.0, 25.0, 30.0, 35.0])
@@ -43,9 +42,8 @@ class BlindMI(Attack):
     time, O(n) memory. It collapses, calling all or none of a batch members, where the posteriors
     form one heap: nothing in it knows how many samples are members.
 
-    Ours, not theirs: M is never emptied (the sample with the least gain stays), and differences
-    within rounding are none. Their code never lets MMD² fall below 1e-4, which the biased estimate
-    does where samples coincide and nowhere else; ours has no such floor.
+    Ours, not theirs: M is never emptied (the sample with the least gain stays), differences within
+    rounding are none, and MMD² has no floor (their 1e-4 only matters where samples coincide).
     """
 
     ranks: ClassVar[bool] = False
@@ -70,27 +68,22 @@ class BlindMI(Attack):
 
     def _decide(self, target: Signals) -> Floats:
         features = largest(target.posteriors.astype(np.float64), 3)
-        nonmembers = _Nonmembers(features[_least_confident(features, self.start)])
+        count = min(self.start, max(1, len(features) // 3))
+        nonmembers = features[np.argsort(features[:, 0], kind="stable")[:count]]
+        within = float(kernel_sums(nonmembers, nonmembers).sum())
         order = np.random.default_rng(self.seed).permutation(len(features))
         scores = np.empty(len(features))
         for first in range(0, len(order), self.batch):
             samples = order[first : first + self.batch]
-            remaining = _Batch(features[samples], nonmembers).remaining(self.rounds)
+            remaining = _Batch(features[samples], nonmembers, within).remaining(self.rounds)
             scores[samples] = np.where(remaining, 1.0, -1.0)
         return scores
-
-
-class _Nonmembers:
-    """The fixed set N, shape (n, d), with the sum of the kernel over all its pairs."""
-
-    def __init__(self, points: Floats) -> None:
-        self.points = points
-        self.within = float(kernel_sums(points, points).sum())
 
 
 class _Batch:
     """A batch, and which of its samples are still in M, with the kernel sums that give every MMD².
 
+    ``nonmembers`` are N, shape (n, d), and ``within`` sums the kernel over all of their pairs.
     MMD²(N, M) = S_NN / n² + S_MM / m² - 2 S_NM / nm, where S sums the kernel over all pairs. When x
     moves from M to N, each sum changes by x's own kernel sums over N and over M, so those row sums
     suffice for all of M's samples: no discrepancy is computed from scratch.
@@ -101,11 +94,12 @@ class _Batch:
     to_n, to_m : shape (b,), each sample's kernel summed over N, and over what is still in M.
     """
 
-    def __init__(self, points: Floats, nonmembers: _Nonmembers) -> None:
+    def __init__(self, points: Floats, nonmembers: Floats, within: float) -> None:
         self.points = points
-        self.nonmembers = nonmembers
+        self.size = len(nonmembers)
+        self.within = within
         self.in_m: Bools = np.ones(len(points), dtype=bool)
-        self.to_n = kernel_sums(points, nonmembers.points)
+        self.to_n = kernel_sums(points, nonmembers)
         self.to_m = kernel_sums(points, points)
 
     def remaining(self, rounds: int) -> Bools:
@@ -135,11 +129,11 @@ class _Batch:
         ``to_m`` counts x with itself already, so twice that is once too much; S_NM loses x's pairs
         with N and gains those with the rest of M.
         """
-        n = len(self.nonmembers.points)
+        n = self.size
         m = int(self.in_m.sum())
         to_n = self.to_n[self.in_m]
         to_m = self.to_m[self.in_m]
-        nn = self.nonmembers.within
+        nn = self.within
         mm = to_m.sum()
         nm = to_n.sum()
         before = float(nn / n**2 + mm / m**2 - 2 * nm / (n * m))
@@ -157,8 +151,7 @@ def kernel_sums(points: Floats, others: Floats) -> Floats:
 
     Parameters
     ----------
-    points : shape (n, d).
-    others : shape (k, d).
+    points, others : shapes (n, d) and (k, d).
     """
     sums = np.zeros(len(points))
     # both sides are cut, so that neither many points nor many others take much memory
@@ -179,9 +172,3 @@ def _kernel_sums(points: Floats, others: Floats) -> Floats:
     for sigma in BANDWIDTHS:
         sums += np.exp(squares * (-0.5 / sigma)).sum(axis=1)
     return sums
-
-
-def _least_confident(features: Floats, start: int) -> NDArray[np.int64]:
-    """Return which samples form N: ``start``, or a third, of the lowest largest posterior."""
-    count = min(start, max(1, len(features) // 3))
-    return np.argsort(features[:, 0], kind="stable")[:count]

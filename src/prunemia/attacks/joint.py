@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
-from torch import nn
 
-from prunemia.attacks._attention import Network
-from prunemia.attacks._inputs import Inputs, one_hot
-from prunemia.attacks.base import Attack, Bools, Floats, require_choice
-from prunemia.attacks.perceptron import PosteriorAndLabel
+from prunemia.attacks.base import Attack, Bools, Floats, Inputs, one_hot, require_choice
+from prunemia.attacks.neural import PosteriorAndLabel
 from prunemia.attacks.samia import SAMIA
 from prunemia.attacks.threshold import Confidence
 from prunemia.signals import Signals, each_release
@@ -78,8 +75,7 @@ class JointConfidence(_Together, Confidence):
         """Return the statistic, shape (n,): 0 … 1 (mean), −1 … 1 (difference), −1 … 0 (change)."""
         p = np.stack([Confidence().values(each) for each in each_release(signals)])
         if self.statistic == "mean":
-            mean: Floats = p.mean(axis=0)
-            return mean
+            return p.mean(axis=0)
         difference: Floats = p[-1] - p[0]
         return self.sign_ * difference if self.statistic == "difference" else -abs(difference)
 
@@ -101,7 +97,3 @@ class JointSAMIA(_Together, SAMIA):
         parts = [SAMIA.features(self, each) for each in each_release(signals)]
         tokens = [part.reshape(len(part), 3, -1) for part in parts]
         return np.concatenate(tokens, axis=2).reshape(len(signals), -1)
-
-    def network(self, width: int, classes: int) -> nn.Module:  # noqa: ARG002 (R C tokens)
-        """Return the self-attention network."""
-        return Network(width // 3, fast=self.recipe == "fast")

@@ -33,8 +33,7 @@ def log_odds(posteriors: ArrayLike, labels: ArrayLike) -> Floats:
     rest = p.copy()
     rest[sample, y] = 0.0
     true, others = p[sample, y], rest.sum(axis=1)
-    odds: Floats = np.log(np.maximum(true, SMALLEST)) - np.log(np.maximum(others, SMALLEST))
-    return odds
+    return np.log(np.maximum(true, SMALLEST)) - np.log(np.maximum(others, SMALLEST))
 
 
 def lira_scores(
@@ -72,8 +71,7 @@ def lira_scores(
         return deviations(phi, others, np.ones(others.shape, dtype=bool), spread)[0]
     z_in, sd_in = deviations(phi, others, trained, spread)
     z_out, sd_out = deviations(phi, others, ~trained, spread)
-    ratio: Floats = (z_out**2 - z_in**2) / 2 + np.log(sd_out / sd_in)
-    return ratio
+    return (z_out**2 - z_in**2) / 2 + np.log(sd_out / sd_in)
 
 
 def rmia_scores(
@@ -127,8 +125,7 @@ def rmia_scores(
 
 def guessed(values: Floats, trained: Bools, a: float) -> Floats:
     """Return RMIA's offline P: from networks that did not train on a sample, shape (n,)."""
-    at_large: Floats = ((1 + a) * _mean(values, ~trained) + 1 - a) / 2
-    return at_large
+    return ((1 + a) * _mean(values, ~trained) + 1 - a) / 2
 
 
 def rmia_offline(
@@ -141,21 +138,18 @@ def rmia_offline(
 
 def both_sides(values: Floats, trained: Bools) -> Floats:
     """Return RMIA's online P: half from networks that trained on a sample, half from others."""
-    at_large: Floats = (_mean(values, trained) + _mean(values, ~trained)) / 2
-    return at_large
+    return (_mean(values, trained) + _mean(values, ~trained)) / 2
 
 
 def shares(ratio: Floats, population: Floats, gamma: float) -> Floats:
     """Return for each ratio the share of the population's that are ``gamma`` times smaller."""
     below = np.searchsorted(np.sort(population), ratio / gamma, side="right")
-    share: Floats = below / len(population)
-    return share
+    return below / len(population)
 
 
 def on_both_sides(trained: Bools, least: int = 1) -> Bools:
     """Return which samples ``least`` networks trained on and as many did not, (k, n) → (n,)."""
-    enough: Bools = (trained.sum(axis=0) >= least) & ((~trained).sum(axis=0) >= least)
-    return enough
+    return (trained.sum(axis=0) >= least) & ((~trained).sum(axis=0) >= least)
 
 
 def _checked(
@@ -188,8 +182,7 @@ def _mean(values: Floats, among: Bools) -> Floats:
             f"trained_on: sample {int(count.argmin())} has no network on one side; "
             "allowed: 1 or more that trained on it and 1 or more that did not"
         )
-    mean: Floats = np.where(among, values, 0).sum(axis=0) / count
-    return mean
+    return np.where(among, values, 0).sum(axis=0) / count
 
 
 def deviations(phi: Floats, values: Floats, among: Bools, spread: str) -> tuple[Floats, Floats]:

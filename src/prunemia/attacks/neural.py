@@ -1,8 +1,11 @@
-"""Attacks that are networks: what they share.
+"""Attacks that are networks: what they share, and the nn family: nn, top3nn, nncls.
 
 The published code's recipe is ``recipe="paper"``. Linear weights start Xavier-normal, as in the
 victim's networks: from torch's own start nncls barely learns in the paper's 100 epochs. SAMIA's
 queries, keys and values keep the start of their own.
+
+Sources: Shokri et al. (S&P 2017) and Salem et al. (NDSS 2019) for the nn family, Yuan & Zhang
+(2022), section 5.2, for its networks.
 """
 
 from __future__ import annotations
@@ -14,12 +17,22 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from prunemia.attacks._fit import Recipe, Setting, choose_epochs, fit, log_odds
-from prunemia.attacks._inputs import Inputs
-from prunemia.attacks._precision import PRECISIONS, Precision, fastest
-from prunemia.attacks.base import Attack, Bools, Floats, require_choice, require_integer
+from prunemia.attacks import fitting
+from prunemia.attacks.base import (
+    Attack,
+    Bools,
+    Floats,
+    Inputs,
+    largest,
+    one_hot,
+    require_choice,
+    require_integer,
+)
+from prunemia.attacks.fitting import PRECISIONS, AttackFitConfig, Precision
+from prunemia.models import Dropout
 from prunemia.signals import Signals
 
 HELD_BACK = "held-back"
@@ -40,7 +53,7 @@ class NeuralAttack(Attack):
     seed : of the weights, the batches and dropout. Nothing depends on, or moves, torch's global
         generator.
     recipe : ``"fast"`` standardizes the inputs and fits by AdamW under a one-cycle schedule;
-        ``"paper"`` is the published recipe (see `Recipe`).
+        ``"paper"`` is the published recipe (see `AttackFitConfig`).
     epochs : how many; None: 100 for ``"paper"``, `usual_epochs` for ``"fast"`` (more with few
         samples), which was chosen on held-back shadow networks (Location and MNIST-1D, seeds 0 and
         1; never on a target). ``"held-back"`` chooses for the shadows at hand: half, one or two
@@ -91,7 +104,7 @@ class NeuralAttack(Attack):
         """What the fit computes in, where ``precision`` is None as well."""
         if self.precision is not None:
             return self.precision
-        return "float32" if self.recipe == "paper" else fastest(self._setting().device)
+        return "float32" if self.recipe == "paper" else fitting.fastest(self._device())
 
     @property
     def passes(self) -> int:
@@ -122,9 +135,9 @@ class NeuralAttack(Attack):
             require_integer("epochs", self.epochs, 1)
         require_choice("progress", self.progress, (True, False))
         require_choice("precision", self.precision, (None, *PRECISIONS))
-        self._setting()
+        self._device()
 
-    def _setting(self) -> Setting:
+    def _device(self) -> torch.device:
         try:
             device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
             torch.empty(0, device=device)
@@ -132,33 +145,10 @@ class NeuralAttack(Attack):
             raise ValueError(
                 f"device: {self.device!r} is not usable here; allowed: cpu, or a device of yours"
             ) from error
-        return Setting(self.name, device, int(self.seed), self.progress)
+        return device
 
     def _fit(self, shadow: Signals, membership: Bools) -> None:
         raw = self.features(shadow)
-        self._standardize(raw)
-        x = self._tensor(raw)
-        members = torch.from_numpy(membership.astype(np.int64))
-        setting = self._setting()
-
-        def make() -> nn.Module:
-            return start(self.network(raw.shape[1], shadow.classes))
-
-        self.epochs_ = self._usual(shadow) if self.epochs in (None, HELD_BACK) else int(self.epochs)
-        if self.epochs == HELD_BACK:
-            held = _held_back(shadow, membership)
-            candidates = (max(1, self.epochs_ // 2), self.epochs_, 2 * self.epochs_)
-            recipes = [self._recipe(epochs) for epochs in candidates]
-            self.epochs_ = choose_epochs(make, x, members, held, recipes, setting)
-        self.network_ = setting.build(make)
-        fit(self.network_, x, members, self._recipe(self.epochs_), setting)
-
-    def _recipe(self, epochs: int) -> Recipe:
-        fast = self.fast_rate, self.fast_batch
-        return Recipe(self.recipe, epochs, self.used_precision, *fast)
-
-    def _standardize(self, raw: Inputs) -> None:
-        """Learn each input's mean and deviation; the paper's recipe leaves inputs as they are."""
         self.mean_ = np.zeros(raw.shape[1])
         self.scale_ = np.ones(raw.shape[1])
         if self.recipe == "fast":
@@ -166,37 +156,56 @@ class NeuralAttack(Attack):
             self.mean_ = raw.mean(axis=0, dtype=np.float64)
             # an input that never varies, as one that SAMIA may not see, becomes zero
             self.scale_ = np.where(deviation > 0, deviation, 1)
+        x = self._standardized(raw)
+        members = torch.from_numpy(membership.astype(np.int64))
 
-    def _usual(self, shadow: Signals) -> int:
-        """Return the recipe's number of epochs."""
-        if self.recipe == "paper":
-            return PAPER_EPOCHS
-        return round(self.usual_epochs * min(10.0, max(1.0, ENOUGH_SAMPLES / len(shadow))))
+        def fitted(epochs: int, part: torch.Tensor | slice, title: str = self.name) -> nn.Module:
+            how = self.fast_rate, self.fast_batch, self.used_precision, self._device()
+            config = AttackFitConfig(
+                self.recipe, epochs, *how, int(self.seed), title, self.progress
+            )
+            network = fitting.build(
+                lambda: start(self.network(raw.shape[1], shadow.classes)), config
+            )
+            fitting.fit(network, x[part], members[part], config)
+            return network
 
-    def _tensor(self, raw: Inputs) -> torch.Tensor:
+        usual = PAPER_EPOCHS
+        if self.recipe == "fast":
+            more = min(10.0, max(1.0, ENOUGH_SAMPLES / len(shadow)))
+            usual = round(self.usual_epochs * more)
+        self.epochs_ = usual if self.epochs in (None, HELD_BACK) else int(self.epochs)
+        if self.epochs == HELD_BACK:
+            held = torch.from_numpy(_held_back(shadow, membership))
+            aucs = {}
+            # each from the start: a schedule cut short says little of one carried through
+            for epochs in (max(1, usual // 2), usual, 2 * usual):
+                trial = fitted(epochs, ~held, f"{self.name}, trial of {epochs}")
+                scores = fitting.member_log_odds(trial, x[held], self._device())
+                aucs[epochs] = roc_auc_score(members[held].numpy(), scores)
+            self.epochs_ = max(aucs, key=aucs.__getitem__)
+        self.network_ = fitted(self.epochs_, slice(None))
+
+    def _standardized(self, raw: Inputs) -> torch.Tensor:
         return torch.from_numpy(((raw - self.mean_) / self.scale_).astype(np.float32))
 
-    def _remembered(self) -> dict[str, Any]:
-        """Return what a fit left, the network as its weights: ``network_.`` and their name."""
-        fitted = super()._remembered()
-        weights = fitted.pop("network_").state_dict()
-        return fitted | {f"{WEIGHT}{name}": value.cpu().numpy() for name, value in weights.items()}
+    def _decide(self, target: Signals) -> Floats:
+        x = self._standardized(self.features(target))
+        return fitting.member_log_odds(self.network_, x, self._device())
+
+    def _as_arrays(self, learned: dict[str, Any]) -> dict[str, Any]:
+        """Return the network as its weights: ``network_.`` and their name."""
+        weights = learned.pop("network_").state_dict()
+        return learned | {f"{WEIGHT}{name}": value.cpu().numpy() for name, value in weights.items()}
 
     def restore(self, learned: Mapping[str, NDArray[Any]]) -> Self:
         """Take back what `learned` gave."""
-        weights = {
-            name.removeprefix(WEIGHT): torch.from_numpy(value)
-            for name, value in learned.items()
-            if name.startswith(WEIGHT)
-        }
         super().restore({n: value for n, value in learned.items() if not n.startswith(WEIGHT)})
         network = self.network(len(self.mean_), self.n_classes_)
-        network.load_state_dict(weights)
-        self.network_ = network.to(self._setting().device).eval()
+        weights = {n: torch.from_numpy(v) for n, v in learned.items() if n.startswith(WEIGHT)}
+        network.load_state_dict({n.removeprefix(WEIGHT): v for n, v in weights.items()})
+        self.network_ = network.to(self._device()).eval()
         return self
-
-    def _decide(self, target: Signals) -> Floats:
-        return log_odds(self.network_, self._tensor(self.features(target)), self._setting())
 
 
 def start(network: nn.Module) -> nn.Module:
@@ -209,13 +218,7 @@ def start(network: nn.Module) -> nn.Module:
 
 
 def _held_back(shadow: Signals, membership: Bools) -> Bools:
-    """Return True for the last shadow network's samples.
-
-    Raises
-    ------
-    ValueError
-        Those, or the others, are all members or all non-members.
-    """
+    """Return True for the last shadow network's samples; ValueError where a part lacks a side."""
     assert shadow.model is not None
     held: Bools = shadow.model == shadow.model.max()
     if not all(0 < membership[part].sum() < part.sum() for part in (held, ~held)):
@@ -225,3 +228,47 @@ def _held_back(shadow: Signals, membership: Bools) -> Bools:
             f"here: {len(np.unique(shadow.model))}"
         )
     return held
+
+
+class _Perceptron(NeuralAttack):
+    """An MLP 512-256-128-2 with ReLU and dropout 0.2."""
+
+    usual_epochs = 12
+
+    def network(self, width: int, classes: int) -> nn.Module:  # noqa: ARG002 (SAMIA needs the classes)
+        """Return the MLP."""
+        layers: list[nn.Module] = []
+        for before, after in ((width, 512), (512, 256), (256, 128)):
+            layers += [nn.Linear(before, after), nn.ReLU(), Dropout(0.2)]
+        return nn.Sequential(*layers, nn.Linear(128, 2))
+
+
+class Posterior(_Perceptron):
+    """nn: an MLP on the posterior, shape (n, C)."""
+
+    name = "nn"
+
+    def features(self, signals: Signals) -> Inputs:
+        """Return the posterior."""
+        return signals.posteriors
+
+
+class TopThree(_Perceptron):
+    """top3nn: an MLP on the three largest posteriors; with two classes, on both and a zero."""
+
+    name = "top3nn"
+
+    def features(self, signals: Signals) -> Inputs:
+        """Return the three largest posteriors, shape (n, 3), descending."""
+        three = largest(signals.posteriors, 3)
+        return np.pad(three, ((0, 0), (0, 3 - three.shape[1])))
+
+
+class PosteriorAndLabel(_Perceptron):
+    """nncls: an MLP on the posterior and the true class, one-hot: shape (n, 2C)."""
+
+    name = "nncls"
+
+    def features(self, signals: Signals) -> Inputs:
+        """Return the posterior and the one-hot label side by side."""
+        return np.concatenate([signals.posteriors, one_hot(signals)], axis=1)

@@ -1,16 +1,21 @@
-"""lira and rmia: each sample judged by how other networks answer that very sample."""
+"""lira and rmia: each sample judged by how other networks answer that very sample.
+
+With ``second="sensitivity"``, which is ours, a logistic regression weighs the score and the
+sensitivity, a second signal.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
 import numpy as np
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
-from prunemia.attacks import likelihood, second
+from prunemia.attacks import likelihood
 from prunemia.attacks.base import Attack, Bools, Floats, require_choice
 from prunemia.attacks.threshold import best_threshold
 from prunemia.metrics import evaluate
@@ -20,6 +25,8 @@ SETTINGS = ("offline", "online")
 SECONDS = ("none", "sensitivity")
 FPR = 0.01
 """The false-positive rate at which options are compared on the shadows."""
+SMALLEST_SENSITIVITY = 1e-6
+"""Added to a mean sensitivity before its logarithm is taken."""
 
 
 class Referenced(Attack):
@@ -28,15 +35,14 @@ class Referenced(Attack):
     The threshold, and each option that is None, are chosen on shadow networks in the role of the
     target, the other networks being their references: the options with the largest TPR at 1 % FPR
     there (among equals the largest AUC), then the threshold with the best balanced accuracy.
-    Samples of a shadow that lack networks on a side take no part in that. With
-    ``second="sensitivity"`` a logistic regression, fitted there as well, weighs the score and the
-    sensitivity; the threshold is on its log-odds.
+    Samples of a shadow that lack networks on a side take no part in that. With a second signal the
+    regression is fitted there as well, and the threshold is on its log-odds.
 
     Attributes
     ----------
     threshold_ : on the score.
     choice_ : shape (options,), which of the candidates of each option, in order of name.
-    centre_, scale_, weights_ : of `second.weigh`, where there is a second signal.
+    centre_, scale_, weights_ : of `weigh`, where there is a second signal.
     """
 
     threshold_: float
@@ -57,8 +63,11 @@ class Referenced(Attack):
 
     def chosen(self) -> dict[str, Any]:
         """Return the options that the fit took."""
-        names = self.candidates().items()
-        return {name: values[i] for (name, values), i in zip(names, self.choice_, strict=True)}
+        return self._options(self.choice_)
+
+    def _options(self, choice: Any) -> dict[str, Any]:
+        candidates = self.candidates().items()
+        return {name: values[i] for (name, values), i in zip(candidates, choice, strict=True)}
 
     def _check_options(self) -> None:
         require_choice("setting", self.setting, SETTINGS)
@@ -66,16 +75,16 @@ class Referenced(Attack):
 
     def _fit(self, shadow: Signals, membership: Bools) -> None:
         best: tuple[float, float] | None = None
-        candidates = self.candidates()
-        for choice in product(*(range(len(values)) for values in candidates.values())):
-            options = {n: v[i] for (n, v), i in zip(candidates.items(), choice, strict=True)}
-            able = _able(shadow, self.setting, options.get("spread"))
+        for choice in product(*(range(len(values)) for values in self.candidates().values())):
+            options = self._options(choice)
+            able = self._able(shadow, options)
             if not 0 < membership[able].sum() < able.sum():
                 continue
             scores, member = self._scores(shadow.subset(able), options), membership[able]
             threshold = best_threshold(scores, member)
             found = evaluate(member, scores, scores >= threshold)
-            tpr = found.tpr[FPR].value if FPR in found.tpr else 0.0
+            # one that the samples cannot resolve is no better than any
+            tpr = found.tpr[FPR].value if found.tpr[FPR].resolved else -1.0
             if best is None or (tpr, found.auc.value) > best:
                 best = tpr, found.auc.value
                 self.threshold_, self.choice_ = threshold, np.array(choice)
@@ -85,23 +94,18 @@ class Referenced(Attack):
                 "others that did not; allowed: one member and one non-member, or more"
             )
         if self.second != "none":
-            self._weigh(shadow, membership)
-
-    def _weigh(self, shadow: Signals, membership: Bools) -> None:
-        """Weigh both signals on the shadows, and put the threshold on what comes of it."""
-        options = self.chosen()
-        able = _able(shadow, self.setting, options.get("spread"))
-        part, member = shadow.subset(able), membership[able]
-        scores, still = self._scores(part, options), second.stillness(part)
-        self.centre_, self.scale_, self.weights_ = second.weigh(scores, still, member)
-        odds = second.combined(scores, still, self.centre_, self.scale_, self.weights_)
-        self.threshold_ = best_threshold(odds, member)
+            able = self._able(shadow, self.chosen())
+            part, member = shadow.subset(able), membership[able]
+            scores, still = self._scores(part, self.chosen()), stillness(part)
+            self.centre_, self.scale_, self.weights_ = weigh(scores, still, member)
+            odds = combined(scores, still, self.centre_, self.scale_, self.weights_)
+            self.threshold_ = best_threshold(odds, member)
 
     def _decide(self, target: Signals) -> Floats:
         scores = self._scores(target, self.chosen())
         if self.second != "none":
-            still = second.stillness(target)
-            scores = second.combined(scores, still, self.centre_, self.scale_, self.weights_)
+            still = stillness(target)
+            scores = combined(scores, still, self.centre_, self.scale_, self.weights_)
         return scores - self.threshold_
 
     def identity(self) -> dict[str, Any]:
@@ -112,10 +116,21 @@ class Referenced(Attack):
         return options
 
     def _scores(self, signals: Signals, options: Mapping[str, Any]) -> Floats:
+        """Return the scores of all networks' samples, network by network."""
+        assert signals.model is not None
         scores = np.empty(len(signals))
-        for rows in _networks(signals):
-            scores[rows] = self.scores(signals.subset(rows), options)
+        for number in np.unique(signals.model):
+            of_network = signals.model == number
+            scores[of_network] = self.scores(signals.subset(of_network), options)
         return scores
+
+    def _able(self, signals: Signals, options: Mapping[str, Any]) -> Bools:
+        """Return which samples have the networks that a score needs, shape (n,)."""
+        _, _, trained = _answers(signals)
+        least = 2 if options.get("spread") == "record" else 1
+        if self.setting == "online":
+            return likelihood.on_both_sides(trained, least)
+        return (~trained).sum(axis=0) >= least
 
 
 class LiRA(Referenced):
@@ -214,19 +229,33 @@ def _answers(signals: Signals) -> tuple[Floats, Floats, Bools]:
     return phi, references, nobody if trained is None else trained.T
 
 
-def _able(signals: Signals, setting: str, spread: str | None) -> Bools:
-    """Return which samples have the networks that a score needs, shape (n,)."""
-    _, _, trained = _answers(signals)
-    least = 2 if spread == "record" else 1
-    if setting == "online":
-        return likelihood.on_both_sides(trained, least)
-    enough: Bools = (~trained).sum(axis=0) >= least
-    return enough
+# -- the second signal
 
 
-def _networks(signals: Signals) -> Iterator[Bools]:
-    """Yield which samples each network answered, shape (n,)."""
-    model = signals.model
-    assert model is not None
-    for number in np.unique(model):
-        yield model == number
+def stillness(signals: Signals) -> Floats:
+    """Return −ln of each sample's mean sensitivity over classes, shape (n,): large for members."""
+    moved = signals.require_sensitivities().mean(axis=1, dtype=np.float64)
+    return -np.log(moved + SMALLEST_SENSITIVITY)
+
+
+def weigh(scores: Floats, still: Floats, membership: Bools) -> tuple[Floats, Floats, Floats]:
+    """Return centre (2,), scale (2,) and weights (6,), the intercept last, of both signals."""
+    both = np.stack([scores, still], axis=1)
+    centre, scale = both.mean(axis=0), both.std(axis=0)
+    scale[scale == 0] = 1.0
+    model = LogisticRegression(max_iter=1000)
+    model.fit(_quadratics(scores, still, centre, scale), membership)
+    return centre, scale, np.append(model.coef_[0], model.intercept_[0])
+
+
+def combined(
+    scores: Floats, still: Floats, centre: Floats, scale: Floats, weights: Floats
+) -> Floats:
+    """Return the log-odds of membership by both signals, shape (n,)."""
+    return _quadratics(scores, still, centre, scale) @ weights[:-1] + weights[-1]
+
+
+def _quadratics(scores: Floats, still: Floats, centre: Floats, scale: Floats) -> Floats:
+    """Return both signals, standardized, their squares and their product, shape (n, 5)."""
+    one, two = ((np.stack([scores, still]).T - centre) / scale).T
+    return np.stack([one, two, one**2, two**2, one * two], axis=1)

@@ -27,18 +27,18 @@ def best_threshold(values: Floats, membership: Bools) -> float:
     values : shape (n,), larger means more likely a member; the candidates for t.
     membership : shape (n,), with members and non-members.
 
-    Among equally good candidates it takes the middle one (the lower of two middles): that does not
-    depend on the order of the samples, and it leans neither to calling everyone a member nor no
-    one. The published code takes the first in row order. O(n log n): sort, then cumulative sums;
-    the comparison is one of integers, so equal is exact.
+    Among equally good candidates it takes the middle one (the lower of two middles), whatever the
+    order of the samples: that leans neither to calling everyone a member nor no one. The published
+    code takes the first in row order. O(n log n): sort, then cumulative sums; the comparison is one
+    of integers, so equal is exact.
     """
     order = np.argsort(-values, kind="stable")
     descending = values[order]
     member = membership[order]
     last_of_ties = np.append(descending[1:] < descending[:-1], True)
     hits = np.cumsum(member)[last_of_ties]
-    alarms = np.cumsum(~member)[last_of_ties]
-    gain = hits * alarms[-1] - alarms * hits[-1]  # (TPR - FPR) times members times non-members
+    wrong = np.cumsum(~member)[last_of_ties]
+    gain = hits * wrong[-1] - wrong * hits[-1]  # (TPR - FPR) times members times non-members
     best = descending[last_of_ties][gain == gain.max()]
     return float(best[len(best) // 2])
 
@@ -76,8 +76,7 @@ class ThresholdAttack(Attack):
         if not self.by_class:
             return
         order = np.argsort(shadow.labels, kind="stable")
-        first_of_class = np.flatnonzero(np.diff(shadow.labels[order])) + 1
-        for samples in np.split(order, first_of_class):
+        for samples in np.split(order, np.flatnonzero(np.diff(shadow.labels[order])) + 1):
             # a class of members alone, or of non-members, keeps the threshold over all
             if 0 < membership[samples].sum() < len(samples):
                 label = shadow.labels[samples[0]]
@@ -104,8 +103,7 @@ class Entropy(ThresholdAttack):
     def values(self, signals: Signals) -> Floats:
         """Return minus the entropy, shape (n,), -ln C … 0."""
         p, _ = signals.precise()
-        total: Floats = (p * _log(p)).sum(axis=1)
-        return total
+        return (p * _log(p)).sum(axis=1)
 
 
 class ModifiedEntropy(ThresholdAttack):
@@ -122,8 +120,7 @@ class ModifiedEntropy(ThresholdAttack):
         p_y = _true_class(p, signals.labels)
         others = p * _log(rest)
         others[np.arange(len(p)), signals.labels] = 0
-        total: Floats = _true_class(rest, signals.labels) * _log(p_y) + others.sum(axis=1)
-        return total
+        return _true_class(rest, signals.labels) * _log(p_y) + others.sum(axis=1)
 
 
 class TopConfidence(ThresholdAttack):
@@ -148,8 +145,7 @@ class TopConfidence(ThresholdAttack):
         p = _confidences(signals, self.by_logits_)
         if self.statistic == "true_class":
             return _true_class(p, signals.labels)
-        largest: Floats = p.max(axis=1)
-        return largest
+        return p.max(axis=1)
 
 
 def _confidences(signals: Signals, shifted: bool) -> Floats:
@@ -160,10 +156,8 @@ def _confidences(signals: Signals, shifted: bool) -> Floats:
 
 
 def _true_class(p: Floats, labels: NDArray[np.int64]) -> Floats:
-    picked: Floats = p[np.arange(len(p)), labels]
-    return picked
+    return p[np.arange(len(p)), labels]
 
 
 def _log(p: Floats) -> Floats:
-    logs: Floats = np.log(np.maximum(p, SMALLEST))
-    return logs
+    return np.log(np.maximum(p, SMALLEST))

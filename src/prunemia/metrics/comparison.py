@@ -148,5 +148,4 @@ def holm(pvalues: ArrayLike) -> Floats:
     p = np.asarray(pvalues, dtype=np.float64)
     if p.ndim != 1 or len(p) < 1 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError("pvalues: allowed: one or more numbers from 0 to 1")
-    corrected: Floats = multipletests(p, method="holm")[1]
-    return corrected
+    return multipletests(p, method="holm")[1]

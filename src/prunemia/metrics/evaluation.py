@@ -59,8 +59,7 @@ class Evaluation:
         return f"{text}; at one false accusation in a hundred it finds {few} of the members"
 
     def _repr_html_(self) -> str:
-        html: str = table({"": self}).T.to_html(header=False)
-        return html
+        return table({"": self}).T.to_html(header=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values that `from_dict` reads."""

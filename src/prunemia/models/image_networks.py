@@ -29,7 +29,7 @@ def resnet18(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
         module.fc = nn.Linear(8 * width, classes)
     module.conv1 = _stem(shape[0], width)
     module.maxpool = nn.Identity()
-    return module  # type: ignore[no-any-return]
+    return module
 
 
 def vgg16(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
@@ -53,7 +53,7 @@ def densenet121(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     module = models.DenseNet(width // 2, (6, 12, 24, 16), width, num_classes=classes)
     module.features.conv0 = _stem(shape[0], width)
     module.features.pool0 = nn.Identity()
-    return module  # type: ignore[no-any-return]
+    return module
 
 
 def _stem(channels: int, width: int) -> nn.Conv2d:

@@ -370,10 +370,10 @@ ATTACKS = Registry(
         "xent": AttackKind("prunemia.attacks.threshold:Entropy", "#F0E442"),
         "mentr": AttackKind("prunemia.attacks.threshold:ModifiedEntropy", "#D55E00"),
         "top1conf": AttackKind("prunemia.attacks.threshold:TopConfidence", "#CC79A7"),
-        "nn": AttackKind("prunemia.attacks.perceptron:Posterior", "#56B4E9", learned=True),
-        "top3nn": AttackKind("prunemia.attacks.perceptron:TopThree", "#0072B2", learned=True),
+        "nn": AttackKind("prunemia.attacks.neural:Posterior", "#56B4E9", learned=True),
+        "top3nn": AttackKind("prunemia.attacks.neural:TopThree", "#0072B2", learned=True),
         "nncls": AttackKind(
-            "prunemia.attacks.perceptron:PosteriorAndLabel",
+            "prunemia.attacks.neural:PosteriorAndLabel",
             "#332288",
             learned=True,
             together="prunemia.attacks.joint:JointPerceptron",
