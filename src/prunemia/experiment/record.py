@@ -1,23 +1,93 @@
 """What identifies a result: one frozen, validated record, and its content key.
 
-Light on purpose: the command line imports this module alone to refuse a wrong
-parameter within a second, so nothing here may import torch.
+Light on purpose: the command line needs this room alone to refuse a wrong parameter within a
+second, so nothing here may import torch.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pandas as pd
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
-from prunemia.experiment.adversary import Adversary
-from prunemia.experiment.fields import DefenseName, Frozen, ModelName, PrunerName, Stopping
-from prunemia.experiment.hashing import content_key
 from prunemia.experiment.refusals import refusals
 from prunemia.registry import DEFENSES, NETWORKS, PRUNERS, SOURCES, TrainingConfig, suggest
+
+Stopping = Literal["warm-up", "published", "last"]
+"""How fine-tuning ends. "warm-up" (ours): the first epochs neither count for patience nor are kept,
+and patience never ends below 90 % of the original's validation accuracy. "published": neither, so
+the first epoch may be the one kept. "last": every epoch, and the last is kept; originals too."""
+
+Sparsity = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _one_of(names: Any, *others: str) -> tuple[AfterValidator, WithJsonSchema]:
+    """Return what makes a text field name an entry of the table ``names``, or one of ``others``."""
+
+    def known(value: str) -> str:
+        if value not in names and value not in others:
+            allowed = [*others, *names]
+            hint = suggest(value, dict.fromkeys(allowed))
+            raise ValueError(f"must be one of {', '.join(allowed)}{hint}")
+        return value
+
+    schema = {"type": "string", "enum": [*others, *names]}
+    return AfterValidator(known), WithJsonSchema(schema)
+
+
+ModelName = Annotated[str, *_one_of(NETWORKS)]
+PrunerName = Annotated[str, *_one_of(PRUNERS)]
+AssumedPruner = Annotated[str, *_one_of(PRUNERS, "none")]
+DefenseName = Annotated[str, *_one_of(DEFENSES)]
+
+
+class Frozen(BaseModel):
+    """A record that cannot be changed and refuses fields that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic takes True for 1, but `seed: true` is a slip of the pen, not seed 1
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and annotation is not bool:
+            raise ValueError("is a truth value, and this field takes none")
+        return value
+
+
+class Adversary(Frozen):
+    """What the adversary assumes of the victim; None where it knows the truth.
+
+    Source: Yuan & Zhang (2022), section 6 (adversary knowledge) and section 7
+    (an adaptive adversary applies the victim's defense to its shadow networks).
+    """
+
+    pruner: AssumedPruner | None = Field(
+        None,
+        description="the pruner of the shadow networks; "
+        '"dense" fine-tunes them as they are, "none" leaves them as they are',
+    )
+    sparsity: float | None = Field(
+        None, gt=0, lt=1, description="the sparsity of the shadow networks"
+    )
+    defense: DefenseName | None = Field(None, description="the defense of the shadow networks")
+    strength: float | None = Field(None, ge=0, description="that defense's strength")
 
 
 class Experiment(Frozen):
@@ -212,3 +282,64 @@ class Experiment(Frozen):
         resolved = {"width": self.channels, **recipe, "finetune_epochs": self.tuning_epochs}
         fields |= {name: value for name, value in resolved.items() if value is not None}
         return pd.Series(fields | {"key": self.key}, name="experiment", dtype=object)
+
+
+class PageParameters(Frozen):
+    """Parameters of the book's pages that are no field of an `Experiment`."""
+
+    seeds: int = Field(3, ge=1, le=100, description="runs, with seeds seed, seed + 1, …")
+    sparsities: tuple[Sparsity, ...] = Field(
+        (0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="sparsities to compare"
+    )
+    pruners: tuple[PrunerName, ...] | None = Field(
+        None, min_length=1, description="pruning methods to compare; None: all the network allows"
+    )
+    strengths: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (1, 4, 16), min_length=1, description="strengths of the defense to compare"
+    )
+    references: int = Field(
+        64, ge=8, le=1024, description="networks that answer the same samples as the victim"
+    )
+    canaries: int = Field(
+        200, ge=4, le=100_000, description="mislabelled samples planted for a bound on ε"
+    )
+    top: float = Field(0.05, gt=0, lt=1, description="share of samples called the most exposed")
+    bootstraps: int = Field(
+        1000, ge=20, le=100_000, description="resamples behind a bootstrap interval"
+    )
+
+
+def content_key(value: Any) -> str:
+    """Hash a JSON value: 32 hexadecimal digits of SHA-256 of its canonical form."""
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def seed_of(*parts: Any) -> int:
+    """Derive the 63-bit seed of one random draw from what it is for (JSON values)."""
+    return int(content_key(list(parts))[:16], 16) >> 1
+
+
+def explain(error: ValidationError) -> str:
+    """Return one sentence for a ValidationError: the field, the value, what is allowed."""
+    items: list[dict[str, Any]] = [dict(item) for item in error.errors()]
+    named = {item["loc"][0] for item in items if len(item["loc"]) > 1}
+    # a list whose only element is wrong counts as empty, too: that adds nothing
+    told = [i for i in items if i["type"] != "too_short" or i["loc"][0] not in named]
+    return "; ".join(_sentence(item) for item in told)
+
+
+def _sentence(item: dict[str, Any]) -> str:
+    field = ".".join(str(part) for part in item["loc"])
+    message: str = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if not field:
+        return message
+    if item["type"] == "extra_forbidden":
+        allowed = (
+            Adversary.model_fields if field.startswith("adversary.") else Experiment.model_fields
+        )
+        return f"{field}: no such field; allowed: {', '.join(allowed)}"
+    verb = "" if message.startswith(("must", "is ")) else "is not allowed: "
+    return f"{field}: {item['input']!r} {verb}{message}"

@@ -10,129 +10,81 @@ from prunemia.registry import DEFENSES, NETWORKS, PRUNERS, SOURCES, allowed_prun
 
 def refusals(exp: Any) -> Iterator[str]:
     """Yield what does not go together in an `Experiment`: field, value, what is allowed."""
-    for check in (
-        _nothing_removed,
-        _nothing_to_rank,
-        _nothing_to_select,
-        _wrong_samples,
-        _nothing_fresh,
-        _wrong_width,
-        _wrong_strength,
-        _nothing_whole,
-        _too_many_rounds,
-        _nothing_to_round,
-    ):
-        if refusal := check(exp):
-            yield refusal
-
-
-def _nothing_removed(exp: Any) -> str:
-    if exp.sparsity == 0 and not PRUNERS[exp.pruner].control:
-        return "sparsity: 0 is not allowed: should be greater than 0; pruner 'dense' has 0"
-    believed = exp.adversary
-    if exp.sparsity or believed is None or believed.sparsity or believed.pruner is None:
-        return ""
-    if believed.pruner == "none" or PRUNERS[believed.pruner].control:
-        return ""
-    return f"adversary.sparsity: None is not allowed: {believed.pruner!r} needs one"
-
-
-def _nothing_to_select(exp: Any) -> str:
-    if exp.stopping != "last" or exp.defense != "earlystop":
-        return ""
-    return "stopping: 'last' keeps the last epoch, and defense 'earlystop' chooses another"
-
-
-def _nothing_whole(exp: Any) -> str:
-    """Refuse the whole to a defense that cannot train, and what it would not cover."""
-    if not exp.whole:
-        return ""
-    if not DEFENSES[exp.defense].whole:
-        able = ", ".join(repr(name) for name, kind in DEFENSES.items() if kind.whole)
-        return f"whole: True is not allowed with defense {exp.defense!r}; allowed with {able}"
-    if exp.standardize:
-        return "whole: True is not allowed with standardize: means of members would go uncovered"
-    return ""
-
-
-def _too_many_rounds(exp: Any) -> str:
-    """Refuse rounds without an epoch each, and those whose last alone a guarantee would cover."""
+    yield from _pruning(exp)
+    if exp.stopping == "last" and exp.defense == "earlystop":
+        yield "stopping: 'last' keeps the last epoch, and defense 'earlystop' chooses another"
+    yield from _samples(exp)
+    if exp.width is not None and NETWORKS[exp.model].width is None:
+        able = ", ".join(name for name, kind in NETWORKS.items() if kind.width)
+        yield f"width: {exp.width} cannot be set for model {exp.model!r}; only for {able}"
+    yield from _defense(exp)
     if exp.rounds > exp.tuning_epochs:
         epochs = f"{exp.tuning_epochs} epochs of fine-tuning"
-        return f"rounds: {exp.rounds} is not allowed with {epochs}; allowed: one epoch or more each"
-    believed = exp.adversary and exp.adversary.defense
-    if exp.rounds > 1 and "dp" in (exp.defense, believed):
-        return "rounds: with defense 'dp' 1 alone is allowed: ε would cover the last round only"
-    return ""
+        yield f"rounds: {exp.rounds} is not allowed with {epochs}; allowed: one epoch or more each"
+    if exp.rounds > 1 and "dp" in (exp.defense, exp.adversary and exp.adversary.defense):
+        yield "rounds: with defense 'dp' 1 alone is allowed: ε would cover the last round only"
+    if exp.quantize == "before" and exp.bits is None:
+        yield "quantize: 'before' needs bits, which is None; allowed: 'after', or bits from 2 to 8"
 
 
-def _nothing_to_round(exp: Any) -> str:
-    if exp.quantize == "after" or exp.bits is not None:
-        return ""
-    return "quantize: 'before' needs bits, which is None; allowed: 'after', or bits from 2 to 8"
-
-
-def _nothing_to_rank(exp: Any) -> str:
+def _pruning(exp: Any) -> Iterator[str]:
+    """Yield what is pruned without a sparsity, and pruners that find nothing to rank."""
+    if exp.sparsity == 0 and not PRUNERS[exp.pruner].control:
+        yield "sparsity: 0 is not allowed: should be greater than 0; pruner 'dense' has 0"
+    believed = exp.adversary and exp.adversary.pruner
+    assumed = None if believed == "none" else believed
+    known = exp.sparsity or (exp.adversary and exp.adversary.sparsity)
+    if assumed and not known and not PRUNERS[assumed].control:
+        yield f"adversary.sparsity: None is not allowed: {assumed!r} needs one"
     allowed = allowed_pruners(exp.model)
-    pruners = {"pruner": exp.pruner}
-    if exp.adversary and exp.adversary.pruner not in (None, "none"):
-        pruners["adversary.pruner"] = str(exp.adversary.pruner)
-    for field, pruner in pruners.items():
-        if pruner not in allowed:
-            return (
+    for field, pruner in {"pruner": exp.pruner, "adversary.pruner": assumed}.items():
+        if pruner and pruner not in allowed:
+            yield (
                 f"{field}: {pruner!r} ranks {PRUNERS[pruner].ranks}, of which model "
                 f"{exp.model!r} has none; allowed with it: {', '.join(allowed)}"
             )
-    return ""
 
 
-def _wrong_samples(exp: Any) -> str:
+def _samples(exp: Any) -> Iterator[str]:
+    """Yield samples that the network does not take, and fresh ones where all are used anyhow.
+
+    Of the reader's own data (without a source) only the file will tell.
+    """
     source = SOURCES.get(exp.dataset)
     network = NETWORKS[exp.model]
-    if source is None or network.takes is None:
-        return ""  # the reader's own data: only the file will tell
-    if source.holds != network.takes:
+    if source and network.takes not in (None, source.holds):
         fitting = [n for n, kind in NETWORKS.items() if kind.takes in (None, source.holds)]
-        return (
+        yield (
             f"model: {exp.model!r} takes {network.takes}, and data set {exp.dataset!r} "
             f"holds {source.holds}; allowed with it: {', '.join(fitting)}"
         )
-    if source.holds == "images" and min(source.shape[1:]) < network.smallest:
+    if source and network.takes and min(source.shape[1:], default=1) < network.smallest:
         least = network.smallest
         size = "×".join(map(str, source.shape[1:]))
-        return (
+        yield (
             f"model: {exp.model!r} takes images of {least}×{least} or more, "
             f"and data set {exp.dataset!r} holds {size}"
         )
-    return ""
+    generated = source is not None and source.generate is not None
+    enough = exp.samples is not None and (source is None or exp.samples < source.rows)
+    if exp.rows == "fresh" and not generated and not enough:
+        most = "its size" if source is None else source.rows
+        yield (
+            f"rows: 'fresh' is not allowed with samples {exp.samples} of data set {exp.dataset!r}: "
+            f"every seed would have all rows; allowed: 'same', or samples below {most}"
+        )
 
 
-def _nothing_fresh(exp: Any) -> str:
-    """Refuse fresh rows where every row is used anyhow; the size of own arrays the file tells."""
-    source = SOURCES.get(exp.dataset)
-    if exp.rows == "same" or (source is not None and source.generate is not None):
-        return ""
-    if exp.samples is not None and (source is None or exp.samples < source.rows):
-        return ""
-    most = "its size" if source is None else source.rows
-    return (
-        f"rows: 'fresh' is not allowed with samples {exp.samples} of data set {exp.dataset!r}: "
-        f"every seed would have all rows; allowed: 'same', or samples below {most}"
-    )
-
-
-def _wrong_width(exp: Any) -> str:
-    if exp.width is None or NETWORKS[exp.model].width is not None:
-        return ""
-    allowed = ", ".join(name for name, kind in NETWORKS.items() if kind.width)
-    return f"width: {exp.width} cannot be set for model {exp.model!r}; only for {allowed}"
-
-
-def _wrong_strength(exp: Any) -> str:
+def _defense(exp: Any) -> Iterator[str]:
+    """Yield strengths out of range, and a whole that the defense cannot train or cover."""
     if refusal := DEFENSES[exp.defense].strength.refusal(exp.strength):
-        return f"strength: {refusal}"
-    if exp.adversary is None:
-        return ""
-    believed = DEFENSES[exp.adversary.defense or exp.defense].strength
-    refusal = believed.refusal(exp.adversary.strength)
-    return f"adversary.strength: {refusal}" if refusal else ""
+        yield f"strength: {refusal}"
+    if exp.adversary is not None:
+        believed = DEFENSES[exp.adversary.defense or exp.defense].strength
+        if refusal := believed.refusal(exp.adversary.strength):
+            yield f"adversary.strength: {refusal}"
+    if exp.whole and not DEFENSES[exp.defense].whole:
+        able = ", ".join(repr(name) for name, kind in DEFENSES.items() if kind.whole)
+        yield f"whole: True is not allowed with defense {exp.defense!r}; allowed with {able}"
+    if exp.whole and exp.standardize:
+        yield "whole: True is not allowed with standardize: means of members would go uncovered"
