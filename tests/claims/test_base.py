@@ -18,7 +18,7 @@ from prunemia.claims.base import (
     UNDECIDED,
     VERDICTS,
     Claim,
-    family,
+    by_verdict,
     runs_needed,
     simultaneous,
     verdict,
@@ -73,18 +73,13 @@ def test_an_effect_is_a_t_interval_by_hand():
 
 def test_a_family_shares_the_five_percent():
     # Of four claims, each interval has the level 1 − 0.05/4: u = 0.9875.
-    whole = family([once(0.01, 0.02, 0.03)] * 4)
     t = 0.9875 * math.sqrt(2 / (1 - 0.9875**2))
+    claim = once(0.01, 0.02, 0.03, tests=4)
 
-    assert [claim.tests for claim in whole] == [4] * 4
-    assert whole[2].effect.low == pytest.approx(0.02 - t * 0.01 / math.sqrt(3))
-
-
-def test_what_one_claim_decides_alone_a_family_may_leave_undecided():
-    alone = once(0.01, 0.012, 0.017)
-
-    assert alone.verdict == SUPPORTED
-    assert family([alone] * 8)[0].verdict == UNDECIDED
+    assert claim.effect.low == pytest.approx(0.02 - t * 0.01 / math.sqrt(3))
+    # what one claim decides alone a family may leave undecided
+    assert once(0.01, 0.012, 0.017).verdict == SUPPORTED
+    assert once(0.01, 0.012, 0.017, tests=8).verdict == UNDECIDED
 
 
 @given(
@@ -192,7 +187,7 @@ def test_a_claim_may_say_why_it_is_open():
 
 
 def test_runs_needed_is_the_least_number_that_decides():
-    claim = family([once(0.01, 0.02, 0.06)] * 3)[0]
+    claim = once(0.01, 0.02, 0.06, tests=3)
     mean, spread = 0.03, math.sqrt((0.02**2 + 0.01**2 + 0.03**2) / 2)
 
     needed = runs_needed(claim)
@@ -227,3 +222,20 @@ def test_rules_need_as_many_runs_as_the_one_that_needs_most_and_the_same_sign():
 
 def test_every_verdict_has_a_colour():
     assert set(plots.VERDICTS) == set(VERDICTS)
+
+
+WORDS = ("falls", "may move", "rises", "no table")
+
+
+@pytest.mark.parametrize(
+    ("claim", "word"),
+    [
+        (once(*UP), "rises"),
+        (once(*DOWN), "falls"),
+        (once(-0.1, 0.1), "may move"),
+        (tried(UP), "may move"),  # it lacks rules
+        (None, "no table"),
+    ],
+)
+def test_words_follow_the_verdict(claim, word):
+    assert by_verdict(claim, *WORDS) == word

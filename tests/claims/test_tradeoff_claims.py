@@ -7,8 +7,7 @@ from scipy import stats
 
 from prunemia import claims
 from prunemia.claims.base import CONTRADICTED, SUPPORTED
-from prunemia.claims.tradeoff import defended
-from prunemia.claims.ways import named
+from prunemia.claims.tradeoff import defended, names
 
 # way: pruner, sparsity, defense, strength, whole; test accuracy; leak by conf, by samia
 WAYS = [
@@ -325,33 +324,14 @@ def test_advice_is_chosen_on_some_runs_and_judged_on_others():
     assert np.isnan(few["after"])
 
 
-def test_the_front_is_confirmed_or_not_by_the_other_runs():
-    held = dict(claims.confirmed(table(ppb=0.05)))
-
-    assert held == {"original": True, "slim 0.9": True, "slim 0.5": True, "dense": True,
-                    "PPB λ = 4 on slim 0.5": False}  # fmt: skip
-
-
-def test_a_way_is_confirmed_whatever_it_is_called():
-    # the runs that choose have a second length of slim 0.5, so that its name has the epochs there
-    longer = table()
-    longer = longer[(longer["pruner"] == "slim") & (longer["sparsity"] == 0.5)]
-    longer = longer[(longer["defense"] == "none") & (longer["seed"] < 5)]
-    both = pd.concat([table(), longer.assign(finetune_epochs=16, test_accuracy=0.1)])
-
-    held = dict(claims.confirmed(both))
-
-    assert held["slim 0.5, 8 epochs"] is True
-    assert "slim 0.5" not in held
-
-
 def test_names_tell_ways_apart():
-    base = {"pruner": "slim", "sparsity": 0.5, "defense": "dp", "strength": 2.0, "stopping": "last"}
-    assert named(pd.Series({**base, "whole": True})) == (
-        "DP-SGD σ = 2 (training, too) on slim 0.5, last stopping"
-    )
-    default = pd.Series({**base, "pruner": "l1unstructured", "sparsity": 0.7, "whole": False})
-    assert named(default) == "DP-SGD σ = 2, last stopping"
+    one = {"pruner": "slim", "sparsity": 0.5, "defense": "dp", "strength": 2.0, "stopping": "last"}
+    ways = pd.DataFrame([one | {"whole": True}, one | {"whole": False, "pruner": "l1unstructured"}])
+    ways.loc[1, "sparsity"] = 0.7  # the default pruning goes without saying
+    assert names(ways.assign(finetune_epochs=8)).tolist() == [
+        "DP-SGD σ = 2 (training, too) on slim 0.5, last stopping",
+        "DP-SGD σ = 2, last stopping",
+    ]
     two = pd.concat([table(2), table(2).assign(finetune_epochs=14)])
     assert {"slim 0.5, 8 epochs", "slim 0.5, 14 epochs"} <= set(
         claims.points(two, "accuracy")["name"]

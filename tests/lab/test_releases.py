@@ -10,7 +10,7 @@ from prunemia.errors import UsageError
 from prunemia.experiment import explain, seed_of
 from prunemia.lab.networks import build
 from prunemia.pruning.rounding import rounded
-from prunemia.results.releases import released
+from prunemia.results.tables import released
 
 EXP = pm.Experiment(
     dataset="mnist1d", model="columnfc", samples=500, epochs=6, shadows=2, sparsity=0.6

@@ -10,7 +10,7 @@ from prunemia.errors import UsageError
 from prunemia.lab import releases as joint
 from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.steps import Step
-from prunemia.results import releases
+from prunemia.results import tables
 
 EXP = pm.Experiment(samples=500, width=4, epochs=4, finetune_epochs=4, shadows=2, sparsity=0.6)
 
@@ -108,7 +108,7 @@ def test_a_step_with_releases_travels_to_other_processes():
 
 def test_what_is_compared_at_equal_epochs_keeps_the_last_of_them():
     exp = pm.Experiment(dataset="location", model="columnfc")
-    held = releases.cases(exp)
+    held = tables.holdings(exp)
     shot, turns, longer = (held[n][0][0] for n in ("one shot", "rounds", "rewound, longer"))
 
     assert shot.recipe.warmup >= shot.tuning_epochs - 1

@@ -6,7 +6,7 @@ import pytest
 import prunemia as pm
 from prunemia.lab.in_turn import InTurn
 from prunemia.lab.references import References
-from prunemia.results.concentration import (
+from prunemia.results.references import (
     CHANCE,
     SCORE,
     concentration,

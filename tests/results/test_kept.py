@@ -10,7 +10,7 @@ import prunemia as pm
 from prunemia import registry, results
 from prunemia.errors import UsageError
 from prunemia.lab.steps import Step
-from prunemia.results import kept, planes, processor
+from prunemia.results import kept, tables
 from prunemia.results.tables import levels
 
 TINY = {"samples": 400, "width": 4, "epochs": 2, "finetune_epochs": 1, "shadows": 1}
@@ -73,7 +73,7 @@ def test_a_table_comes_back_with_its_record(book):
     record = table.attrs["record"]
     [part] = record["parts"]
     assert part["experiments"] == 4
-    assert part["processor"] == {"name": processor.name(), "probe": processor.probe()}
+    assert part["processor"] == {"name": kept.processor(), "probe": kept.probe()}
     assert {"package", "python", "libraries", "device", "made"} <= set(part)
     assert record["cells"] == {kept.cell(exp): 0 for exp in exps}
 
@@ -180,8 +180,8 @@ def test_a_cell_is_what_is_not_default_and_later_versions(monkeypatch):
 
 def test_rows_of_originals_are_those_of_the_control_of_their_seed():
     exps = [pm.Experiment(pruner="dense", seed=s) for s in (0, 1)] + [pm.Experiment(seed=1)]
-    labels = pd.DataFrame([planes.label(exp) for exp in exps])
-    originals = labels[:2].assign(pruner=planes.ORIGINAL)
+    labels = pd.DataFrame([tables.label(exp) for exp in exps])
+    originals = labels[:2].assign(pruner=tables.ORIGINAL)
     table = kept.as_text(pd.concat([labels, originals]))
 
     assert kept.owners(table, exps).tolist() == [0, 1, 2, 0, 1]
@@ -244,7 +244,7 @@ def test_tables_that_are_not_there_are_named(book):
 
 
 def test_every_table_of_the_book_is_there_and_current():
-    assert [name for name in results.TABLES if not results.there(name)] == []
+    assert [name for name in results.TABLES if not results.exists(name)] == []
     for name in results.TABLES:
         assert len(results.read(name)) > 0
         assert kept.folder().joinpath(f"{name}.csv").stat().st_size < 2.5e6

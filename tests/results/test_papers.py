@@ -7,7 +7,7 @@ import prunemia as pm
 from prunemia import results
 from prunemia.divergence import class_spread, compare, relative_changes
 from prunemia.lab.effects import FIELDS
-from prunemia.results import curves, kept, papers, tables
+from prunemia.results import kept, tables
 
 EXP = pm.Experiment(samples=400, width=4, epochs=2, finetune_epochs=1, shadows=1)
 
@@ -21,7 +21,7 @@ def lab(tmp_path_factory):
 def table(lab):
     """Of one run, under two stopping rules."""
     asked = [EXP, EXP.replace(stopping="last")]
-    return papers.papers(lab, asked, ["conf", "samia"])
+    return tables.papers(lab, asked, ["conf", "samia"])
 
 
 def test_a_table_of_the_papers_statements_has_one_row_per_number(table):
@@ -67,7 +67,7 @@ def test_its_numbers_are_what_the_lab_says(table, lab):
 
 
 def test_a_curve_has_each_dense_network_of_a_run_once(lab):
-    found = curves.curve(lab, [EXP], ())
+    found = tables.curve(lab, [EXP], ())
 
     assert not found.duplicated([*FIELDS, "role", "epochs"]).any()
     assert found.groupby("role")["epochs"].agg(list).to_dict() == {"training": [1, 2], "dense": [1]}
@@ -94,10 +94,10 @@ def made(monkeypatch):
         return pd.DataFrame({"seed": [exp.seed for exp in experiments]})
 
     grid = frozenset([EXP, EXP.replace(seed=1)])
-    monkeypatch.setattr(tables, "TABLES", {"control_x": maker, "paper_x": maker})
-    monkeypatch.setattr(kept, "there", lambda name: name == "control_x")
+    monkeypatch.setattr(kept, "TABLES", {"control_x": maker, "paper_x": maker})
+    monkeypatch.setattr(kept, "exists", lambda name: name == "control_x")
     monkeypatch.setattr(kept, "read", {"control_x": whole}.__getitem__)
-    monkeypatch.setattr(tables, "experiments", {"control_x": grid}.__getitem__)
+    monkeypatch.setattr(kept, "experiments", {"control_x": grid}.__getitem__)
     return whole, asked
 
 

@@ -5,9 +5,9 @@ import sys
 import pytest
 import torch
 
-from prunemia.results import processor
+from prunemia.results import kept
 
-CODE = "from prunemia.results import processor; print(processor.probe(), processor.name())"
+CODE = "from prunemia.results import kept; print(kept.probe(), kept.processor())"
 
 
 def elsewhere(**changes):
@@ -20,9 +20,9 @@ def elsewhere(**changes):
 
 
 def test_another_process_has_the_same_probe_and_name():
-    assert elsewhere() == [processor.probe(), f"{processor.name()}\n"]
-    processor.probe.cache_clear()
-    assert elsewhere(OMP_NUM_THREADS="1")[0] == processor.probe()
+    assert elsewhere() == [kept.probe(), f"{kept.processor()}\n"]
+    kept.probe.cache_clear()
+    assert elsewhere(OMP_NUM_THREADS="1")[0] == kept.probe()
 
 
 @pytest.mark.skipif(
@@ -34,5 +34,5 @@ def test_other_instructions_have_another_probe_and_name():
     probe, name = elsewhere(ATEN_CPU_CAPABILITY="default")
 
     assert len(probe) == 16
-    assert probe != processor.probe()
-    assert name != f"{processor.name()}\n"
+    assert probe != kept.probe()
+    assert name != f"{kept.processor()}\n"

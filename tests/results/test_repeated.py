@@ -9,7 +9,7 @@ import prunemia as pm
 from prunemia import data, results
 from prunemia.data import DataError, victims_half
 from prunemia.lab.effects import leakage
-from prunemia.results import kept, planes, processor, releases
+from prunemia.results import kept, tables
 from prunemia.sweep import grid as grids
 
 CELLS = {
@@ -62,7 +62,7 @@ def test_a_cell_repeated_is_as_the_table_says(name, lab):
     now = shaped(compute(lab, exp))
 
     made_by = record["parts"][record["cells"][kept.cell(exp)]]["processor"]
-    if made_by["probe"] == processor.probe():
+    if made_by["probe"] == kept.probe():
         assert now == pytest.approx(runs[0], abs=2e-6)
     else:
         assert differs(runs, now) == ""
@@ -250,15 +250,15 @@ def of_releases(rows):
 
 
 def releases_again(lab, exp):
-    return of_releases(releases.released(lab, [exp], ["conf"], only=("pruned",)))
+    return of_releases(tables.released(lab, [exp], ["conf"], only=("pruned",)))
 
 
 def of_tradeoff(rows):
-    return rows[["test_accuracy", *planes.MEASURES]].to_numpy()[0]
+    return rows[["test_accuracy", *tables.MEASURES]].to_numpy()[0]
 
 
 def tradeoff_again(lab, exp):
-    return of_tradeoff(planes.tradeoffs(lab, [exp], ["conf"]).query("pruner == 'dense'"))
+    return of_tradeoff(tables.tradeoffs(lab, [exp], ["conf"]).query("pruner == 'dense'"))
 
 
 def of_paper(rows):

@@ -3,7 +3,7 @@ import pytest
 
 import prunemia as pm
 from prunemia.lab import validation
-from prunemia.results.planes import MEASURES, VALIDATION, WAY, tradeoffs, ways
+from prunemia.results.tables import MEASURES, VALIDATION, WAY, tradeoffs, variants
 
 EXP = pm.Experiment(
     dataset="mnist1d", samples=400, width=4, epochs=2, finetune_epochs=1, shadows=2, seed=1
@@ -58,9 +58,9 @@ def test_the_defenses_that_train_on_validation_samples_are_known():
 
 
 def test_the_ways_of_a_page_are_each_defense_and_both_adversaries():
-    compared = ways(EXP)
+    compared = variants(EXP)
 
     assert [w.pruner for w in compared[:2]] == ["dense", "l1unstructured"]
     defended = {(w.defense, w.adversary is None) for w in compared[2:]}
     assert defended == {(d, a) for d in pm.registry.DEFENSES if d != "none" for a in (True, False)}
-    assert all(w.defense != "earlystop" for w in ways(EXP.replace(stopping="last")))
+    assert all(w.defense != "earlystop" for w in variants(EXP.replace(stopping="last")))

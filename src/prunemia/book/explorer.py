@@ -16,10 +16,10 @@ import pandas as pd
 
 from prunemia import results
 from prunemia.claims import simultaneous
-from prunemia.claims.ways import names
+from prunemia.claims.tradeoff import names
 from prunemia.lab.effects import EFFECTS, LEVELS
 from prunemia.metrics import Estimate, over_seeds
-from prunemia.results.planes import ADAPTIVE, MEASURES, NAIVE, WAY
+from prunemia.results.tables import ADAPTIVE, MEASURES, NAIVE, WAY
 
 CONTROLS = ("control_", "pruners_")
 PLANES = "tradeoff_"
@@ -34,7 +34,7 @@ def cases() -> list[Case]:
     """Return every case: data set, pruner, sparsity, defense, attack; its networks and effects."""
     found: dict[tuple[Any, ...], Case] = {}
     for name in results.TABLES:
-        if not results.there(name):
+        if not results.exists(name):
             continue
         if name.startswith(CONTROLS):
             found |= {_key(case): case for case in _controls(results.read(name), name)}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from prunemia.claims.advising import advice
 from prunemia.claims.base import (
     CONTRADICTED,
     MARGIN,
     NEGLIGIBLE,
     OPEN,
-    PAPERS_ATTACKS,
     RULES,
     SUPPORTED,
     TEST_MARGIN,
@@ -16,18 +14,19 @@ from prunemia.claims.base import (
     VERDICTS,
     Claim,
     by_verdict,
-    family,
     runs_needed,
     simultaneous,
     verdict,
 )
-from prunemia.claims.effects import all_networks, capacity, networks, regime, where
-from prunemia.claims.references import agreement
+from prunemia.claims.questions import regime, where
 from prunemia.claims.registry import (
+    all_networks,
+    capacity,
     claims,
     common,
     counts,
     find,
+    networks,
     of,
     pooled,
     registry,
@@ -36,49 +35,13 @@ from prunemia.claims.registry import (
     shown,
     tally,
 )
-from prunemia.claims.tradeoff import confirmed, rivals, without_rival
-from prunemia.claims.ways import halves, name_of, on_front, points
-
-__all__ = [
-    "CONTRADICTED",
-    "MARGIN",
-    "NEGLIGIBLE",
-    "OPEN",
-    "PAPERS_ATTACKS",
-    "RULES",
-    "SUPPORTED",
-    "TEST_MARGIN",
-    "UNDECIDED",
-    "VERDICTS",
-    "Claim",
-    "advice",
-    "agreement",
-    "all_networks",
-    "by_verdict",
-    "capacity",
-    "claims",
-    "common",
-    "confirmed",
-    "counts",
-    "family",
-    "find",
-    "halves",
-    "name_of",
-    "networks",
-    "of",
-    "on_front",
-    "points",
-    "pooled",
-    "regime",
-    "registry",
-    "rivals",
-    "runs_needed",
-    "said",
-    "show",
-    "shown",
-    "simultaneous",
-    "tally",
-    "verdict",
-    "where",
-    "without_rival",
-]
+from prunemia.claims.tradeoff import (
+    advice,
+    halves,
+    name_of,
+    on_front,
+    points,
+    rivals,
+    without_rival,
+)
+from prunemia.results.references import agreement

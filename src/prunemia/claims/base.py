@@ -17,8 +17,8 @@ says.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -42,9 +42,6 @@ TEST_MARGIN = 0.02
 
 MOST_RUNS = 1000
 """How many runs `runs_needed` tries before it gives up."""
-
-PAPERS_ATTACKS = ("conf", "xent", "mentr", "top1conf", "nn", "top3nn", "nncls", "blindmi", "samia")
-"""What the paper's claims are about, whatever else is registered: a new attack is no new claim."""
 
 
 @dataclass(frozen=True)
@@ -116,16 +113,14 @@ class Claim:
     @property
     def remark(self) -> str:
         """What a reader has to know beside the verdict: rules, regime, comparators."""
-        effect = self.effect
-        small = (
-            self.verdict in VERDICTS[:2]
-            and -self.margin < effect.low
-            and (effect.high < self.margin)
-        )
-        parts = (self._rules_said(), "within the margin" if small else "", self.open, self.note)
-        return "; ".join(part for part in parts if part)
+        low, high = self.effect.low, self.effect.high
+        decided = self.verdict in (SUPPORTED, CONTRADICTED)
+        small = decided and -self.margin < low and high < self.margin
+        parts = (self._rules(), "within the margin" if small else "", self.open, self.note)
+        return "; ".join(filter(None, parts))
 
-    def _rules_said(self) -> str:
+    def _rules(self) -> str:
+        """Say what each stopping rule says, and whether they differ."""
         if not self.ruled:
             return ""
         if len(self.by_rule) < len(RULES):
@@ -153,8 +148,6 @@ def verdict(effect: Estimate, margin: float = 0.0) -> str:
     Supported above 0, contradicted below 0, no difference that matters within ± ``margin``, else
     not decided. Where several effects are judged together the interval has to be simultaneous.
     """
-    if math.isnan(effect.low):
-        return UNDECIDED
     if effect.low > 0:
         return SUPPORTED
     if effect.high < 0:
@@ -173,12 +166,6 @@ def by_verdict(claim: Claim | None, below: str, around: str, above: str, unknown
     return {SUPPORTED: above, CONTRADICTED: below}.get(claim.verdict, around)
 
 
-def family(claims: Iterable[Claim]) -> list[Claim]:
-    """Return the claims as one family: their intervals hold together."""
-    claims = list(claims)
-    return [replace(claim, tests=len(claims)) for claim in claims]
-
-
 def runs_needed(claim: Claim) -> int | None:
     """Return how many runs would decide an effect of this size; None where that is not known.
 
@@ -187,18 +174,16 @@ def runs_needed(claim: Claim) -> int | None:
     agree, it is the most that any of them needs, and there is no such number where their effects
     have different signs.
     """
-    each = [_runs_needed(values, claim) for values in claim.by_rule.values()]
-    signs = {effect.value > 0 for effect in claim.effects.values()}
-    known = [needed for needed in each if needed is not None]
-    return max(known) if len(known) == len(each) and len(signs) == 1 else None
-
-
-def _runs_needed(values: Sequence[float], claim: Claim) -> int | None:
-    effect = simultaneous(values, claim.tests)
-    if math.isnan(effect.low):
+    effects = claim.effects
+    if len({effect.value > 0 for effect in effects.values()}) > 1:
         return None
     runs = np.arange(2, MOST_RUNS + 1)
-    spread, size = np.std(values, ddof=1), abs(effect.value)
-    half = stats.t.isf((1 - LEVEL) / claim.tests / 2, runs - 1) * spread / np.sqrt(runs)
-    decided = runs[(half < size) | (size + half < claim.margin)]
-    return int(decided[0]) if len(decided) else None
+    quantiles = stats.t.isf((1 - LEVEL) / claim.tests / 2, runs - 1)
+    needed = []
+    for rule, effect in effects.items():
+        if math.isnan(effect.low):
+            return None
+        half = quantiles * np.std(claim.by_rule[rule], ddof=1) / np.sqrt(runs)
+        size = abs(effect.value)
+        needed.append(runs[(half < size) | (size + half < claim.margin)][:1])
+    return int(max(needed)[0]) if all(map(len, needed)) else None

@@ -5,9 +5,9 @@ Every page, list, count, map and typed finding takes a claim from here, number a
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from IPython.display import Markdown
 from scipy import optimize, stats
 
 from prunemia import results
-from prunemia.claims import effects, papers, references, releases, tradeoff
 from prunemia.claims.base import (
     CONTRADICTED,
     NEGLIGIBLE,
@@ -29,10 +28,11 @@ from prunemia.claims.base import (
     VERDICTS,
     Claim,
 )
+from prunemia.claims.questions import OWN, QUESTIONS, regime, where
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
-from prunemia.metrics import LEVEL, Estimate
-from prunemia.results import kept
+from prunemia.metrics import LEVEL, Estimate, summarize
+from prunemia.results.kept import folder
 
 LEAST = 3
 """Data sets whose mean is worth a line: that of two has an interval which says nothing."""
@@ -40,39 +40,14 @@ COLUMNS = (
     "id", "question", "text", "dataset", "measure", "comparison", "sparsity", "rules", "effect",
     "low", "high", "verdict", "runs", "family", "source", "note", "paper",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a group of claims asks, the kind of table that answers, and how it does.
-
-    A table answers if its name is the kind, an underscore, and a data set's name. ``everywhere``:
-    each claim is asked on every data set with such a table, also where it gets no number.
-    """
-
-    text: str
-    kind: str
-    answers: Callable[[pd.DataFrame], Iterable[Claim]]
-    everywhere: bool = False
-
-
-QUESTIONS = (
-    Question("Does pruning leak?", "control", effects.control),
-    Question("At equal fit and accuracy?", "curve", effects.equally_good, everywhere=True),
-    Question("By other pruning methods?", "control", effects.methods),
-    Question("Does the divergence grow?", "paper", papers.divergence),
-    Question("Which attack?", "control", papers.samia_and_conf),
-    Question("Which attack?", "paper", papers.samia_ahead),
-    Question("Where few are accused?", "references", references.few_accused),
-    Question("Where few are accused?", "references", references.second_signal),
-    Question("By the strongest attack?", "references", references.strongest),
-    Question("Who is exposed?", "concentration", references.exposure),
-    Question("What does the adversary have to know?", "paper", papers.knowledge),
-    Question("Does PPB help?", "paper", papers.ppb),
-    Question("Which defense helps?", "tradeoff", tradeoff.defended),
-    Question("Several releases?", "releases", releases.releases),
-    Question("Is the fast recipe as strong?", "recipes", releases.recipes),
-)
+NAMES = {
+    "train accuracy": "train",
+    "test accuracy": "test",
+    "generalization gap": "gap",
+    "accuracy": "leak",
+    "TPR at 0.01": "found",
+}
+"""Measures of a table of levels, as `networks` calls them."""
 
 
 def registry() -> pd.DataFrame:
@@ -93,56 +68,49 @@ def registry() -> pd.DataFrame:
         This is not the book's repository, or a table is stale.
     """
     rows = [
-        {
-            "id": claim.id, "question": question, "text": claim.text, "dataset": claim.dataset,
-            "measure": claim.measure, "comparison": claim.comparison, "sparsity": claim.sparsity,
-            "rules": ", ".join(claim.by_rule), "effect": claim.effect.value,
-            "low": claim.effect.low, "high": claim.effect.high, "verdict": claim.verdict,
-            "runs": claim.runs, "family": claim.tests, "source": claim.source,
-            "note": claim.remark, "paper": claim.paper,
-        }
+        (
+            claim.id, question, claim.text, claim.dataset, claim.measure, claim.comparison,
+            claim.sparsity, ", ".join(claim.by_rule), claim.effect.value, claim.effect.low,
+            claim.effect.high, claim.verdict, claim.runs, claim.tests, claim.source, claim.remark,
+            claim.paper,
+        )
         for question, claim in claims()
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def claims() -> tuple[tuple[str, Claim], ...]:
-    """Return every question and claim, in the order of `QUESTIONS`; the data sets of one follow."""
-    return _claims(kept.folder())
+    """Return every question and claim: by question, by what is claimed, by sparsity.
+
+    The data sets of a claim follow one another.
+    """
+    return _claims(folder())
 
 
 @lru_cache(maxsize=1)
-def _claims(folder: Path) -> tuple[tuple[str, Claim], ...]:
-    del folder  # another repository has other tables
+def _claims(_: Path) -> tuple[tuple[str, Claim], ...]:
+    """Compute the claims; ``_``: the folder, for another repository has other tables."""
     tables = {kind: results.by_dataset(kind) for kind in {q.kind for q in QUESTIONS}}
-    asked: dict[str, list[tuple[str, Claim]]] = {}
+    groups: dict[tuple[str, str], list[Claim]] = {}
     for question in QUESTIONS:
         for dataset, (source, table) in tables[question.kind].items():
             for claim in question.answers(table):
                 named = replace(claim, dataset=dataset, source=source)
-                asked.setdefault(claim.id, []).append((question.text, named))
+                groups.setdefault((question.text, claim.id), []).append(named)
     everywhere = {q.text: len(tables[q.kind]) for q in QUESTIONS if q.everywhere}
-    rows = []
-    for group in sorted(asked.values(), key=_place(asked)):
-        text = group[0][0]
-        size = max(len(group), everywhere.get(text, 0))
-        rows += [(text, replace(claim, tests=size)) for _, claim in group]
-    return tuple(rows)
+    questions = list(dict.fromkeys(question.text for question in QUESTIONS))
+    stems = list(dict.fromkeys(known.rpartition("-")[0] for _, known in groups))
 
+    def place(key: tuple[str, str]) -> tuple[int, int, float]:
+        question, known = key
+        sparsity = groups[key][0].sparsity or 0.0
+        return questions.index(question), stems.index(known.rpartition("-")[0]), sparsity
 
-def _place(
-    asked: Mapping[str, list[tuple[str, Claim]]],
-) -> Callable[[list[tuple[str, Claim]]], tuple[int, int, float]]:
-    """Return how claims are ordered: by question, by what is claimed, by sparsity."""
-    texts = [question.text for question in QUESTIONS]
-    known = list(dict.fromkeys(name.rpartition("-")[0] for name in asked))
-
-    def place(group: list[tuple[str, Claim]]) -> tuple[int, int, float]:
-        question, claim = group[0]
-        what = known.index(claim.id.rpartition("-")[0])
-        return texts.index(question), what, claim.sparsity or 0.0
-
-    return place
+    return tuple(
+        (key[0], replace(claim, tests=max(len(groups[key]), everywhere.get(key[0], 0))))
+        for key in sorted(groups, key=place)
+        for claim in groups[key]
+    )
 
 
 def of(exp: Experiment, known: str) -> Claim | None:
@@ -151,6 +119,20 @@ def of(exp: Experiment, known: str) -> Claim | None:
         if (claim.id, claim.dataset) == (known, exp.dataset):
             return claim if exp in results.experiments(claim.source) else None
     return None
+
+
+def find(known: str, dataset: str) -> Claim:
+    """Return a claim by its id and data set.
+
+    Raises
+    ------
+    UsageError
+        There is no such claim.
+    """
+    for _, claim in claims():
+        if (claim.id, claim.dataset) == (known, dataset):
+            return claim
+    raise UsageError(f"claims: no claim {known!r} on data set {dataset!r}; see registry()")
 
 
 def said(
@@ -179,18 +161,12 @@ def said(
     return f"{clauses[claim.verdict]} ({effect.value:+.3f} [{effect.low:.3f}, {effect.high:.3f}])"
 
 
-def find(known: str, dataset: str) -> Claim:
-    """Return a claim by its id and data set.
-
-    Raises
-    ------
-    UsageError
-        There is no such claim.
-    """
-    found = [claim for _, claim in claims() if (claim.id, claim.dataset) == (known, dataset)]
-    if not found:
-        raise UsageError(f"claims: no claim {known!r} on data set {dataset!r}; see registry()")
-    return found[0]
+def tally(known: str) -> str:
+    """Say what a claim's verdicts are: "not decided on 3 data sets, open on 2"."""
+    verdicts = pd.Series([claim.verdict for _, claim in claims() if claim.id == known])
+    (first, count), *rest = verdicts.value_counts(sort=True).items()
+    said = f"{first} on {count} data set{'s' if count > 1 else ''}"
+    return ", ".join([said, *(f"{verdict} on {count}" for verdict, count in rest)])
 
 
 def shown(*ids: str, question: str | None = None, exp: Experiment | None = None) -> pd.DataFrame:
@@ -209,20 +185,9 @@ def shown(*ids: str, question: str | None = None, exp: Experiment | None = None)
     if ids:
         table = table[table["id"].str.startswith(ids)]
     numbers = table[["effect", "low", "high"]].to_numpy(dtype=float).tolist()
-    effect = [str(Estimate(*each)) for each in numbers]
-    found = table.assign(**{"effect [95 %]": effect}).rename(
-        columns={"text": "claim", "dataset": "data set"}
-    )
-    return found[["claim", "data set", "effect [95 %]", "verdict", "runs", "note"]]
-
-
-def tally(known: str) -> str:
-    """Say what a claim's verdicts are: "not decided on 3 data sets, open on 2"."""
-    verdicts = [claim.verdict for _, claim in claims() if claim.id == known]
-    counted = [(verdict, verdicts.count(verdict)) for verdict in dict.fromkeys(verdicts)]
-    (first, count), *rest = sorted(counted, key=lambda pair: -pair[1])
-    said = f"{first} on {count} data set{'s' if count > 1 else ''}"
-    return ", ".join([said, *(f"{verdict} on {count}" for verdict, count in rest)])
+    table = table.assign(**{"effect [95 %]": [str(Estimate(*each)) for each in numbers]})
+    named = table.rename(columns={"text": "claim", "dataset": "data set"})
+    return named[["claim", "data set", "effect [95 %]", "verdict", "runs", "note"]]
 
 
 def show(*ids: str, question: str | None = None, exp: Experiment | None = None) -> Any:
@@ -244,6 +209,9 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(columns=list(VERDICTS), fill_value=0)
 
 
+# --- The mean over data sets --------------------------------------------------------------------
+
+
 def common(rule: str = RULES[0]) -> pd.DataFrame:
     """Return each claim's mean effect over data sets, of those that `LEAST` data sets answer.
 
@@ -252,17 +220,19 @@ def common(rule: str = RULES[0]) -> pd.DataFrame:
     (`pooled`). Columns: id, claim, data sets, effect with its interval, between (standard deviation
     of the effects between data sets). A few data sets that nobody drew at random are a thin sample.
     """
-    values: dict[tuple[str, str], list[tuple[float, ...]]] = {}
-    for _, claim in claims():
-        usable = claim.verdict != OPEN and rule in claim.by_rule
-        if usable and (claim.ruled or rule == RULES[0]):
-            values.setdefault((claim.id, claim.text), []).append(claim.by_rule[rule])
     found = []
-    for (known, text), each in values.items():
-        if len(each) >= LEAST and all(len(v) > 1 and np.ptp(v) > 0 for v in each):
-            mean, between = pooled(each)
-            line = {"id": known, "claim": text, "data sets": len(each), "effect": str(mean)}
-            found.append(line | {"between": between})
+    for (known, text), group in itertools.groupby(
+        (claim for _, claim in claims()), key=lambda claim: (claim.id, claim.text)
+    ):
+        values = [
+            claim.by_rule[rule]
+            for claim in group
+            if claim.verdict != OPEN and rule in claim.by_rule
+            if claim.ruled or rule == RULES[0]
+        ]
+        if len(values) >= LEAST and all(len(v) > 1 and np.ptp(v) > 0 for v in values):
+            mean, between = pooled(values)
+            found.append((known, text, len(values), str(mean), between))
     return pd.DataFrame(found, columns=["id", "claim", "data sets", "effect", "between"])
 
 
@@ -294,3 +264,52 @@ def pooled(values: list[tuple[float, ...]]) -> tuple[Estimate, float]:
     scale = max(1.0, squares(between) / (k - 1))
     half = float(stats.t.isf((1 - LEVEL) / 2, k - 1) * math.sqrt(scale / weights.sum()))
     return Estimate(mean, mean - half, mean + half), math.sqrt(between)
+
+
+# --- Networks, described without a verdict --------------------------------------------------------
+
+
+def networks(table: pd.DataFrame, rule: str = RULES[0], attack: str = "samia") -> pd.DataFrame:
+    """Return how far each network of a table of levels over-fits, and how much it leaks.
+
+    Columns: dataset; network ("original", "dense", "pruned 0.5", …); role (the same without
+    sparsity); train, test, gap (train − test accuracy), leak (the attack's balanced accuracy) and
+    found (its TPR at 1 % FPR), each a mean over runs with its 95 % interval in _low and _high;
+    runs.
+    """
+    own = where(table, **OWN, stopping=rule)
+    own = own[own["attack"].isin(["", attack])]
+    long = own.melt(
+        ["dataset", "sparsity", "seed", "measure"], ["original", "dense", "pruned"], "role"
+    )
+    level = long["sparsity"].map(" {:g}".format).where(long["role"] == "pruned", "")
+    long["network"] = long["role"] + level
+    keys = ["dataset", "network", "role", "seed"]
+    # the original and the dense network stand in the table once per sparsity
+    once = long.drop_duplicates([*keys, "measure"])
+    wide = once.pivot_table("value", keys, "measure", sort=False).rename(columns=NAMES)
+    return summarize(
+        wide.reset_index(), [name for name in NAMES.values() if name in wide], keys[:3]
+    )
+
+
+def all_networks(rule: str = RULES[0]) -> pd.DataFrame:
+    """Return `networks` of every data set that results/ has a table of the control of."""
+    tables = [table for _, table in results.by_dataset("control").values()]
+    return pd.concat([networks(table, rule) for table in tables], ignore_index=True)
+
+
+def capacity(table: pd.DataFrame, attack: str, measure: str = "accuracy") -> pd.DataFrame:
+    """Return each effect on an attack by width and sparsity: a description, no verdict.
+
+    ``table``: of `as_effects`, over widths and sparsities, under one stopping rule. Columns:
+    effect, width, sparsity, runs, value, low, high (95 % over runs, each by itself), regime
+    (whether the pruned networks are in the paper's).
+    """
+    rows = where(table, attack=attack, measure=measure)
+    found = summarize(rows, ["value"], by=["effect", "width", "sparsity"])
+    parts = where(table, effect="total").groupby(["width", "sparsity"])
+    inside = {cell: regime(part) == "" for cell, part in parts}
+    cells = zip(found["width"], found["sparsity"], strict=True)
+    found = found.rename(columns={"value_low": "low", "value_high": "high"})
+    return found.assign(regime=[inside[cell] for cell in cells])

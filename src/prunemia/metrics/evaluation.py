@@ -15,6 +15,8 @@ from prunemia.metrics.intervals import Bools, Estimate, Floats
 
 FPRS = (0.001, 0.01, 0.05)
 """False-positive rates at which a true-positive rate is reported (Carlini et al., S&P 2022)."""
+MEASURES = {"accuracy": "accuracy", "auc": "AUC"} | {f"tpr@{f:g}": f"TPR at {f:g}" for f in FPRS}
+"""What tables call an attack's measures: as a column (`Evaluation.row`), and in long form."""
 NO_ROC = "the attack decides on a set and ranks nothing"
 
 
@@ -49,6 +51,11 @@ class Evaluation:
         """Return a table's row: for each name of `estimates` the value, and name_low, name_high."""
         cells = [estimate.columns(name) for name, estimate in self.estimates().items()]
         return {name: value for part in cells for name, value in part.items()}
+
+    def measures(self) -> dict[str, float]:
+        """Return the values as tables in long form call them: "accuracy", "AUC", "TPR at 0.01"."""
+        found = self.estimates()
+        return {name: found[column].value for column, name in MEASURES.items()}
 
     def said(self) -> str:
         """Say how often the attack is right, and what it finds where few are accused wrongly."""

@@ -1,26 +1,40 @@
-"""The tables of ``results/``: which grid each is made of, and how."""
+"""What each kind of table says of an experiment: steps to carry out, and rows to read off them.
+
+Attacks by references have their tables in `prunemia.results.references`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from prunemia.experiment import Experiment
-from prunemia.lab import Lab
-from prunemia.lab.effects import OVERALL
-from prunemia.lab.steps import attack_step
-from prunemia.results import kept, planes, references, releases
-from prunemia.results.concentration import concentration
-from prunemia.results.curves import curve
-from prunemia.results.papers import papers
+from prunemia import divergence
+from prunemia.experiment import Adversary, Experiment
+from prunemia.lab import Lab, lengths, releases, validation
+from prunemia.lab.attacking import AttackResult
+from prunemia.lab.effects import OVERALL, dense, fields, leakage
+from prunemia.lab.fitting import TrainedModel
+from prunemia.lab.steps import Of, Release, Step, attack_step
+from prunemia.registry import ATTACKS, DEFENSES, PRUNERS
+from prunemia.signals import Signals
 
-Made = Callable[[Lab, Sequence[Experiment], Sequence[str]], pd.DataFrame]
+Row = dict[str, Any]
+Case = tuple[Row, Sequence[Step], Callable[..., Iterable[Row]]]
+"""What rows have in common, the steps to what they are read off, and how they are read."""
 
-RECIPES: Mapping[str, Mapping[str, Any]] = {"fast": {}, "paper": {"recipe": "paper"}}
-"""The options of a learned attack by which its recipes are compared."""
+
+def tabulate(lab: Lab, cases: Iterable[Case]) -> pd.DataFrame:
+    """Carry out the steps of all cases, where the lab's scheduler says, and read their rows."""
+    todo = list(cases)
+    lab.run(step for _, steps, _ in todo for step in steps)
+    return pd.DataFrame(
+        {**about, **row}
+        for about, steps, read in todo
+        for row in read(*(lab.value(step) for step in steps))
+    )
 
 
 def levels(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
@@ -30,121 +44,357 @@ def levels(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) 
     return overall.drop(columns=["label", "effect", "value"])
 
 
+RECIPES: Mapping[str, Row] = {"fast": {}, "paper": {"recipe": "paper"}}
+"""The options of a learned attack by which its recipes are compared."""
+
+
 def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
     """Return each learned attack by its fast and by the paper's recipe, on the same victims."""
-    lab.run(
-        attack_step(exp, name, "pruned", how)
-        for exp in experiments
-        for name in attacks
-        for how in RECIPES.values()
+    named = ("dataset", "model", "sparsity", "seed")
+    return tabulate(
+        lab,
+        (
+            (
+                {name: getattr(exp, name) for name in named} | {"attack": attack, "recipe": recipe},
+                [attack_step(exp, attack, "pruned", options)],
+                _accuracy_and_auc,
+            )
+            for exp in experiments
+            for attack in attacks
+            for recipe, options in RECIPES.items()
+        ),
     )
-    rows = [
-        {
-            "dataset": exp.dataset,
-            "model": exp.model,
-            "sparsity": exp.sparsity,
-            "seed": exp.seed,
-            "attack": name,
-            "recipe": recipe,
-            "accuracy": evaluation.accuracy.value,
-            "auc": evaluation.auc.value,
-        }
-        for exp in experiments
-        for name in attacks
-        for recipe, how in RECIPES.items()
-        for evaluation in [lab.attack(exp, name, **how).evaluation]
-    ]
-    return pd.DataFrame(rows)
 
 
-TABLES: dict[str, Made] = {
-    "concentration_mnist1d": concentration,
-    "control_digits": levels,
-    "control_fashion_mnist": levels,
-    "control_letter": levels,
-    "control_location": levels,
-    "control_mnist1d": levels,
-    "capacity_mnist1d": levels,
-    "epochs_location": Lab.along_epochs,
-    "epochs_mnist1d": Lab.along_epochs,
-    "pruners_mnist1d": levels,
-    "curve_digits": curve,
-    "curve_location": curve,
-    "curve_mnist1d": curve,
-    "paper_digits": papers,
-    "paper_location": papers,
-    "paper_mnist1d": papers,
-    "exposure_location": references.exposed,
-    "exposure_mnist1d": references.exposed,
-    "references_location": references.compared,
-    "references_mnist1d": references.compared,
-    "releases_location": releases.released,
-    "releases_mnist1d": releases.released,
-    "recipes_location": recipes,
-    "recipes_mnist1d": recipes,
-    "tradeoff_location": planes.tradeoffs,
-    "tradeoff_mnist1d": planes.tradeoffs,
-}
-"""How each table is made of its grid, the file of its name in ``grids/``."""
+def _accuracy_and_auc(result: AttackResult) -> Iterator[Row]:
+    found = result.evaluation
+    yield {"accuracy": found.accuracy.value, "auc": found.auc.value}
 
 
-def kind_of(name: str) -> str:
-    """Return what kind of table this is: "control" of "control_mnist1d"."""
-    return name.split("_", 1)[0]
+# --- Dense networks stopped early: leak as a function of how well a network fits -----------------
+
+CURVE_MEASURE = "confidence AUC"
+"""The AUC of telling members by their confidence: it needs no shadow networks, so that a curve of
+many networks stays cheap, and the tables of the control have it for every pruned network."""
 
 
-def by_dataset(kind: str) -> dict[str, tuple[str, pd.DataFrame]]:
-    """Return the tables of a kind that results/ has: data set → the table's name, and the table."""
-    found = {name: kept.read(name) for name in _there(kind)}
-    return {str(table["dataset"].iloc[0]): (name, table) for name, table in found.items()}
+def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
+    """Return the dense networks of each run along the epochs: one row per network.
 
-
-def holding(kind: str, asked: Iterable[Experiment]) -> str:
-    """Return the name of the table of a kind whose grid has all these experiments, or ""."""
-    asked = set(asked)
-    return next((name for name in _there(kind) if asked <= experiments(name)), "")
-
-
-def _there(kind: str) -> list[str]:
-    """Return the names of the tables of a kind that results/ has."""
-    return [name for name in TABLES if kind_of(name) == kind and kept.there(name)]
-
-
-def experiments(name: str) -> frozenset[Experiment]:
-    """Return the experiments that a table of `TABLES` has."""
-    return frozenset(kept.experiments(name))
-
-
-def read_or_make(
-    kind: str,
-    lab: Lab,
-    asked: Iterable[Experiment],
-    attacks: Sequence[str],
-    *,
-    most: int = references.MOST,
-) -> tuple[str, pd.DataFrame]:
-    """Return many runs' numbers: the kept table that has these experiments, else computed.
-
-    The table comes whole, with all its runs; the name is "" where it was computed. Computed are the
-    short list of releases, and the ways of `planes.ways`. ``most``: references, which the tables of
-    "references" and "exposure" have 64 of.
+    Originals that stop after 1, 2, 4, … epochs (role "training"), and originals that are fine-tuned
+    for so many ("dense"), each kept as it is after its last epoch. Columns: the experiment's
+    fields, role, epochs, train_accuracy, test_accuracy, attack (none), measure, value. ``attacks``
+    play no part.
     """
-    todo = list(asked)
-    name = holding(kind, todo) if most == references.MOST else ""
-    if name:
-        return name, kept.read(name)
-    if kind in ("references", "exposure"):
-        makers = {"references": references.compared, "exposure": references.exposed}
-        return "", makers[kind](lab, todo, attacks, most)
-    if kind == "releases":
-        return "", releases.released(lab, todo, attacks, releases.SHORT)
-    if kind == "tradeoff":
-        todo = [way for exp in todo for way in planes.ways(exp)]
-    return "", next(how for known, how in TABLES.items() if kind_of(known) == kind)(
-        lab, todo, attacks
+    del attacks
+    return tabulate(
+        lab,
+        (
+            (
+                fields(exp) | {"role": role, "epochs": epochs},
+                [Step(of, each, of), Step("signals", each, of)],
+                _fit_and_leak,
+            )
+            for exp in experiments
+            for role, epochs, each, of in lengths.networks(exp)
+            if role in lengths.CURVE
+        ),
     )
 
 
-def grid_of(name: str) -> Path:
-    """Return where the grid of a table is."""
-    return kept.folder().parent / "grids" / f"{name}.yml"
+def _fit_and_leak(networks: Sequence[TrainedModel], signals: Signals) -> Iterator[Row]:
+    accuracy = networks[0].accuracy
+    leak = leakage(signals)[CURVE_MEASURE, "", OVERALL]
+    yield {
+        "train_accuracy": accuracy["train"], "test_accuracy": accuracy["test"],
+        "attack": "", "measure": CURVE_MEASURE, "value": leak,
+    }  # fmt: skip
+
+
+# --- What the paper's own claims are about: divergence, nine attacks, knowledge, PPB --------------
+
+CHANGES = {
+    "confidence": "confidence, Wasserstein-1",
+    "sensitivity": "sensitivity, Kolmogorov–Smirnov",
+    "generalization gap": "correctness, mean difference",
+}
+"""Each quantity's divergence, as `divergence.relative_changes` names it."""
+SPREADS = ("confidence", "sensitivity")
+PERMUTATIONS = 1000
+WRONG = (0.5, 0.9)
+"""Sparsities that an adversary assumes by mistake, besides that nothing was pruned."""
+RULE = "warm-up"
+"""Under the other stopping rules the divergence alone is measured: the rest is about attacks."""
+ATTACKS_ON_PPB = ("conf", "samia")
+
+
+def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
+    """Return what the paper's claims need of each victim: one row per number.
+
+    Columns: the experiment's fields; statistic, name and value:
+
+    "change"     relative change of a divergence from the original to the pruned network (`CHANGES`)
+    "spread"     spread of the pruned network's divergence over classes, above that of shuffled ones
+    "accuracy"   balanced accuracy of an attack on the pruned network
+    "assumed"    of SAMIA by an adversary who assumes "sparsity 0.5", …, "no pruning"
+    "adaptive", "non-adaptive"  of an attack on the network under PPB
+    "test"       test accuracy with "no defense" and with "ppb"
+
+    Without ``attacks`` the divergence alone is measured.
+    """
+    return tabulate(lab, (case for exp in experiments for case in _papers(exp, attacks)))
+
+
+def _papers(exp: Experiment, attacks: Sequence[str]) -> Iterator[Case]:
+    def about(statistic: str, name: str) -> Row:
+        return fields(exp) | {"statistic": statistic, "name": name}
+
+    before, after = (Step("signals", exp, of) for of in ("original", "pruned"))
+    yield about("change", ""), [before, after], partial(_changes, exp.seed)
+    for name in SPREADS:
+        yield about("spread", name), [after], partial(_spread, name, exp.seed)
+    if exp.stopping != RULE or not attacks:
+        return
+    guesses = {f"sparsity {s:g}": Adversary(sparsity=s) for s in WRONG if s != exp.sparsity}
+    guesses["no pruning"] = Adversary(pruner="none")
+    ppb = exp.replace(defense="ppb", strength=None)
+    facing = {"adaptive": ppb, "non-adaptive": ppb.replace(adversary=Adversary(defense="none"))}
+    attacked = [("accuracy", name, exp, name) for name in attacks]
+    attacked += [
+        ("assumed", name, exp.replace(adversary=guess), "samia") for name, guess in guesses.items()
+    ]
+    attacked += [
+        (adversary, name, each, name)
+        for adversary, each in facing.items()
+        for name in ATTACKS_ON_PPB
+    ]
+    for statistic, name, each, attack in attacked:
+        yield about(statistic, name), [attack_step(each, attack, "pruned")], _accuracy
+    for name, each in {"no defense": exp, "ppb": ppb}.items():
+        yield about("test", name), [Step("pruned", each, "pruned")], _test_accuracy
+
+
+def _changes(seed: int, before: Signals, after: Signals) -> Iterator[Row]:
+    found = divergence.compare(before, after, bootstraps=20, seed=seed)
+    changes = divergence.relative_changes(found)
+    for name, distance in CHANGES.items():
+        yield {"name": name, "value": float(changes[distance])}
+
+
+def _spread(name: str, seed: int, after: Signals) -> Iterator[Row]:
+    found = divergence.class_spread(after, name, permutations=PERMUTATIONS, seed=seed)
+    yield {"value": found["spread"] - found["chance"]}
+
+
+def _accuracy(result: AttackResult) -> Iterator[Row]:
+    yield {"value": result.evaluation.accuracy.value}
+
+
+def _test_accuracy(networks: Sequence[TrainedModel]) -> Iterator[Row]:
+    yield {"value": networks[0].accuracy["test"]}
+
+
+# --- Several releases of one network: what they give away, together and each alone ---------------
+
+SPARSITIES = (0.5, 0.7, 0.9)
+"""Releases of one network at several sparsities."""
+BITS = (8, 4, 2)
+"""To how many bits weights are rounded, and to how many those of a quantized copy."""
+COPY = 4
+ROUNDS = 4
+"""Rounds of pruning that are compared with one shot; fewer where there are fewer epochs."""
+MAIN = ("original", "dense", "pruned", "original + dense", "original + pruned")
+"""The releases that attacks by sensitivities are fitted on as well, which take longest."""
+SHORT = (
+    "original", "dense", "pruned", "original + pruned", "pruned, 2 bits", "one shot", "rounds"
+)  # fmt: skip
+"""What a page compares where no table has more: it computes these itself."""
+
+
+def released(
+    lab: Lab,
+    experiments: Sequence[Experiment],
+    attacks: Sequence[str],
+    only: Collection[str] = (),
+) -> pd.DataFrame:
+    """Return how much releases give away, alone and together: one row per measure.
+
+    Columns: the experiment's fields; release (what the adversary holds: a name of `holdings`);
+    held, how many networks that are; attack (on several releases also "conf, difference" and "conf,
+    change"); measure ("accuracy", "AUC", "TPR at 0.01"); value; test_accuracy of the victim, where
+    several are held that of the last. ``only``: the releases wanted; none: all.
+    """
+    return tabulate(lab, (case for exp in experiments for case in _released(exp, attacks, only)))
+
+
+def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Release]]:
+    """Return what the adversary holds, by name.
+
+    "one shot", "rounds", "rewound" and their controls fine-tune for as many epochs as one another:
+    all that are allowed, of which the last is kept.
+    """
+    control, pruned = dense(exp), (exp, "pruned")
+    found: dict[str, list[Any]] = {
+        "original": [(exp, "original")],
+        "dense": [(control, "pruned")],
+        "pruned": [pruned],
+        "original + dense": [(exp, "original"), (control, "pruned")],
+        "original + pruned": [(exp, "original"), pruned],
+    }
+    at = {f"{s:g}": (exp.replace(sparsity=s), "pruned") for s in SPARSITIES}
+    found |= {f"pruned to {s}": [release] for s, release in at.items()}
+    found[" + ".join(at)] = list(dict.fromkeys(at.values()))
+    for bits in BITS:
+        found[f"original, {bits} bits"] = [(exp.replace(bits=bits), "original")]
+        found[f"pruned, {bits} bits"] = [(exp.replace(bits=bits), "pruned")]
+        before = exp.replace(bits=bits, quantize="before")
+        found[f"{bits} bits, then pruned"] = [(before, "pruned")]
+    found[f"pruned + its {COPY} bits"] = [pruned, (exp.replace(bits=COPY), "pruned")]
+    shot = _last_epoch(exp)
+    turns = min(ROUNDS, exp.tuning_epochs)
+    longer = _last_epoch(exp.replace(finetune_epochs=exp.training_epochs))
+    alike = {
+        "one shot": shot,
+        "rounds": shot.replace(rounds=turns),
+        "dense, rounds": dense(shot).replace(rounds=turns),
+        "rewound": shot.replace(rewind=True),
+        "dense, rewound": dense(shot).replace(rewind=True),
+        "rewound, longer": longer.replace(rewind=True),
+    }
+    found |= {name: [(each, "pruned")] for name, each in alike.items()}
+    return {name: held for name, held in found.items() if not only or name in only}
+
+
+def _last_epoch(exp: Experiment) -> Experiment:
+    """Return the experiment with a warm-up of all its epochs: the last one is kept."""
+    if exp.stopping == "last":
+        return exp
+    warmup = max(exp.recipe.warmup, exp.tuning_epochs)
+    return exp.replace(stopping="warm-up", finetune_warmup=warmup)
+
+
+def _released(exp: Experiment, attacks: Sequence[str], only: Collection[str]) -> Iterator[Case]:
+    for release, held in holdings(exp, only).items():
+        last, of = held[-1]
+        network = Step(of, last, of)
+        for label, name, options in _attacks_on(release, held, attacks):
+            alone = attack_step(last, name, of)
+            step = releases.step(held, name, options) if len(held) > 1 else alone
+            about = {"release": release, "held": len(held), "attack": label}
+            yield fields(exp) | about, [step, network], _measures_and_test
+
+
+def _attacks_on(
+    release: str, held: Sequence[Release], names: Sequence[str]
+) -> Iterator[tuple[str, str, Row]]:
+    """Yield each attack on what is held: what it is called, its name, its options."""
+    for name in names:
+        if release in MAIN or not ATTACKS[name].needs_sensitivity:
+            yield name, name, {}
+        if name == "conf" and len(held) > 1:
+            for statistic in ("difference", "change"):
+                yield f"{name}, {statistic}", name, {"statistic": statistic}
+
+
+def _measures_and_test(result: AttackResult, networks: Sequence[TrainedModel]) -> Iterator[Row]:
+    measures = result.evaluation.measures()
+    for measure in ("accuracy", "AUC", "TPR at 0.01"):
+        yield {
+            "measure": measure,
+            "value": measures[measure],
+            "test_accuracy": networks[0].accuracy["test"],
+        }
+
+
+# --- Test accuracy against the leak: every way to prune, to fine-tune and to defend ---------------
+
+WAY = ("pruner", "sparsity", "defense", "strength", "whole", "stopping", "finetune_epochs")
+"""The columns that tell one way to make a network from another."""
+MEASURES = ("accuracy", "auc", "tpr@0.01")
+VALIDATION = tuple(f"validation_{name}" for name in MEASURES)
+"""The same measures of the leak of validation samples, under defenses that train on them."""
+ORIGINAL = "none"
+"""In the column ``pruner``: the original network, before pruning and fine-tuning."""
+ADAPTIVE, NAIVE = "adaptive", "non-adaptive"
+"""In the column ``adversary``: whether the shadow networks are defended as the victim is."""
+
+
+def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
+    """Return test accuracy and leak of every experiment's victim: one row per attack.
+
+    Columns: dataset, model, `WAY`, seed, adversary ("adaptive", "non-adaptive"), test_accuracy,
+    epsilon (of DP-SGD, else missing), attack, accuracy, auc, tpr@0.01; and `VALIDATION`: how well
+    the attack tells validation from test samples, missing but for defenses that train on them.
+    Where the control is among the experiments, its original networks are added.
+    """
+    networks: list[Release] = [(exp, "pruned") for exp in experiments]
+    networks += [
+        (exp, "original")
+        for exp in experiments
+        if PRUNERS[exp.pruner].control and exp.defense == "none"
+    ]
+    cases: list[Case] = [
+        (
+            label(exp) | ({"pruner": ORIGINAL} if of == "original" else {}),
+            [Step(of, exp, of), *(attack_step(exp, name, of) for name in attacks)],
+            partial(_tradeoff, lab, exp, of, attacks),
+        )
+        for exp, of in networks
+    ]
+    return tabulate(lab, cases).astype(dict.fromkeys(VALIDATION, float)).round(4)
+
+
+def _tradeoff(
+    lab: Lab,
+    exp: Experiment,
+    of: Of,
+    attacks: Sequence[str],
+    networks: Sequence[TrainedModel],
+    *results: AttackResult,
+) -> Iterator[Row]:
+    (victim,) = networks
+    moves = of == "pruned" and DEFENSES[exp.defense].uses_validation
+    moved = validation.leaks(lab.pipeline, exp, attacks) if moves else {}
+    for attack, result in zip(attacks, results, strict=True):
+        of_members = result.evaluation.row()
+        of_validation = moved[attack].row() if moved else {}
+        yield {
+            "test_accuracy": victim.accuracy["test"],
+            "epsilon": victim.privacy.get("epsilon"),
+            "attack": attack,
+            **{name: of_members[name] for name in MEASURES},
+            **{f"validation_{name}": of_validation.get(name) for name in MEASURES},
+        }
+
+
+def label(exp: Experiment) -> Row:
+    """Return the columns that tell an experiment from all others of a table of trade-offs."""
+    return {
+        "dataset": exp.dataset,
+        "model": exp.model,
+        "pruner": exp.pruner,
+        "sparsity": exp.sparsity,
+        "defense": exp.defense,
+        "strength": exp.defense_strength,
+        "whole": exp.whole,
+        "stopping": exp.stopping,
+        "finetune_epochs": exp.tuning_epochs,
+        "seed": exp.seed,
+        "adversary": ADAPTIVE if exp.adversary is None else NAIVE,
+    }
+
+
+def variants(exp: Experiment) -> list[Experiment]:
+    """Return the experiments that a page compares where no table has more of them.
+
+    Dense fine-tuning, pruning without a defense, and each defense at its default strength, for an
+    adversary who knows of it and for one who does not.
+    """
+    plain = exp.replace(defense="none", strength=None, whole=False, adversary=None)
+    defended = [
+        plain.replace(defense=name, strength=kind.strength.default, adversary=believed)
+        for name, kind in DEFENSES.items()
+        if name != "none" and not (name == "earlystop" and exp.stopping == "last")
+        for believed in (None, Adversary(defense="none"))
+    ]
+    return [dense(plain), plain, *defended]

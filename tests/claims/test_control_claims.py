@@ -4,25 +4,23 @@ import itertools
 
 import pandas as pd
 import pytest
-from levels import RULES, table
+from made_up import RULES, answers, table
 
 from prunemia import results
-from prunemia.claims import effects
+from prunemia.claims import questions
 from prunemia.claims.base import CONTRADICTED, OPEN, SUPPORTED, UNDECIDED
+from prunemia.claims.registry import networks
 
 LEAK = {0.5: 0.70, 0.7: 0.65, 0.9: 0.55}
 """Beside 0.6 of the originals and 0.65 of the dense networks."""
 
 
-def by_id(claims):
-    found = list(claims)
-    named = {claim.id: claim for claim in found}
-    assert len(named) == len(found)
-    return named
+def leaks(table):
+    return answers("Does pruning leak?", table)
 
 
 def test_each_effect_is_a_difference_of_levels_paired_within_a_run():
-    found = by_id(effects.control(table(LEAK)))
+    found = leaks(table(LEAK))
 
     assert found["total-0.5"].by_rule["last"] == pytest.approx((0.1, 0.101, 0.102, 0.103))
     assert found["pruning-0.5"].by_rule["warm-up"] == pytest.approx((0.05, 0.051, 0.052, 0.053))
@@ -32,37 +30,28 @@ def test_each_effect_is_a_difference_of_levels_paired_within_a_run():
     assert found["pruning-0.5"].verdict == SUPPORTED
     assert found["pruning-0.9"].verdict == CONTRADICTED
     assert found["pruning-0.7"].comparison == "pruned − dense"
-
-
-def test_fine_tuning_is_claimed_once_for_it_is_the_same_at_each_sparsity():
-    found = by_id(effects.control(table(LEAK)))
-
-    kinds = [known for known in found if known.split("-")[0] in effects.TEXTS]
-    assert len(kinds) == 3 + 1 + 3
+    assert found["mild"].comparison == "pruned to 0.5 − pruned to 0.9"
+    # fine-tuning is the same at each sparsity; the paper speaks of the sum of both effects
+    assert len(found) == 3 + 1 + 3 + 1
     assert found["training"].sparsity is None
+    assert {known for known, claim in found.items() if claim.paper} == {
+        "total-0.5", "total-0.7", "total-0.9", "mild"
+    }  # fmt: skip
 
 
 def test_under_one_rule_a_claim_is_open_and_where_rules_differ_it_is_not_decided():
-    alone = by_id(effects.control(table(LEAK, rules={"warm-up": 0.0})))
-    differ = by_id(effects.control(table(LEAK, rules={"warm-up": 0, "published": 0, "last": -0.2})))
+    alone = leaks(table(LEAK, rules={"warm-up": 0.0}))
+    differ = leaks(table(LEAK, rules={"warm-up": 0, "published": 0, "last": -0.2}))
 
     assert {claim.verdict for claim in alone.values()} == {OPEN}
     assert differ["total-0.5"].verdict == UNDECIDED
     assert differ["pruning-0.5"].verdict == SUPPORTED  # the rule moves both networks alike
 
 
-def test_what_the_paper_says_is_about_the_sum():
-    found = by_id(effects.control(table(LEAK)))
-
-    assert {known for known, claim in found.items() if claim.paper} == {
-        "total-0.5", "total-0.7", "total-0.9", "mild"
-    }  # fmt: skip
-
-
 def test_other_pruning_methods_have_their_own_two_effects():
     slim = table({0.7: 0.5}, pruner="slim")
     dense = table({0.7: 0.65}, pruner="dense")  # the control itself prunes nothing
-    found = by_id(effects.methods(pd.concat([table(LEAK), slim, dense])))
+    found = answers("By other pruning methods?", pd.concat([table(LEAK), slim, dense]))
 
     assert set(found) == {"total-slim-0.7", "pruning-slim-0.7"}
     assert found["total-slim-0.7"].effect.value == pytest.approx(-0.0985)
@@ -73,27 +62,18 @@ def test_other_pruning_methods_have_their_own_two_effects():
     ("fit", "inside"),
     [((0.99, 0.78), True), ((0.98, 0.79), False), ((1.0, 0.77), False), ((1.0, 0.85), True)],
 )
-def test_the_papers_regime(fit, inside):
+def test_a_claim_outside_of_the_papers_regime_says_so(fit, inside):
     # originals have a test accuracy of 0.8: a loss of 0.02 is still inside
-    said = effects.regime(table({0.7: 0.6}, fit=fit))
+    found = leaks(table(LEAK, fit=fit))
 
-    assert (said == "") == inside
-    if not inside:
-        assert said == (
-            "outside of the paper's regime: "
-            f"training accuracy {fit[0]:.2f}, test {fit[1] - 0.8:+.3f}"
-        )
-
-
-def test_a_claim_outside_of_the_regime_says_so_and_one_on_fine_tuning_does_not():
-    found = by_id(effects.control(table(LEAK, fit=(0.85, 0.7))))
-
-    assert "training accuracy 0.85" in found["total-0.9"].remark
-    assert "regime" not in found["training"].remark
+    said = f"training accuracy {fit[0]:.2f}, test {fit[1] - 0.8:+.3f}"
+    note = "" if inside else f"outside of the paper's regime: {said}"
+    assert {found[known].note for known in ("total-0.9", "pruning-0.5")} == {note}
+    assert found["training"].note == ""
 
 
 def test_networks_are_counted_once_a_run_under_one_rule_by_one_attack():
-    found = effects.networks(table(LEAK, fit=(0.9, 0.7))).set_index("network")
+    found = networks(table(LEAK, fit=(0.9, 0.7))).set_index("network")
 
     assert set(found.index) == {"original", "dense", "pruned 0.5", "pruned 0.7", "pruned 0.9"}
     assert set(found["runs"]) == {4}
@@ -108,38 +88,33 @@ def test_networks_are_counted_once_a_run_under_one_rule_by_one_attack():
 CURVE = [("training", 0.8, 0.70, 0.62), ("training", 0.9, 0.75, 0.67), ("dense", 1.0, 0.80, 0.72)]
 
 
-def curve(runs=5):
-    rows = [
+@pytest.fixture
+def beside(monkeypatch):
+    """Return the claims on a table of levels of data set "d", beside five runs of `CURVE`."""
+    networks = itertools.product(range(5), enumerate(CURVE))
+    curve = pd.DataFrame(
         {
             "dataset": "d", "model": "m", "width": 8, "pruner": "l1unstructured", "sparsity": 0.5,
             "defense": "none", "stopping": "last", "seed": seed, "role": role, "epochs": epochs,
             "train_accuracy": train, "test_accuracy": test, "attack": "",
             "measure": "confidence AUC", "value": leak,
         }
-        for seed, (epochs, (role, train, test, leak)) in itertools.product(
-            range(runs), enumerate(CURVE)
-        )
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+        for seed, (epochs, (role, train, test, leak)) in networks
+    )  # fmt: skip
 
+    def compared(levels=None):
+        kept = {} if levels is None else {"d": ("control_d", levels)}
+        monkeypatch.setattr(results, "by_dataset", lambda kind: kept if kind == "control" else {})
+        return answers("At equal fit and accuracy?", curve)
 
-@pytest.fixture
-def beside(monkeypatch):
-    """Let a table of levels be the kept one of data set "d"."""
-
-    def kept(levels):
-        tables = {"d": ("control_d", levels)}
-        monkeypatch.setattr(results, "by_dataset", lambda kind: {"control": tables}.get(kind, {}))
-
-    return kept
+    return compared
 
 
 def test_pruned_networks_are_compared_with_dense_ones_as_good(beside):
     # At train accuracy 0.95 the dense networks leak 0.695, at test accuracy 0.75 they leak 0.67.
     # The pruned ones leak 0.7, 0.701, …: 0.005 more and 0.03 more; the price at equal fit is 0.75
     # − 0.775. The least leaking dense network at least as accurate is the second: 0.67, too.
-    beside(table({0.7: 0.6}, fit=(0.95, 0.75), runs=5))
-    found = by_id(effects.equally_good(curve()))
+    found = beside(table({0.7: 0.6}, fit=(0.95, 0.75), runs=5))
 
     assert found["fit-0.7"].by_rule["last"] == pytest.approx((0.005, 0.006, 0.007, 0.008, 0.009))
     assert found["test-0.7"].by_rule["last"] == pytest.approx((0.03, 0.031, 0.032, 0.033, 0.034))
@@ -153,8 +128,7 @@ def test_pruned_networks_are_compared_with_dense_ones_as_good(beside):
 def test_comparators_that_differ_in_sign_leave_both_open(beside):
     # At test accuracy 0.74 the curve leaks 0.66, the least leaking dense network as accurate 0.67:
     # the pruned ones leak 0.664 on average.
-    beside(table({0.7: 0.562}, fit=(1.0, 0.74), runs=5))
-    found = by_id(effects.equally_good(curve()))
+    found = beside(table({0.7: 0.562}, fit=(1.0, 0.74), runs=5))
 
     assert found["test-0.7"].effect.value == pytest.approx(0.004)
     assert found["least-0.7"].effect.value == pytest.approx(-0.006)
@@ -163,16 +137,8 @@ def test_comparators_that_differ_in_sign_leave_both_open(beside):
     assert found["fit-0.7"].verdict == CONTRADICTED  # 0.664 − 0.72, whatever the other two say
 
 
-def test_where_no_dense_network_is_as_good_there_is_no_number(beside):
-    beside(table({0.7: 0.6}, fit=(0.7, 0.75), runs=5))  # fits less than any on the curve
-    assert set(by_id(effects.equally_good(curve()))) == {"test-0.7", "least-0.7"}
-
-
-def test_a_comparator_of_few_runs_makes_no_claim(beside):
-    beside(table({0.7: 0.6}, fit=(0.95, 0.75), runs=effects.FEWEST - 1))
-    assert effects.equally_good(curve()) == []
-
-
-def test_without_a_table_of_levels_nothing_is_compared(monkeypatch):
-    monkeypatch.setattr(results, "by_dataset", lambda _: {})
-    assert effects.equally_good(curve()) == []
+def test_where_there_are_too_few_numbers_there_is_no_claim(beside):
+    unfit = table({0.7: 0.6}, fit=(0.7, 0.75), runs=5)  # fits less than any on the curve
+    assert set(beside(unfit)) == {"test-0.7", "least-0.7"}
+    assert beside(table({0.7: 0.6}, fit=(0.95, 0.75), runs=questions.FEWEST - 1)) == {}
+    assert beside(None) == {}  # no table of levels

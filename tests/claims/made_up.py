@@ -1,0 +1,59 @@
+"""Small made-up tables of levels, as the tables of the control have them; claims of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from prunemia.claims.base import Claim
+from prunemia.claims.questions import QUESTIONS
+
+RULES = ("warm-up", "published", "last")
+MEASURES = {"accuracy": "samia", "train accuracy": "", "test accuracy": "", "confidence AUC": ""}
+
+
+def answers(question: str, table: pd.DataFrame, kind: str = "") -> dict[str, Claim]:
+    """Return what a table (of a kind, if several answer) says of a question, by id, each once."""
+    asked = [q for q in QUESTIONS if q.text == question and kind in ("", q.kind)]
+    assert asked
+    found = [claim for each in asked for claim in each.answers(table)]
+    named = {claim.id: claim for claim in found}
+    assert len(named) == len(found)
+    return named
+
+
+def table(
+    pruned: Mapping[float, float],
+    *,
+    dense: float = 0.65,
+    rules: Mapping[str, float] | None = None,
+    runs: int = 4,
+    pruner: str = "l1unstructured",
+    dataset: str = "d",
+    fit: tuple[float, float] = (1.0, 0.79),
+) -> pd.DataFrame:
+    """Return levels of original (0.6), dense and pruned networks, the latter by sparsity.
+
+    Run k adds k thousandths to the pruned networks. ``rules``: what each stopping rule adds to the
+    dense and pruned ones. ``fit``: train and test accuracy of pruned networks; 1 and 0.8 of others.
+    """
+    rows = [
+        {
+            "dataset": dataset, "model": "m", "width": 8, "pruner": pruner, "sparsity": sparsity,
+            "defense": "none", "stopping": rule, "seed": seed, "measure": measure,
+            "attack": MEASURES[measure], "original": original, "dense": tuned, "pruned": level,
+        }
+        for rule, more in (rules or dict.fromkeys(RULES, 0.0)).items()
+        for sparsity, leak in pruned.items()
+        for seed in range(runs)
+        for measure, original, tuned, level in (
+            ("accuracy", 0.6, dense + more, leak + more + seed / 1000),
+            ("train accuracy", 1.0, 1.0, fit[0]),
+            ("test accuracy", 0.8, 0.8, fit[1]),
+            ("confidence AUC", 0.7, 0.75, leak + 0.1 + more + seed / 1000),
+        )
+    ]  # fmt: skip
+    found = pd.DataFrame(rows)
+    weaker = found[found["attack"] == "samia"].assign(attack="conf", original=0.5, pruned=0.5)
+    return pd.concat([found, weaker], ignore_index=True)[::-1]  # the order of rows does not matter
