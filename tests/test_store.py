@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import filelock
 import pytest
 
 from prunemia import store as rooms
@@ -205,9 +206,8 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
         patched.setattr(rooms.os, "fsync", full)
         with pytest.raises(
             StoreError, match=f"{store.root} cannot be used: No space left on device: train/{KEY}$"
-        ) as caught:
+        ):
             store.put("train", KEY, FILES)
-    assert caught.value.errno == errno.ENOSPC
     assert store.get("train", KEY) is None
     assert not leftovers(store)
     store.put("train", KEY, FILES)
@@ -266,8 +266,12 @@ def test_a_store_without_permission_is_refused(store: Store, forbidden: str) -> 
 
 def test_a_forbidden_lock_folder_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same as above for root, to whom the system forbids nothing."""
-    monkeypatch.setattr(rooms.os, "access", lambda *_: False)
-    with pytest.raises(StoreError, match=r"cannot be used: Permission denied: .*\.locks$"):
+
+    def forbidden(lock: filelock.FileLock, **_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), lock.lock_file)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", forbidden)
+    with pytest.raises(StoreError, match=r"cannot be used: Permission denied: .*\.locks/"):
         store.require_usable()
 
 

@@ -13,37 +13,26 @@ from prunemia.experiment import Adversary, Experiment
 
 __version__ = "0.2.0"
 
-_LATER = {
-    "Attack": "prunemia.attacks",
-    "ThresholdAttack": "prunemia.attacks",
-    "Lab": "prunemia.lab",
-    "SignalPair": "prunemia.signals",
-    "Signals": "prunemia.signals",
-    "answer": "prunemia.book.page",
-    "known": "prunemia.book.page",
-    "download": "prunemia.book.page",
+_NAMES = {
+    "Attack": "attacks",
+    "ThresholdAttack": "attacks",
+    "Lab": "lab",
+    "SignalPair": "signals",
+    "Signals": "signals",
+    "answer": "book.page",
+    "known": "book.page",
+    "download": "book.page",
 }
-_MODULES = {
-    "attacks": "prunemia.attacks",
-    "audit": "prunemia.audit",
-    "claims": "prunemia.claims",
-    "cutting": "prunemia.pruning.cutting",
-    "data": "prunemia.data",
-    "defenses": "prunemia.defenses",
-    "divergence": "prunemia.divergence",
-    "registry": "prunemia.registry",
-    "metrics": "prunemia.metrics",
-    "models": "prunemia.models",
-    "plots": "prunemia.plots",
-    "pruning": "prunemia.pruning",
-    "query": "prunemia.signals.query",
-    "results": "prunemia.results",
-    "signals": "prunemia.signals",
-    "store": "prunemia.store",
-    "training": "prunemia.training",
+_ROOMS = (
+    *("attacks", "audit", "claims", "data", "defenses", "divergence", "metrics", "models"),
+    *("plots", "pruning", "registry", "results", "signals", "store", "training"),
+)
+_MODULES = {room: room for room in _ROOMS} | {
+    "cutting": "pruning.cutting",
+    "query": "signals.query",
 }
 
-__all__ = ["Adversary", "Experiment", "__version__", "experiment", *_LATER, *_MODULES]
+__all__ = ["Adversary", "Experiment", "__version__", "experiment", *_NAMES, *_MODULES]
 
 
 def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:
@@ -54,10 +43,10 @@ def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Ex
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(importlib.import_module(_LATER[name]), name)
+    if name in _NAMES:
+        return getattr(importlib.import_module(f"prunemia.{_NAMES[name]}"), name)
     if name in _MODULES:
-        return importlib.import_module(_MODULES[name])
+        return importlib.import_module(f"prunemia.{_MODULES[name]}")
     raise AttributeError(f"module 'prunemia' has no attribute {name!r}")
 
 

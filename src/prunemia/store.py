@@ -14,7 +14,6 @@ import hashlib
 import os
 import re
 import shutil
-import tomllib
 import uuid
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -26,6 +25,7 @@ from typing import Any
 import filelock
 import platformdirs
 
+from prunemia.errors import RunError
 from prunemia.files import pack_arrays, pack_json, unpack_arrays, unpack_json
 
 __all__ = [
@@ -49,11 +49,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{1,127}")
 _DAY = 86400  # seconds
 
 
-class StoreError(OSError):
+class StoreError(RunError):
     """The store's folder cannot be read or written; the text names it and says why."""
-
-    def __str__(self) -> str:
-        return str(self.strerror)
 
 
 class DamagedArtefactWarning(UserWarning):
@@ -106,11 +103,8 @@ class Store:
         Cheap, to be called once before a long computation: it creates a folder where writers create
         theirs, and removes it.
         """
-        with self._explained(), self._aside():
-            locks = self.root / LOCKS
-            locks.mkdir(exist_ok=True)
-            if not os.access(locks, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(locks))
+        with self._explained(), self.lock("usable", "probe"), self._aside():
+            pass
 
     def has(self, stage: str, key: str) -> bool:
         """Say whether the artefact exists; its contents are not read."""
@@ -298,12 +292,10 @@ class Store:
         """Turn the system's errors into one sentence: the store, the reason, the artefact."""
         try:
             yield
-        except StoreError:
-            raise
         except OSError as error:
-            text = f"the store {self.root} cannot be used: {error.strerror or error}"
-            where = what or error.filename
-            raise StoreError(error.errno, f"{text}: {where}" if where else text) from error
+            where = what or error.filename or ""
+            reason = f"{error.strerror or error}{where and ': '}{where}"
+            raise StoreError(f"the store {self.root} cannot be used: {reason}") from error
 
 
 def _fill(
@@ -425,15 +417,11 @@ def default_root(start: Path | None = None) -> Path:
 def repository(start: Path | None = None) -> Path | None:
     """Return the root of the book's repository around ``start`` (None: the current folder)."""
     here = (start or Path.cwd()).resolve()
-    return next((folder for folder in (here, *here.parents) if _is_repository(folder)), None)
-
-
-def _is_repository(folder: Path) -> bool:
-    project = folder / "pyproject.toml"
-    if not ((folder / "_config.yml").is_file() and project.is_file()):
-        return False
-    try:
-        content = tomllib.loads(project.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(content.get("project", {}).get("name") == "prunemia")
+    for folder in (here, *here.parents):
+        project = folder / "pyproject.toml"
+        if not ((folder / "_config.yml").is_file() and project.is_file()):
+            continue
+        text = project.read_text(encoding="utf-8", errors="ignore")
+        if 'name = "prunemia"' in text.splitlines():
+            return folder
+    return None

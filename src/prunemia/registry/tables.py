@@ -22,7 +22,7 @@ Holds = Literal["features", "series", "images"]
 K = TypeVar("K")
 
 
-class Registry(Mapping[str, K]):
+class Registry(dict[str, K]):
     """Entries of one kind by name, in the order in which tables and figures show them.
 
     Parameters
@@ -32,37 +32,25 @@ class Registry(Mapping[str, K]):
     """
 
     def __init__(self, what: str, entries: Mapping[str, K]) -> None:
+        super().__init__(entries)
         self.what = what
-        self._entries = dict(entries)
-
-    def __getitem__(self, name: str) -> K:
-        return self._entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
     def names(self) -> tuple[str, ...]:
         """Return the names, in order."""
-        return tuple(self._entries)
+        return tuple(self)
 
     def find(self, name: str) -> K:
         """Return the entry; ValueError where there is none, with what is allowed."""
-        if name not in self._entries:
-            raise ValueError(f"{self.what}: {name!r} is not allowed; allowed: {self.allowed(name)}")
-        return self._entries[name]
-
-    def allowed(self, name: object) -> str:
-        """Return the names as text, with the one that ``name`` may have meant."""
-        return ", ".join(self._entries) + suggest(name, self._entries)
+        if name not in self:
+            allowed = ", ".join(self) + suggest(name, self)
+            raise ValueError(f"{self.what}: {name!r} is not allowed; allowed: {allowed}")
+        return self[name]
 
     def register(self, name: str, entry: K) -> None:
         """Add an entry; ValueError where the name is taken."""
-        if name in self._entries:
+        if name in self:
             raise ValueError(f"{self.what}: {name!r} is taken; choose another name")
-        self._entries[name] = entry
+        self[name] = entry
 
     @contextlib.contextmanager
     def registered(self, name: str, entry: K) -> Iterator[None]:
@@ -71,7 +59,7 @@ class Registry(Mapping[str, K]):
         try:
             yield
         finally:
-            del self._entries[name]
+            del self[name]
 
 
 def suggest(name: object, names: Mapping[str, Any]) -> str:
