@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from prunemia.cli.options import say
-from prunemia.errors import RunError, UsageError
+from prunemia.errors import UsageError
 from prunemia.files import atomic_write
 
 data_app = typer.Typer(no_args_is_help=True, help="The data sets.")
@@ -49,10 +49,7 @@ def data_fetch(
         except OSError as error:
             raise UsageError(f"--to {to}: cannot be written: {error.strerror}") from error
         os.environ["PRUNEMIA_DATA"] = str(to)
-    try:
-        files = data.fetch(name)
-    except data.DataError as error:
-        raise RunError(str(error)) from error
+    files = data.fetch(name)
     if to is not None:
         files = [_copied(file, to) for file in files]
     say("\n".join(map(str, files)) if files else f"{name} needs no download")

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from prunemia.errors import RunError
 from prunemia.experiment import seed_of
 
 OWN = 1 << 20
@@ -18,7 +19,7 @@ FEWEST = 2
 """Fewest samples of a part: one sample has no batch statistics and no spread."""
 
 
-class DataError(RuntimeError):
+class DataError(RunError):
     """Data cannot be had, read, or used; the text says what, where and why in one sentence."""
 
 

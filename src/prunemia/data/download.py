@@ -61,6 +61,8 @@ def find(archive: Archive, progress: bool = True) -> Path:
                         _download(archive, aside, progress)
             finally:
                 lock.unlink()  # who waits for it notices, and opens it anew
+    except DataError:
+        raise
     except (OSError, RunError) as error:
         free = shutil.disk_usage(target.parent).free if target.parent.is_dir() else 0
         raise DataError(f"{error} ({free:,} bytes are free)") from None
