@@ -7,7 +7,7 @@ import pandas as pd
 from _timing import judged
 
 from prunemia.experiment import Experiment
-from prunemia.lab import Lab, on_dask
+from prunemia.lab import Lab, sweep
 
 TARGET = 1.8
 SMALL = {"samples": 1500, "width": 16, "epochs": 8, "shadows": 3}
@@ -21,13 +21,11 @@ GRID = [
 
 def swept(workers: int) -> tuple[float, pd.DataFrame]:
     """Return the seconds that a sweep takes, after its workers have started, and its table."""
-    with tempfile.TemporaryDirectory() as folder:
-        lab = Lab(folder, device="cpu", progress=False)
-        with on_dask.local(workers, lab.store.root) as address:
-            Lab(folder, address, "cpu", False).map(GRID[:1], ["conf"])  # imports torch
-            start = time.perf_counter()
-            table = Lab(folder, address, "cpu", False).map(GRID, ["conf", "mentr", "samia"])
-            return time.perf_counter() - start, table
+    with tempfile.TemporaryDirectory() as folder, sweep.local_workers(workers) as address:
+        Lab(folder, address, "cpu", False).map(GRID[:1], ["conf"])  # imports torch
+        start = time.perf_counter()
+        table = Lab(folder, address, "cpu", False).map(GRID, ["conf", "mentr", "samia"])
+        return time.perf_counter() - start, table
 
 
 def main() -> None:

@@ -22,7 +22,6 @@ ROOMS = (
     "defenses",
     "attacks",
     "lab",
-    "sweep",
     "results",
     "claims",
     "plots",

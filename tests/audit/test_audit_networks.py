@@ -17,7 +17,7 @@ from torch.nn.utils import prune as masks
 
 import prunemia as pm
 from prunemia.errors import UsageError
-from prunemia.lab import on_dask
+from prunemia.lab import sweep
 from prunemia.models import one_thread
 
 FEATURES, LABELS = load_digits(return_X_y=True)
@@ -189,7 +189,7 @@ def test_what_the_functions_return_is_checked(tmp_path, tune, sentence):
 
 def test_the_workers_of_a_scheduler_make_the_same_networks(tmp_path):
     here = audited(tmp_path / "here")
-    with on_dask.local(1, tmp_path / "there") as address:
+    with sweep.local_workers(1) as address:
         there = audited(tmp_path / "there", scheduler=address)
     assert there.to_json() == here.to_json()
 

@@ -4,7 +4,7 @@ import pytest
 import prunemia as pm
 from prunemia.audit.epsilon import in_few_runs
 from prunemia.errors import UsageError
-from prunemia.lab.canaries import Planted
+from prunemia.lab.networks import Planted
 
 EXP = pm.Experiment(
     dataset="mnist1d", model="columnfc", samples=1200, shadows=1, epochs=40, stopping="last", seed=1

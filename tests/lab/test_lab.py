@@ -1,4 +1,3 @@
-import dataclasses
 import os
 import signal
 import subprocess
@@ -11,9 +10,7 @@ import pytest
 import prunemia as pm
 from prunemia import attacks
 from prunemia.lab import networks
-from prunemia.lab.pipeline import inputs_first
-from prunemia.lab.plan import plan
-from prunemia.lab.stages import STAGES
+from prunemia.lab.stages import STAGES, Decided
 from prunemia.lab.steps import Step
 from prunemia.pruning import cutting
 from prunemia.store import DamagedArtefactWarning
@@ -76,7 +73,7 @@ def test_another_sparsity_prunes_the_same_original(shared, exp, monkeypatch):
 
 def test_another_seed_or_data_set_shares_nothing(fresh, exp):
     keys = {
-        fresh.pipeline.key(Step("original", e, "original"))
+        fresh.context.key(Step("original", e, "original"))
         for e in (exp, exp.replace(seed=1), exp.replace(samples=401))
     }
     assert len(keys) == 3
@@ -139,8 +136,7 @@ def test_no_attack_is_handed_the_targets_membership(shared, exp, monkeypatch):
     monkeypatch.setattr(
         kind, "_decide", lambda _, target: seen.append(target) or np.zeros(len(target))
     )
-    another = dataclasses.replace(STAGES["attack"], version=-1)
-    monkeypatch.setitem(STAGES._entries, "attack", another)
+    monkeypatch.setattr(Decided, "version", -1)
     shared = pm.Lab(shared.store.root, device="cpu", progress=False)
 
     shared.attack(exp, "conf")
@@ -184,22 +180,9 @@ def test_a_blind_attack_does_not_depend_on_what_the_adversary_assumes(shared, ex
 
     assert np.array_equal(wrong.scores, truth.scores)
     assert len(list(shared.store.root.glob("attack/*/*"))) == stored
-    steps = inputs_first([Step("attack", exp, attack="blindmi")])
-    assert [step.stage for step in steps] == ["fit", "original", "pruned", "signals", "attack"]
-    assert {step.group for step in steps} == {(), (0,)}
-
-
-def test_tasks_are_what_gets_stored(fresh, exp):
-    names = ("conf", "nn", "blindmi")
-    planned = set(plan(fresh.pipeline, [exp], names, ("pruned",)).tasks)
-    fresh.map([exp], attacks=names)
-
-    stored = {
-        f"{path.parent.parent.name}-{path.name}"
-        for path in fresh.store.root.glob("*/*/*")
-        if path.is_dir()
-    }
-    assert {name for name in stored if not name.startswith("data-")} == planned
+    fit, signals = STAGES["attack"].needs(Step("attack", exp, attack="blindmi"))
+    assert (signals.stage, signals.group) == ("signals", (0,))
+    assert STAGES["fit"].needs(fit) == []
 
 
 def test_cost_is_that_of_the_networks_and_measured_once(fresh, monkeypatch):

@@ -229,7 +229,7 @@ def test_networks_that_experiments_share_are_there_once(tmp_path):
     pruned = pruned[pruned["role"] != "kept"]
     both = [part.sort_values(["role", "epochs"])["value"].tolist() for part in (alone, pruned)]
     assert both[0] == both[1]
-    assert lab.pipeline.key(step_of(exp)) == lab.pipeline.key(step_of(lengths.dense(exp)))
+    assert lab.context.key(step_of(exp)) == lab.context.key(step_of(lengths.dense(exp)))
 
 
 def step_of(exp):

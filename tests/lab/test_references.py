@@ -9,9 +9,8 @@ from prunemia import data
 from prunemia.data import OWN
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
-from prunemia.lab import in_turn, references
-from prunemia.lab.in_turn import InTurn
-from prunemia.lab.references import References
+from prunemia.lab import references
+from prunemia.lab.references import InTurn, References
 
 TINY = Experiment(samples=600, width=4, epochs=3, finetune_epochs=2, shadows=3)
 
@@ -103,14 +102,14 @@ def test_every_network_is_a_victim_in_turn(lab):
     half = np.sort(data.victims_half(lab.dataset(TINY), 0))
 
     assert np.array_equal(found.references.samples, half)
-    assert set(found.scores) == {*in_turn.BY_REFERENCES, "conf"}
+    assert set(found.scores) == {*references.BY_REFERENCES, "conf"}
     asked = np.isfinite(found.scores["conf"])
     assert asked.sum() == sum(
-        len(references.asked_of(lab.pipeline, TINY, OWN + i)) for i in range(4)
+        len(references.asked_of(lab.context, TINY, OWN + i)) for i in range(4)
     )
     # conf's scores of a network stand at its own samples: those of its signals, in their order
     step = references.steps(TINY, "original", 4, "online")[0]
-    rows = references.asked_of(lab.pipeline, TINY, OWN + 1)
+    rows = references.asked_of(lab.context, TINY, OWN + 1)
     p = found.references.probabilities[1][np.searchsorted(half, rows)]
     labels = lab.dataset(TINY).labels[rows]
     thresholds = lab.fitted(TINY, "conf", "original").thresholds_
@@ -158,7 +157,7 @@ def test_where_nothing_leaks_nobody_is_exposed():
     assert found.exposure()["s"].mean() == pytest.approx(0.5, abs=4 * 0.1 / 20)
     leaky = made(found.scores["s"] + 3 * trained, trained)
     assert leaky.exposure()["s"].mean() > 0.95
-    scores = in_turn.by_references(leaky.references)
+    scores = references.by_references(leaky.references)
     tpr, fpr = leaky.__class__(leaky.references, scores).rates("lira online", 0.01)
     assert tpr.mean() > 0.3  # Φ(3 - 2.33) = 0.75 with known means and deviations
     assert np.nanmean(fpr) <= 0.01

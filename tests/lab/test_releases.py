@@ -9,12 +9,14 @@ import prunemia as pm
 from prunemia.errors import UsageError
 from prunemia.experiment import explain, seed_of
 from prunemia.lab.networks import build
+from prunemia.lab.steps import Step
 from prunemia.pruning.rounding import rounded
-from prunemia.results.tables import released
+from prunemia.results.tables import holdings, released
 
 EXP = pm.Experiment(
     dataset="mnist1d", model="columnfc", samples=500, epochs=6, shadows=2, sparsity=0.6
 )
+SMALL = pm.Experiment(samples=500, width=4, epochs=4, finetune_epochs=4, shadows=2, sparsity=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +128,71 @@ def test_the_table_has_each_release_alone_and_together(lab):
     assert row["test_accuracy"] == lab.pruned(EXP.replace(bits=4)).accuracy["test"]
     both = table.query("release == 'original + pruned' and measure == 'AUC'")
     assert set(both["attack"]) == {"conf", "conf, difference", "conf, change"}
+
+
+def weights(network):
+    return {name: p for name, p in network.module.state_dict().items() if p.is_floating_point()}
+
+
+@pytest.mark.parametrize("change", [{"rounds": 3}, {"rewind": True}, {"rounds": 2, "rewind": True}])
+def test_stacked_networks_equal_networks_one_by_one(tmp_path, change):
+    lab = pm.Lab(tmp_path, device="cpu", progress=False)
+    exp = SMALL.replace(**change)
+    stacked = lab.value(Step("pruned", exp, "pruned", (1, 2)))
+    alone = [lab.value(Step("pruned", exp, "pruned", (i,)))[0] for i in (1, 2)]
+
+    for one, two in zip(stacked, alone, strict=True):
+        assert len(one.history.loss) == len(two.history.loss)
+        for name, value in weights(one).items():
+            torch.testing.assert_close(value, weights(two)[name], atol=2e-3, rtol=1e-3)
+            assert torch.equal(value == 0, weights(two)[name] == 0)
+
+
+def test_in_rounds_what_is_gone_stays_gone(lab):
+    # The first of two rounds leaves sqrt(0.4) of the weights; what it removed is zero in the end.
+    exp = SMALL.replace(rounds=2, stopping="last")
+    first, _ = pm.pruning.schedule(exp.sparsity, exp.tuning_epochs, 2)
+    once = exp.replace(rounds=1, sparsity=first[0], finetune_epochs=first[1])
+    early, late = weights(lab.pruned(once)), weights(lab.pruned(exp))
+
+    gone = [(early[n] == 0) & (late[n] != 0) for n in early if early[n].ndim > 1]
+    assert sum(int(part.sum()) for part in gone) == 0
+    assert lab.pruned(once).sparsity < lab.pruned(exp).sparsity
+
+
+@pytest.mark.parametrize("change", [{"rounds": 2}, {"rewind": True}])
+def test_the_control_goes_through_the_same_and_removes_nothing(lab, change):
+    control = lab.pruned(SMALL.replace(pruner="dense", stopping="last", **change))
+
+    assert control.sparsity == 0
+    assert len(control.history.loss) == 4
+    assert control.history.best_epoch == 3
+
+
+def test_accuracies_of_a_rounded_network_are_its_own(lab):
+    exp = SMALL.replace(bits=2)
+    network, parts, dataset = lab.original(exp), lab.split(exp), lab.dataset(exp)
+    x = torch.from_numpy(dataset.features[parts.test])
+    right = network.module(x).argmax(dim=1).numpy() == dataset.labels[parts.test]
+
+    assert network.accuracy["test"] == pytest.approx(right.mean())
+    assert network.history == lab.original(SMALL).history
+
+
+def test_canaries_are_not_planted_in_rounded_networks(lab):
+    with pytest.raises(UsageError, match="bits: 4 is not allowed with canaries"):
+        lab.canaries(SMALL.replace(bits=4))
+
+
+def test_what_is_compared_at_equal_epochs_keeps_the_last_of_them():
+    exp = pm.Experiment(dataset="location", model="columnfc")
+    held = holdings(exp)
+    shot, turns, longer = (held[n][0][0] for n in ("one shot", "rounds", "rewound, longer"))
+
+    assert shot.recipe.warmup >= shot.tuning_epochs - 1
+    assert (shot.rounds, turns.rounds) == (1, 4)
+    assert shot.tuning_epochs == turns.tuning_epochs == 25
+    assert longer.tuning_epochs == longer.recipe.warmup == 50
+    assert held["dense, rewound"][0][0].sparsity == 0
+    assert held["original + pruned"] == [(exp, "original"), (exp, "pruned")]
+    assert [e.sparsity for e, _ in held["0.5 + 0.7 + 0.9"]] == [0.5, 0.7, 0.9]

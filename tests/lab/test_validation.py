@@ -8,7 +8,8 @@ import torch
 
 import prunemia as pm
 from prunemia.attacks import Attack
-from prunemia.lab import networks, validation
+from prunemia.lab import networks
+from prunemia.lab.attacking import judge_validation, validation_leaks
 from prunemia.lab.steps import VICTIM
 from prunemia.metrics import evaluate
 from prunemia.models import one_thread
@@ -51,7 +52,7 @@ def test_validation_samples_are_judged_against_test_samples_and_members_left_out
     of_validation = np.arange(8) >= 5
     attack = Confident().fit(target)
 
-    found = validation.judge(attack, target, of_validation)
+    found = judge_validation(attack, target, of_validation)
 
     assert attack.asked == [8]  # members are there, as they are when members are attacked
     # at .5: two of three validation samples accused, one of three tests
@@ -67,10 +68,10 @@ def lab(tmp_path_factory):
 
 
 class Overfitted:
-    """The lab's pipeline, but for the victim: fitted once more, on its validation samples."""
+    """The lab's context, but for the victim: fitted once more, on its validation samples."""
 
     def __init__(self, lab):
-        self.pipeline = lab.pipeline
+        self.context = lab.context
         self.device, self.dataset = lab.device, lab.dataset
         self.victim = lab.pruned(EXP)
         rows = lab.split(EXP).validation
@@ -90,14 +91,14 @@ class Overfitted:
         if step.stage == "pruned":
             return [self.victim]
         if step.stage == "signals" and step.group == (VICTIM,):
-            return networks.query(step, self.dataset(step.exp), [self.victim], self.device)
-        return self.pipeline.value(step)
+            return networks.query(step, self, [self.victim])
+        return self.context.value(step)
 
 
 def test_a_network_that_fits_its_validation_samples_leaks_them(lab):
-    usual = validation.leaks(lab.pipeline, EXP, NAMES)
-    again = validation.leaks(lab.pipeline, EXP, NAMES)
-    found = validation.leaks(Overfitted(lab), EXP, NAMES)
+    usual = validation_leaks(lab.context, EXP, NAMES)
+    again = validation_leaks(lab.context, EXP, NAMES)
+    found = validation_leaks(Overfitted(lab), EXP, NAMES)
 
     parts = lab.split(EXP)
     for name in NAMES:
@@ -119,7 +120,7 @@ def test_the_attack_is_the_one_that_finds_members(lab):
     scores = lab.fitted(EXP, "conf").decision_function(Signals(p, None, labels))
     member = np.arange(len(rows)) < len(parts.validation)
 
-    found = validation.leaks(lab.pipeline, EXP, ["conf"])["conf"]
+    found = validation_leaks(lab.context, EXP, ["conf"])["conf"]
 
     by_hand = evaluate(member, scores, scores >= 0)
     assert found.accuracy.value == pytest.approx(by_hand.accuracy.value, abs=1e-3)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import prunemia as pm
-from prunemia.lab.in_turn import InTurn
-from prunemia.lab.references import References
+from prunemia.lab.references import InTurn, References
 from prunemia.results.references import (
     CHANCE,
     SCORE,

@@ -8,9 +8,9 @@ import pytest
 import prunemia as pm
 from prunemia import data, results
 from prunemia.data import DataError, victims_half
+from prunemia.lab import grid as grids
 from prunemia.lab.effects import leakage
 from prunemia.results import kept, tables
-from prunemia.sweep import grid as grids
 
 CELLS = {
     "control": {"pruner": "l1unstructured", "sparsity": 0.7, "stopping": "warm-up"},

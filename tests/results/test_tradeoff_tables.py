@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 import prunemia as pm
-from prunemia.lab import validation
+from prunemia.lab.attacking import validation_leaks
 from prunemia.results.tables import MEASURES, VALIDATION, WAY, tradeoffs, variants
 
 EXP = pm.Experiment(
@@ -42,7 +42,7 @@ def test_a_defense_that_trains_on_validation_samples_has_their_leak(lab, defense
 
     (conf, rmia) = tradeoffs(lab, [exp], ["conf", "rmia"]).to_dict("records")
 
-    found = validation.leaks(lab.pipeline, exp, ["conf", "rmia"])
+    found = validation_leaks(lab.context, exp, ["conf", "rmia"])
     for row in (conf, rmia):
         of_validation = found[row["attack"]]
         assert row["validation_accuracy"] == round(of_validation.accuracy.value, 4)

@@ -21,7 +21,7 @@ from prunemia.audit.fitting import chosen
 from prunemia.audit.functions import Plan
 from prunemia.audit.making import Making, Network
 from prunemia.audit.reading import Answers, named_samples
-from prunemia.lab import on_dask
+from prunemia.lab import sweep
 from prunemia.signals import Signals
 from prunemia.store import Store, default_root
 
@@ -127,7 +127,7 @@ def _on_dask(making: Making, missing: list[int], scheduler: str, bar: Any) -> No
     """Make the networks on a scheduler's workers; an error of one is raised here."""
     from distributed import as_completed
 
-    with on_dask.connect(scheduler) as client:
+    with sweep.connect(scheduler) as client:
         [shared] = client.scatter([making])
         futures = [client.submit(_make, shared, i, key=f"audit-{making.key(i)}") for i in missing]
         for future in as_completed(futures, loop=client.loop):

@@ -28,7 +28,7 @@ def results(
     root = open_store(where).root
     from prunemia import results as tables
     from prunemia.lab import Lab
-    from prunemia.lab.map import SweepError
+    from prunemia.lab.sweep import SweepError
 
     for name in names or tables.TABLES:
         try:

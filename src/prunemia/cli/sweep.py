@@ -23,7 +23,7 @@ def sweep(
     ] = None,
     plan: Annotated[
         bool,
-        typer.Option("--plan", help="Say what there is to do and how long it takes; do nothing."),
+        typer.Option("--plan", help="Say what there is to do; do nothing."),
     ] = False,
     workers: Annotated[
         int | None,
@@ -42,7 +42,7 @@ def sweep(
     Interrupted, it resumes with what the store has. An experiment that fails
     does not stop the others; it is listed at the end, with exit code 1.
     """
-    from prunemia.sweep import grid as grids
+    from prunemia.lab import grid as grids
 
     if workers is not None and scheduler is not None:
         raise UsageError(
@@ -54,10 +54,9 @@ def sweep(
         grids.check_output(table)
     root = open_store(where).root
     from prunemia.lab import Lab
-    from prunemia.lab.map import SweepError
-    from prunemia.sweep.run import run
+    from prunemia.lab.sweep import SweepError
 
     try:
-        run(asked, Lab(root, scheduler), None if plan else table, workers, say)
+        grids.run(asked, Lab(root, scheduler), None if plan else table, workers, say)
     except SweepError as error:
         raise RunError(str(error)) from error

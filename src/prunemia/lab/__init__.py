@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prunemia.lab.attacking import AttackResult
-from prunemia.lab.fitting import TrainedModel
 from prunemia.lab.lab import Lab
+from prunemia.lab.networks import TrainedModel
 
 __all__ = ["AttackResult", "Lab", "TrainedModel"]

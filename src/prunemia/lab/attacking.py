@@ -1,4 +1,8 @@
-"""Attacks as stages: built from a step, fitted on the shadows, deciding on the victim."""
+"""Attacks: built from a step, fitted on the shadows, deciding on the victim and on its validation.
+
+Validation samples stop training and select epochs, which gives hardly anything away. A defense that
+trains on them in the members' place moves the leak to them (`DefenseKind.uses_validation`).
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,17 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from prunemia import attacks
-from prunemia.lab.bench import Bench, Files
-from prunemia.lab.steps import Step
+from prunemia.data import split
+from prunemia.experiment import Experiment
+from prunemia.lab import networks, references
+from prunemia.lab.context import Context, Files
+from prunemia.lab.steps import VICTIM, Release, Step, attack_step, shadow_signals
 from prunemia.metrics import Evaluation, evaluate
 from prunemia.models import one_thread
-from prunemia.signals import Signals
+from prunemia.signals import JointSignals, SignalPair, Signals
 from prunemia.store import pack_arrays, pack_json, unpack_arrays, unpack_json
+
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +40,31 @@ class AttackResult:
     """
 
     scores: NDArray[np.float64]
-    predictions: NDArray[np.bool_]
-    membership: NDArray[np.bool_]
+    predictions: Bools
+    membership: Bools
     evaluation: Evaluation
 
+    def pack(self) -> Files:
+        """Return the result as files."""
+        names = ("scores", "predictions", "membership")
+        return {
+            "decisions.npz": pack_arrays({name: getattr(self, name) for name in names}),
+            "evaluation.json": pack_json(self.evaluation.to_dict()),
+        }
 
-def build(step: Step, bench: Bench) -> attacks.Attack:
-    """Return the step's attack, not fitted; seeded by the experiment, on the bench's device.
+    @classmethod
+    def unpack(cls, files: Files) -> AttackResult:
+        """Return what `pack` wrote."""
+        return cls(**unpack_arrays(files["decisions.npz"]), evaluation=read_evaluation(files))
+
+
+def read_evaluation(files: Files) -> Evaluation:
+    """Return the evaluation alone, from the file that holds it."""
+    return Evaluation.from_dict(unpack_json(files["evaluation.json"]))
+
+
+def build(step: Step, context: Context) -> attacks.Attack:
+    """Return the step's attack, not fitted; seeded by the experiment, on the context's device.
 
     Raises
     ------
@@ -50,33 +77,14 @@ def build(step: Step, bench: Bench) -> attacks.Attack:
     if unknown := sorted(options.keys() - allowed.keys()):
         known = ", ".join(sorted(allowed)) or "none"
         raise ValueError(f"{step.attack}: no option {', '.join(unknown)}; allowed: {known}")
-    given = {"seed": step.exp.seed, "device": str(bench.device), "progress": bench.progress}
+    given = {"seed": step.exp.seed, "device": str(context.device), "progress": context.progress}
     return kind(**{name: value for name, value in given.items() if name in allowed} | options)
 
 
-def fit(step: Step, bench: Bench, shadows: Sequence[Signals]) -> Files:
-    """Fit the attack on the shadow networks' signals; a blind attack has none and keeps C alone."""
-    attack = build(step, bench)
-    if attack.blind:
-        classes = np.array(bench.facts(step.exp).classes)
-        return {"attack.npz": pack_arrays(attack.restore({"n_classes_": classes}).learned())}
-    shadow = Signals.concatenate(shadows)
+def fit(attack: attacks.Attack, shadow: Signals) -> attacks.Attack:
+    """Fit an attack on the shadow networks' signals."""
     with same_bits():
-        return {"attack.npz": pack_arrays(attack.fit(shadow).learned())}
-
-
-def decide(attack: attacks.Attack, target: Signals) -> Files:
-    """Let a fitted attack decide on the target, and judge it."""
-    result = judged(attack, target)
-    decisions = {
-        "scores": result.scores,
-        "predictions": result.predictions,
-        "membership": result.membership,
-    }
-    return {
-        "decisions.npz": pack_arrays(decisions),
-        "evaluation.json": pack_json(result.evaluation.to_dict()),
-    }
+        return attack.fit(shadow)
 
 
 def judged(attack: attacks.Attack, target: Signals) -> AttackResult:
@@ -89,22 +97,49 @@ def judged(attack: attacks.Attack, target: Signals) -> AttackResult:
     return AttackResult(scores, predictions, membership, evaluation)
 
 
-def own(attack: attacks.Attack, shadow: Signals, target: Signals) -> AttackResult:
-    """Return what an attack of the reader's own says of the target, fitted on the shadows."""
+def release_signals(context: Context, releases: Sequence[Release]) -> SignalPair:
+    """Return what the adversary learns on and what it attacks, all releases side by side."""
+    shadows = [
+        Signals.concatenate([context.value(part) for part in shadow_signals(exp, of)])
+        for exp, of in releases
+    ]
+    targets = [context.value(Step("signals", exp, of)) for exp, of in releases]
+    return SignalPair(JointSignals.of(shadows), JointSignals.of(targets))
+
+
+def validation_leaks(
+    context: Context, exp: Experiment, names: Sequence[str]
+) -> dict[str, Evaluation]:
+    """Return how well each attack tells the victim's validation samples from its test samples.
+
+    The attacks are those that find its members: fitted on the shadow networks' members and
+    non-members, their thresholds included.
+    """
+    (victim,) = context.value(Step("pruned", exp))
+    answers = networks.query_validation(exp, context, victim)
+    target = Signals.concatenate([context.value(Step("signals", exp)), answers])
+    parts = split(context.dataset(exp), exp.seed, VICTIM)
+    samples = np.concatenate([parts.asked, parts.validation])
+    validation = np.arange(len(samples)) >= len(parts.asked)
+    found = {}
+    for name in names:
+        step = attack_step(exp, name, "pruned")
+        seen = references.attach(context, references.for_attack(step), samples, target)
+        fitted = context.value(Step("fit", exp, "pruned", (), name))
+        found[name] = judge_validation(fitted, seen, validation)
+    return found
+
+
+def judge_validation(attack: attacks.Attack, target: Signals, validation: Bools) -> Evaluation:
+    """Let a fitted attack decide on all of the target, and judge it without the members.
+
+    ``validation``, shape (n,), True: those to be told from the test samples, which are all the
+    other non-members. The members are there for attacks that rank a sample among all others (rmia).
+    """
+    judged = ~target.require_membership()
     with same_bits():
-        attack.fit(shadow)
-    return judged(attack, target)
-
-
-def read(files: Files, _: Step, __: Bench) -> AttackResult:
-    """Return what `decide` packed."""
-    decisions = unpack_arrays(files["decisions.npz"])
-    return AttackResult(**decisions, evaluation=read_evaluation(files))
-
-
-def read_evaluation(files: Files) -> Evaluation:
-    """Return the evaluation alone, from the file that holds it."""
-    return Evaluation.from_dict(unpack_json(files["evaluation.json"]))
+        scores = attack.decision_function(target.observed())[judged]
+        return evaluate(validation[judged], scores, scores >= 0, ranks=attack.ranks)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from sklearn.metrics import roc_auc_score
 from prunemia import divergence
 from prunemia.experiment import Experiment
 from prunemia.lab.attacking import AttackResult
-from prunemia.lab.pipeline import Pipeline
+from prunemia.lab.context import Context
 from prunemia.lab.steps import Of, Step, attack_step
 from prunemia.signals import Signals
 
@@ -70,10 +70,21 @@ def steps(exp: Experiment, attacks: Sequence[str]) -> list[Step]:
 
 
 def effects(
-    pipeline: Pipeline, experiments: Iterable[Experiment], attacks: Sequence[str]
+    context: Context, experiments: Iterable[Experiment], attacks: Sequence[str]
 ) -> pd.DataFrame:
     """Return the effects on every measure: `Lab.effects`."""
-    rows = [row for exp in experiments for row in _rows(pipeline, exp, attacks)]
+    rows = []
+    for exp in experiments:
+        measured = {
+            level: _measured(context, Step("signals", *network), attacks)
+            for level, network in networks(exp).items()
+        }
+        for key in measured["original"]:
+            known = fields(exp) | dict(zip(("measure", "attack", "label"), key, strict=True))
+            levels = {level: measured[level][key] for level in LEVELS}
+            for effect, (end, start) in EFFECTS.items():
+                value = levels[end] - levels[start]
+                rows.append({**known, **levels, "effect": effect, "value": value})
     columns = [*FIELDS, "measure", "attack", "label", *LEVELS, "effect", "value"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -87,36 +98,16 @@ def as_effects(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _rows(pipeline: Pipeline, exp: Experiment, attacks: Sequence[str]) -> Iterator[dict[str, Any]]:
-    measured = {
-        level: _measured(pipeline, Step("signals", *network), attacks)
-        for level, network in networks(exp).items()
-    }
-    known = fields(exp)
-    for (measure, attack, label), _ in measured["original"].items():
-        levels = {name: measured[name][measure, attack, label] for name in LEVELS}
-        for effect, (end, start) in EFFECTS.items():
-            yield {
-                **known,
-                "measure": measure,
-                "attack": attack,
-                "label": label,
-                **levels,
-                "effect": effect,
-                "value": levels[end] - levels[start],
-            }
-
-
-def _measured(pipeline: Pipeline, step: Step, attacks: Sequence[str]) -> Measured:
+def _measured(context: Context, step: Step, attacks: Sequence[str]) -> Measured:
     """Return every measure of one network."""
-    signals: Signals = pipeline.value(step)
-    network = pipeline.value(Step(step.of, step.exp, step.of))[0]
+    signals: Signals = context.value(step)
+    accuracy = context.value(Step(step.of, step.exp, step.of))[0].accuracy
     values: Measured = {
-        (f"{part} accuracy", "", OVERALL): network.accuracy[part] for part in ("train", "test")
+        (f"{part} accuracy", "", OVERALL): accuracy[part] for part in ("train", "test")
     }
     values |= leakage(signals)
     for name in attacks:
-        result = pipeline.value(attack_step(step.exp, name, step.of))
+        result = context.value(attack_step(step.exp, name, step.of))
         values |= {(m, name, label): v for (m, label), v in attacked(result, signals).items()}
     return values
 
@@ -137,10 +128,14 @@ def leakage(signals: Signals) -> Measured:
     for label, part in _parts(signals):
         sides = member[part]
         for name, quantity in quantities.items():
-            x = quantity[part]
-            values[f"{name} KS", "", label] = _distance(x, sides)
-            values[f"{name} AUC", "", label] = _auc(x, sides)
-        values["generalization gap", "", label] = _gap(right[part], sides)
+            x, auc = quantity[part], _auc(quantity[part], sides)
+            inside, outside = x[sides], x[~sides]
+            values[f"{name} KS", "", label] = (
+                np.nan if np.isnan(auc) else float(ks_2samp(inside, outside).statistic)
+            )
+            values[f"{name} AUC", "", label] = auc
+        inside, outside = _means(right[part], sides)
+        values["generalization gap", "", label] = inside - outside
     return values
 
 
@@ -152,12 +147,13 @@ def attacked(result: AttackResult, signals: Signals) -> dict[tuple[str, int], fl
         ("AUC", OVERALL): evaluation.auc.value,
     }
     values |= {(f"TPR at {fpr:g}", OVERALL): e.value for fpr, e in evaluation.tpr.items()}
-    ranks = evaluation.auc.resolved
+    right = result.predictions == result.membership
     for label, part in _parts(signals):
         if label != OVERALL:
-            member, right = result.membership[part], (result.predictions == result.membership)[part]
-            values["accuracy", label] = _balanced(right, member)
-            values["AUC", label] = _auc(result.scores[part], member) if ranks else np.nan
+            sides = result.membership[part]
+            values["accuracy", label] = sum(_means(right[part], sides)) / 2
+            ranks = evaluation.auc.resolved
+            values["AUC", label] = _auc(result.scores[part], sides) if ranks else np.nan
     return values
 
 
@@ -168,25 +164,15 @@ def _parts(signals: Signals) -> Iterator[tuple[int, np.ndarray]]:
         yield label, signals.labels == label
 
 
-def _distance(values: np.ndarray, member: np.ndarray) -> float:
-    if member.all() or not member.any():
-        return np.nan
-    return float(ks_2samp(values[member], values[~member]).statistic)
-
-
 def _auc(values: np.ndarray, member: np.ndarray) -> float:
+    """Return the AUC, NaN where there is only one side."""
     if member.all() or not member.any():
         return np.nan
     return float(roc_auc_score(member, values))
 
 
-def _gap(right: np.ndarray, member: np.ndarray) -> float:
+def _means(right: np.ndarray, member: np.ndarray) -> tuple[float, float]:
+    """Return the shares of members and of non-members, NaN where there is only one side."""
     if member.all() or not member.any():
-        return np.nan
-    return float(right[member].mean() - right[~member].mean())
-
-
-def _balanced(right: np.ndarray, member: np.ndarray) -> float:
-    if member.all() or not member.any():
-        return np.nan
-    return float(right[member].mean() + right[~member].mean()) / 2
+        return np.nan, np.nan
+    return float(right[member].mean()), float(right[~member].mean())

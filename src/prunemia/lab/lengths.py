@@ -11,6 +11,7 @@ Leakage and accuracy go together: Gonon et al. (2023, arXiv 2304.07234).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from prunemia.experiment import Experiment
+from prunemia.lab.context import Context
 from prunemia.lab.effects import FIELDS, dense, fields
-from prunemia.lab.pipeline import Pipeline
 from prunemia.lab.steps import Of, Step, attack_step
 
 CURVE = ("training", "dense")
@@ -78,40 +79,27 @@ def steps(exp: Experiment, attacks: Sequence[str]) -> list[Step]:
 
 
 def points(
-    pipeline: Pipeline, experiments: Iterable[Experiment], attacks: Sequence[str]
+    context: Context, experiments: Iterable[Experiment], attacks: Sequence[str]
 ) -> pd.DataFrame:
     """Return accuracies and leakage along the epochs: `Lab.along_epochs`."""
-    columns = [*FIELDS, "role", "epochs", "train_accuracy", "test_accuracy"]
-    rows = list(_rows(pipeline, experiments, attacks))
-    return pd.DataFrame(rows, columns=[*columns, "attack", "measure", "value"])
-
-
-def _rows(
-    pipeline: Pipeline, experiments: Iterable[Experiment], attacks: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """Yield each network once, with the fields of the first experiment that has it."""
+    rows = []
     seen = set()
     for exp in experiments:
         for network in networks(exp):
-            if network not in seen:
-                seen.add(network)
-                yield from _measured(pipeline, fields(exp), network, attacks)
-
-
-def _measured(
-    pipeline: Pipeline,
-    known: dict[str, Any],
-    network: tuple[str, int, Experiment, Of],
-    attacks: Sequence[str],
-) -> Iterator[dict[str, Any]]:
-    role, epochs, exp, of = network
-    accuracy = pipeline.value(Step(of, exp, of))[0].accuracy
-    known = known | {"role": role, "epochs": epochs}
-    known |= {f"{part}_accuracy": accuracy[part] for part in ("train", "test")}
-    for name in attacks:
-        evaluation = pipeline.value(attack_step(exp, name, of)).evaluation
-        for measure, value in zip(MEASURES, (evaluation.accuracy, evaluation.auc), strict=True):
-            yield known | {"attack": name, "measure": measure, "value": value.value}
+            if network in seen:  # it has the fields of the first experiment that has it
+                continue
+            seen.add(network)
+            role, epochs, each, of = network
+            accuracy = context.value(Step(of, each, of))[0].accuracy
+            known = fields(exp) | {"role": role, "epochs": epochs}
+            known |= {f"{part}_accuracy": accuracy[part] for part in ("train", "test")}
+            for name in attacks:
+                found = context.value(attack_step(each, name, of)).evaluation
+                for measure, value in zip(MEASURES, (found.accuracy, found.auc), strict=True):
+                    row = {"attack": name, "measure": measure, "value": value.value}
+                    rows.append(known | row)
+    columns = [*FIELDS, "role", "epochs", "train_accuracy", "test_accuracy"]
+    return pd.DataFrame(rows, columns=[*columns, "attack", "measure", "value"])
 
 
 def excess(table: pd.DataFrame) -> pd.DataFrame:
@@ -133,25 +121,23 @@ def excess(table: pd.DataFrame) -> pd.DataFrame:
     kept = table[table["role"] == "kept"].reset_index(drop=True)
     curve = table[table["role"].isin(CURVE)]
     curve = curve.drop_duplicates([*RUN, "attack", "measure", "role", "epochs"])
-    found = {
-        EQUAL_TRAINING: _by(RUN, kept, curve, _at_training),
-        EQUAL_TEST: _by(RUN, kept, curve, _at_test),
-        LEAST: _by([name for name in RUN if name != "seed"], kept, curve, _least),
+    runs = [name for name in RUN if name != "seed"]
+    reached = {
+        EQUAL_TRAINING: _by(RUN, kept, curve, partial(_along, "train_accuracy")),
+        EQUAL_TEST: _by(RUN, kept, curve, partial(_along, "test_accuracy")),
+        LEAST: _by(runs, kept, curve, _least),
     }
-    return pd.concat(
-        [_beside(kept, name, reached) for name, reached in found.items()], ignore_index=True
-    )
-
-
-def _beside(kept: pd.DataFrame, comparator: str, reached: pd.DataFrame) -> pd.DataFrame:
-    """Return the pruned networks with what a comparator reached, by their index."""
-    return kept.drop(columns="role").assign(
-        comparator=comparator,
-        expected=reached["value"],
-        excess=kept["value"] - reached["value"],
-        train_difference=kept["train_accuracy"] - reached["train_accuracy"],
-        test_difference=kept["test_accuracy"] - reached["test_accuracy"],
-    )
+    parts = [
+        kept.drop(columns="role").assign(
+            comparator=comparator,
+            expected=found["value"],
+            excess=kept["value"] - found["value"],
+            train_difference=kept["train_accuracy"] - found["train_accuracy"],
+            test_difference=kept["test_accuracy"] - found["test_accuracy"],
+        )
+        for comparator, found in reached.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _by(
@@ -170,15 +156,7 @@ def _by(
     return pd.concat(parts).reindex(kept.index)
 
 
-def _at_training(curve: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
-    return _along(curve, kept, "train_accuracy")
-
-
-def _at_test(curve: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
-    return _along(curve, kept, "test_accuracy")
-
-
-def _along(curve: pd.DataFrame, kept: pd.DataFrame, axis: str) -> pd.DataFrame:
+def _along(axis: str, curve: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
     """Return what the curve reaches where ``axis`` is as of the pruned networks.
 
     No number where dense networks that are about as good leak differently: many of them fit their

@@ -4,34 +4,46 @@
 samples. *Online*, they are cut from the victim's half as the victim is (`prunemia.data.OWN`), in
 pairs, so that each sample trained about half of them, and so are as good as the victim.
 Each reference is asked every sample of the data set.
+
+One victim with a thousand non-members says little of a false-positive rate of 0.1 %. So each of k
+online references can be the target once, with the others as its references (`InTurn`): each sample
+is a member of some targets and a non-member of others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 from prunemia.attacks import get as attack_class
-from prunemia.attacks import log_odds
+from prunemia.attacks import lira_scores, log_odds, rmia_scores
+from prunemia.attacks.likelihood import deviations, on_both_sides, rmia_offline
 from prunemia.attacks.referenced import SETTINGS
-from prunemia.data import OWN, Dataset, split
+from prunemia.data import OWN, split, victims_half
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
-from prunemia.lab.bench import Bench, Files
-from prunemia.lab.fitting import TrainedModel, features_of
-from prunemia.lab.steps import VICTIM, Of, Step, assumed_of, chunks
+from prunemia.lab.context import Context, Files
+from prunemia.lab.networks import features_of
+from prunemia.lab.steps import VICTIM, Of, Step, assumed_of, attack_step, chunks
+from prunemia.metrics.intervals import threshold_at
 from prunemia.registry import ATTACKS
 from prunemia.signals import Signals, posteriors
-from prunemia.store import pack_arrays, unpack_arrays
+from prunemia.store import pack_arrays
 
 TARGETS = 8
 """Shadow networks, at most, that play the target: thresholds and options are chosen on them."""
+LEAST = 4
+"""Networks in turn: with fewer, too many samples lack a network that trained on them."""
+BY_REFERENCES = ("confidence", "lira offline", "lira online", "rmia offline", "rmia online")
 
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 Floats32 = NDArray[np.float32]
 
 
@@ -66,7 +78,9 @@ class References:
         right: Bools = self.posteriors.argmax(axis=2) == self.labels
         return right
 
-    def others(self, network: int, samples: Bools) -> Signals:
+    def others(
+        self, network: int, samples: Bools, sensitivities: Floats32 | None = None
+    ) -> Signals:
         """Return a network's answers to some of the samples, shape (n,), the others' as references.
 
         Its membership is whether it trained on them.
@@ -74,7 +88,7 @@ class References:
         rest = np.arange(len(self.log_odds)) != network
         return Signals(
             self.posteriors[network, samples],
-            None,
+            sensitivities,
             self.labels[samples],
             self.trained_on[network, samples],
             np.full(int(samples.sum()), network),
@@ -84,7 +98,7 @@ class References:
 
 
 def numbers(count: int, setting: str) -> range:
-    """Return the references' network numbers; ValueError for another setting, or none of them."""
+    """Return the references' network numbers; UsageError for another setting, or none of them."""
     if setting not in SETTINGS:
         raise UsageError(f"setting: {setting!r} is not allowed; allowed: {', '.join(SETTINGS)}")
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count < OWN:
@@ -99,54 +113,44 @@ def steps(exp: Experiment, of: Of, count: int, setting: str) -> list[Step]:
     return [Step("references", assumed, which, group) for group in groups]
 
 
-def ask(step: Step, bench: Bench) -> Files:
-    """Ask each network of the step every sample of the data set."""
-    models = bench.value(Step(step.of, step.exp, step.of, step.group))
-    dataset = bench.dataset(step.exp)
-    answers = [
-        _posteriors(step.exp, dataset, number, model, bench.device)
-        for number, model in zip(step.group, models, strict=True)
-    ]
-    odds = [log_odds(p, dataset.labels) for p in answers]
+def ask(step: Step, context: Context) -> Files:
+    """Ask each network of the step every sample of the data set.
+
+    The file holds "posteriors" (g, N, C) and "log_odds" (g, N) of its g networks.
+    """
+    dataset = context.dataset(step.exp)
+    answers, odds = [], []
+    for number, network in zip(
+        step.group, context.value(replace(step, stage=step.of)), strict=True
+    ):
+        x = torch.from_numpy(features_of(step.exp, dataset, number)).to(context.device)
+        answers.append(posteriors(network.module, x).cpu().numpy())
+        odds.append(log_odds(answers[-1], dataset.labels))
     fields = {"posteriors": answers, "log_odds": odds}
     return {"answers.npz": pack_arrays({n: np.asarray(v, np.float32) for n, v in fields.items()})}
 
 
-def _posteriors(
-    exp: Experiment, dataset: Dataset, number: int, model: TrainedModel, device: torch.device
-) -> NDArray[np.float64]:
-    x = torch.from_numpy(features_of(exp, dataset, number)).to(device)
-    answers: NDArray[np.float64] = posteriors(model.module, x).cpu().numpy()
-    return answers
-
-
-def read(files: Files, _: Step, __: Bench) -> dict[str, Floats32]:
-    """Return what `ask` packed: "posteriors" (g, N, C) and "log_odds" (g, N)."""
-    return unpack_arrays(files["answers.npz"])
-
-
-def gather(bench: Bench, asked: Sequence[Step], samples: NDArray[np.int64]) -> References:
+def gather(context: Context, asked: Sequence[Step], samples: NDArray[np.int64]) -> References:
     """Return the answers of the steps' networks to some samples of the data set."""
-    dataset = bench.dataset(asked[0].exp)
-    odds, answers, trained = [], [], []
-    for step in asked:
-        found = bench.value(step)
-        odds.append(found["log_odds"][:, samples])
-        answers.append(found["posteriors"][:, samples])
-        for number in step.group:
-            trained.append(np.isin(samples, split(dataset, step.exp.seed, number).train))
+    dataset = context.dataset(asked[0].exp)
+    found = [context.value(step) for step in asked]
+    trained = [
+        np.isin(samples, split(dataset, step.exp.seed, number).train)
+        for step in asked
+        for number in step.group
+    ]
     return References(
         samples,
         dataset.labels[samples],
-        np.concatenate(odds),
-        np.concatenate(answers),
+        np.concatenate([each["log_odds"][:, samples] for each in found]),
+        np.concatenate([each["posteriors"][:, samples] for each in found]),
         np.stack(trained),
     )
 
 
-def asked_of(bench: Bench, exp: Experiment, number: int = VICTIM) -> NDArray[np.int64]:
+def asked_of(context: Context, exp: Experiment, number: int = VICTIM) -> NDArray[np.int64]:
     """Return the samples that a network's `Signals` hold, in their order."""
-    return split(bench.dataset(exp), exp.seed, number).asked
+    return split(context.dataset(exp), exp.seed, number).asked
 
 
 def for_attack(step: Step) -> list[Step]:
@@ -164,11 +168,13 @@ def queried(step: Step) -> list[Step]:
     shown: list[Step] = []
     for part in for_attack(step):
         if sum(len(each.group) for each in shown) < TARGETS:
-            shown.append(Step("signals", part.exp, part.of, part.group))
+            shown.append(replace(part, stage="signals"))
     return shown
 
 
-def as_shadows(bench: Bench, asked: Sequence[Step], queries: Sequence[Step] = ()) -> list[Signals]:
+def as_shadows(
+    context: Context, asked: Sequence[Step], queries: Sequence[Step] = ()
+) -> list[Signals]:
     """Return references in the role of the target, each with the others as its references.
 
     ``queries``: of `queried`; they bring the sensitivities.
@@ -180,35 +186,152 @@ def as_shadows(bench: Bench, asked: Sequence[Step], queries: Sequence[Step] = ()
             f"shadows: {len(everyone)}; allowed for an attack with references: 2 or more, "
             "to choose its threshold on"
         )
-    rows = np.arange(len(bench.dataset(exp)))
-    whole = gather(bench, asked, rows)
-    shadows = [
-        whole.others(place, np.isin(rows, asked_of(bench, exp, number)))
-        for place, number in enumerate(everyone[:TARGETS])
-    ]
-    if not queries:
-        return shadows
-    moved = Signals.concatenate([bench.value(step) for step in queries])
-    return [
-        _with_sensitivities(shadow, moved, number, np.argsort(asked_of(bench, exp, number)))
-        for shadow, number in zip(shadows, everyone, strict=False)
-    ]
-
-
-def _with_sensitivities(
-    shadow: Signals, moved: Signals, number: int, order: NDArray[np.int64]
-) -> Signals:
-    """Return a network's answers, which are in the data's order, with its sensitivities."""
-    own = moved.subset(moved.model == number).require_sensitivities()
-    return Signals.from_arrays({**shadow.arrays(), "sensitivities": own[order]})
+    rows = np.arange(len(context.dataset(exp)))
+    whole = gather(context, asked, rows)
+    moved = Signals.concatenate([context.value(step) for step in queries]) if queries else None
+    shadows = []
+    for place, number in enumerate(everyone[:TARGETS]):
+        own = asked_of(context, exp, number)
+        sensitivities = None
+        if moved is not None:  # in the order of `own`; the answers are in the data's
+            theirs = moved.subset(moved.model == number).require_sensitivities()
+            sensitivities = theirs[np.argsort(own)]
+        shadows.append(whole.others(place, np.isin(rows, own), sensitivities))
+    return shadows
 
 
 def attach(
-    bench: Bench, asked: Sequence[Step], samples: NDArray[np.int64], target: Signals
+    context: Context, asked: Sequence[Step], samples: NDArray[np.int64], target: Signals
 ) -> Signals:
     """Return the target's signals, which are of these samples of the data, with its references."""
     if not asked:
         return target
-    found = gather(bench, asked, samples)
+    found = gather(context, asked, samples)
     fields = {"references": found.log_odds.T, "trained_on": found.trained_on.T}
     return Signals.from_arrays({**target.arrays(), **fields})
+
+
+@dataclass(frozen=True, eq=False)
+class InTurn:
+    """What attacks say of n samples on each of k networks, every one a victim in turn.
+
+    Attributes
+    ----------
+    references : the networks' answers, (k, n), and who trained on what.
+    scores : by name, shape (k, n), larger = more likely a member; NaN where a network was not
+        asked, or a sample lacks networks.
+    """
+
+    references: References
+    scores: dict[str, Floats]
+
+    @property
+    def trained_on(self) -> Bools:
+        """Who is a member, shape (k, n)."""
+        return self.references.trained_on
+
+    def exposure(self) -> pd.DataFrame:
+        """Return, per score and sample, the AUC of telling networks that trained on it from others.
+
+        One column per score, one row per sample in the order of ``references.samples``; NaN where a
+        sample has networks of one kind alone. Half is chance level.
+        """
+        return pd.DataFrame({name: aucs(s, self.trained_on) for name, s in self.scores.items()})
+
+    def memorization(self) -> Floats:
+        """Return P[right | trained on it] − P[right | not], per sample, shape (n,).
+
+        Source: Feldman, "Does Learning Require Memorization?" (STOC 2020); Feldman & Zhang (2020).
+        """
+        right, trained = self.references.right, self.trained_on
+        with np.errstate(invalid="ignore"):
+            inside = (right & trained).sum(axis=0) / trained.sum(axis=0)
+            outside = (right & ~trained).sum(axis=0) / (~trained).sum(axis=0)
+        difference: Floats = inside - outside
+        return difference
+
+    def rates(self, name: str, fpr: float) -> tuple[Floats, Floats]:
+        """Return each network's TPR, and each sample's FPR, at one threshold for all networks.
+
+        The threshold is the smallest score that at most ``fpr`` of all pairs of a network and a
+        non-member lie above. Shapes (k,) and (n,); NaN where there is nothing to count.
+        """
+        scores = self.scores[name]
+        known = np.isfinite(scores)
+        outside, inside = ~self.trained_on & known, self.trained_on & known
+        threshold = threshold_at(scores[outside], fpr)
+        if threshold is None:
+            raise UsageError(
+                f"fpr: {fpr:g} with {int(outside.sum())} non-members; allowed: one or more"
+            )
+        above = scores > threshold
+        with np.errstate(invalid="ignore"):
+            found = (above & inside).sum(axis=1) / inside.sum(axis=1)
+            false_positives = (above & outside).sum(axis=0) / outside.sum(axis=0)
+        return found, false_positives
+
+
+def steps_in_turn(exp: Experiment, of: Of, count: int, attacks: Sequence[str]) -> list[Step]:
+    """Return what is to be computed: the networks' answers, and the attacks on their signals."""
+    asked = steps(exp, of, count, "online")
+    on_each = [
+        replace(attack_step(exp, name, of), group=step.group) for name in attacks for step in asked
+    ]
+    return [*asked, *on_each]
+
+
+def in_turn(
+    context: Context, exp: Experiment, of: Of, count: int, attacks: Sequence[str]
+) -> InTurn:
+    """Return the scores of `BY_REFERENCES`, and of attacks that are fitted on the shadows."""
+    if count < LEAST:
+        raise UsageError(f"count: {count} is not allowed; allowed: {LEAST} or more")
+    asked = steps(exp, of, count, "online")
+    samples = np.sort(victims_half(context.dataset(exp), exp.seed))
+    found = gather(context, asked, samples)
+    scores = by_references(found)
+    for name in attacks:
+        scores[name] = np.full(found.log_odds.shape, np.nan)
+        network = 0
+        for step in steps_in_turn(exp, of, count, [name])[len(asked) :]:
+            given, start = context.value(step).scores, 0
+            for number in step.group:
+                rows = asked_of(context, exp, number)
+                places = np.searchsorted(samples, rows)
+                scores[name][network, places] = given[start : start + len(rows)]
+                network, start = network + 1, start + len(rows)
+    return InTurn(found, scores)
+
+
+def by_references(found: References) -> dict[str, Floats]:
+    """Return the scores of `BY_REFERENCES` on each network, the others being its references."""
+    odds, p = (np.asarray(each, dtype=np.float64) for each in (found.log_odds, found.probabilities))
+    everyone = np.arange(len(odds))
+    scores: dict[str, Floats] = {name: np.full(odds.shape, np.nan) for name in BY_REFERENCES}
+    scores["confidence"] = odds
+    for network in everyone:
+        rest = everyone != network
+        trained = found.trained_on[rest]
+        able = on_both_sides(trained)
+        phi, others, trained = odds[network, able], odds[rest][:, able], trained[:, able]
+        mine, theirs = p[network, able], p[rest][:, able]
+        rows = {
+            "lira offline": deviations(phi, others, ~trained, "pooled")[0],
+            "lira online": lira_scores(phi, others, trained),
+            "rmia offline": rmia_offline(mine, theirs, trained),
+            "rmia online": rmia_scores(mine, theirs, mine, theirs, trained),
+        }
+        for name, row in rows.items():
+            scores[name][network, able] = row
+    return scores
+
+
+def aucs(scores: Floats, trained_on: Bools) -> Floats:
+    """Return per sample the AUC over networks, shape (n,): P[score trained on it > score not]."""
+    known = np.isfinite(scores)
+    inside, outside = trained_on & known, ~trained_on & known
+    members = inside.sum(axis=0)
+    ranks = np.where(inside, rankdata(scores, axis=0, nan_policy="omit"), 0).sum(axis=0)
+    wins = ranks - members * (members + 1) / 2  # Mann and Whitney's U; a tie is half a win
+    pairs = members * outside.sum(axis=0)
+    return np.where(pairs > 0, wins / np.maximum(pairs, 1), np.nan)

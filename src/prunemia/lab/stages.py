@@ -1,144 +1,311 @@
-"""The one table of the pipeline's stages.
+"""The one table of the pipeline's stages, each with its functions side by side.
 
-For each stage the table says its version, what it needs, what its result is stored under, how it is
-computed and read back, how much work it is, and what it is called. Whatever walks the pipeline (the
-lab, a plan, a sweep, a Dask worker) reads this table, so a new stage is one entry and its function.
-
-A key hashes what `Stage.identity` returns: the stage's version, its part of the experiment, and the
-keys of its inputs. Raise the version when a stage computes something else, so that old results are
-not taken for new ones.
+Whatever walks the pipeline (the lab, a plan, a sweep, a Dask worker) reads `STAGES`, so a new stage
+is one class and its entry at the end. The form of a stage is `prunemia.lab.context.Stage`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
-from prunemia.lab import (
-    attacking,
-    canaries,
-    computing,
-    fitting,
-    references,
-    releases,
-    work,
-)
-from prunemia.lab.bench import Bench, Files
-from prunemia.lab.fingerprints import Facts
-from prunemia.lab.steps import Step
-from prunemia.registry import Registry
+import numpy as np
+import pandas as pd
+
+from prunemia.attacks import Attack
+from prunemia.attacks import get as attack_class
+from prunemia.experiment import Experiment
+from prunemia.lab import attacking, networks, references
+from prunemia.lab.attacking import AttackResult
+from prunemia.lab.context import Context, Files, Stage
+from prunemia.lab.networks import Planted, TrainedModel
+from prunemia.lab.steps import Step, network_label, shadow_signals
+from prunemia.pruning import cutting
+from prunemia.registry import DEFENSES, NETWORKS
+from prunemia.signals import Signals
+from prunemia.store import pack_arrays, pack_json, unpack_arrays, unpack_json
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One stage: a row of the table.
-
-    Attributes
-    ----------
-    version : raised when the stage computes something else.
-    needs : the steps whose results it reads.
-    identity : (step, keys of what it needs, bench, version) → the JSON that its key hashes.
-    compute : (step, bench) → the artefact's files.
-    read : (files, step, bench) → the value that `compute` packed.
-    work : (step, facts of the data) → how much work it is, without what it needs.
-    title : what is done, for people.
-    """
-
-    version: int
-    needs: Callable[[Step], list[Step]]
-    identity: Callable[[Step, Sequence[str], Bench, int], Any]
-    compute: Callable[[Step, Bench], Files]
-    read: Callable[[Files, Step, Bench], Any]
-    work: Callable[[Step, Facts], work.Work]
-    title: Callable[[Step], str]
+def _networks_of(step: Step) -> list[Step]:
+    """Return the step to the networks that a step is about."""
+    return [Step(step.of, step.exp, step.of, step.group)]
 
 
-STAGES = Registry(
-    "stage",
-    {
-        "original": Stage(
-            version=1,
-            needs=computing.unrounded,
-            identity=computing.original_identity,
-            compute=computing.train,
-            read=computing.read_networks,
-            work=computing.network_work,
-            title=lambda step: f"training {fitting.who(step.group)}",
-        ),
-        "pruned": Stage(
-            version=1,
-            needs=computing.pruned_needs,
-            identity=computing.pruned_identity,
-            compute=computing.prune,
-            read=computing.read_networks,
-            work=computing.network_work,
-            title=lambda step: f"pruning {fitting.who(step.group)}",
-        ),
-        "signals": Stage(
-            version=2,
-            needs=computing.networks_of,
-            identity=computing.signals_identity,
-            compute=computing.query,
-            read=computing.read_signals,
-            work=lambda step, facts: work.of_query(step.exp, facts, len(step.group)),
-            title=lambda step: f"querying {fitting.who(step.group)}",
-        ),
-        "references": Stage(
-            version=1,
-            needs=computing.networks_of,
-            identity=computing.references_identity,
-            compute=references.ask,
-            read=references.read,
-            work=lambda step, facts: work.of_asking(step.exp, facts, len(step.group)),
-            title=lambda step: f"asking {fitting.who(step.group)} every sample",
-        ),
-        "canaries": Stage(
-            version=1,
-            needs=canaries.needs,
-            identity=canaries.identity,
-            compute=canaries.carry_out,
-            read=canaries.read,
-            work=lambda step, facts: work.of_network(step.exp, "canaries", facts, 1),
-            title=lambda step: f"training {fitting.who(step.group)} with canaries",
-        ),
-        "fit": Stage(
-            version=1,
-            needs=computing.fit_needs,
-            identity=computing.fit_identity,
-            compute=computing.fit_attack,
-            read=computing.read_fit,
-            work=lambda step, facts: work.of_fit(
-                step.exp.assumed(), step.attack, facts, computing.passes(step)
-            ),
-            title=lambda step: f"fitting {step.attack}",
-        ),
-        "attack": Stage(
-            version=2,
-            needs=computing.attack_needs,
-            identity=computing.attack_identity,
-            compute=computing.decide,
-            read=attacking.read,
-            work=lambda step, facts: work.of_attack(step.attack, facts),
-            title=lambda step: f"deciding by {step.attack}",
-        ),
-        "releases": Stage(
-            version=1,
-            needs=releases.needs,
-            identity=releases.identity,
-            compute=releases.carry_out,
-            read=attacking.read,
-            work=releases.work,
-            title=lambda step: f"attacking {1 + len(step.beside)} releases by {step.attack}",
-        ),
-        "cost": Stage(
-            version=1,
-            needs=computing.cost_needs,
-            identity=computing.cost_identity,
-            compute=computing.measure,
-            read=computing.read_costs,
-            work=lambda step, _: work.of_cutting(step.exp),
-            title=lambda step: f"measuring what {fitting.who(step.group)} costs",
-        ),
-    },
-)
+def _original_of(step: Step) -> list[Step]:
+    return [Step("original", step.exp, "original", step.group)]
+
+
+def _unrounded(step: Step) -> list[Step]:
+    """Return the step to the networks in full precision that the step rounds; none: it does not."""
+    exp = step.exp
+    if exp.bits is None or (step.stage == "pruned" and exp.quantize == "before"):
+        return []
+    return [replace(step, exp=exp.replace(bits=None, quantize="after"))]
+
+
+def _defense(exp: Experiment) -> list[Any]:
+    return [exp.defense, DEFENSES[exp.defense].version, exp.defense_strength]
+
+
+class _Networks(Stage):
+    """Networks of either kind; those with ``bits`` are stored in full precision first."""
+
+    def compute(self, step: Step, context: Context) -> Files:
+        if unrounded := _unrounded(step):
+            return networks.pack(networks.round_weights(step, context, context.value(unrounded[0])))
+        if step.stage == "original":
+            return networks.pack(networks.train(step, context))
+        originals = context.value(_original_of(step)[0])
+        return networks.pack(networks.prune(step, context, originals))
+
+    def load(self, files: Files, step: Step, context: Context) -> list[TrainedModel]:
+        return networks.unpack(files, step.exp, context)
+
+
+class Original(_Networks):
+    """Networks before pruning."""
+
+    version = 1
+
+    def needs(self, step: Step) -> list[Step]:
+        return _unrounded(step)
+
+    def settings(self, step: Step, context: Context) -> Any:
+        exp = step.exp
+        if _unrounded(step):
+            return {"bits": exp.bits}
+        return {
+            "data": context.facts(exp).fingerprint,
+            "seed": exp.seed,
+            "networks": step.group,
+            "model": [exp.model, NETWORKS[exp.model].version, exp.channels],
+            "standardize": exp.standardize,
+            "fit": asdict(networks.fit_settings(exp, exp.training_epochs, 0)),
+            "defense": _defense(exp) if exp.whole else None,
+            # another kind of device rounds otherwise: its results are others
+            "device": context.device.type,
+        }
+
+    def title(self, step: Step) -> str:
+        return f"training {network_label(step.group)}"
+
+
+class Pruned(_Networks):
+    """Networks that are pruned and fine-tuned."""
+
+    version = 1
+
+    def needs(self, step: Step) -> list[Step]:
+        return _unrounded(step) or _original_of(step)
+
+    def settings(self, step: Step, context: Context) -> Any:
+        exp = step.exp
+        if _unrounded(step):
+            return {"bits": exp.bits}
+        fields = ("pruner", "sparsity", "rounds", "rewind", "stopping")
+        return {
+            **exp.model_dump(include=set(fields)),
+            "defense": _defense(exp),
+            "fit": asdict(networks.fit_settings(exp, exp.tuning_epochs, exp.recipe.warmup)),
+        }
+
+    def title(self, step: Step) -> str:
+        return f"pruning {network_label(step.group)}"
+
+
+class Queried(Stage):
+    """What networks answer to their members and non-members."""
+
+    version = 2
+
+    def needs(self, step: Step) -> list[Step]:
+        return _networks_of(step)
+
+    def settings(self, step: Step, context: Context) -> Any:
+        return {"epsilon": step.exp.epsilon, "draws": step.exp.draws}
+
+    def compute(self, step: Step, context: Context) -> Files:
+        answers = networks.query(step, context, context.value(self.needs(step)[0]))
+        return {"signals.npz": pack_arrays(answers.arrays())}
+
+    def load(self, files: Files, step: Step, context: Context) -> Signals:
+        return Signals.from_arrays(unpack_arrays(files["signals.npz"]))
+
+    def title(self, step: Step) -> str:
+        return f"querying {network_label(step.group)}"
+
+
+class AskedEverything(Stage):
+    """What networks answer to every sample of the data set."""
+
+    version = 1
+
+    def needs(self, step: Step) -> list[Step]:
+        return _networks_of(step)
+
+    def settings(self, step: Step, context: Context) -> Any:
+        return {}
+
+    def compute(self, step: Step, context: Context) -> Files:
+        return references.ask(step, context)
+
+    def load(self, files: Files, step: Step, context: Context) -> dict[str, Any]:
+        return unpack_arrays(files["answers.npz"])
+
+    def title(self, step: Step) -> str:
+        return f"asking {network_label(step.group)} every sample"
+
+
+class WithCanaries(Stage):
+    """What a victim says of canaries, trained anew on them."""
+
+    version = 1
+
+    def needs(self, step: Step) -> list[Step]:
+        return _networks_of(step)  # without canaries: its key says how it is trained
+
+    def settings(self, step: Step, context: Context) -> Any:
+        return dict(step.options)
+
+    def compute(self, step: Step, context: Context) -> Files:
+        return networks.ask_canaries(step, context)
+
+    def load(self, files: Files, step: Step, context: Context) -> Planted:
+        privacy = unpack_json(files["privacy.json"])
+        return Planted(**unpack_arrays(files["canaries.npz"]), privacy=privacy)
+
+    def title(self, step: Step) -> str:
+        return f"training {network_label(step.group)} with canaries"
+
+
+class Fit(Stage):
+    """An attack, fitted on the shadow networks or the references."""
+
+    version = 1
+
+    def needs(self, step: Step) -> list[Step]:
+        if attack_class(step.attack).blind:
+            return []
+        asked = references.for_attack(step)
+        return [*asked, *references.queried(step)] if asked else shadow_signals(step.exp, step.of)
+
+    def settings(self, step: Step, context: Context) -> Any:
+        attack = attacking.build(step, context)
+        # a blind attack keeps the number of classes alone
+        classes = context.facts(step.exp).classes if attack.blind else None
+        return [step.attack, attack.version, attack.identity(), classes]
+
+    def compute(self, step: Step, context: Context) -> Files:
+        attack = attacking.build(step, context)
+        asked = references.for_attack(step)
+        if attack.blind:
+            attack.restore({"n_classes_": np.array(context.facts(step.exp).classes)})
+        elif asked:
+            shadows = references.as_shadows(context, asked, references.queried(step))
+            attacking.fit(attack, Signals.concatenate(shadows))
+        else:
+            shadows = [context.value(part) for part in self.needs(step)]
+            attacking.fit(attack, Signals.concatenate(shadows))
+        return {"attack.npz": pack_arrays(attack.learned())}
+
+    def load(self, files: Files, step: Step, context: Context) -> Attack:
+        return attacking.build(step, context).restore(unpack_arrays(files["attack.npz"]))
+
+    def title(self, step: Step) -> str:
+        return f"fitting {step.attack}"
+
+
+class Decided(Stage):
+    """What a fitted attack says of the victim's samples."""
+
+    version = 2
+
+    def needs(self, step: Step) -> list[Step]:
+        fit = Step("fit", step.exp, step.of, (), step.attack, step.options)
+        signals = Step("signals", step.exp, step.of, step.group)
+        return [fit, signals, *references.for_attack(step)]
+
+    def settings(self, step: Step, context: Context) -> Any:
+        return {}
+
+    def compute(self, step: Step, context: Context) -> Files:
+        fit, signals, *asked = self.needs(step)
+        samples = [references.asked_of(context, step.exp, i) for i in step.group]
+        target = context.value(signals)
+        target = references.attach(context, asked, np.concatenate(samples), target)
+        return attacking.judged(context.value(fit), target).pack()
+
+    def load(self, files: Files, step: Step, context: Context) -> AttackResult:
+        return AttackResult.unpack(files)
+
+    def title(self, step: Step) -> str:
+        return f"deciding by {step.attack}"
+
+
+class DecidedOnReleases(Stage):
+    """What an attack says that sees several releases of each network at once."""
+
+    version = 1
+
+    def needs(self, step: Step) -> list[Step]:
+        return [
+            part
+            for exp, of in step.releases
+            for part in [*shadow_signals(exp, of), Step("signals", exp, of)]
+        ]
+
+    def settings(self, step: Step, context: Context) -> Any:
+        attack = attacking.build(step, context)
+        return [step.attack, attack.version, attack.identity()]
+
+    def compute(self, step: Step, context: Context) -> Files:
+        pair = attacking.release_signals(context, step.releases)
+        attack = attacking.fit(attacking.build(step, context), pair.shadow)
+        return attacking.judged(attack, pair.target).pack()
+
+    def load(self, files: Files, step: Step, context: Context) -> AttackResult:
+        return AttackResult.unpack(files)
+
+    def title(self, step: Step) -> str:
+        return f"attacking {len(step.releases)} releases by {step.attack}"
+
+
+class Cost(Stage):
+    """What the original, the pruned and the cut network cost to keep and to run."""
+
+    version = 1
+
+    def needs(self, step: Step) -> list[Step]:
+        return [Step("pruned", step.exp, "pruned", step.group), *_original_of(step)]
+
+    def settings(self, step: Step, context: Context) -> Any:
+        return {}
+
+    def compute(self, step: Step, context: Context) -> Files:
+        pruned, original = (context.value(part)[0].module for part in self.needs(step))
+        shape = context.dataset(step.exp).features.shape[1:]
+        modules = {"original": original, "pruned": pruned, "cut": cutting.cut(pruned, shape)}
+        costs = {name: asdict(cutting.cost(module, shape)) for name, module in modules.items()}
+        return {"costs.json": pack_json(costs)}
+
+    def load(self, files: Files, step: Step, context: Context) -> pd.DataFrame:
+        costs = pd.DataFrame.from_dict(unpack_json(files["costs.json"]), orient="index")
+        return costs.loc[["original", "pruned", "cut"]]
+
+    def title(self, step: Step) -> str:
+        return f"measuring what {network_label(step.group)} costs"
+
+
+STAGES: Mapping[str, Stage] = {
+    "original": Original(),
+    "pruned": Pruned(),
+    "signals": Queried(),
+    "references": AskedEverything(),
+    "canaries": WithCanaries(),
+    "fit": Fit(),
+    "attack": Decided(),
+    "releases": DecidedOnReleases(),
+    "cost": Cost(),
+}
+"""Every stage by name, after those that it needs."""

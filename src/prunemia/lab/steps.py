@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
+from prunemia.data import OWN
+from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
 from prunemia.registry import NETWORKS
 
@@ -21,6 +24,8 @@ VICTIM = 0
 """The victim's network number; shadow networks are 1 … k."""
 STACK = 16
 """Most networks that are trained in one stack."""
+SHARED = ("dataset", "samples", "seed", "shadows")
+"""The fields that decide which samples belong to whom: releases of one network share them."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,8 @@ class Step:
     of : which network, pruned or original.
     group : the network numbers; the victim alone unless given.
     attack : the attack's name, for the stages "fit", "attack" and "releases".
-    options : the attack's options, (name, value) in order of name.
-    beside : further releases of the same network, for the stage "releases".
+    options : (name, value) in order of name: the attack's, or of "canaries" the count.
+    other_releases : further releases of the same network, for the stage "releases".
     """
 
     stage: str
@@ -43,8 +48,13 @@ class Step:
     of: Of = "pruned"
     group: Group = (VICTIM,)
     attack: str = ""
-    options: tuple[tuple[str, Any], ...] = field(default=())
-    beside: tuple[Release, ...] = ()
+    options: tuple[tuple[str, Any], ...] = ()
+    other_releases: tuple[Release, ...] = ()
+
+    @property
+    def releases(self) -> list[Release]:
+        """All releases that an attack on several of them sees."""
+        return [(self.exp, self.of), *self.other_releases]
 
 
 def require_of(of: object) -> None:
@@ -54,15 +64,15 @@ def require_of(of: object) -> None:
 
 
 def groups(exp: Experiment) -> list[Group]:
-    """Cut networks 0 … k into what is trained side by side: the victim, then stacks of shadows.
-
-    Networks that standardize have inputs of their own, so they train one by one.
-    """
+    """Cut networks 0 … k into what is trained side by side: the victim, then stacks of shadows."""
     return [(VICTIM,), *chunks(exp, range(1, exp.shadows + 1))]
 
 
 def chunks(exp: Experiment, numbers: Sequence[int]) -> list[Group]:
-    """Cut networks into stacks that are trained side by side."""
+    """Cut networks into stacks that are trained side by side.
+
+    Networks that standardize have inputs of their own, so they train one by one.
+    """
     stacks = NETWORKS[exp.model].stacks and not exp.standardize
     size = STACK if stacks else 1
     return [tuple(numbers[i : i + size]) for i in range(0, len(numbers), size)]
@@ -82,22 +92,64 @@ def shadow_signals(exp: Experiment, of: Of) -> list[Step]:
     return [Step("signals", assumed, which, group) for group in groups(assumed)[1:]]
 
 
-def by_experiment(steps: Iterable[Step]) -> dict[Experiment, list[Step]]:
-    """Return the steps by experiment, each once."""
-    found: dict[Experiment, list[Step]] = {}
-    for step in dict.fromkeys(steps):
-        found.setdefault(step.exp, []).append(step)
-    return found
-
-
 def attack_step(
     exp: Experiment, name: str, of: Of, options: Mapping[str, Any] = MappingProxyType({})
 ) -> Step:
     """Return the step to an attack's decisions on the victim; lists among options are tuples."""
     require_of(of)
-    frozen = tuple(sorted((k, _hashable(value)) for k, value in options.items()))
-    return Step("attack", exp, of, (VICTIM,), name, frozen)
+    frozen = {k: tuple(value) if isinstance(value, list) else value for k, value in options.items()}
+    return Step("attack", exp, of, (VICTIM,), name, tuple(sorted(frozen.items())))
 
 
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def release_step(releases: Iterable[Release], name: str, options: Mapping[str, Any]) -> Step:
+    """Return the step to an attack's decisions on the victim, by all of its releases."""
+    (exp, of), *others = checked_releases(releases)
+    step = attack_step(exp, name, of, options)
+    return replace(step, stage="releases", other_releases=tuple(others))
+
+
+def checked_releases(releases: Iterable[Release]) -> list[Release]:
+    """Return the releases of one network.
+
+    Raises
+    ------
+    UsageError
+        There is none, one comes twice, or they do not share the fields of `SHARED`.
+    """
+    found = list(releases)
+    if not found:
+        raise UsageError("releases: none; allowed: 1 or more pairs of an experiment and its `of`")
+    first = found[0][0]
+    for place, (exp, of) in enumerate(found, start=1):
+        require_of(of)
+        for name in SHARED:
+            if (value := getattr(exp, name)) != (wanted := getattr(first, name)):
+                raise UsageError(
+                    f"releases: number {place} has {name} {value!r}; "
+                    f"allowed: {wanted!r}, as the first has"
+                )
+        if (exp, of) in found[: place - 1]:
+            raise UsageError(f"releases: number {place} comes twice; allowed: each once")
+    return found
+
+
+def network_label(group: Group) -> str:
+    """Return what messages call these networks."""
+    if group == (VICTIM,):
+        return "the victim"
+    kind, before = ("reference", OWN - 1) if group[0] >= OWN else ("shadow", 0)
+    first, last = group[0] - before, group[-1] - before
+    return f"{kind} network {first}" if len(group) == 1 else f"{kind} networks {first}–{last}"
+
+
+def experiment_label(exp: Experiment, of: Of) -> str:
+    """Return what messages call an experiment's networks."""
+    words = [f"{Path(exp.dataset).name}/{exp.model}"]
+    if of == "pruned":
+        words.append(f"{exp.pruner} {exp.sparsity:g}" if exp.sparsity else exp.pruner)
+        if exp.defense != "none":
+            strength = exp.defense_strength
+            words.append(exp.defense if strength is None else f"{exp.defense} {strength:g}")
+        words += [f"{exp.rounds} rounds"] * (exp.rounds > 1) + ["rewound"] * exp.rewind
+    words += [f"{exp.bits} bits"] * (exp.bits is not None)
+    return ", ".join([*words, f"seed {exp.seed}"])

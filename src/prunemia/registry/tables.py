@@ -166,7 +166,6 @@ class NetworkKind:
     recipe : how it is trained.
     has : what a pruner can rank in it.
     width : channels of its first block where that can be chosen, else None.
-    unkeyed : whether keys leave this width out, as they did before another could be chosen.
     smallest : the smallest height and width of an image that it takes.
     stacks : whether several train faster as one stack; 2-D convolutions do not.
     version : raised when the builder builds something else, so that stored networks are not taken.
@@ -178,7 +177,6 @@ class NetworkKind:
     recipe: TrainingConfig = TrainingConfig()
     has: tuple[Ranked, ...] = _EVERYTHING
     width: int | None = None
-    unkeyed: bool = False
     smallest: int = 1
     stacks: bool = False
     version: int = 1
@@ -187,7 +185,7 @@ class NetworkKind:
 
 def _published(name: str, smallest: int) -> NetworkKind:
     place = f"prunemia.models.image_networks:{name}"
-    return NetworkKind(place, "images", width=64, unkeyed=True, smallest=smallest)
+    return NetworkKind(place, "images", width=64, smallest=smallest)
 
 
 NETWORKS = Registry(

@@ -32,14 +32,14 @@ from prunemia import attacks
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment, content_key
 from prunemia.files import atomic_write
-from prunemia.lab import Lab, on_dask
+from prunemia.lab import Lab, sweep
+from prunemia.lab import grid as grids
 from prunemia.lab.effects import fields
 from prunemia.lab.stages import STAGES
 from prunemia.registry import DEFENSES, NETWORKS
 from prunemia.results import references, tables
 from prunemia.results.references import MOST
 from prunemia.store import repository
-from prunemia.sweep import grid as grids
 
 Maker = Callable[[Lab, Sequence[Experiment], Sequence[str]], pd.DataFrame]
 
@@ -387,9 +387,9 @@ def _computed(
 ) -> pd.DataFrame:
     cluster: AbstractContextManager[str | None] = contextlib.nullcontext(lab.scheduler)
     if workers > 1:
-        cluster = on_dask.local(workers, lab.store.root)
+        cluster = sweep.local_workers(workers)
     with cluster as address:
-        at_work = Lab(lab.store.root, address, lab.device, lab.pipeline.progress)
+        at_work = Lab(lab.store.root, address, lab.device, lab.context.progress)
         return TABLES[name](at_work, experiments, attacks)
 
 

@@ -15,11 +15,10 @@ from prunemia.attacks import lira_scores, log_odds, rmia_scores
 from prunemia.attacks.likelihood import on_both_sides
 from prunemia.attacks.referenced import SETTINGS
 from prunemia.experiment import Experiment
-from prunemia.lab import Lab, in_turn, references
+from prunemia.lab import Lab, references
 from prunemia.lab.effects import fields, networks
-from prunemia.lab.in_turn import InTurn
 from prunemia.lab.lengths import lengths
-from prunemia.lab.references import References
+from prunemia.lab.references import InTurn, References
 from prunemia.lab.steps import Of, Step, attack_step
 from prunemia.metrics import FPRS, evaluate
 from prunemia.metrics.intervals import threshold_at
@@ -65,7 +64,7 @@ def compared(
     rows = []
     for exp, network, each, of in cases:
         # original and dense networks are the same at all sparsities
-        key = lab.pipeline.key(Step("signals", each, of))
+        key = lab.context.key(Step("signals", each, of))
         if key not in seen:
             seen[key] = [
                 *_by_attack(lab, each, of, attacks, most),
@@ -120,7 +119,7 @@ def _by_formula(lab: Lab, exp: Experiment, of: Of, most: int) -> Iterator[dict[s
                 del measures["accuracy"]  # a formula has no threshold
                 for measure, value in measures.items():
                     yield {**about, "measure": measure, "value": value}
-    turn = InTurn(found, in_turn.by_references(found))
+    turn = InTurn(found, references.by_references(found))
     for score in turn.scores:
         about = {"attack": score, "setting": "in turn", "references": most - 1, "by": "formula"}
         for fpr in FPRS:
@@ -154,7 +153,11 @@ def exposed(
     all samples it is 1 %.
     """
     cases = _cases(experiments)
-    lab.run(step for _, _, each, of in cases for step in in_turn.steps(each, of, most, attacks))
+    lab.run(
+        step
+        for _, _, each, of in cases
+        for step in references.steps_in_turn(each, of, most, attacks)
+    )
     parts = []
     for exp, network, each, of in cases:
         turn = lab.in_turn(each, of, most, attacks)
@@ -162,7 +165,7 @@ def exposed(
         table = pd.DataFrame({**about, "label": turn.references.labels}).join(turn.exposure())
         scores, trained = turn.scores[SCORE], turn.trained_on
         for half, part in HALVES.items():
-            table[f"{SCORE}, {half}"] = in_turn.aucs(scores[part], trained[part])
+            table[f"{SCORE}, {half}"] = references.aucs(scores[part], trained[part])
         table["memorization"] = turn.memorization()
         table["alarms"] = turn.rates(SCORE, FPR)[1]
         parts.append(table)
@@ -182,7 +185,9 @@ def concentration(
     """
     del attacks
     cases = [case for case in _cases(experiments) if case[1] != "dense"]
-    lab.run(step for _, _, each, of in cases for step in in_turn.steps(each, of, most, ()))
+    lab.run(
+        step for _, _, each, of in cases for step in references.steps_in_turn(each, of, most, ())
+    )
     return pd.DataFrame(
         {**fields(exp), "statistic": name, "value": float(value)}
         for exp in experiments
@@ -211,7 +216,7 @@ def share_of_a_tenth(turn: InTurn) -> float:
     itself; 0.1 is chance level.
     """
     scores, trained = turn.scores[SCORE], turn.trained_on
-    exposed = in_turn.aucs(scores[::2], trained[::2])
+    exposed = references.aucs(scores[::2], trained[::2])
     usable = np.isfinite(exposed)
     most = most_exposed(np.where(usable, exposed, -np.inf), TENTH, np.random.default_rng(0))
     judging, members = scores[1::2], trained[1::2]

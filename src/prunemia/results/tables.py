@@ -13,11 +13,11 @@ import pandas as pd
 
 from prunemia import divergence
 from prunemia.experiment import Adversary, Experiment
-from prunemia.lab import Lab, lengths, releases, validation
-from prunemia.lab.attacking import AttackResult
+from prunemia.lab import Lab, lengths
+from prunemia.lab.attacking import AttackResult, validation_leaks
 from prunemia.lab.effects import OVERALL, dense, fields, leakage
 from prunemia.lab.fitting import TrainedModel
-from prunemia.lab.steps import Of, Release, Step, attack_step
+from prunemia.lab.steps import Of, Release, Step, attack_step, release_step
 from prunemia.registry import ATTACKS, DEFENSES, PRUNERS
 from prunemia.signals import Signals
 
@@ -279,7 +279,7 @@ def _released(exp: Experiment, attacks: Sequence[str], only: Collection[str]) ->
         network = Step(of, last, of)
         for label, name, options in _attacks_on(release, held, attacks):
             alone = attack_step(last, name, of)
-            step = releases.step(held, name, options) if len(held) > 1 else alone
+            step = release_step(held, name, options) if len(held) > 1 else alone
             about = {"release": release, "held": len(held), "attack": label}
             yield fields(exp) | about, [step, network], _measures_and_test
 
@@ -354,7 +354,7 @@ def _tradeoff(
 ) -> Iterator[Row]:
     (victim,) = networks
     moves = of == "pruned" and DEFENSES[exp.defense].uses_validation
-    moved = validation.leaks(lab.pipeline, exp, attacks) if moves else {}
+    moved = validation_leaks(lab.context, exp, attacks) if moves else {}
     for attack, result in zip(attacks, results, strict=True):
         of_members = result.evaluation.row()
         of_validation = moved[attack].row() if moved else {}

@@ -1,4 +1,4 @@
-"""GRID.yml: the experiments of a sweep, as the product of lists.
+"""GRID.yml: the experiments of a sweep, as the product of lists; and the table that it makes.
 
 attacks: [conf, mentr]        # none: all
 of: [original, pruned]        # none: pruned
@@ -16,22 +16,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import pandas as pd
 from pydantic import ValidationError
 
 from prunemia import attacks as registry
 from prunemia.errors import UsageError
 from prunemia.experiment import Adversary, Experiment, explain
-from prunemia.files import read_yaml
+from prunemia.files import atomic_write, read_yaml
+from prunemia.lab import sweep
+from prunemia.lab.lab import Lab, table_steps
 from prunemia.lab.steps import Of
 
 FORMATS = (".csv", ".parquet")
-NETWORKS: tuple[Of, ...] = ("pruned", "original")
 LIMIT = 100_000
 """Most experiments of one file, over all its grids: more are a slip of the pen."""
 
@@ -76,52 +79,74 @@ def check_output(path: Path) -> None:
         raise UsageError(
             f"--output {path}: {'is a folder' if path.is_dir() else 'there is no such folder'}"
         )
-    if path.suffix == ".parquet" and find_spec("pyarrow") is None:
-        raise UsageError(
-            f"--output {path}: Parquet needs the package pyarrow; install it, or name a .csv"
-        )
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV or Parquet, by the name's end; whole or not at all."""
+    with atomic_write(path) as aside:
+        if path.suffix == ".csv":
+            table.to_csv(aside, index=False)
+        else:
+            table.to_parquet(aside, index=False)
+
+
+def run(
+    grid: Grid, lab: Lab, output: Path | None, workers: int | None, say: Callable[[str], None]
+) -> None:
+    """Carry out a grid, say its plan, and write its table; without ``output``, the plan alone.
+
+    ``workers``: start so many processes here; None: this process, or the lab's scheduler.
+
+    Raises
+    ------
+    SweepError
+        Experiments failed; the others are in the table, which was written.
+    UsageError
+        The lab's scheduler has no such address, or does not answer.
+    """
+    if lab.scheduler is not None and (risk := sweep.risk(lab.scheduler)):
+        say(f"Warning: {risk}")
+    steps = table_steps(grid.experiments, grid.attacks, grid.of)
+    foreseen = sweep.plan(lab.context.changed(progress=False, foresees=True), steps)
+    say(foreseen.describe())
+    if output is None:
+        return
+    cluster: AbstractContextManager[str | None] = nullcontext(lab.scheduler)
+    if workers is not None and foreseen.todo:
+        cluster = sweep.local_workers(workers)
+    with warnings.catch_warnings(), cluster as address:
+        warnings.simplefilter("ignore", sweep.OpenSchedulerWarning)  # it was said above
+        planned = sweep.plan(lab.context, steps)
+        errors = sweep.compute(planned, address)
+    table = sweep.tabulate(planned, errors)
+    write(table, output)
+    say(f"{len(table):,} rows written: {output}")
+    if failures := planned.failures(errors):
+        raise sweep.SweepError(failures, table)
 
 
 def _grid(values: Any) -> Grid:
     common = dict(_mapping("a grid", values))
     attacks = _choices("attacks", common.pop("attacks", None), registry.names(), registry.names())
-    of = _choices("of", common.pop("of", None), NETWORKS, ("pruned",))
+    of = _choices("of", common.pop("of", None), get_args(Of), ("pruned",))
     several = common.pop("grids", [{}])
     if not isinstance(several, list) or not several:
         raise UsageError("grids: allowed: a list of grids, one or more")
-    grids = [common | _mapping("grids: each", grid) for grid in several]
+    grids = [_axes({**common, **_mapping("grids: each", grid)}) for grid in several]
     # Counted before the first is built: a slip of the pen can ask for more than memory holds.
-    count = sum(_count(fields) for fields in grids)
+    count = sum(math.prod(map(len, axes.values())) for axes in grids)
     if count > LIMIT:
         # Python refuses to print a number of more than 4,300 digits.
         number = f"{count:,}" if count < 10**12 else "more than 10^12"
         raise UsageError(f"{number} experiments; allowed: at most {LIMIT:,}")
-    experiments: dict[Experiment, None] = {}
-    for fields in grids:
-        experiments |= dict.fromkeys(_experiments(fields))
-    return Grid(tuple(experiments), attacks, of)  # type: ignore[arg-type]
+    experiments = dict.fromkeys(exp for axes in grids for exp in _experiments(axes))
+    return Grid(tuple(experiments), attacks, of)
 
 
-def _count(fields: Mapping[str, Any]) -> int:
-    """Return how many experiments a grid's lists span; the same one may come twice."""
-    return math.prod(
-        sum(_count(_assumed_fields(one)) if one is not None else 1 for one in _listed(name, value))
-        if name == "adversary"
-        else len(_listed(name, value))
-        for name, value in fields.items()
-    )
-
-
-def points(fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the fields of each experiment that a grid's lists span."""
-    axes = {name: _axis(name, value) for name, value in fields.items()}
+def _experiments(axes: Mapping[str, list[Any]]) -> Iterator[Experiment]:
+    crossed = [name for name, values in axes.items() if len(values) > 1]
     for point in itertools.product(*axes.values()):
-        yield dict(zip(axes, point, strict=True))
-
-
-def _experiments(fields: Mapping[str, Any]) -> Iterator[Experiment]:
-    crossed = [name for name, value in fields.items() if len(_axis(name, value)) > 1]
-    for chosen in points(fields):
+        chosen = dict(zip(axes, point, strict=True))
         try:
             yield Experiment(**chosen)
         except ValidationError as error:
@@ -129,29 +154,24 @@ def _experiments(fields: Mapping[str, Any]) -> Iterator[Experiment]:
             raise UsageError(f"{explain(error)}{f' (at {where})' if where else ''}") from error
 
 
-def _axis(name: str, value: Any) -> list[Any]:
-    """Return the values of one field."""
-    if name == "adversary":
-        return [point for one in _listed(name, value) for point in _adversaries(one)]
-    return _listed(name, value)
+def _axes(fields: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the values of each field; an adversary's fields are crossed."""
+    axes = {name: _listed(name, value) for name, value in fields.items()}
+    if "adversary" in axes:
+        axes["adversary"] = [point for one in axes["adversary"] for point in _adversaries(one)]
+    return axes
 
 
 def _adversaries(value: Any) -> list[Any]:
     if value is None:
         return [None]
-    fields = _assumed_fields(value)
-    points = itertools.product(*(_listed(f"adversary.{name}", v) for name, v in fields.items()))
-    return [dict(zip(fields, point, strict=True)) for point in points]
-
-
-def _assumed_fields(value: Any) -> dict[str, Any]:
-    """Return the fields of one adversary, each a value or a list of values."""
     fields = _mapping("adversary", value)
-    allowed = ", ".join(Adversary.model_fields)
     for name in fields:
         if name not in Adversary.model_fields:
+            allowed = ", ".join(Adversary.model_fields)
             raise UsageError(f"adversary.{name}: no such field; allowed: {allowed}")
-    return fields
+    crossed = itertools.product(*(_listed(f"adversary.{name}", v) for name, v in fields.items()))
+    return [dict(zip(fields, point, strict=True)) for point in crossed]
 
 
 def _listed(name: str, value: Any) -> list[Any]:
@@ -161,11 +181,9 @@ def _listed(name: str, value: Any) -> list[Any]:
 
 
 def _choices(
-    name: str, value: Any, allowed: tuple[str, ...], default: tuple[str, ...]
-) -> tuple[str, ...]:
-    if value is None:
-        return default
-    chosen = _listed(name, value)
+    name: str, value: Any, allowed: tuple[Any, ...], default: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    chosen = default if value is None else _listed(name, value)
     for item in chosen:
         if item not in allowed:
             raise UsageError(f"{name}: {item!r} is not allowed; allowed: {', '.join(allowed)}")

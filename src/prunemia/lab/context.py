@@ -1,0 +1,222 @@
+"""What steps are carried out with: a store, a device, the data; and the form of a stage.
+
+A result is stored under a key: the hash of its stage and version, of whatever else decides it
+(`Stage.settings`), and of the keys of what it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sys
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from prunemia import data
+from prunemia.experiment import Experiment, content_key
+from prunemia.lab.steps import Step, experiment_label
+from prunemia.store import Store, default_root, pack_json, unpack_json
+
+DATA_VERSION = 1
+"""Raise it when a reader gives other arrays for the same files."""
+GENERATORS = ("mnist1d", "numpy", "scikit-learn", "scipy")
+"""The packages that a data set without files depends on."""
+
+Files = dict[str, bytes]
+"""An artefact's files by name."""
+Report = Callable[[str], None]
+"""Moves a bar on by one epoch, and says how it goes."""
+
+
+class Facts(NamedTuple):
+    """What keys need of a data set: `data.Dataset.fingerprint`, and how many classes it has."""
+
+    fingerprint: str
+    classes: int
+
+
+class Stage(ABC):
+    """One stage of the pipeline: a row of the table `prunemia.lab.stages.STAGES`.
+
+    Raise the version when a stage computes something else, so that old results are not taken for
+    new ones.
+    """
+
+    version: ClassVar[int] = 1
+
+    @abstractmethod
+    def needs(self, step: Step) -> list[Step]:
+        """Return the steps whose results it reads."""
+
+    @abstractmethod
+    def settings(self, step: Step, context: Context) -> Any:
+        """Return as JSON values what decides the result, apart from what it needs."""
+
+    @abstractmethod
+    def compute(self, step: Step, context: Context) -> Files:
+        """Return the artefact's files."""
+
+    @abstractmethod
+    def load(self, files: Files, step: Step, context: Context) -> Any:
+        """Return the value that `compute` packed."""
+
+    @abstractmethod
+    def title(self, step: Step) -> str:
+        """Return what is done, for people."""
+
+
+class Context:
+    """Where steps are carried out.
+
+    Parameters
+    ----------
+    stages : the table of stages.
+    store : a folder; None: `prunemia.store.default_root`.
+    device : where networks compute; None: cuda where there is one, else cpu.
+    progress : show on stderr what is being computed.
+    foresees : read no published data: for plans of what has not been downloaded yet.
+    """
+
+    def __init__(
+        self,
+        stages: Mapping[str, Stage],
+        store: str | Path | None = None,
+        device: str | torch.device | None = None,
+        progress: bool = True,
+        foresees: bool = False,
+    ) -> None:
+        self.stages = stages
+        self.store = Store(default_root() if store is None else Path(store))
+        self.chosen_device = None if device is None else str(device)
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.progress = progress
+        self.foresees = foresees
+        self._facts: dict[str, Facts] = {}
+        self._keys: dict[Step, str] = {}
+
+    def changed(self, *, progress: bool, foresees: bool = False) -> Context:
+        """Return a context with the same store and device."""
+        return Context(self.stages, self.store.root, self.chosen_device, progress, foresees)
+
+    def dataset(self, exp: Experiment) -> data.Dataset:
+        """Return the experiment's data set."""
+        with warnings.catch_warnings():
+            if exp.standardize:  # what the warning advises to do
+                warnings.simplefilter("ignore", data.ScaleWarning)
+            return _dataset(exp.dataset, exp.samples, exp.rows_seed, _origin(exp))
+
+    def facts(self, exp: Experiment) -> Facts:
+        """Return the facts of the data set, read once and then kept in the store.
+
+        Where nothing is kept, a context that foresees gives published data a fingerprint of which
+        nothing is stored.
+        """
+        origin = _origin(exp)
+        if origin not in self._facts:
+            files = self.store.get("data", origin)
+            if files is not None:
+                record = unpack_json(files["facts.json"])
+                facts = Facts(record["fingerprint"], record["classes"])
+            elif self.foresees and exp.dataset in data.SOURCES:
+                unread = f"unread {exp.dataset} {exp.samples} {exp.rows_seed}"
+                facts = Facts(unread, data.SOURCES[exp.dataset].classes)
+            else:
+                loaded = self.dataset(exp)
+                facts = Facts(loaded.fingerprint, loaded.classes)
+                record = {"facts.json": pack_json(facts._asdict())}
+                self.store.put("data", origin, record, {"what": f"what {exp.dataset} is"})
+            self._facts[origin] = facts
+        return self._facts[origin]
+
+    def key(self, step: Step) -> str:
+        """Return the key under which the store has, or will have, the step's result."""
+        if step not in self._keys:
+            stage = self.stages[step.stage]
+            settings = stage.settings(step, self)
+            needs = [self.key(part) for part in stage.needs(step)]
+            self._keys[step] = content_key([step.stage, stage.version, settings, needs])
+        return self._keys[step]
+
+    def has(self, step: Step) -> bool:
+        """Say whether the store has the step's result."""
+        return self.store.has(step.stage, self.key(step))
+
+    def value(self, step: Step) -> Any:
+        """Return the step's result; it, and what it needs, is computed where the store has none."""
+        return self.stages[step.stage].load(self.get_or_compute(step), step, self)
+
+    def get_or_compute(self, step: Step) -> Files:
+        """Return the files of the step's artefact, computed first if nobody has, or is at it."""
+        key, title = self.key(step), self.title(step)
+        files = self.store.get(step.stage, key)
+        if files is not None:
+            return files
+
+        def waits() -> None:
+            if self.progress:
+                tqdm.write(f"waiting for another process: {title}", file=sys.stderr)
+
+        with self.store.lock(step.stage, key, on_wait=waits):
+            files = self.store.get(step.stage, key)
+            if files is None:
+                files = self.stages[step.stage].compute(step, self)
+                self.store.put(step.stage, key, files, {"what": title})
+        return files
+
+    def title(self, step: Step) -> str:
+        """Return what the step does, for people."""
+        return f"{self.stages[step.stage].title(step)}, {experiment_label(step.exp, step.of)}"
+
+    @contextlib.contextmanager
+    def bar(self, step: Step, epochs: int) -> Iterator[Report]:
+        """Show how a step goes, by epochs."""
+        pause = 0.2 if sys.stderr.isatty() else 5.0  # seconds between lines: a log wants fewer
+        hidden = not self.progress
+        title = self.title(step)
+        with tqdm(total=epochs, desc=title, unit="epoch", disable=hidden, mininterval=pause) as bar:
+
+            def report(line: str) -> None:
+                bar.set_postfix_str(line, refresh=False)
+                bar.update()
+
+            yield report
+
+
+def _origin(exp: Experiment) -> str:
+    """Return the content key of what an experiment's data set is made from.
+
+    That is its published files' checksums, its generator's versions, or the reader's file; and
+    which of their rows.
+    """
+    name = exp.dataset
+    rows = [exp.samples] if exp.rows_seed is None else [exp.samples, exp.rows_seed]
+    if name.endswith(".npz"):
+        status = Path(name).stat()
+        digest = _digest(name, status.st_mtime_ns, status.st_size)
+        return content_key([DATA_VERSION, digest, *rows])
+    archives = [archive.checksum for archive in data.SOURCES[name].archives]
+    return content_key([DATA_VERSION, name, archives or _versions(), *rows])
+
+
+@lru_cache(maxsize=1)
+def _versions() -> list[str]:
+    return [f"{package} {version(package)}" for package in GENERATORS]
+
+
+@lru_cache(maxsize=64)
+def _digest(path: str, _modified: int, _size: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=4)
+def _dataset(name: str, samples: int | None, seed: int | None, _made_from: str) -> data.Dataset:
+    return data.load(name, samples, rows_seed=seed)

@@ -1,1 +1,0 @@
-"""Sweeps: a GRID.yml read, carried out, and written as one table."""

@@ -1,0 +1,251 @@
+"""Dask's schedulers: what is submitted, who is let in, what cannot be reached."""
+
+import re
+import socket
+import ssl
+import subprocess
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import dask
+import pytest
+from distributed import LocalCluster, Security
+
+import prunemia as pm
+from prunemia.errors import UsageError
+from prunemia.lab import sweep
+from prunemia.lab.context import Context
+from prunemia.lab.lab import table_steps
+from prunemia.lab.stages import STAGES
+from prunemia.lab.steps import Step
+
+BOOK = Path(__file__).parents[2] / "book" / "scaling.md"
+EXP = pm.Experiment(
+    dataset="digits", model="columnfc", samples=300, epochs=1, finetune_epochs=1, shadows=1, draws=1
+)
+
+
+def test_a_worker_computes_one_step_into_the_store(tmp_path):
+    step = Step("original", EXP, "original")
+    sweep.work(step, str(tmp_path), "cpu", [])
+
+    context = Context(STAGES, tmp_path, device="cpu", progress=False)
+    assert context.has(step)
+    assert not context.has(Step("pruned", EXP))
+
+
+class Client:
+    """A scheduler that computes nothing: it notes what is submitted; fits of conf fail."""
+
+    loop = None
+
+    def __init__(self, resources):
+        self.submitted = {}
+        self.resources = resources
+
+    def scheduler_info(self, n_workers):
+        assert n_workers == -1
+        return {"workers": {"a": {"resources": self.resources}}}
+
+    def submit(self, function, *arguments, key, resources):
+        assert function is sweep.work
+        self.submitted[key] = (arguments, resources)
+        fails = arguments[0].stage == "fit" and arguments[0].attack == "conf"
+        status = "error" if fails else "finished"
+        return SimpleNamespace(key=key, status=status, exception=lambda: MemoryError("too large"))
+
+
+def submitted(root, monkeypatch, resources):
+    """Return the plan, what was submitted, the tasks that were told to be done, the errors."""
+    monkeypatch.setattr("distributed.as_completed", lambda futures, **_: futures)
+    context = Context(STAGES, root, progress=False)
+    planned = sweep.plan(context, table_steps([EXP], ["conf", "mentr"], "pruned"))
+    client, told = Client(resources), []
+    errors = sweep._on_dask(client, planned, told.append)
+    return planned, client.submitted, told, errors
+
+
+@pytest.mark.parametrize("resources", [{}, {"GPU": 1}])
+def test_tasks_wait_for_their_inputs_and_ask_for_a_gpu_where_there_are_some(
+    tmp_path, monkeypatch, resources
+):
+    planned, sent, told, _ = submitted(tmp_path, monkeypatch, resources)
+
+    assert told == list(planned.todo.values())
+    for (arguments, wanted), task in zip(sent.values(), told, strict=True):
+        step, root, device, inputs = arguments
+        assert (step, root, device) == (task.step, str(tmp_path.resolve()), None)
+        assert [future.key.rsplit("-", 1)[0] for future in inputs] == list(task.needs)
+        assert wanted == (resources or None)
+
+
+def test_what_needs_a_failed_task_has_its_error_and_the_others_have_none(tmp_path, monkeypatch):
+    planned, _, _, errors = submitted(tmp_path, monkeypatch, {})
+    steps = [planned.tasks[name].step for name in errors]
+
+    assert [(step.stage, step.attack) for step in steps] == [("fit", "conf"), ("attack", "conf")]
+    (text,) = set(errors.values())
+    assert text.startswith("fitting conf, digits/columnfc")
+    assert text.endswith("MemoryError: too large")
+
+
+def test_stores_of_two_sweeps_on_one_scheduler_keep_apart(tmp_path, monkeypatch):
+    first, second = (submitted(tmp_path / name, monkeypatch, {})[1] for name in ("a", "b"))
+
+    assert len(first) == len(second)
+    assert not set(first) & set(second)
+
+
+@pytest.fixture
+def hosts(monkeypatch):
+    """Name resolution without a network: some names, and what is numeric."""
+    known = {"localhost": "127.0.0.1", "cluster": "10.0.0.5"}
+    real = socket.getaddrinfo
+
+    def resolve(host, port, **options):
+        if host in known:
+            return [(0, 0, 0, "", (known[host], port))]
+        return real(host, port, flags=socket.AI_NUMERICHOST, **options)
+
+    monkeypatch.setattr(sweep.socket, "getaddrinfo", resolve)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("gibberish", "no HOST:PORT"),
+        ("", "no HOST:PORT"),
+        ("tcp://127.0.0.1", "no HOST:PORT"),
+        ("tcp://127.0.0.1:99999", "Port out of range 0-65535"),
+        ("tcp://[::1:8786", "Invalid IPv6 URL"),
+        ("tcp://no.such.host.invalid:8786", "Name or service not known"),
+        ("tcp://a..b:8786", "label"),
+        ("x" * 5_000, "no HOST:PORT"),
+    ],
+)
+@pytest.mark.usefixtures("hosts")
+def test_what_is_no_address_is_refused_at_once_in_one_sentence(address, reason):
+    with (
+        pytest.raises(UsageError, match=r"^--scheduler .*is no address") as caught,
+        sweep.connect(address),
+    ):
+        pass
+
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("address", "open_to_others"),
+    [
+        ("tcp://127.0.0.1:8786", False),
+        ("localhost:8786", False),
+        ("tcp://[::1]:8786", False),
+        ("inproc://10.0.0.5/1/1", False),
+        ("tls://cluster:8786", False),
+        ("tcp://cluster:8786", True),
+        ("10.0.0.5:8786", True),
+        ("ws://cluster:80", True),
+    ],
+)
+@pytest.mark.usefixtures("hosts")
+def test_a_scheduler_that_others_reach_unencrypted_brings_a_warning(address, open_to_others):
+    assert bool(re.search("can run code .* use tls://", sweep.risk(address))) == open_to_others
+
+
+def test_nobody_answers_at_the_address(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "PATIENCE", 1)
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1:9: no Dask scheduler answers there"):
+        pm.Lab(tmp_path, "tcp://127.0.0.1:9", progress=False).map([EXP], ["conf"])
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A folder with the key and the certificate that the book's lines make."""
+    folder = tmp_path_factory.mktemp("tls")
+    (block,) = re.findall(r"```shell\n([^`]*openssl[^`]*)```", BOOK.read_text(encoding="utf-8"))
+    lines = block.replace("/shared/tls", str(folder))
+    subprocess.run(["bash", "-ec", lines], check=True, capture_output=True)
+    assert (folder / "key.pem").stat().st_mode & 0o077 == 0  # its owner's alone
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encrypted(certificate):
+    """The address of a scheduler that lets in who has the certificate, and nobody else."""
+    pair = {"cert": str(certificate / "cert.pem"), "key": str(certificate / "key.pem")}
+    security = Security(
+        tls_ca_file=pair["cert"],
+        require_encryption=True,
+        **{f"tls_{role}_{what}": pair[what] for role in ("scheduler", "worker", "client")
+           for what in pair},
+    )  # fmt: skip
+    with LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        host="127.0.0.1",
+        protocol="tls",
+        security=security,
+        dashboard_address="127.0.0.1:0",  # None would take port 8787, which may be in use
+        worker_dashboard_address="127.0.0.1:0",
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def settings(folder):
+    """Return Dask's settings as the variables of the book's page make them."""
+    names = re.findall(r"export DASK_(\w+)=/shared/tls/(\S+)", BOOK.read_text(encoding="utf-8"))
+    assert len(names) == 3
+    return {
+        name.lower().replace("__", ".").replace("ca_file", "ca-file"): str(folder / file)
+        for name, file in names
+    }
+
+
+def test_a_sweep_runs_on_a_tls_scheduler(encrypted, certificate, tmp_path):
+    with dask.config.set(settings(certificate)), warnings.catch_warnings():
+        warnings.simplefilter("error", sweep.OpenSchedulerWarning)
+        table = pm.Lab(tmp_path, scheduler=encrypted, progress=False).map([EXP], ["conf"])
+
+    assert encrypted.startswith("tls://")
+    assert list(table["attack"]) == ["conf"]
+
+
+def test_nobody_is_let_in_without_the_certificate(encrypted):
+    host, port = encrypted.removeprefix("tls://").split(":")
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+    def greet():
+        plain = socket.create_connection((host, int(port)))
+        with plain, context.wrap_socket(plain) as client:
+            # In TLS 1.3 the server reads our certificate after our side of the handshake is done.
+            client.sendall(b"x")
+            if not client.recv(1):
+                raise ConnectionResetError("reset")
+
+    with pytest.raises(OSError, match=r"(?i)certificate required|reset|handshake|EOF"):
+        greet()
+
+
+def test_another_certificate_or_none_is_refused_in_one_sentence(encrypted, tmp_path):
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other"),
+            *("-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    for given in (settings(tmp_path), {}):
+        with (
+            dask.config.set(given),
+            pytest.raises(UsageError, match="no Dask scheduler answers there") as caught,
+            sweep.connect(encrypted),
+        ):
+            pass
+        assert "\n" not in str(caught.value)

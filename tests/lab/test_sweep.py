@@ -1,0 +1,271 @@
+"""Sweeps: what is planned, what is known, what fails; the same table whatever dies."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+from pandas.testing import assert_frame_equal
+
+import prunemia as pm
+from prunemia.lab import sweep
+from prunemia.lab.context import Context
+from prunemia.lab.lab import table_steps
+from prunemia.lab.stages import STAGES
+from prunemia.lab.steps import Step
+from prunemia.lab.sweep import SweepError
+
+QUICK = pm.Experiment(
+    dataset="digits", model="columnfc", samples=300, epochs=2, finetune_epochs=2, shadows=2, draws=2
+)
+ATTACKS = ("conf", "mentr")
+EXPERIMENTS = [QUICK.replace(sparsity=s, seed=k) for s in (0.5, 0.7) for k in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The sweep of EXPERIMENTS in one process: its lab and its table."""
+    lab = pm.Lab(tmp_path_factory.mktemp("done"), progress=False)
+    return lab, lab.map(EXPERIMENTS, ATTACKS)
+
+
+def planned(context, experiments, attacks=ATTACKS, of="pruned"):
+    return sweep.plan(context, table_steps(experiments, attacks, of))
+
+
+def test_inputs_come_first_and_each_once(tmp_path):
+    found = planned(Context(STAGES, tmp_path), [QUICK])
+    place = {name: at for at, name in enumerate(found.tasks)}
+
+    assert all(place[need] < place[name] for name in place for need in found.tasks[name].needs)
+    # victim and shadows trained, pruned, queried; two fits, two decisions
+    assert len(found.tasks) == len(found.todo) == 2 * 3 + 2 + 2
+    assert list(found.todo) == sorted(found.todo, key=place.get)
+
+
+def test_what_is_stored_needs_none_of_its_inputs(tmp_path):
+    context = Context(STAGES, tmp_path, progress=False)
+    context.get_or_compute(Step("attack", QUICK, attack="conf"))
+    todo = [(task.step.stage, task.step.attack) for task in planned(context, [QUICK]).todo.values()]
+
+    assert todo == [("fit", "mentr"), ("attack", "mentr")]
+
+
+def test_the_plan_counts_networks_to_train_and_those_there(done):
+    lab, _ = done
+    context = lab.context.changed(progress=False, foresees=True)
+    more = [*EXPERIMENTS, QUICK.replace(seed=2), QUICK.replace(sparsity=0.9)]
+    found = planned(context, more).describe().splitlines()
+
+    # Two seeds of three networks are there, at two sparsities each; seed 2 is new, sparsity 0.9
+    # prunes known ones: 3 to train, 3 + 3 to prune; 2 · 3 originals and 2 · 2 · 3 pruned ones.
+    assert found == [
+        "6 experiments, 12 rows; the results of 8 are in the store.",
+        "Networks: 3 to train, 6 to prune and fine-tune; 18 are in the store.",
+    ]
+    nothing = planned(context, EXPERIMENTS).describe()
+    assert nothing.endswith("\nNothing to do but to read the results.")
+
+
+def test_a_plan_of_unread_data_downloads_nothing(tmp_path, data_folder):
+    exp = pm.Experiment(dataset="cifar10", model="resnet18")
+    context = Context(STAGES, tmp_path, foresees=True)
+    found = planned(context, [exp.replace(seed=k) for k in (0, 1)], ["conf"])
+
+    assert "12 to train, 12 to prune and fine-tune; 0 are in the store" in found.describe()
+    assert not data_folder.exists()
+
+
+def test_shadows_that_are_left_unpruned_are_shared_with_the_original(tmp_path):
+    guess = QUICK.replace(adversary={"pruner": "none"})
+    found = planned(Context(STAGES, tmp_path), [guess], ["conf"])
+
+    assert "3 to train, 1 to prune" in found.describe()
+
+
+def test_the_table_has_one_row_an_experiment_and_attack(done):
+    lab, table = done
+
+    assert list(table["attack"]) == list(ATTACKS) * 4
+    assert list(table["sparsity"]) == [0.5] * 4 + [0.7] * 4
+    assert table["key"][0] == EXPERIMENTS[0].key
+    assert table["auc"][3] == lab.attack(EXPERIMENTS[1], "mentr").evaluation.auc.value
+    assert table.attrs["failures"] == []
+
+
+def test_a_sweep_that_is_done_computes_nothing_again(done, monkeypatch):
+    lab, table = done
+    again = pm.Lab(lab.store.root, progress=False)
+    monkeypatch.setattr(pm.data, "load", lambda *_: pytest.fail("the data were read"))
+    monkeypatch.setattr(Context, "get_or_compute", lambda *_: pytest.fail("a step was computed"))
+
+    assert_frame_equal(again.map(EXPERIMENTS, ATTACKS), table, check_exact=True)
+
+
+def test_tasks_are_what_gets_stored(tmp_path):
+    lab = pm.Lab(tmp_path, progress=False)
+    names = ("conf", "nn", "blindmi")
+    found = planned(lab.context, [QUICK], names).tasks
+    lab.map([QUICK], names)
+
+    stored = {f"{entry.stage}-{entry.key}" for entry in lab.store.entries()}
+    assert {name for name in stored if not name.startswith("data-")} == set(found)
+
+
+def test_a_failing_experiment_does_not_stop_the_others_and_is_listed(done, tmp_path):
+    _, table = done
+    few = QUICK.replace(samples=1798)
+    lab = pm.Lab(tmp_path, progress=False)
+    told = planned(lab.context, [few]).describe()
+    assert "1 experiments cannot be carried out; the first: dataset" in told
+
+    with pytest.raises(SweepError, match="1 experiments failed") as caught:
+        lab.map([few, *EXPERIMENTS], ATTACKS)
+
+    assert_frame_equal(caught.value.table, table, check_exact=True)
+    assert "samples: 1798 of data set 'digits'; allowed: 1 to 1797" in str(caught.value)
+    collected = lab.map([few, EXPERIMENTS[0]], ATTACKS, errors="collect")
+    assert [failure["key"] for failure in collected.attrs["failures"]] == [few.key]
+    assert list(collected["key"]) == [EXPERIMENTS[0].key] * 2
+    with pytest.raises(SweepError, match="1 experiments failed"):
+        lab.run(table_steps([few], ["conf"], "pruned"))
+
+
+@contextlib.contextmanager
+def failing(monkeypatch):
+    """Let pruning to 0.7 fail."""
+    real = Context.get_or_compute
+
+    def fail(self, step):
+        if step.stage == "pruned" and step.exp.sparsity == 0.7:
+            raise OSError("no\nspace")
+        return real(self, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Context, "get_or_compute", fail)
+        yield
+
+
+def test_a_step_that_fails_takes_with_it_what_needs_it(tmp_path, monkeypatch):
+    lab = pm.Lab(tmp_path, progress=False)
+    with failing(monkeypatch):
+        table = lab.map(
+            [QUICK, EXPERIMENTS[0]], ATTACKS, of=["original", "pruned"], errors="collect"
+        )
+
+    assert list(zip(table["sparsity"], table["of"], strict=True)) == [
+        *[(0.7, "original")] * 2,
+        *[(0.5, "original")] * 2,
+        *[(0.5, "pruned")] * 2,
+    ]
+    (failure,) = table.attrs["failures"]
+    assert failure["error"] == (
+        "pruning shadow networks 1–2, digits/columnfc, l1unstructured 0.7, seed 0: "
+        "OSError: no space"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"attacks": ["cnof"]}, "attack: 'cnof' is not allowed"),
+        ({"of": "both"}, "of: 'both' is not allowed"),
+        ({"errors": "ignore"}, "errors: 'ignore' is not allowed"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_runs(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        pm.Lab(tmp_path / "store", progress=False).map([QUICK], **options)
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_another_process_is_at_is_left_for_later(tmp_path, monkeypatch):
+    lab = pm.Lab(tmp_path, progress=False)
+    tasks = planned(lab.context, [QUICK, QUICK.replace(seed=1)], ["conf"]).todo.values()
+    held = [t for t in tasks if t.step.exp.seed == 0 and t.step.stage == "original"]
+    order = []
+    real = sweep._attempt
+
+    def note(context, task, errors):
+        order.append(task.step.exp.seed)
+        if order.count(1) == len(tasks) // 2:
+            locks.close()  # seed 1 is done: the other process lets go
+        real(context, task, errors)
+
+    monkeypatch.setattr(sweep, "_attempt", note)
+    with contextlib.ExitStack() as locks:
+        for task in held:
+            locks.enter_context(lab.store.lock(task.step.stage, task.key))
+        table = lab.map([QUICK, QUICK.replace(seed=1)], ["conf"])
+
+    assert order == [1] * (len(tasks) // 2) + [0] * (len(tasks) // 2)
+    assert list(table["seed"]) == [0, 1]
+
+
+def test_two_workers_one_of_them_killed_give_the_same_table(done, tmp_path, monkeypatch):
+    _, table = done
+    store = tmp_path / "store"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    killed, trimming = [], set()
+
+    def kill(address):
+        """Kill the worker that is first seen at a network, once something is in the store."""
+        with sweep.connect(address) as client:
+            trimming.update(client.run(os.environ.get, "MALLOC_TRIM_THRESHOLD_").values())
+            while not killed:
+                busy = {
+                    w: keys
+                    for w, keys in client.processing().items()
+                    if any("attack" not in k for k in keys)
+                }
+                pids = client.run(os.getpid)
+                if busy and any(store.glob("original/*/*")):
+                    killed.append(pids[min(busy)])
+                    os.kill(killed[0], signal.SIGKILL)
+                time.sleep(0.02)
+
+    with sweep.local_workers(2) as address:
+        killer = threading.Thread(target=kill, args=[address])
+        killer.start()
+        lab = pm.Lab(store, scheduler=address, progress=False)
+        found = lab.map(EXPERIMENTS, ATTACKS)
+        killer.join()
+
+    assert killed
+    assert trimming == {None}  # Dask's own setting takes twice as long
+    assert_frame_equal(found, table, check_exact=True)
+
+
+def test_a_sweep_whose_parent_is_killed_leaves_no_worker_and_resumes(done, tmp_path):
+    _, table = done
+    grid = tmp_path / "grid.yml"
+    grid.write_text(
+        "attacks: [conf, mentr]\nsparsity: [0.5, 0.7]\nseed: [0, 1]\nsamples: 300\n"
+        "dataset: digits\nmodel: columnfc\nepochs: 2\nfinetune_epochs: 2\nshadows: 2\ndraws: 2\n"
+    )
+    store = tmp_path / "store"
+    store.mkdir()
+    command = [sys.executable, "-m", "prunemia.cli", "sweep", str(grid), "--store", str(store)]
+    parent = subprocess.Popen([*command, "--workers", "2"], cwd=tmp_path, stderr=subprocess.PIPE)
+    while not any(store.glob("original/*/*")):
+        assert parent.poll() is None
+        time.sleep(0.05)
+    children = psutil.Process(parent.pid).children(recursive=True)
+    parent.kill()
+    parent.communicate()
+
+    assert len(children) >= 2
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+    assert not (tmp_path / "grid.csv").exists()
+    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "8 rows written: grid.csv" in again.stdout
+    found = pd.read_csv(tmp_path / "grid.csv", float_precision="round_trip")
+    assert_frame_equal(found[["key", "auc"]], table[["key", "auc"]], check_exact=True)
+    assert [path.name for path in Path(tmp_path).glob(".*")] == []
