@@ -16,7 +16,7 @@ from prunemia.experiment import Adversary, Experiment
 from prunemia.lab import Lab, lengths
 from prunemia.lab.attacking import AttackResult, validation_leaks
 from prunemia.lab.effects import OVERALL, dense, fields, leakage
-from prunemia.lab.fitting import TrainedModel
+from prunemia.lab.networks import TrainedModel
 from prunemia.lab.steps import Of, Release, Step, attack_step, release_step
 from prunemia.registry import ATTACKS, DEFENSES, PRUNERS
 from prunemia.signals import Signals
