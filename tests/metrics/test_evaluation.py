@@ -1,3 +1,5 @@
+"""One attack on one target, class by class; one against another; families of p-values."""
+
 import json
 import math
 from types import SimpleNamespace
@@ -11,7 +13,6 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from prunemia import metrics
 from prunemia.metrics import intervals
-from prunemia.metrics.intervals import Estimate
 
 Z = 1.959963984540054
 NO_ROC = "the attack decides on a set and ranks nothing"
@@ -29,9 +30,6 @@ def drawn(n=300, shift=1.0, seed=0):
     """Membership, and scores N(shift, 1) of the members, N(0, 1) of the others."""
     member = np.arange(n) % 2 == 0
     return member, np.random.default_rng(seed).normal(shift * member)
-
-
-# -- one attack
 
 
 def test_the_rates_by_hand():
@@ -55,7 +53,7 @@ def test_the_rates_by_hand():
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(n=st.integers(2, 60), seed=st.integers(0, 999))
 def test_accuracy_and_auc_are_sklearns(n, seed):
     draw = np.random.default_rng(seed)
@@ -82,29 +80,13 @@ def test_what_the_sample_resolves_is_measured_and_the_rest_is_said():
     assert result.auc == intervals.auc(scores[member], scores[~member])
 
 
-def test_an_attack_that_ranks_nothing_has_no_auc():
-    member, scores = drawn()
-    result = metrics.evaluate(member, np.sign(scores), scores >= 0, ranks=False)
-
-    assert [str(e) for e in (result.auc, *result.tpr.values())] == [NO_ROC] * 4
-    assert result.accuracy.resolved
-    assert result.members_found.resolved
-
-
 def test_the_row_names_every_number():
     member, scores = drawn()
     result = metrics.evaluate(member, scores, scores >= 0.5)
     row = result.row()
 
-    names = [
-        "accuracy",
-        "auc",
-        "tpr@0.001",
-        "tpr@0.01",
-        "tpr@0.05",
-        "members_found",
-        "false_alarms",
-    ]
+    tprs = ["tpr@0.001", "tpr@0.01", "tpr@0.05"]
+    names = ["accuracy", "auc", *tprs, "members_found", "false_alarms"]
     assert list(row) == [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
     assert (row["auc"], row["auc_low"], row["auc_high"]) == limits(result.auc)
     assert math.isnan(row["tpr@0.001"])
@@ -122,43 +104,30 @@ def test_an_evaluation_survives_json(ranks):
 
 def test_the_table_shows_values_with_intervals_or_why_not():
     member, scores = drawn()
-    evaluations = {
-        "conf": metrics.evaluate(member, scores, scores >= 0.5),
-        "blindmi": metrics.evaluate(member, scores, scores >= 0.5, ranks=False),
-    }
-    found = metrics.table(evaluations)
+    ranked = metrics.evaluate(member, scores, scores >= 0.5)
+    decided = metrics.evaluate(member, np.sign(scores), scores >= 0, ranks=False)
+    found = metrics.table({"conf": ranked, "blindmi": decided})
 
     assert list(found.columns) == ["accuracy", "auc", "tpr@0.001", "tpr@0.01", "tpr@0.05"]
     assert list(found.index) == ["conf", "blindmi"]
-    assert found.loc["conf", "auc"] == str(evaluations["conf"].auc)
+    assert found.loc["conf", "auc"] == str(ranked.auc)
     assert found.loc["conf", "tpr@0.001"] == "not measurable with 150 non-members"
-    assert found.loc["blindmi", "auc"] == NO_ROC
+    assert found.loc["blindmi"].tolist() == [str(decided.accuracy)] + 4 * [NO_ROC]
+    # what nobody says is seen: 1 and -1 as decided rank nothing
+    signs = np.where(scores >= 0, 1.0, -1.0)
+    assert repr(metrics.evaluate(member, signs, scores >= 0)) == repr(decided)
 
 
 REFUSED = [
-    (
-        "membership",
-        flags("1111"),
-        "membership: 4 members and 0 non-members; allowed: 1 or more of each",
-    ),
+    ("membership", flags("1111"), "membership: 4 members and 0 non-members; allowed: 1 or more of"),
     ("membership", flags("0000"), "membership: 0 members and 4 non-members"),
-    (
-        "membership",
-        np.array([1, 1, 0, 0]),
-        r"membership: shape \(4,\), dtype int64; allowed: \(n,\) of bool",
-    ),
+    ("membership", np.array([1, 1, 0, 0]), r"membership: .* dtype int64; allowed: \(n,\) of bool"),
     ("membership", flags("1100").reshape(2, 2), r"membership: shape \(2, 2\)"),
     ("scores", np.ones(3), r"scores: shape \(3,\), dtype float64; allowed: \(4,\) of numbers"),
-    ("scores", np.ones((4, 1)), r"scores: shape \(4, 1\)"),
-    ("scores", np.array(["a", "b", "c", "d"]), "scores: .* of numbers"),
     ("scores", flags("1100"), "scores: .* dtype bool"),
     ("scores", np.array([0, np.nan, 1, 2]), "scores: sample 1 is NaN or infinite; allowed: finite"),
     ("scores", np.array([0, 1, 1, np.inf]), "scores: sample 3 is NaN or infinite"),
-    (
-        "predictions",
-        flags("110"),
-        r"predictions: shape \(3,\), dtype bool; allowed: \(4,\) of bool",
-    ),
+    ("predictions", flags("110"), r"predictions: .*3,\), dtype bool; allowed: \(4,\) of bool"),
     ("predictions", np.array([0.9, 0.1, 1, 0]), "predictions: .* dtype float64"),
 ]
 
@@ -174,9 +143,6 @@ def test_bad_input_is_refused_by_name(name, value, sentence):
     for one, other in ((first, second), (second, first)):
         with pytest.raises(ValueError, match=sentence):
             metrics.compare(bad["membership"], one, other)
-
-
-# -- class by class
 
 
 def test_accuracy_class_by_class():
@@ -239,7 +205,7 @@ def test_equal_attacks_do_not_differ():
     assert metrics.compare(member, (2 * scores + 1, attack[1]), attack).auc_p == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(n=st.integers(6, 30), seed=st.integers(0, 999))
 def test_the_auc_difference_has_the_jackknifes_variance(n, seed):
     # Leaving one row of a side out in turn: (m - 1) / m · Σ (A₋ᵢ - mean)² is DeLong's term of that
@@ -247,12 +213,14 @@ def test_the_auc_difference_has_the_jackknifes_variance(n, seed):
     draw = np.random.default_rng(seed)
     member = draw.permutation(np.arange(n) < 3 + seed % (n - 5))
     scores = [draw.integers(0, 6, n), draw.integers(0, 6, n) + 2 * member]
-    right = [s > 3 for s in scores]
+    one, other = ((s, s > 3) for s in scores)
+
+    def area(s, rows):  # the share of pairs won, ties counting half
+        gap = s[rows][member[rows]][:, None] - s[rows][~member[rows]]
+        return ((gap > 0) + (gap == 0) / 2).mean()
 
     def difference(rows):
-        return roc_auc_score(member[rows], scores[0][rows]) - roc_auc_score(
-            member[rows], scores[1][rows]
-        )
+        return area(scores[0], rows) - area(scores[1], rows)
 
     every, variance = np.arange(n), 0.0
     for side in (np.flatnonzero(member), np.flatnonzero(~member)):
@@ -260,41 +228,17 @@ def test_the_auc_difference_has_the_jackknifes_variance(n, seed):
         variance += (len(side) - 1) / len(side) * ((left - left.mean()) ** 2).sum()
     value, error = difference(every), math.sqrt(variance)
 
-    found = metrics.compare(member, (scores[0], right[0]), (scores[1], right[1]))
+    found, swapped = metrics.compare(member, one, other), metrics.compare(member, other, one)
 
     assert found.auc.value == pytest.approx(value, abs=1e-12)
     if error > 1e-9:
         assert found.auc_p == pytest.approx(2 * stats.norm.sf(abs(value) / error), abs=1e-9)
-        assert found.auc.low == pytest.approx(max(-1, value - Z * error), abs=1e-9)
-        assert found.auc.high == pytest.approx(min(1, value + Z * error), abs=1e-9)
-    swapped = metrics.compare(member, (scores[1], right[1]), (scores[0], right[0]))
-    assert limits(swapped.auc) == pytest.approx((-found.auc.value, -found.auc.high, -found.auc.low))
-    assert limits(swapped.accuracy) == pytest.approx(
-        (-found.accuracy.value, -found.accuracy.high, -found.accuracy.low)
-    )
+        expected = max(-1, value - Z * error), min(1, value + Z * error)
+        assert limits(found.auc)[1:] == pytest.approx(expected, abs=1e-9)
+    for mine, theirs in ((found.auc, swapped.auc), (found.accuracy, swapped.accuracy)):
+        assert limits(theirs) == pytest.approx((-mine.value, -mine.high, -mine.low))
+        assert mine.low <= mine.value <= mine.high
     assert (swapped.auc_p, swapped.accuracy_p) == pytest.approx((found.auc_p, found.accuracy_p))
-    assert found.accuracy.low <= found.accuracy.value <= found.accuracy.high
-
-
-def test_the_auc_difference_has_the_paired_bootstraps_spread():
-    # 600 resamplings know a standard deviation to 1 / √1200 = 3 %: four of those, and DeLong's is
-    # asymptotic.
-    member, scores = drawn(400)
-    other = scores + np.random.default_rng(1).normal(0, 1, 400)
-    draw, differences = np.random.default_rng(2), []
-    for _ in range(600):
-        rows = np.concatenate(
-            [draw.choice(np.flatnonzero(side), 200) for side in (member, ~member)]
-        )
-        areas = [
-            intervals.placements(s[rows[:200]], s[rows[200:]])[0].mean() for s in (scores, other)
-        ]
-        differences.append(areas[0] - areas[1])
-    found = metrics.compare(member, (scores, scores > 0.5), (other, other > 0.5))
-
-    assert (found.auc.high - found.auc.low) / (2 * Z) == pytest.approx(
-        np.std(differences), rel=0.15
-    )
 
 
 def test_both_tests_reject_a_true_null_at_their_level():
@@ -356,43 +300,26 @@ def test_pairs_corrects_each_family():
         scores = noise + shift * member + draw.normal(0, 0.5, 400)
         found = scores > shift / 2
         evaluation = metrics.evaluate(member, scores, found, ranks=ranks)
-        return SimpleNamespace(
-            scores=scores, predictions=found, membership=member, evaluation=evaluation
-        )
+        fields = {"scores": scores, "predictions": found, "membership": member}
+        return SimpleNamespace(**fields, evaluation=evaluation)
 
-    first, others = (
-        result(0.6),
-        {"conf": result(0.4), "xent": result(0.5), "blindmi": result(0.3, ranks=False)},
-    )
-    table = metrics.pairs(first, others)
-    single = {
-        name: metrics.compare(
-            member,
-            (first.scores, first.predictions),
-            (o.scores, o.predictions),
-            ranks=name != "blindmi",
-        )
-        for name, o in others.items()
-    }
-    p = metrics.holm([c.accuracy_p for c in single.values()])
-    p_auc = metrics.holm([single[name].auc_p for name in ("conf", "xent")])  # two tests, not three
+    first, conf, xent, blindmi = result(0.6), result(0.4), result(0.5), result(0.3, ranks=False)
+    table = metrics.pairs(first, {"conf": conf, "xent": xent, "blindmi": blindmi})
+    single = []
+    for other in (conf, xent, blindmi):
+        both = [(r.scores, r.predictions) for r in (first, other)]
+        single.append(metrics.compare(member, *both, ranks=other is not blindmi))
+    p = [f"{x:.3f}" for x in metrics.holm([c.accuracy_p for c in single])]
+    p_auc = [f"{x:.3f}" for x in metrics.holm([c.auc_p for c in single[:2]])]  # two, not three
 
     assert table.index.tolist() == ["conf", "xent", "blindmi"]
-    assert table["accuracy difference"].tolist() == [str(c.accuracy) for c in single.values()]
-    assert table["McNemar p (Holm)"].tolist() == [f"{x:.3f}" for x in p]
-    assert table["AUC difference"].tolist() == [
-        str(single["conf"].auc),
-        str(single["xent"].auc),
-        "–",
-    ]
-    assert table["DeLong p (Holm)"].tolist() == [f"{p_auc[0]:.3f}", f"{p_auc[1]:.3f}", "–"]
+    assert table["accuracy difference"].tolist() == [str(c.accuracy) for c in single]
+    assert table["McNemar p (Holm)"].tolist() == p
+    assert table["AUC difference"].tolist() == [str(c.auc) for c in single[:2]] + ["–"]
+    assert table["DeLong p (Holm)"].tolist() == [*p_auc, "–"]
     # Where the first ranks nothing, no AUC is compared.
-    blind = metrics.pairs(others["blindmi"], {"conf": others["conf"]})
-    assert blind.loc["conf", "AUC difference"] == "–"
-    assert blind.loc["conf", "DeLong p (Holm)"] == "–"
-
-
-# -- families and seeds
+    blind = metrics.pairs(blindmi, {"conf": conf})
+    assert blind.loc["conf", ["AUC difference", "DeLong p (Holm)"]].tolist() == ["–", "–"]
 
 
 def test_holm_by_hand():
@@ -404,9 +331,9 @@ def test_holm_by_hand():
     assert metrics.holm([0.0, 1.0]) == pytest.approx([0, 1])
 
 
-@settings(max_examples=15, deadline=None)  # statsmodels collects garbage at each call
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_is_the_running_maximum(p):
+@pytest.mark.parametrize("n", [1, 5, 12])
+def test_holm_is_the_running_maximum(n):
+    p = np.random.default_rng(n).random(n).round(1) ** 2  # some tie
     expected, largest = {}, 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
         largest = max(largest, min(1.0, p[i] * (len(p) - rank)))
@@ -418,19 +345,3 @@ def test_holm_is_the_running_maximum(p):
 def test_what_is_no_p_value_is_refused(p):
     with pytest.raises(ValueError, match="pvalues: allowed: one or more numbers from 0 to 1"):
         metrics.holm(p)
-
-
-def test_metrics_hands_on_the_estimate():
-    assert metrics.Estimate is Estimate
-
-
-def test_a_sets_decision_is_not_taken_for_a_ranking_by_mistake():
-    member, scores = drawn()
-    accused = scores >= 0.5
-    decided = metrics.evaluate(member, np.where(accused, 1.0, -1.0), accused)
-
-    assert decided == metrics.evaluate(member, scores, accused, ranks=False)
-    # two other values do rank
-    assert metrics.evaluate(member, np.where(scores >= 0, 1.0, -1.0), accused).auc.resolved
-    assert metrics.evaluate(member, np.where(accused, 2.0, 0.0), accused).auc.resolved
-    assert metrics.evaluate(member, np.zeros(len(member)), accused).auc.value == 0.5

@@ -2,12 +2,13 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from sklearn.metrics import roc_auc_score
 
+from prunemia import metrics
 from prunemia.metrics import intervals
 from prunemia.metrics.intervals import Estimate
 
@@ -17,6 +18,10 @@ scores = st.lists(st.integers(-4, 4), min_size=1, max_size=25).map(
     lambda x: np.array(x, dtype=float) / 2
 )
 """Few values, so ties within a side and across."""
+
+
+def limits(estimate):
+    return estimate.value, estimate.low, estimate.high
 
 
 def floats(*values):
@@ -80,14 +85,9 @@ def wilson(k, n):
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(
-        st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))),
-        min_size=1,
-        max_size=4,
-    )
-)
-def test_the_mean_of_rates_adds_distances_in_squares(counts):
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=4))
+def test_the_mean_of_rates_adds_distances_in_squares(pairs):
+    counts = [(min(pair), max(1, *pair)) for pair in pairs]
     rates = [k / n for k, n in counts]
     low, high = zip(*(wilson(k, n) for k, n in counts), strict=True)
     mean = sum(rates) / len(rates)
@@ -100,18 +100,6 @@ def test_the_mean_of_rates_adds_distances_in_squares(counts):
     assert found.low == pytest.approx(max(0, mean - below), abs=1e-9)
     assert found.high == pytest.approx(min(1, mean + above), abs=1e-9)
     assert 0 <= found.low <= found.value <= found.high <= 1
-
-
-def test_a_perfect_balanced_accuracy_keeps_a_width():
-    # 10 of 10 twice: Wilson's lower limit is n / (n + z²), z²/(n + z²) below 1; two in squares,
-    # halved: that over √2.
-    found = intervals.mean_of_rates([(10, 10), (10, 10)])
-    assert (found.value, found.high) == (1, 1)
-    assert found.low == pytest.approx(1 - Z**2 / (10 + Z**2) / math.sqrt(2))
-    # And the mirror image at 0.
-    found = intervals.mean_of_rates([(0, 10), (0, 10)])
-    assert (found.value, found.low) == (0, 0)
-    assert found.high == pytest.approx(Z**2 / (10 + Z**2) / math.sqrt(2))
 
 
 @pytest.mark.parametrize("rates", [(0.5, 0.5), (0.7, 0.6), (0.95, 0.4)])
@@ -139,33 +127,23 @@ def wins(members, others):
     return (members[:, None] > others) + 0.5 * (members[:, None] == others)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(scores, scores)
-def test_placements_are_the_rows_and_columns_of_all_pairs(members, others):
-    won = wins(members, others)
+def test_the_auc_is_the_share_of_pairs_won_and_its_variance_delongs(members, others):
+    m, n, won = len(members), len(others), wins(members, others)
+    found, area = intervals.auc(members, others), won.mean()
     first, second = intervals.placements(members, others)
-
     assert first == pytest.approx(won.mean(axis=1))
     assert second == pytest.approx(won.mean(axis=0))
-
-
-@settings(max_examples=200, deadline=None)
-@given(scores, scores)
-def test_the_auc_is_sklearns_and_its_variance_delongs(members, others):
-    found = intervals.auc(members, others)
-    m, n, won = len(members), len(others), wins(members, others)
-    expected = roc_auc_score(np.arange(m + n) < m, np.concatenate([members, others]))
-    assert found.value == pytest.approx(expected, abs=1e-12)
+    assert found.value == pytest.approx(area, abs=1e-12)
     assert found.low <= found.value <= found.high
 
-    if 0 < expected < 1 and min(m, n) > 1:
-        # Var = S10 / m + S01 / n of the structural components; on the logit scale divided by A(1 -
-        # A).
-        s10 = sum((row.mean() - expected) ** 2 for row in won) / (m - 1)
-        s01 = sum((column.mean() - expected) ** 2 for column in won.T) / (n - 1)
-        width = Z * math.sqrt(s10 / m + s01 / n) / (expected * (1 - expected))
-        low, high = stats.logistic.cdf(stats.logistic.ppf(expected) + np.array([-width, width]))
-        assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
+    if 0 < area < 1 and min(m, n) > 1:
+        # Var = S10 / m + S01 / n of the components; on the logit scale divided by A(1 - A).
+        variance = won.mean(axis=1).var(ddof=1) / m + won.mean(axis=0).var(ddof=1) / n
+        width = Z * math.sqrt(variance) / (area * (1 - area))
+        limits = stats.logistic.cdf(stats.logistic.ppf(area) + np.array([-width, width]))
+        assert (found.low, found.high) == pytest.approx(limits, abs=1e-9)
 
 
 def test_the_auc_by_hand():
@@ -218,7 +196,7 @@ def test_the_auc_is_covered_at_95_percent(shift, sizes):
 # -- the TPR at an FPR
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(scores, scores, st.sampled_from([0.05, 0.1, 0.25, 0.5, 0.9, 1.0]))
 def test_the_tpr_is_the_largest_of_all_thresholds(members, others, fpr):
     found = intervals.tpr_at(members, others, fpr)
@@ -240,12 +218,9 @@ def test_an_fpr_below_one_in_n_is_not_measurable(fpr, enough):
 
     assert (few.resolved, few.note) == (False, f"not measurable with {enough - 1} non-members")
     assert str(few) == few.note
-    # With enough the largest of the others, 1, may pass, and members must exceed the second largest
-    # alone.
-    second = np.linspace(0, 1, enough)[-2]
-    assert (
-        intervals.tpr_at(members, np.linspace(0, 1, enough), fpr).value == (members > second).mean()
-    )
+    # With enough the largest, 1, may pass: members must exceed the second largest alone.
+    others = np.linspace(0, 1, enough)
+    assert intervals.tpr_at(members, others, fpr).value == (members > others[-2]).mean()
 
 
 def test_a_share_of_rows_is_counted_as_written():
@@ -288,11 +263,89 @@ def test_the_tpr_is_covered_at_95_percent_or_more(fpr, sizes):
     assert np.median([e.high - e.low for e in found]) < 0.75
 
 
-def test_the_tpr_interval_shrinks_with_the_sample():
-    widths = []
-    for n in (200, 2000, 20000):
-        draw = np.random.default_rng(1)
-        found = intervals.tpr_at(draw.normal(1.5, 1, n), draw.normal(0, 1, n), 0.05)
-        widths.append(found.high - found.low)
-        assert found.low < stats.norm.sf(stats.norm.isf(0.05) - 1.5) < found.high
-    assert widths[0] > 2.5 * widths[1] > 6 * widths[2]
+# -- means over runs
+
+
+def test_the_t_interval_by_hand():
+    # 1, 2, 3: mean 2, standard deviation 1; t at 97.5 % with 2 degrees of freedom is 4.302653.
+    assert limits(metrics.over_seeds([1, 2, 3])) == pytest.approx(
+        (2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), abs=1e-5
+    )
+    # Two seeds, 0 and 1: s = √½, so s / √2 = ½, times 12.7062.
+    assert limits(metrics.over_seeds([0.0, 1.0])) == pytest.approx(
+        (0.5, 0.5 - 6.3531, 0.5 + 6.3531), abs=1e-4
+    )
+    assert limits(metrics.over_seeds([0.7, 0.7])) == pytest.approx((0.7, 0.7, 0.7))
+    # t at 99.5 % with 2 degrees of freedom is 9.92484.
+    assert metrics.over_seeds([1, 2, 3], level=0.99).high == pytest.approx(2 + 9.92484 / 3**0.5)
+
+
+def test_what_has_no_interval_or_no_mean_is_said():
+    assert str(metrics.over_seeds([0.625])) == "0.625 (one seed: no interval)"
+    assert str(metrics.over_seeds([0.5, math.nan])) == "not measurable with every seed"
+    alike = metrics.over_seeds([0.0, 0.0], rate=True)
+    assert str(alike) == "0.000 (the same in every run: no interval)"
+    assert math.isnan(metrics.over_seeds([1.0, 1.0, 1.0], rate=True).high)
+    for wrong in ([], [[0.5, 0.6]]):
+        with pytest.raises(ValueError, match="values: allowed: one or more numbers"):
+            metrics.over_seeds(wrong)
+    with pytest.raises(ValueError, match=r"values: -0\.1 to 0\.5; allowed for rates: 0 to 1"):
+        metrics.over_seeds([-0.1, 0.5], rate=True)
+
+
+def test_summaries_keep_groups_in_order_of_appearance_and_know_rates():
+    table = pd.DataFrame(
+        {
+            "attack": ["xent", "conf", "xent", "conf", "blindmi"],
+            "of": ["pruned"] * 5,
+            "tpr@0.01": [0.5, 0.6, 0.7, 0.8, math.nan],
+            "change": [-0.5, 0.6, 0.5, 0.8, 0.9],
+        }
+    )
+    found = metrics.summarize(table, ["tpr@0.01", "change"], by=["attack", "of"])
+
+    columns = [c + end for c in ("tpr@0.01", "change") for end in ("", "_low", "_high")]
+    assert list(found.columns) == ["attack", "of", "runs", *columns]
+    assert found["attack"].tolist() == ["xent", "conf", "blindmi"]
+    assert found["runs"].tolist() == [2, 2, 1]
+    expected = metrics.over_seeds([0.6, 0.8], rate=True)  # stays inside 0 … 1
+    assert tuple(found.loc[1, columns[:3]]) == pytest.approx(limits(expected))
+    assert tuple(found.loc[0, columns[3:]]) == pytest.approx(
+        limits(metrics.over_seeds([-0.5, 0.5]))
+    )
+    assert found.loc[2, [*columns[:3], "change_low"]].isna().all()
+    assert metrics.summarize(table, ["change"], by=["of"])["runs"].tolist() == [5]
+    whole = metrics.summarize(table, ["change"])
+    assert (len(whole), whole.loc[0, "change"]) == (1, pytest.approx(0.46))
+
+
+def test_the_interval_of_a_rate_by_hand():
+    # 0.02, 0.04: mean 0.03, standard error 0.01, t = 12.7062 with one degree of freedom: plainly
+    # 0.03 ± 0.127, below 0. On the logit scale: ln(0.03 / 0.97) = -3.47610, and to each side
+    # 0.127062 / (0.03 · 0.97) = 4.36639: -7.84249 and 0.89029.
+    low, high = (1 / (1 + math.exp(-x)) for x in (-7.84249, 0.89029))
+
+    assert limits(metrics.over_seeds([0.02, 0.04], rate=True)) == pytest.approx(
+        (0.03, low, high), abs=1e-5
+    )
+    assert metrics.over_seeds([0.02, 0.04]).low < 0
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
+def test_the_interval_of_a_rate_stays_inside_and_holds_the_mean(values):
+    estimate = metrics.over_seeds(values, rate=True)
+
+    if not math.isnan(estimate.low):
+        assert 0 <= estimate.low <= estimate.value + 1e-12
+        assert estimate.value - 1e-12 <= estimate.high <= 1
+
+
+def test_the_interval_of_a_rate_covers():
+    # Rates of 2 % of 200 samples in five runs: t on the logit scale covers at about its level.
+    generator = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        rates = generator.binomial(200, 0.02, size=5) / 200
+        estimate = metrics.over_seeds(rates.tolist(), rate=True)
+        covered += bool(estimate.low <= 0.02 <= estimate.high)
+    assert 0.9 <= covered / 400 <= 0.99
