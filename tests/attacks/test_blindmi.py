@@ -1,5 +1,4 @@
-import subprocess
-import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -83,8 +82,8 @@ def test_decisions_match_the_definition(n, classes, batch, seed):
     assert decided.tolist() == brute_attack(sorted_top(target), 1000, batch, seed).tolist()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize(("n", "classes", "batch"), [(600, 10, 150), (400, 2, 120), (250, 5, 250)])
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("n", "classes", "batch"), [(400, 10, 100), (400, 2, 120), (250, 5, 250)])
 def test_decisions_match_the_definition_at_larger_sizes(n, classes, batch, seed):
     draw = np.random.default_rng([seed, n])
     sure = draw.dirichlet([9.0, *[0.3] * (classes - 1)], n // 2)
@@ -182,27 +181,14 @@ def test_kernel_sums_in_blocks_are_those_of_the_whole(monkeypatch):
     assert kernel_sums(points, points) == pytest.approx(whole, rel=1e-12)
 
 
-MEASURE = """
-import numpy as np, resource
-import prunemia as pm
-from prunemia import attacks
-
-def drawn(n):
-    p = np.random.default_rng(0).dirichlet(np.full(3, 0.5), n)
-    return pm.Signals(p, np.zeros_like(p), np.zeros(n, dtype=int), np.arange(n) % 2 == 0)
-
-attack = attacks.get("blindmi")(rounds=1).fit(drawn(60))
-attack.predict(drawn(60))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-attack.predict(drawn(8000))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-"""
-
-
 def test_memory_does_not_grow_with_the_square_of_the_target():
     # One kernel matrix over 8,000 samples would take 8,000² · 8 bytes = 512 MB; blocks take a few
     # times 4 MiB.
-    command = [sys.executable, "-c", MEASURE]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    target = signals(np.random.default_rng(0).dirichlet(np.full(4, 0.5), 8000))
+    attack = fitted(start=200, batch=200, rounds=1)
+    tracemalloc.start()
+    attack.predict(target)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
 
-    assert int(printed) < 60_000  # KiB
+    assert 4e5 < peak < 6e7

@@ -88,8 +88,8 @@ def test_a_difference_is_signed_as_the_shadows_differ():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_two_releases_with_noise_of_their_own_tell_more_than_one(name):
-    quick = {} if name == "conf" else {"epochs": 12}
-    shadow, target = releases(1200, seed=3), releases(1200, seed=4)
+    quick = {} if name == "conf" else {"epochs": 6}
+    shadow, target = releases(800, seed=3), releases(800, seed=4)
     joint = auc(together(name)(**quick).fit(shadow), target)
     single = [
         auc(pm.attacks.get(name)(**quick).fit(s), t)

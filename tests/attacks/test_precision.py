@@ -69,15 +69,15 @@ def test_a_parameter_without_gradient_stays():
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_bfloat16_learns_what_float32_learns_and_decides_in_float32(name):
-    shadow, target = drawn(1200, shift=1.0), drawn(1200, shift=1.0, seed=1)
+    shadow, target = drawn(600, shift=1.0), drawn(600, shift=1.0, seed=1)
     scores = {}
     for precision in ("float32", "bfloat16"):
-        attack = attacks.get(name)(precision=precision).fit(shadow)
+        attack = attacks.get(name)(precision=precision, epochs=4).fit(shadow)
         assert {p.dtype for p in attack.network_.parameters()} == {torch.float32}
         scores[precision] = attack.decision_function(target)
 
     assert not np.array_equal(scores["float32"], scores["bfloat16"])
-    assert np.corrcoef(*scores.values())[0, 1] > 0.95
+    assert np.corrcoef(*scores.values())[0, 1] > 0.98
 
 
 @pytest.mark.parametrize(
