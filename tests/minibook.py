@@ -60,6 +60,7 @@ def write_repository(root: Path) -> Path:
     write_profile(root, "default", {})
     for name in ("intro", "more"):
         (root / "book" / f"{name}.md").write_text(f"# {name.title()}\n\nText.\n")
+    (root / "pyproject.toml").write_text('[project]\nname = "prunemia"\n')
     (root / "_config.yml").write_text(
         "title: Mini\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
     )

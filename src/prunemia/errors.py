@@ -6,6 +6,9 @@ from __future__ import annotations
 class UsageError(ValueError):
     """What was asked for is refused; the text says in one sentence why, and what is allowed."""
 
+    def _render_traceback_(self) -> list[str]:  # a notebook shows the sentence alone
+        return [f"{type(self).__name__}: {self}"]
+
 
 class RunError(Exception):
     """A page, the book or a sweep failed as it was made; the text says what, and where to look."""

@@ -1,9 +1,14 @@
+"""What the appendix makes from the code: sheets, fields, docstrings."""
+
+import importlib
 import re
 from typing import Literal
 
+import appendix
+import pytest
+from appendix import as_restructured_text
 from pydantic import BaseModel, Field
 
-from prunemia.book import appendix
 from prunemia.data import SOURCES, Archive, Source
 from prunemia.experiment import Adversary, Experiment
 
@@ -80,7 +85,91 @@ def test_every_data_set_has_a_sheet_and_its_citation_is_among_the_references(req
 
 def test_the_table_of_timings_is_shown_as_it_is(tmp_path):
     assert "`make bench` writes it" in appendix.fragments(tmp_path)["bench.fragment.md"]
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "bench.txt").write_text("here and now\n\n2 times | faster\n")
+    (tmp_path / "bench.txt").write_text("here and now\n\n2 times | faster\n")
     text = appendix.fragments(tmp_path)["bench.fragment.md"]
     assert text == "```text\nhere and now\n\n2 times | faster\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "before", "after"),
+    [
+        ("function", ["Return |w|."], [r"Return \|w\|."]),
+        ("property", ["The share: of all."], ["..", "", "The share: of all."]),
+        ("class", ["A: b."], ["A: b."]),
+    ],
+)
+def test_docstrings_keep_their_meaning_in_sphinx(what, before, after):
+    assert as_restructured_text(what, before) == after
+
+
+BEFORE = """\
+Attack.
+
+Parameters
+----------
+values, others : shape (n,), larger: more likely.
+    And more: of it.
+*rest : of them
+
+Among equals it takes the middle: always.
+O(n): quick.
+
+Raises
+------
+ValueError
+    A field is wrong.
+
+Source: Yuan & Zhang (2022).
+"""
+AFTER = """\
+Attack.
+
+Among equals it takes the middle: always.
+O(n): quick.
+
+Source: Yuan & Zhang (2022).
+
+
+Parameters
+----------
+values, others
+    shape (n,), larger: more likely.
+    And more: of it.
+*rest
+    of them
+
+Raises
+------
+ValueError
+    A field is wrong.
+"""
+
+
+def test_prose_after_a_section_is_no_entry_of_it_and_an_entrys_text_is_no_type():
+    assert as_restructured_text("function", BEFORE.split("\n")) == AFTER.split("\n")
+
+
+def test_napoleon_then_lists_each_parameter_and_error_once():
+    napoleon = pytest.importorskip("sphinx.ext.napoleon")
+    config = napoleon.Config(napoleon_use_param=False, napoleon_use_rtype=False)
+    lines = as_restructured_text("function", BEFORE.split("\n"))
+
+    text = str(napoleon.NumpyDocstring(lines, config, what="function"))
+
+    assert text.count("**") == 2 * 2  # two entries of Parameters
+    assert ":raises ValueError: A field is wrong." in text
+    assert "Source: Yuan & Zhang (2022).\n" in text
+    assert ":raises Source" not in text
+
+
+def test_the_api_page_names_what_there_is(request):
+    text = (request.config.rootpath / "book" / "api.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"auto(module|class):: (\S+)((?:\n   .*)*)", text)
+    assert len(blocks) > 20
+    for kind, name, options in blocks:
+        place, _, last = (name, "", "") if kind == "module" else name.rpartition(".")
+        found = importlib.import_module(place)
+        found = getattr(found, last) if last else found
+        members = re.search(r":members: (.*)", options)
+        for member in members[1].split(", ") if members else ():
+            assert hasattr(found, member) or member in found.__annotations__, f"{name}.{member}"

@@ -1,10 +1,14 @@
-"""The book: what is executed again, refused and built. Another stands in for papermill."""
+"""The book: what is executed again, refused, built and printed. Another stands in for papermill."""
 
+import dataclasses
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import filelock
 import pytest
+import yaml
 from minibook import write_page, write_profile, write_repository
 
 from prunemia.book import build
@@ -28,7 +32,6 @@ def root(tmp_path):
     root = write_repository(tmp_path / "repository")
     (root / "results").mkdir()
     (root / "results" / "table.csv").write_text("a\n1\n")
-    (root / "requirements.txt").write_text("# computing\nnumpy>=2\nno-such-library\n")
     return root
 
 
@@ -41,7 +44,7 @@ def said():
 def package(tmp_path, monkeypatch):
     """Let the book believe that the package is this small one."""
     folder = tmp_path / "package"
-    for name in ("lab.py", "cli/pages.py", "book/run.py", "book/page.py", "plots/pages.py"):
+    for name in ("lab.py", "cli.py", "book/build.py", "book/pages.py", "plots/cli.py"):
         write_text(folder / name, f"# {name}")
     monkeypatch.setattr(build, "PACKAGE", folder)
     return folder
@@ -67,6 +70,7 @@ def executed(monkeypatch):
                 continue
             outputs = {"name": "stdout", "output_type": "stream", "text": f"{task.parameters}"}
             notebook["cells"][-1] |= {"outputs": [outputs], "execution_count": 1}
+            notebook["metadata"]["stamp"] = task.stamp
             write_text(task.output, json.dumps(notebook))
         return failed
 
@@ -79,16 +83,18 @@ def mini(root, said):
     return Book(root, root / "build", "default", said.append)
 
 
-def again(executed, mini, **options):
+def again(executed, mini, only=(), given=None):
     """Make the pages once more and return which were executed."""
     executed.clear()
-    mini.make(html=False, **options)
+    mini.make(only, given or {}, html=False)
     return list(executed)
 
 
-def test_a_page_is_executed_again_only_where_something_changed(mini, root, said, executed, package):
+def test_a_page_is_executed_again_only_where_something_changed(
+    mini, root, said, executed, package, monkeypatch
+):
     both = ["first", "deep/second"]
-    assert again(executed, mini, jobs=2) == both
+    assert again(executed, mini) == both
     assert said.take() == ["Profile default: 2 pages, 2 to execute"]
     assert again(executed, mini) == []
     assert said.take() == ["Profile default: 2 pages, 0 to execute"]
@@ -99,66 +105,74 @@ def test_a_page_is_executed_again_only_where_something_changed(mini, root, said,
     assert again(executed, mini) == both
     (package / "lab.py").write_text("# changed")
     assert again(executed, mini) == both
-    (package / "plots" / "pages.py").write_text("# the name, not the place, of what runs the book")
+    (package / "plots" / "cli.py").write_text("# the name, not the place, of what runs the book")
     assert again(executed, mini) == both
-    (package / "book" / "page.py").write_text("# pages call it")
+    (package / "book" / "pages.py").write_text("# pages call it")
     assert again(executed, mini) == both
-    for name in ("cli/pages.py", "book/run.py"):
+    for name in ("cli.py", "book/build.py"):
         (package / name).write_text("# no page sees this")
         assert again(executed, mini) == []
     (package / "notes.txt").write_text("no source")
     assert again(executed, mini) == []
-    (root / "requirements.txt").write_text("numpy>=2\npandas\n")
+    monkeypatch.syspath_prepend(package)
+    assert again(executed, mini) == []
+    (package / "more-1.0.dist-info").mkdir()  # another library
     assert again(executed, mini) == both
-    assert again(executed, mini, force=True) == both
+    assert again(executed, dataclasses.replace(mini, force=True)) == both
 
 
-def test_a_page_whose_output_or_record_is_gone_is_executed_again(mini, root, executed):
+def test_a_page_whose_output_is_gone_or_damaged_is_executed_again(mini, root, executed):
     again(executed, mini)
-    record = root / "build" / "pages" / "default" / "first.json"
-    record.write_text("{")
-    assert again(executed, mini) == ["first"]
-    record.unlink()
+    output = root / "build" / "pages" / "default" / "first.ipynb"
+    for damage in (
+        "{",
+        "[]",
+        '{"metadata": {}}',
+        output.read_text().replace('"stamp": "', '"stamp": "0'),
+    ):
+        output.write_text(damage)
+        assert again(executed, mini) == ["first"]
+    output.unlink()
     assert again(executed, mini) == ["first"]
 
 
 def test_given_parameters_win_over_the_profile_and_execute_a_page_again(root, said, executed):
     write_profile(root, "mine", {"sparsity": 0.5, "seed": 1})
     mine = Book(root, root / "build", "mine", said.append)
-    tasks = mine._tasks(discover(root), [], {"seed": 2})
+    tasks = mine._tasks(discover(root), [], {"seed": "2"})
 
     assert {task.name: dict(task.parameters) for task in tasks} == {
         "first": {"sparsity": 0.5, "seed": 2},
         "deep/second": {"seed": 2},
     }
     assert len(again(executed, mine)) == 2
-    assert again(executed, mine, given={"seed": 3}, only=["deep/second"]) == ["deep/second"]
+    assert again(executed, mine, ["deep/second"], {"seed": "3"}) == ["deep/second"]
     output = root / "build" / "pages" / "mine" / "deep" / "second.ipynb"
     assert "{'seed': 3}" in output.read_text()
     assert again(executed, mine) == ["deep/second"]
 
 
 def test_arrays_that_a_page_reads_count(mini, tmp_path, executed, monkeypatch):
-    monkeypatch.setattr(build.Page, "check", lambda _, values: dict(values))
+    monkeypatch.setattr(build.Page, "check", lambda _page, _values, texts: texts)
     (tmp_path / "rows.npz").write_bytes(b"one")
     given = {"dataset": str(tmp_path / "rows.npz")}
-    assert again(executed, mini, given=given, only=["first"]) == ["first"]
-    assert again(executed, mini, given=given, only=["first"]) == []
+    assert again(executed, mini, ["first"], given) == ["first"]
+    assert again(executed, mini, ["first"], given) == []
     (tmp_path / "rows.npz").write_bytes(b"two")
-    assert again(executed, mini, given=given, only=["first"]) == ["first"]
+    assert again(executed, mini, ["first"], given) == ["first"]
 
 
 def test_a_failing_page_fails_the_book_and_the_others_are_kept(mini, root, said, executed):
     write_page(root, "deep/second", "print('fails')", parameters="seed: int = 0\n")
 
     with pytest.raises(RunError, match="1 of 2 pages failed: deep/second; the book was not built"):
-        mini.make(jobs=2)
+        mini.make([], {})
 
     assert "  deep/second failed: as planned" in said.take()
     assert [path.stem for path in (root / "build" / "pages").rglob("*.ipynb")] == ["first"]
     executed.clear()
     with pytest.raises(RunError):
-        mini.make()
+        mini.make([], {})
     assert executed == ["deep/second"]
 
 
@@ -168,24 +182,21 @@ def test_nothing_runs_where_a_parameter_of_any_page_is_refused(mini, root):
     with pytest.raises(
         UsageError, match="deep/second: width: 8 cannot be set for model 'columnfc'"
     ):
-        mini.make(given={"model": "columnfc"})
+        mini.make([], {"model": "columnfc"})
     assert not (root / "build").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"only": ["frist"]}, "--only frist: there is no such page; allowed: first, deep/second"),
-        ({"given": {"sparcity": 1}}, r"sparcity: no such parameter \(did you mean 'sparsity'\?\)"),
-        (
-            {"given": {"sparsity": 0.5}, "only": ["deep/second"]},
-            "sparsity: no such parameter; allowed: seed",
-        ),
+        ((["frist"], {}), r"--only frist: no such page \(did you mean 'first'\?\)"),
+        (([], {"sparcity": "1"}), r"sparcity: no such parameter \(did you mean 'sparsity'\?\)"),
+        ((["deep/second"], {"top": "0.5"}), "top: no such parameter; allowed: seed"),
     ],
 )
 def test_wrong_names_are_refused(mini, options, message):
     with pytest.raises(UsageError, match=message):
-        mini.make(**options)
+        mini.make(*options)
 
 
 def test_two_books_at_once_in_one_folder_are_refused(mini, root, executed):
@@ -194,7 +205,7 @@ def test_two_books_at_once_in_one_folder_are_refused(mini, root, executed):
         filelock.FileLock(root / "build" / ".lock"),
         pytest.raises(UsageError, match="another `prunemia book` is at work"),
     ):
-        mini.make()
+        mini.make([], {})
     assert executed == []
 
 
@@ -202,7 +213,7 @@ def test_an_unusable_store_is_refused_once_and_before_anything_runs(mini, root, 
     monkeypatch.setenv("PRUNEMIA_STORE", str(root / "book" / "intro.md" / "store"))
 
     with pytest.raises(UsageError, match=r"the store .*intro\.md/store: cannot be written"):
-        mini.make()
+        mini.make([], {})
     assert not (root / "build" / "pages").exists()
 
 
@@ -212,53 +223,90 @@ def test_a_book_on_a_full_disk_names_a_file_there(small_disk, root):
     book = Book(root, small_disk / "build")
 
     with pytest.raises(RunError, match=r"disk/build/pages/default/first\.ipynb: cannot be written"):
-        book.make(only=["first"], html=False)
+        book.make(["first"], {}, html=False)
 
 
-def test_pages_that_were_never_executed_say_so_in_the_book(mini, root):
+def test_pages_that_were_never_executed_are_in_the_book_as_they_are(mini, root):
     (root / "build").mkdir()
-    missing = mini._fill_stage(discover(root))
-
-    assert missing == ["first", "deep/second"]
+    assert mini._fill_stage(discover(root)) == ["first", "deep/second"]
     stage = root / "build" / "stage"
-    title, note, *_ = json.loads((stage / "notebooks" / "first.ipynb").read_text())["cells"]
-    assert title["source"] == ["# First\n", "\n", "Text."]
-    assert note["source"] == build.NOT_EXECUTED
+    source = root / "notebooks" / "first.ipynb"
+    assert (stage / "notebooks" / "first.ipynb").read_bytes() == source.read_bytes()
     assert (stage / "book" / "_toc.yml").is_file()
-    assert (stage / "book" / "experiment.fragment.md").is_file()
 
 
 def test_no_page_imports_a_file_that_does_not_count(request):
     package = Path(request.config.rootpath) / "src" / "prunemia"
-    unseen = {
-        file.relative_to(package).with_suffix("").as_posix().replace("/", ".")
-        for file in package.rglob("*.py")
-        if build.NOT_SEEN_BY_PAGES.fullmatch(file.relative_to(package).as_posix())
-    }
-    assert {"book.build", "cli.pages"} < unseen
-    assert not unseen & {"book.page", "book.explorer", "plots.pages"}
-    # what a page uses of the book's room: `pm.experiment`, `pm.answer` and the explorer
-    for name in ("page", "explorer"):
-        source = (package / "book" / f"{name}.py").read_text()
-        assert not [module for module in unseen if f"prunemia.{module} " in source]
+    for name in build.NOT_SEEN_BY_PAGES:
+        module = name.removesuffix(".py").replace("/", ".")
+        for file in {*package.rglob("*.py")} - {package / each for each in build.NOT_SEEN_BY_PAGES}:
+            assert f"prunemia.{module} " not in file.read_text(), file
 
 
 @pytest.mark.book
 def test_the_book_is_built_and_a_warning_keeps_the_last_good_one(mini, root, said):
-    mini.make(only=["deep/second"])
+    mini.make(["deep/second"], {})
     html = root / "build" / "_build" / "html"
-    assert "has not been executed" not in (html / "notebooks/deep/second.html").read_text()
-    assert "has not been executed" in (html / "notebooks" / "first.html").read_text()
+    assert "&#39;seed&#39;" in (html / "notebooks/deep/second.html").read_text()
+    assert (html / "notebooks" / "first.html").is_file()
     lines = said.take()
     assert "Never executed on this profile, so without results: first" in lines
     assert lines[-1] == f"The book: {(html / 'index.html').as_uri()}"
 
-    mini.make(only=["deep/second"])
+    mini.make(["deep/second"], {})
     assert "Building the book …" not in said.take()
 
     (root / "book" / "intro.md").write_text("# Intro\n\n[nowhere](nowhere.md)\n")
     with pytest.raises(
         RunError, match=r"intro\.md:3: WARNING(.|\n)*nowhere(.|\n)*log: .*sphinx\.log"
     ):
-        mini.make(only=["deep/second"])
+        mini.make(["deep/second"], {})
     assert (html / "index.html").is_file()
+
+
+PAGE = "<!doctype html><meta charset=utf-8><title>{0}</title><h1>{0}</h1>"
+
+
+@pytest.fixture
+def built(tmp_path):
+    """A repository with a table of contents, and its built pages."""
+    parts = [{"caption": "One", "chapters": [{"file": "b", "sections": [{"file": "sub/c"}]}]}]
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "_toc.yml").write_text(
+        yaml.safe_dump({"format": "jb-book", "root": "a", "parts": parts})
+    )
+    for name in ("a", "b", "sub/c"):
+        page = tmp_path / "site" / f"{name}.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(PAGE.format(f"Page {name}"))
+    return tmp_path
+
+
+def test_a_missing_program_is_named_with_its_package(built, monkeypatch):
+    monkeypatch.setattr(build.shutil, "which", lambda _: None)
+    with pytest.raises(UsageError, match="chromium is not installed; Debian's packages"):
+        build.print_book(built, built / "site", built / "out.pdf", print)
+    monkeypatch.setattr(build.shutil, "which", lambda name: None if name == "pdfunite" else name)
+    with pytest.raises(UsageError, match="pdfunite is not installed"):
+        build.print_book(built, built / "site", built / "out.pdf", print)
+
+
+def test_without_a_whole_book_nothing_is_printed(built, monkeypatch):
+    monkeypatch.setattr(build.shutil, "which", lambda name: name)
+    (built / "site" / "b.html").unlink()
+    with pytest.raises(UsageError, match=r"no whole book in .*site; build it first"):
+        build.print_book(built, built / "site", built / "out.pdf", print)
+    assert not (built / "out.pdf").exists()
+
+
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("chromium", "pdfunite", "pdftotext"))),
+    reason="needs chromium and poppler-utils",
+)
+def test_the_pages_are_joined_in_order(built):
+    out = built / "out.pdf"
+    build.print_book(built, built / "site", out, print)
+    text = subprocess.run(["pdftotext", out, "-"], capture_output=True, text=True, check=True)
+    heads = [line for line in text.stdout.splitlines() if line.startswith("Page ")]
+    assert heads == ["Page a", "Page b", "Page sub/c"]
+    assert not list(built.glob(".out.pdf*"))

@@ -1,18 +1,21 @@
-"""Pages found, their parameters checked, before anything heavy is imported."""
+"""Pages found, their parameters checked, and what they call."""
 
 import pytest
 from minibook import write_page, write_profile, write_repository, write_toc
 
+import prunemia as pm
+from prunemia import results
 from prunemia.book.pages import (
     Page,
+    described,
     discover,
     find_page,
     find_root,
     in_order,
-    parse,
+    known,
     profile,
     require_known,
-)
+)  # fmt: skip
 from prunemia.errors import UsageError
 
 
@@ -35,14 +38,57 @@ def test_defaults_are_those_of_the_parameters_cell(page, root):
         "dataset": "mnist1d", "model": "cnn1d", "pruner": "l1unstructured", "sparsity": 0.7,
         "seed": 0, "note": None,
     }  # fmt: skip
-    spread = "levels: list = [  # not this\n    0.5,\n    -0.7,\n]  # of sparsity\nb = 2\n"
+    spread = "levels: list = [  # not this\n    0.5,\n    -0.7,\n]  # of sparsity\n%magic\nb = 2\n"
     assert one(root, spread).defaults == {"levels": [0.5, -0.7], "b": 2}
 
 
-@pytest.mark.parametrize("source", ["x = y + 1", "a, b = 1, 2", "x: int = f()", "x = ", "x = 1 +"])
-def test_a_parameters_cell_holds_only_literals(root, source):
-    with pytest.raises(UsageError, match=r"odd\.ipynb: cannot be read as a notebook with a param"):
-        _ = one(root, source).defaults
+COMPUTED = """\
+lr: float = 0.1
+tag: str = "lr=0.1, # not a comment"
+when = "2024"
+flag: bool = False
+title: str | None = None
+name = f"{tag} today"
+first, second = 1, 2
+day = date.today()
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ({"lr": "1e-2"}, 0.01),  # a text to YAML 1.1, a number to the page
+        ({"lr": "1"}, 1.0),
+        ({"when": "2024-05-01"}, "2024-05-01"),  # a date to YAML
+        ({"when": "'a=b'"}, "a=b"),
+        ({"title": "yes"}, "yes"),  # a truth to YAML
+        ({"title": "null"}, None),
+        ({"when": "null"}, "null"),
+        ({"flag": "yes"}, True),
+    ],
+)
+def test_a_value_is_read_as_the_type_of_the_default(root, given, value):
+    page = one(root, COMPUTED)
+    (read,) = page.check({}, given).values()
+    assert (read, type(read)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"flag": "many"}, "flag: 'many' is not allowed: should be a valid boolean"),
+        ({"name": "x"}, "name: the page computes it; allowed: lr, tag, when, flag, title$"),
+        ({"day": "x"}, "day: the page computes it"),
+        ({"second": "3"}, "second: the page computes it"),
+        ({"tag": "x"}, "tag: cannot be given, as the parameters cell has computed name from it by"),
+        ({"nam": "x"}, r"nam: no such parameter \(did you mean 'name'\?\)$"),
+        ({"title": "[1"}, "title: is not YAML"),
+    ],
+)
+def test_what_cannot_be_given_says_so_in_one_sentence(root, given, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        one(root, COMPUTED).check({}, given)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["{}", "[]", '{"cells": 3}', "{", '{"cells": [1]}'])
@@ -58,11 +104,8 @@ def test_a_damaged_notebook_is_refused_in_one_sentence(tmp_path, text):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (
-            {"sparcity": 0.9},
-            r"sparcity: no such parameter \(did you mean 'sparsity'\?\); allowed: dataset, model",
-        ),
-        ({"qqq": 0.9}, r"qqq: no such parameter; allowed: dataset, model"),
+        ({"sparcity": 0.9}, r"sparcity: no such parameter \(did you mean 'sparsity'\?\)$"),
+        ({"qqq": 0.9}, r"qqq: no such parameter; allowed: dataset, "),
         ({"sparsity": 1.5}, "sparsity: 1.5 is not allowed: should be less than 1"),
         ({"dataset": "nosuch"}, "dataset: 'nosuch' must be one of mnist1d, digits, location"),
         (
@@ -73,77 +116,28 @@ def test_a_damaged_notebook_is_refused_in_one_sentence(tmp_path, text):
         ({"dataset": "gone.npz"}, "dataset: 'gone.npz' is a path, but there is no such file"),
     ],
 )
-def test_a_wrong_parameter_ends_in_one_sentence(page, values, message):
+def test_a_wrong_parameter_ends_in_one_sentence_and_in_a_notebook_too(page, values, message):
     with pytest.raises(UsageError, match=message) as caught:
-        page.check(values)
+        page.check(values, {})
+    with pytest.raises(UsageError, match=message) as shown:
+        pm.experiment({**values})
     assert "\n" not in str(caught.value)
+    assert shown.value._render_traceback_() == [f"UsageError: {shown.value}"]
 
 
-def test_values_that_go_together_are_checked_with_the_pages_defaults(root):
-    slim = one(root, 'model: str = "cnn1d"\npruner: str = "slim"\n')
-
-    with pytest.raises(UsageError, match="'slim' ranks BatchNorm scales"):
-        slim.check({"model": "columnfc"})
-
-
-def test_a_page_gets_values_of_the_right_type_and_only_those_given(page):
-    # YAML 1.1 reads 1e-2 as a string; the field is a float.
-    checked = page.check({"sparsity": "1e-2", "seed": 3.0, "note": None})
-
-    assert checked == {"sparsity": 0.01, "seed": 3, "note": None}
-    assert isinstance(checked["seed"], int)
-    assert page.check({}) == {}
-
-
-def test_the_data_set_of_a_page_without_a_network_may_be_any(root):
-    page = one(root, 'dataset: str = "location"\nsparsity: float = 0.7\n')
-
-    assert page.check({}) == {}
-    assert page.check({"dataset": "digits", "sparsity": "5e-1"}) == {
-        "dataset": "digits", "sparsity": 0.5
+def test_a_page_gets_values_of_the_right_type_and_only_those_given(page, root):
+    assert page.check({"sparsity": "1e-2", "seed": 3.0}, {"note": "null"}) == {
+        "sparsity": 0.01, "seed": 3, "note": None
     }  # fmt: skip
-
-
-def test_each_element_of_a_list_is_checked(root):
+    assert page.check({"seed": 1}, {"seed": "2"}) == {"seed": 2}
+    with pytest.raises(UsageError, match="'slim' ranks BatchNorm scales"):
+        one(root, 'pruner: str = "slim"\nmodel: str = "cnn1d"').check({"model": "columnfc"}, {})
+    tables = one(root, 'dataset: str = "location"\n')  # without a network any data set is allowed
+    assert tables.check({"dataset": "digits"}, {}) == {"dataset": "digits"}
     levels = one(root, "sparsities: list = [0.5, 0.7]\npruners: list = ['slim']\n")
-
-    assert levels.check({"sparsities": [0.5, 0.9]}) == {"sparsities": [0.5, 0.9]}
+    assert levels.check({"sparsities": [0.5, 0.9]}, {}) == {"sparsities": [0.5, 0.9]}
     with pytest.raises(UsageError, match=r"sparsities\.1: 1\.5 is not allowed"):
-        levels.check({"sparsities": [0.5, 1.5]})
-    with pytest.raises(UsageError, match=r"pruners\.0: 'slam' must be one of"):
-        levels.check({"pruners": ["slam"]})
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("0.9", 0.9),
-        ("null", None),
-        ("slim", "slim"),
-        ("[0.5, 0.7]", [0.5, 0.7]),
-        ("3", 3),
-        ("true", True),
-        ("a=b", "a=b"),
-    ],
-)
-def test_values_are_read_as_yaml(text, value):
-    assert parse([f"x={text}"]) == {"x": value}
-
-
-@pytest.mark.parametrize(
-    ("assignment", "message"),
-    [
-        ("sparsity", "-p sparsity: a parameter needs a name and a value"),
-        ("=3", "-p =3: a parameter needs a name"),
-        ("x=[1", "x: is not YAML"),
-        ("x=2024-99-99", "x: is not YAML: month must be in"),
-        ("y" * 5000 + "=[", "yyy.*…: is not YAML"),
-    ],
-)
-def test_what_is_no_assignment_is_refused(assignment, message):
-    with pytest.raises(UsageError, match=message) as caught:
-        parse([assignment])
-    assert len(str(caught.value)) < 400
+        levels.check({}, {"sparsities": "[0.5, 1.5]"})
 
 
 def test_a_page_gets_from_a_profile_what_it_knows_and_its_own_values_win(root):
@@ -159,10 +153,7 @@ def test_a_page_gets_from_a_profile_what_it_knows_and_its_own_values_win(root):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (
-            {"sparcity": 0.5},
-            r"mine\.yml: sparcity: no such parameter \(did you mean 'sparsity'\?\)",
-        ),
+        ({"sparcity": 0.5}, r"mine\.yml: sparcity: no such parameter \(did you mean 'sparsity'\?"),
         ({"pages": {"thrid": {"seed": 2}}}, r"mine\.yml: a profile maps parameters to values"),
         ("- a\n- b\n", r"mine\.yml: a profile maps parameters to values"),
         ("a: [", r"mine\.yml: is not YAML"),
@@ -176,20 +167,7 @@ def test_a_wrong_profile_is_refused(root, content, message):
         profile(root, "mine", discover(root))
 
 
-def test_an_unknown_profile_is_refused(root):
-    with pytest.raises(UsageError, match="--profile nosuch: no such profile; allowed: default"):
-        profile(root, "nosuch", discover(root))
-
-
-def test_a_name_is_known_where_one_of_the_pages_has_it(root):
-    pages = discover(root)
-
-    require_known({"sparsity": 1, "seed": 2}, pages.values())
-    with pytest.raises(UsageError, match=r"here: sparsity: no such parameter; allowed: seed$"):
-        require_known({"sparsity": 1}, [pages["deep/second"]], "here: ")
-
-
-def test_pages_come_in_the_order_of_the_table_of_contents(root):
+def test_pages_come_in_the_order_of_the_table_of_contents(root, request):
     write_page(root, "apart", "1")
     write_toc(root, "deep/second", "apart", "first")
 
@@ -197,25 +175,147 @@ def test_pages_come_in_the_order_of_the_table_of_contents(root):
     assert in_order(root) == [
         "book/intro", "notebooks/deep/second", "book/more", "notebooks/apart", "notebooks/first",
     ]  # fmt: skip
+    whole = in_order(request.config.rootpath)
+    assert whole[0] == "notebooks/start"
+    assert len(whole) == len(set(whole)) > 20
 
 
-def test_the_root_is_found_from_anywhere_inside(root, monkeypatch):
+def test_a_wrong_table_of_contents_is_refused(root):
+    (root / "book" / "_toc.yml").write_text("format: jb-book\nchapters: []\n")
+    with pytest.raises(UsageError, match=r"book/_toc\.yml: 'root' key not found"):
+        in_order(root)
+
+
+def test_the_root_and_a_page_are_found_from_anywhere_inside(root, monkeypatch, tmp_path_factory):
     monkeypatch.chdir(root / "notebooks" / "deep")
-
     assert find_root() == root.resolve()
     assert find_page("deep/second").path == root / "notebooks" / "deep" / "second.ipynb"
     assert find_page("second.ipynb").name == "second"
+    for name in ("gone", "gone.ipynb", "x" * 200):
+        with pytest.raises(UsageError, match="there is no such page or notebook"):
+            find_page(name)
 
-
-def test_outside_there_is_no_root(tmp_path):
+    monkeypatch.chdir(tmp_path_factory.mktemp("outside"))
     with pytest.raises(UsageError, match="is not inside the book's repository"):
-        find_root(tmp_path)
+        find_root()
 
 
-@pytest.mark.parametrize("name", ["gone", "gone.ipynb", "x" * 200])
-def test_what_is_no_page_is_refused(root, monkeypatch, name):
-    monkeypatch.chdir(root)
+def test_a_long_name_is_shortened_and_the_kind_is_said():
+    require_known(["a"], {"a": 1})
+    with pytest.raises(UsageError, match=r"^--only x{200}…: no such page; allowed: a, b$"):
+        require_known(["a", "x" * 5000], {"a": 1, "b": 2}, "--only ", "page")
 
-    with pytest.raises(UsageError, match="there is no such page or notebook") as caught:
-        find_page(name)
-    assert len(str(caught.value)) < 300
+
+CELL = 'dataset: str = "mnist1d"  # a data set\nseed: int = 3\nseeds: int = 5\n'
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Collect what is displayed, as Markdown."""
+    texts = []
+    monkeypatch.setattr("IPython.display.display_markdown", lambda text, **_: texts.append(text))
+    return texts
+
+
+def test_an_experiment_takes_its_fields_from_a_pages_names_and_leaves_the_others(shown):
+    names = {"dataset": "digits", "model": "cnn2d", "seeds": 3, "plots": object(), "seed": 7}
+
+    exp = pm.experiment({**names, "_private": 1, "exit": print})
+
+    assert exp == pm.Experiment(dataset="digits", model="cnn2d", seed=7)
+    pm.experiment({"seed": 0}, own="my rows · my network")
+    assert shown == [
+        "*This run: digits · cnn2d · l1unstructured 0.7 · seed 7, computed here.*",
+        "*This run: my rows · my network, computed here.*",
+    ]
+
+
+def cells(*sources, **names):
+    """What a notebook's ``globals()`` hold: the sources that were executed, and names."""
+    return {"In": ["", *sources], **names}
+
+
+def test_in_a_notebook_only_parameters_cells_are_read(shown):
+    page_names = {"dataset": "mnist1d", "seed": 3, "seeds": 5}
+    later = {"limit": 0.05, "name": "conf", "accuracies": [0.1, 0.2], "width_of_a_bar": 3}
+    sources = [
+        CELL,
+        "import prunemia as pm\nexp = pm.experiment(globals())",
+        'limit = 0.05\nname = "conf"',
+        "accuracies = [lab.original(exp).accuracy for _ in seeds]",
+        "seed_of_a_bar, width_of_a_bar = 1, 3",
+        "%matplotlib inline",
+    ]
+
+    exp = pm.experiment(cells(*sources, **page_names, **later))
+
+    assert exp.seed == 3
+    # Run All, then the cell again: the names that later cells assigned are none of its parameters
+    assert pm.experiment(cells(*sources, sources[1], **page_names, **later)) == exp
+    assert len(shown) == 2
+
+
+@pytest.mark.parametrize(
+    ("sources", "names", "seed"),
+    [
+        ([CELL, CELL.replace("= 3", "= 4")], {"seed": 4}, 4),  # edited, and executed again
+        ([CELL + 'path = f"{seed}.csv"\n'], {"seed": 3, "path": "3.csv"}, 3),
+        (
+            [CELL.replace("= 3", "= 2 + 1")],
+            {"seed": 3},
+            3,
+        ),  # computed, and a parameter all the same
+    ],
+)
+def test_a_parameters_cell_counts_as_it_was_executed_last(shown, sources, names, seed):
+    assert pm.experiment(cells(*sources, dataset="mnist1d", seeds=5, **names)).seed == seed
+    assert f"seed {seed}" in shown[0]
+
+
+def test_in_a_notebook_what_papermill_wrote_is_read(shown):
+    names = {"dataset": "mnist1d", "seed": 3, "seeds": 5, "sparsty": 0.9}
+
+    for sources in ([CELL, "# Parameters\nsparsty = 0.9\n"], [CELL + "sparsty: float = 0.9"]):
+        with pytest.raises(UsageError, match="sparsty: no such parameter"):
+            pm.experiment(cells(*sources, **names))
+    assert shown == []
+    assert known(cells("sparsity: float = 0.7", sparsity=0.5)) == {"sparsity": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        ({}, "mnist1d · cnn1d · l1unstructured 0.7 · seed 0"),
+        ({"pruner": "dense"}, "mnist1d · cnn1d · dense · seed 0"),
+        ({"defense": "ppb", "strength": 8}, "mnist1d · cnn1d · l1unstructured 0.7 · ppb 8"),
+        ({"defense": "ppb"}, "mnist1d · cnn1d · l1unstructured 0.7 · ppb 4"),
+        ({"stopping": "last", "seed": 2}, "l1unstructured 0.7 · stopping last · seed 2"),
+        ({"finetune_epochs": 3, "width": 8}, "width 8 · finetune epochs 3"),
+    ],
+)
+def test_a_run_is_described_in_one_line(fields, line):
+    assert line in described(pm.Experiment(**fields))
+
+
+def test_a_run_names_the_table_that_has_more_of_it(shown, monkeypatch):
+    holding = {"control": "control_mnist1d", "paper": ""}
+    monkeypatch.setattr(results, "holding", lambda kind, asked: holding[kind] if asked else "")
+
+    pm.experiment({"seed": 0}, "control", "paper")
+    pm.experiment({"seed": 0}, "paper")
+
+    assert shown[0].endswith("computed here; more runs from results/control_mnist1d.csv.*")
+    assert shown[1].endswith("seed 0, computed here.*")
+
+
+def test_an_answer_has_at_most_sixty_words_and_two_intervals(shown):
+    longest = " ".join(["word"] * 58) + " +0.02 [0.01, 0.03] +0.05 [−0.02, 0.12] – ."
+    pm.answer(longest)
+
+    assert shown == [f"> **Answer.** {longest}"]
+    with pytest.raises(ValueError, match=r"at most 60 words and 2 intervals; this has 61 and 2"):
+        pm.answer(longest + " more")
+    with pytest.raises(ValueError, match=r"this has 1 and 3"):
+        pm.answer("[1, 2] [0.1, 0.2], [−3 %, 4 %] three")
+    pm.answer("A link [to a page](page.md), a list [a, b] and [0.1, 0.2].")
+    assert len(shown) == 2

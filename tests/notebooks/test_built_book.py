@@ -15,9 +15,15 @@ import yaml
 from bs4 import BeautifulSoup
 from sitecheck import Site
 
-from prunemia.book.page import INTERVAL, MOST_INTERVALS, MOST_WORDS
-from prunemia.book.pages import Page, discover, profile
-from prunemia.book.run import answer_of
+from prunemia.book.pages import (
+    INTERVAL,
+    MOST_INTERVALS,
+    MOST_WORDS,
+    Page,
+    answer_of,
+    discover,
+    profile,
+)  # fmt: skip
 from prunemia.experiment import Experiment, PageParameters
 from prunemia.registry import NETWORKS
 
@@ -26,9 +32,6 @@ SOURCES = sorted(
     path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
 )
 PROFILES = sorted(path.stem for path in (ROOT / "notebooks" / "profiles").glob("*.yml"))
-
-OLD_FORM = "{glue"
-"""What a page that is still in the old form has in its source."""
 
 each_page = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 
@@ -68,13 +71,6 @@ def test_a_source_has_no_results_and_stable_cell_ids(path):
             assert (cell.outputs, cell.execution_count) == ([], None)
 
 
-def in_new_form(path):
-    """Return a source; skip one that is still in the old form."""
-    if OLD_FORM in path.read_text(encoding="utf-8"):
-        pytest.skip("still in the old form: glued numbers")
-    return read(path)
-
-
 def lines(cells):
     """Count the lines that say something: a formatter adds blank ones."""
     return sum(bool(line.strip()) for cell in cells for line in cell.source.splitlines())
@@ -82,7 +78,7 @@ def lines(cells):
 
 @each_page
 def test_cells_hold_no_more_metadata_than_every_tool_keeps(path):
-    notebook = in_new_form(path)
+    notebook = read(path)
 
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     for cell in notebook.cells:
@@ -100,7 +96,7 @@ def test_cells_hold_no_more_metadata_than_every_tool_keeps(path):
 
 @each_page
 def test_markdown_is_what_every_tool_reads(path):
-    for cell in in_new_form(path).cells:
+    for cell in read(path).cells:
         if cell.cell_type == "markdown":
             assert not ROLE.search(cell.source), cell.id
             assert not DIRECTIVE.search(cell.source), cell.id
@@ -128,7 +124,7 @@ def test_the_rules_find_what_they_forbid(pattern, text):
 
 @each_page
 def test_cells_are_short_and_at_least_half_of_a_page_is_prose(path):
-    notebook = in_new_form(path)
+    notebook = read(path)
     kinds = ("markdown", "code")
     prose, code = ([c for c in notebook.cells if c.cell_type == kind] for kind in kinds)
     parameters = tagged(notebook, "parameters")
@@ -140,7 +136,7 @@ def test_cells_are_short_and_at_least_half_of_a_page_is_prose(path):
 
 @each_page
 def test_little_of_a_page_is_hidden_and_hidden_in_every_tool(path):
-    hidden = [c for c in in_new_form(path).cells if HIDDEN & set(c.metadata.get("tags", []))]
+    hidden = [c for c in read(path).cells if HIDDEN & set(c.metadata.get("tags", []))]
 
     assert lines(hidden) <= 5
     for cell in hidden:
@@ -149,7 +145,7 @@ def test_little_of_a_page_is_hidden_and_hidden_in_every_tool(path):
 
 @each_page
 def test_a_page_with_an_experiment_gives_one_answer(path):
-    notebook = in_new_form(path)
+    notebook = read(path)
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     asks = [i for i, source in enumerate(code) if "pm.experiment(globals()" in source]
     knows = [i for i, source in enumerate(code) if "pm.known(globals()" in source]
@@ -163,7 +159,7 @@ def test_a_page_with_an_experiment_gives_one_answer(path):
 
 @each_page
 def test_parameters_are_typed_explained_known_and_allowed(path):
-    notebook, page = in_new_form(path), Page(path.stem, path)
+    notebook, page = read(path), Page(path.stem, path)
     inferred = papermill.inspect_notebook(path)
 
     assert len(tagged(notebook, "parameters")) <= 1
@@ -173,7 +169,7 @@ def test_parameters_are_typed_explained_known_and_allowed(path):
         assert parameter["help"], name
         assert not parameter["help"].startswith("most "), name  # reads as "the majority"
     assert set(page.defaults) <= {*Experiment.model_fields, *PageParameters.model_fields}
-    assert page.check({}) == {}
+    assert page.check({}, {}) == {}
 
 
 @each_page
@@ -193,7 +189,7 @@ def test_a_page_leaves_previous_and_next_to_the_theme(path):
 def test_every_profile_is_allowed_on_every_page(name):
     pages = discover(ROOT)
     for page, values in profile(ROOT, name, pages).items():
-        pages[page].check(values)
+        pages[page].check(values, {})
 
 
 def make_book(build, store, *options):

@@ -108,6 +108,7 @@ def signals(
     ids: Any = None,
     seed: int = 0,
     delta: float = DELTA,
+    command: str = "pm.audit.signals",
     tell: Tell = lambda _: None,
 ) -> Audit:
     """Audit a network by its answers.
@@ -126,6 +127,7 @@ def signals(
     ids : shape (n,), what the target's samples are called; None: their numbers.
     seed : of the halves, and of attacks that draw.
     delta : of the lower bound on ε.
+    command : what the report says of how it was made.
     tell : is given a line before each attack.
 
     Raises
@@ -150,7 +152,7 @@ def signals(
         attacks,
         seed=seed,
         delta=delta,
-        command="pm.audit.signals",
+        command=command,
         tell=tell,
     )
     return Audit(evidence)

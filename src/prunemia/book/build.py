@@ -1,157 +1,259 @@
-"""Execute the notebooks where something changed, and build the book from them."""
+"""Pages executed by papermill where something changed, built into the book, and printed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from prunemia.book.appendix import fragments
-from prunemia.book.pages import TOC, Page, discover, profile, require_known
-from prunemia.book.run import Task, execute_all
+from prunemia.book.pages import TOC, Page, discover, in_order, profile, require_known
 from prunemia.errors import RunError, UsageError
-from prunemia.files import require_folder, write_text
+from prunemia.files import atomic_write, require_folder, write_text
 from prunemia.store import default_root
 
 PACKAGE = Path(__file__).parents[1]
-NOT_SEEN_BY_PAGES = re.compile(r"cli/.*|book/(?!page\.py|explorer\.py).*")
+NOT_SEEN_BY_PAGES = ("cli.py", "book/build.py")
 """Files that no page imports, by their paths in the package. Whatever else it holds counts."""
-NOT_EXECUTED = "> This page has not been executed on this profile: it shows no results."
+WIDGETS = "application/vnd.jupyter.widget-view+json"
+MATHJAX = Path("book/_static/mathjax/tex-svg.js")
+TEMPLATE = r"""{%- extends "index.html.j2" -%}
+{%- block html_head_js -%}{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block html_head_js_mathjax -%}
+<script>MathJax = {tex: {inlineMath: [["$", "$"], ["\\(", "\\)"]]}};</script>
+<script>{{ resources.mathjax }}</script>
+{%- endblock -%}"""
+"""nbconvert's page without the scripts that it loads from elsewhere."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One page to execute; ``stamp``: a hash of what it depends on, which its output keeps."""
+
+    name: str
+    notebook: Path
+    output: Path
+    log: Path
+    parameters: Mapping[str, Any]
+    stamp: str = ""
+
+
+def execute_all(tasks: Sequence[Task], jobs: int, say: Callable[[str], None]) -> dict[str, str]:
+    """Execute tasks in ``jobs`` processes, in their order; return the errors of those that failed.
+
+    A page that fails does not keep the others from running.
+    """
+    failed = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, initializer=_end_with_parent) as pool:
+        started = {pool.submit(_timed, task): task for task in tasks}
+        for number, future in enumerate(as_completed(started), start=1):
+            task, error = started[future], future.exception()
+            said = f"  {number} of {len(tasks)} pages: {task.name}"
+            if error is None:
+                say(f"{said} ({future.result():.0f} s)")
+            else:
+                failed[task.name] = str(error) or type(error).__name__
+                say(f"{said} failed: {failed[task.name]}\n    log: {task.log}")
+    return failed
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it does, also where that is killed."""
+    parent: Any = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def _timed(task: Task) -> float:
+    started = time.monotonic()
+    task.log.parent.mkdir(parents=True, exist_ok=True)
+    with task.log.open("w", encoding="utf-8") as log:
+        executed = execute(task.notebook, task.parameters, log)
+    executed.metadata["stamp"] = task.stamp
+    write_notebook(task.output, executed)
+    return time.monotonic() - started
+
+
+def execute(notebook: Path, parameters: Mapping[str, Any], stderr: Any) -> Any:
+    """Execute a notebook by papermill and return it, without traces of the run.
+
+    The kernel is this interpreter, on one thread; what it writes to stderr goes to ``stderr``. The
+    same input gives the same result. A `RunError` names the cell that failed or whose kernel died.
+    """
+    import papermill  # slow to import, and a refusal is quick
+    from ipykernel.kernelspec import write_kernel_spec
+    from nbclient.exceptions import DeadKernelError
+
+    # of names `Page.check` knows more, and of a dead kernel this function
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    cells = [""]
+    with tempfile.TemporaryDirectory(prefix="prunemia-kernel-") as folder:
+        # a kernel named python3 may be another environment's: this one is the interpreter at work
+        write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=50"])
+        os.environ |= {"JUPYTER_PATH": folder, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+        os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+        try:
+            result = papermill.execute_notebook(
+                notebook,
+                None,
+                parameters=dict(parameters),
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                stderr_file=stderr,
+                store_widget_state=False,
+                record_timing=False,
+                on_cell_execute=lambda **now: cells.append(now["cell"].source),
+            )
+        except papermill.PapermillExecutionError as error:
+            stderr.write(re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)) + "\n")
+            raise _failed(error.source, f"failed: {error.ename}: {error.evalue}") from error
+        except DeadKernelError as error:
+            likely = "most likely it took more memory than there is"
+            raise _failed(cells[-1], f"ended its process: {likely}") from error
+        except Exception as error:
+            raise RunError(f"{type(error).__name__}: {error}") from error
+    return _clean(result)
+
+
+def _failed(source: str, said: str) -> RunError:
+    return RunError(f"the cell «{source.strip().splitlines()[0][:80]} …» {said}")
+
+
+def _clean(notebook: Any) -> Any:
+    """Take out what differs between two equal runs: paths, times, random ids, stderr, widgets."""
+    for name in ("papermill", "widgets"):
+        notebook.metadata.pop(name, None)
+    for number, cell in enumerate(notebook.cells):
+        told = cell.metadata
+        cell.metadata = {n: told[n] for n in ("tags", "mystnb", "jupyter") if told.get(n)}
+        if "injected-parameters" in cell.metadata.get("tags", []) or "id" not in cell:
+            cell.id = f"cell-{number}"
+        for output in cell.get("outputs", [])[:]:
+            data = output.get("data", {})
+            if output.get("name") == "stderr" or WIDGETS in data:
+                cell.outputs.remove(output)
+            output.get("metadata", {}).pop("needs_background", None)
+            for kind in {"text/plain", "text/html"} & data.keys():  # addresses, styled tables' ids
+                text = re.sub(r" at 0x[0-9a-f]+", "", data[kind])
+                data[kind] = re.sub(r"\bT_[0-9a-f]{5}(?=[_\"' ])", f"T{number}", text)
+    return notebook
+
+
+def write_notebook(path: Path, notebook: Any) -> None:
+    """Write a notebook whole, or not at all."""
+    import nbformat
+
+    write_text(path, nbformat.writes(notebook) + "\n")
+
+
+def standalone(notebook: Any, source: Path) -> str:
+    """Return an executed notebook as one HTML page that needs no network.
+
+    The MathJax of the book around ``source``, where it comes from, draws formulas; outside of the
+    book they stay as TeX.
+    """
+    from nbconvert import HTMLExporter
+
+    scripts = [folder / MATHJAX for folder in source.resolve().parents]
+    script = next(filter(Path.is_file, scripts), None)
+    code = script.read_text(encoding="utf-8").replace("</script", "<\\/script") if script else ""
+    exporter = HTMLExporter(raw_template=TEMPLATE, embed_images=True)
+    return str(exporter.from_notebook_node(notebook, resources={"mathjax": code})[0])
 
 
 @dataclass(frozen=True)
 class Book:
     """The sources under ``root``, what is made of them under ``build``, on one profile.
 
-    ``build`` holds pages/PROFILE (executed notebooks, beside each what it was made from), logs,
-    stage (what Sphinx reads) and _build/html.
+    ``build`` holds pages/PROFILE (executed notebooks), logs, stage (what Sphinx reads) and
+    _build/html. ``jobs`` pages are executed at a time; ``force``: even where nothing changed.
     """
 
     root: Path
     build: Path
     profile: str = "default"
     say: Callable[[str], None] = print
+    jobs: int = 1
+    force: bool = False
 
-    def make(
-        self,
-        only: Iterable[str] = (),
-        given: Mapping[str, Any] | None = None,
-        *,
-        jobs: int = 1,
-        force: bool = False,
-        html: bool = True,
-    ) -> None:
-        """Execute what changed, then build the book.
+    def make(self, only: Sequence[str], given: Mapping[str, str], html: bool = True) -> None:
+        """Execute what changed of the pages ``only`` (none: all), then build the book (``html``).
 
-        Parameters
-        ----------
-        only : names of the pages to execute; none: all.
-        given : parameters that win over the profile's.
-        jobs : pages executed at a time.
-        force : execute pages and build the book even where nothing changed.
-        html : whether to build the book.
-
-        Raises
-        ------
-        UsageError
-            A page, profile, parameter or value is not allowed; nothing ran.
-        RunError
-            A page failed, or the book has a warning.
+        ``given``: texts that win over the profile's parameters. UsageError: something is refused,
+        and nothing ran; RunError: a page failed, or the book has a warning.
         """
         pages = discover(self.root)
-        tasks = self._tasks(pages, list(only), given or {})
+        tasks = self._tasks(pages, only, given)
         require_folder(self.build, f"the folder {self.build}")
         self.build.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.build / ".lock", timeout=0):
-                self._execute(tasks, len(pages), jobs, force)
+                stale = [t for t in tasks if self.force or _stamp_of(t.output) != t.stamp]
+                self.say(f"Profile {self.profile}: {len(pages)} pages, {len(stale)} to execute")
+                if stale:
+                    require_folder(default_root(), f"the store {default_root()}")
+                if failed := execute_all(stale, self.jobs, self.say):
+                    said = f"{len(failed)} of {len(stale)} pages failed: {', '.join(failed)}"
+                    raise RunError(f"{said}; the book was not built")
                 if html:
-                    self._build(pages, force)
+                    self._build(pages)
         except Timeout as error:
-            raise UsageError(
-                f"another `prunemia book` is at work in {self.build}; wait until it ends"
-            ) from error
+            said = f"another `prunemia book` is at work in {self.build}"
+            raise UsageError(f"{said}; wait until it ends") from error
 
     def _tasks(
-        self, pages: dict[str, Page], only: list[str], given: Mapping[str, Any]
+        self, pages: dict[str, Page], only: Sequence[str], given: Mapping[str, str]
     ) -> list[Task]:
         """Return what each wanted page is executed with; all names and values are checked."""
-        for name in only:
-            if name not in pages:
-                allowed = ", ".join(pages)
-                raise UsageError(f"--only {name}: there is no such page; allowed: {allowed}")
+        require_known(only, pages, "--only ", "page")
         values = profile(self.root, self.profile, pages)
         wanted = {name: page for name, page in pages.items() if name in only or not only}
-        require_known(given, wanted.values())
+        require_known(given, {n: d for p in wanted.values() for n, d in p.parameters.items()})
+        seen = [f for f in _sources() if f not in [PACKAGE / name for name in NOT_SEEN_BY_PAGES]]
+        shared = _digest([*seen, *sorted(self.root.glob("results/*.csv"))])
         tasks = []
         for name, page in wanted.items():
-            own = {n: v for n, v in given.items() if n in page.defaults}
+            own = {n: text for n, text in given.items() if n in page.parameters}
             try:
-                checked = page.check(values[name] | own)
+                checked = page.check(values[name], own)
             except UsageError as error:
                 raise UsageError(f"{name}: {error}") from error
+            arrays = [Path(value) for value in checked.values() if str(value).endswith(".npz")]
+            stamp = _digest([page.path, *arrays], json.dumps([checked, shared]))
             log = self.build / "logs" / f"{name}.log"
-            tasks.append(Task(name, page.path, self._output(name), log, checked))
+            tasks.append(Task(name, page.path, self._output(name), log, checked, stamp))
         return tasks
 
     def _output(self, name: str) -> Path:
         return self.build / "pages" / self.profile / f"{name}.ipynb"
 
-    def _execute(self, tasks: list[Task], total: int, jobs: int, force: bool) -> None:
-        stamps = {task.name: self._stamp(task) for task in tasks}
-        stale = [t for t in tasks if force or not _same(_beside(t.output), stamps[t.name])]
-        self.say(f"Profile {self.profile}: {total} pages, {len(stale)} to execute")
-        if not stale:
-            return
-        require_folder(default_root(), f"the store {default_root()}")
-        for task in stale:
-            _beside(task.output).unlink(missing_ok=True)
-        failed = execute_all(stale, jobs, self.say)
-        for task in stale:
-            if task.name not in failed:
-                write_text(_beside(task.output), stamps[task.name])
-        if failed:
-            raise RunError(
-                f"{len(failed)} of {len(stale)} pages failed: {', '.join(failed)}; "
-                "the book was not built"
-            )
-
-    def _stamp(self, task: Task) -> str:
-        """Return all that an executed page depends on, as JSON."""
-        arrays = [Path(v) for v in task.parameters.values() if str(v).endswith(".npz")]
-        seen = [f for f in _sources() if not NOT_SEEN_BY_PAGES.fullmatch(_inside(f))]
-        parts = [
-            _digest([task.notebook, *arrays]),
-            dict(task.parameters),
-            _digest(sorted(self.root.glob("results/*.csv"))),
-            _digest(seen),
-            _versions(self.root),
-        ]
-        return json.dumps(parts, indent=1)
-
-    def _build(self, pages: dict[str, Page], force: bool) -> None:
-        missing = self._fill_stage(pages)
-        if missing:
+    def _build(self, pages: dict[str, Page]) -> None:
+        if missing := self._fill_stage(pages):
             self.say(f"Never executed on this profile, so without results: {', '.join(missing)}")
-        built, stage = self.build / "_build", self.build / "stage"
-        staged = sorted(file for file in stage.rglob("*") if file.is_file())
-        stamp = json.dumps([_digest(staged), _digest(_sources()), _versions(self.root)])
-        if force or not _same(built / "stamp.json", stamp):
+        staged = sorted(file for file in (self.build / "stage").rglob("*") if file.is_file())
+        stamp = _digest([*staged, *_sources()])
+        html, made = self.build / "_build" / "html", self.build / "_build" / "stamp"
+        if self.force or not made.is_file() or made.read_text(encoding="utf-8") != stamp:
             self.say("Building the book …")
-            self._sphinx()
-            write_text(built / "stamp.json", stamp)
-        self.say(f"The book: {(built / 'html' / 'index.html').resolve().as_uri()}")
+            self._sphinx(stamp)
+        self.say(f"The book: {(html / 'index.html').resolve().as_uri()}")
 
     def _fill_stage(self, pages: dict[str, Page]) -> list[str]:
         """Lay out for Sphinx what it reads, as in the repository; return pages without results."""
@@ -159,55 +261,43 @@ class Book:
         shutil.rmtree(stage, ignore_errors=True)
         shutil.copytree(self.root / "book", stage / "book")
         shutil.copy(self.root / "_config.yml", stage)
-        for name, text in fragments(self.root).items():
-            (stage / "book" / name).write_text(text, encoding="utf-8")
-        missing = [name for name in pages if not self._output(name).is_file()]
+        if (bench := self.root / "results" / "bench.txt").is_file():
+            shutil.copy(bench, stage / "book")
+        missing = []
         for name, page in pages.items():
             target = stage / "notebooks" / f"{name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
-            if name not in missing:
-                shutil.copy(self._output(name), target)
-                continue
-            notebook = json.loads(page.path.read_text(encoding="utf-8"))
-            note = {"cell_type": "markdown", "id": "not-executed", "metadata": {}}
-            notebook["cells"].insert(1, note | {"source": NOT_EXECUTED})
-            target.write_text(json.dumps(notebook), encoding="utf-8")
+            done = self._output(name)
+            shutil.copy(done if done.is_file() else page.path, target)
+            missing += [] if done.is_file() else [name]
         return missing
 
-    def _sphinx(self) -> None:
-        """Build build/_build/html from build/stage; a warning is an error, the last book stays."""
+    def _sphinx(self, stamp: str) -> None:
+        """Build build/_build from build/stage; a warning is an error, and the last book stays."""
         new, log = self.build / "new", self.build / "logs" / "sphinx.log"
         shutil.rmtree(new, ignore_errors=True)
-        log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
         command += [".", "--config", "_config.yml", "--toc", str(TOC), "--path-output", str(new)]
         command += ["--all", "-W", "-n", "-q", "--keep-going"]
         quiet = {"PYTHONWARNINGS": "ignore", "NO_COLOR": "1", "PYTHONHASHSEED": "0"}
-        with log.open("w", encoding="utf-8") as messages:
-            done = subprocess.run(
-                command,
-                cwd=self.build / "stage",
-                env=os.environ | quiet,
-                stdin=subprocess.DEVNULL,
-                stdout=messages,
-                stderr=subprocess.STDOUT,
-            )
+        done = _call(command, cwd=self.build / "stage", env=os.environ | quiet)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(done.stdout, encoding="utf-8")
         if done.returncode:
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            said = [line for line in lines if re.search("WARNING|ERROR|Error|Exception", line)]
-            raise RunError("\n".join([*said[:20], f"the book could not be built; log: {log}"]))
+            lines = re.findall(".*(?:WARNING|ERROR|Error|Exception).*", done.stdout)
+            raise RunError("\n".join([*lines[:20], f"the book could not be built; log: {log}"]))
+        (new / "_build" / "stamp").write_text(stamp, encoding="utf-8")
         shutil.rmtree(self.build / "_build", ignore_errors=True)
         (new / "_build").rename(self.build / "_build")
         shutil.rmtree(new)
 
 
-def _beside(output: Path) -> Path:
-    """Return where it is noted what an executed page was made from."""
-    return output.with_suffix(".json")
-
-
-def _same(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text(encoding="utf-8") == text
+def _stamp_of(output: Path) -> str:
+    """Return what an executed page was made from, as a hash; "" where it cannot be told."""
+    try:
+        return str(json.loads(output.read_text(encoding="utf-8"))["metadata"]["stamp"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _sources() -> list[Path]:
@@ -215,26 +305,51 @@ def _sources() -> list[Path]:
     return sorted(f for kind in ("py", "html", "css") for f in PACKAGE.rglob(f"*.{kind}"))
 
 
-def _inside(file: Path) -> str:
-    return file.relative_to(PACKAGE).as_posix()
-
-
-def _digest(files: Iterable[Path]) -> str:
-    """Hash files with their names."""
-    total = hashlib.sha256()
+def _digest(files: Iterable[Path], text: str = "") -> str:
+    """Hash a text, files with their names, and the versions of Python and of all libraries."""
+    libraries = sorted(f.name for folder in sys.path for f in Path(folder).glob("*.dist-info"))
+    total = hashlib.sha256(json.dumps([text, sys.version, libraries]).encode())
     for file in files:
         total.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return total.hexdigest()
 
 
-def _versions(root: Path) -> dict[str, str]:
-    """Return the versions of Python and of what requirements.txt lists."""
-    installed = {"python": sys.version.split()[0]}
-    listing = root / "requirements.txt"
-    for line in listing.read_text(encoding="utf-8").splitlines() if listing.is_file() else ():
-        if name := re.match(r"[A-Za-z0-9][\w.-]*", line):
-            try:
-                installed[name[0]] = version(name[0])
-            except PackageNotFoundError:
-                installed[name[0]] = "none"
-    return installed
+def print_book(root: Path, site: Path, out: Path, say: Callable[[str], None]) -> None:
+    """Print every page of the built book in ``site``, in its order, into one PDF.
+
+    UsageError: there is no built book, or no program that prints or joins; RunError: it failed.
+    """
+    browsers = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+    browser, joiner = next(filter(None, browsers), None), shutil.which("pdfunite")
+    if not browser or not joiner:
+        missing = "pdfunite" if browser else "chromium"
+        packages = "Debian's packages: chromium, poppler-utils"
+        raise UsageError(f"pdf: {missing} is not installed; {packages}")
+    pages = [site / f"{name}.html" for name in in_order(root)]
+    if not all(page.is_file() for page in pages):
+        raise UsageError(f"pdf: no whole book in {site}; build it first, with 'make book'")
+    with tempfile.TemporaryDirectory() as folder, atomic_write(out) as aside:
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+        command += [f"--user-data-dir={folder}", "--virtual-time-budget=10000"]
+        prints = [f"{folder}/{number:03}.pdf" for number, _ in enumerate(pages)]
+        for number, (page, file) in enumerate(zip(pages, prints, strict=True), start=1):
+            say(f"{number} of {len(pages)}: {page.relative_to(site)}")
+            done = _call([*command, f"--print-to-pdf={file}", page.resolve().as_uri()], timeout=120)
+            if done.returncode or not Path(file).is_file():
+                raise RunError(f"{page} could not be printed: {done.stdout.strip()[-500:]}")
+        done = _call([joiner, *prints, str(aside)])
+        if done.returncode:
+            raise RunError(f"the pages could not be joined: {done.stdout.strip()[-500:]}")
+
+
+def _call(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Call a program; its stderr is part of its stdout."""
+    streams: Any = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+    }
+    try:
+        return subprocess.run(command, text=True, errors="replace", **streams, **options)
+    except subprocess.TimeoutExpired as error:
+        raise RunError(f"{command[-1]}: not within {error.timeout:g} s") from error

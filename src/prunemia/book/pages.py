@@ -1,24 +1,95 @@
-"""The book's pages: where they are, in which order, which parameters each takes."""
+"""Pages: where they are, which parameters each takes, and what they call.
+
+The command line loads this, so it imports neither torch, nor pandas, nor IPython at once.
+"""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+import prunemia  # whose `results` is imported when it is first used
 from prunemia.errors import UsageError, shortened
 from prunemia.experiment import Experiment, PageParameters, explain
 from prunemia.files import load_yaml, read_yaml
 from prunemia.registry import suggest
+from prunemia.store import repository
 
 TOC = Path("book/_toc.yml")
+NAMES = {**Experiment.model_fields, **PageParameters.model_fields}
+MOST_WORDS, MOST_INTERVALS = 60, 2
+INTERVAL = re.compile(r"\[[^\]\[]*\d[^\]\[]*,[^\]\[]*\d[^\]\[]*\]")
+ANSWER = "> **Answer.** "
+
+
+def require_known(
+    names: Iterable[str], known: Mapping[str, Any], where: str = "", what: str = "parameter"
+) -> None:
+    """Refuse, with a `UsageError`, a name that is not known; say which may have been meant."""
+    for name in names:
+        if name not in known:
+            other = suggest(name, known) or f"; allowed: {', '.join(known) or 'none'}"
+            raise UsageError(f"{where}{shortened(name)}: no such {what}{other}")
+
+
+def _validated(values: Mapping[str, Any]) -> tuple[Experiment, PageParameters]:
+    """Return what the values make that are a page's; `UsageError` where one is not allowed."""
+
+    def given(model: Any) -> dict[str, Any]:
+        return {name: values[name] for name in model.model_fields.keys() & values.keys()}
+
+    try:
+        return Experiment(**given(Experiment)), PageParameters(**given(PageParameters))
+    except ValidationError as error:
+        raise UsageError(explain(error)) from None
+
+
+@dataclass(frozen=True)
+class Default:
+    """What a cell assigns to a name: a literal, or else the names that it is computed from."""
+
+    value: Any = None
+    annotation: str = ""
+    computed_from: frozenset[str] | None = None
+
+    def read(self, name: str, text: str) -> Any:
+        """Return a text of the command line, which is YAML, as a value of the literal's type."""
+        value = load_yaml(text, shortened(name))
+        of_text = str if "str" in self.annotation else Any
+        wanted = of_text if self.value is None else type(self.value)
+        if value is None and (self.value is None or "None" in self.annotation):
+            return None
+        if wanted is str and not isinstance(value, str):
+            return text  # YAML takes it for a number, a date or a truth
+        try:
+            return TypeAdapter(wanted).validate_python(value)
+        except ValidationError as error:
+            said = error.errors()[0]["msg"].removeprefix("Input ")
+            raise UsageError(f"{name}: {value!r} is not allowed: {said}") from None
+
+
+def read_cell(source: str) -> dict[str, Default]:
+    """Return what a cell's code assigns, by name; SyntaxError where it is no Python."""
+    found: dict[str, Default] = {}
+    for node in ast.parse(re.sub(r"(?m)^[%!].*$", "", source)).body:
+        names = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+        assigned = [each.id for each in names if isinstance(each.ctx, ast.Store)]
+        default = Default(computed_from=frozenset(each.id for each in names) - set(assigned))
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value and len(assigned) == 1:
+            kind = ast.unparse(node.annotation) if isinstance(node, ast.AnnAssign) else ""
+            with contextlib.suppress(ValueError, TypeError):  # an f-string, a call, other names
+                default = Default(ast.literal_eval(node.value), kind)
+        found |= dict.fromkeys(assigned, default)
+    return found
 
 
 @dataclass(frozen=True)
@@ -29,83 +100,47 @@ class Page:
     path: Path
 
     @cached_property
-    def defaults(self) -> dict[str, Any]:
-        """The parameters of the page and their own values.
-
-        Raises
-        ------
-        UsageError
-            The notebook has no parameters cell of the form ``name: type = literal  # help``.
-        """
+    def parameters(self) -> dict[str, Default]:
+        """What the cell tagged "parameters" assigns; UsageError where it cannot be read."""
         try:
             cells = json.loads(self.path.read_text(encoding="utf-8"))["cells"]
-            source = next(
-                "".join(cell["source"])
-                for cell in cells
-                if "parameters" in cell["metadata"].get("tags", [])
-            )
-            return dict(_assignments(source))
-        except StopIteration:
-            return {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
+            tagged = (c for c in cells if "parameters" in c["metadata"].get("tags", []))
+            return read_cell("".join(next(tagged, {"source": ""})["source"]))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, SyntaxError) as error:
             raise UsageError(
                 f"{self.path}: cannot be read as a notebook with a parameters cell ({error})"
             ) from error
 
-    def check(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The parameters that can be given, with the page's own values."""
+        return {n: d.value for n, d in self.parameters.items() if d.computed_from is None}
+
+    def check(self, values: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
         """Return the values that the page gets, of the types that it needs.
 
-        Raises
-        ------
-        UsageError
-            A name is unknown, or a value is not allowed; the text says what is.
+        ``texts``: of the command line; they win over ``values``. A UsageError where a name is
+        unknown or cannot be given, or a value is not allowed; it says what is.
         """
-        require_known(values, [self])
-        merged = {**self.defaults, **values}
+        require_known([*values, *texts], self.parameters)
+        given = dict(values)
+        for name, text in texts.items():
+            given[name] = self.parameters[name].read(name, text)
+        for name, default in self.parameters.items():
+            if default.computed_from is not None and name in given:
+                allowed = ", ".join(self.defaults) or "none"
+                raise UsageError(f"{name}: the page computes it; allowed: {allowed}")
+            if stale := (default.computed_from or frozenset()) & given.keys():
+                raise UsageError(
+                    f"{min(stale)}: cannot be given, as the parameters cell has computed {name} "
+                    "from it by then; compute it in a later cell"
+                )
+        merged = {**self.defaults, **given}
         if "model" not in merged:  # a page on tables alone: its data set meets no network
             merged.pop("dataset", None)
-        try:
-            experiment, extra = (
-                model(**{name: merged[name] for name in model.model_fields.keys() & merged.keys()})
-                for model in (Experiment, PageParameters)
-            )
-        except ValidationError as error:
-            raise UsageError(explain(error)) from error
-        typed = {**experiment.model_dump(mode="json"), **extra.model_dump(mode="json")}
-        return {n: typed.get(n, value) if n in merged else value for n, value in values.items()}
-
-
-def _assignments(source: str) -> Iterator[tuple[str, Any]]:
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.AnnAssign) and node.value is not None:
-            yield node.target.id, ast.literal_eval(node.value)  # type: ignore[union-attr]
-        elif isinstance(node, ast.Assign):
-            yield node.targets[0].id, ast.literal_eval(node.value)  # type: ignore[attr-defined]
-
-
-def require_known(values: Iterable[str], pages: Iterable[Page], where: str = "") -> None:
-    """Refuse a name that none of the pages has, naming those that they have."""
-    known = dict.fromkeys(name for page in pages for name in page.defaults)
-    for name in values:
-        if name not in known:
-            raise UsageError(
-                f"{where}{name}: no such parameter{suggest(name, known)}; "
-                f"allowed: {', '.join(known) or 'none'}"
-            )
-
-
-def parse(assignments: Iterable[str]) -> dict[str, Any]:
-    """Read ``NAME=VALUE`` strings, each value a YAML scalar or list, into a mapping."""
-    values = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals or not name:
-            raise UsageError(
-                f"-p {shortened(assignment)}: a parameter needs a name and a value, "
-                "as in -p sparsity 0.9"
-            )
-        values[name] = load_yaml(text, shortened(name))
-    return values
+        experiment, shared = _validated(merged)
+        typed = experiment.model_dump(mode="json") | shared.model_dump(mode="json")
+        return {n: typed.get(n, value) if n in merged else value for n, value in given.items()}
 
 
 def profile(root: Path, name: str, pages: Mapping[str, Page]) -> dict[str, dict[str, Any]]:
@@ -114,50 +149,37 @@ def profile(root: Path, name: str, pages: Mapping[str, Page]) -> dict[str, dict[
     The file maps parameters to values for the whole book; its key ``pages`` maps pages to values of
     their own, which win.
     """
-    folder = root / "notebooks" / "profiles"
-    if not (path := folder / f"{shortened(name)}.yml").is_file():
-        allowed = ", ".join(sorted(file.stem for file in folder.glob("*.yml")))
-        raise UsageError(f"--profile {shortened(name)}: no such profile; allowed: {allowed}")
-    values = read_yaml(path) or {}
+    files = {file.stem: file for file in sorted((root / "notebooks" / "profiles").glob("*.yml"))}
+    require_known([name], files, "--profile ", "profile")
+    where = f"{name}.yml: "
+    values = read_yaml(files[name]) or {}
     own = values.pop("pages", {}) if isinstance(values, dict) else None
     if not isinstance(own, dict) or not set(own) <= set(pages):
-        raise UsageError(f"{path.name}: a profile maps parameters to values, and pages to such")
-    require_known(values, pages.values(), where=f"{path.name}: ")
+        raise UsageError(f"{where}a profile maps parameters to values, and pages to such")
+    require_known(
+        values, {n: d for page in pages.values() for n, d in page.parameters.items()}, where
+    )
     return {
         page: {n: v for n, v in values.items() if n in known.defaults} | own.get(page, {})
         for page, known in pages.items()
     }
 
 
-def find_root(start: Path | None = None) -> Path:
-    """Return the repository's root, from anywhere inside it.
-
-    Raises
-    ------
-    UsageError
-        The folder (None: the current one) is not inside the repository.
-    """
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if (folder / TOC).is_file() and (folder / "notebooks").is_dir():
-            return folder
-    raise UsageError(
-        f"{start} is not inside the book's repository (a folder with {TOC} and notebooks/)"
-    )
+def find_root() -> Path:
+    """Return the repository's root, from anywhere inside it; else a UsageError."""
+    if (root := repository()) is None:
+        raise UsageError(f"{Path.cwd()} is not inside the book's repository")
+    return root
 
 
 def in_order(root: Path) -> list[str]:
     """Return what the table of contents names, in its order, without suffixes."""
+    from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 
-    def files(node: Any) -> Iterator[str]:
-        if isinstance(node, dict):
-            yield from (str(node[key]) for key in ("root", "file") if key in node)
-            node = [node.get(key, []) for key in ("parts", "chapters", "sections")]
-        if isinstance(node, list):
-            for item in node:
-                yield from files(item)
-
-    return list(files(yaml.safe_load((root / TOC).read_text(encoding="utf-8"))))
+    try:
+        return list(parse_toc_yaml(root / TOC))
+    except MalformedError as error:
+        raise UsageError(f"{TOC}: {error}") from error
 
 
 def discover(root: Path) -> dict[str, Page]:
@@ -168,11 +190,99 @@ def discover(root: Path) -> dict[str, Page]:
 
 def find_page(name: str) -> Page:
     """Return a page by its name (from anywhere in the repository) or by the path of a notebook."""
-    if name.endswith(".ipynb"):
-        page = Page(Path(name).stem, Path(name))
-    else:
-        root = find_root()
-        page = Page(name, root / "notebooks" / f"{name}.ipynb")
+    page = Page(Path(name).stem, Path(name))
+    if not name.endswith(".ipynb"):
+        page = Page(name, find_root() / "notebooks" / f"{name}.ipynb")
     if not page.path.is_file():
         raise UsageError(f"{shortened(name)}: there is no such page or notebook")
     return page
+
+
+def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:
+    """Return the experiment that a page's parameters describe, and show what this run is.
+
+    Parameters
+    ----------
+    parameters : the page's ``globals()``, right after its parameters cell.
+    tables : kinds of kept tables that the page reads many runs from ("control", …).
+    own : what this run is where data and network are the page's own, not the experiment's.
+
+    Raises
+    ------
+    UsageError
+        A value is out of range, or a name is unknown: papermill would compute with the default.
+    """
+    from IPython.display import display_markdown
+
+    exp, _ = _validated(known(parameters))
+    run = f"{own or described(exp)}, computed here{_kept(exp, tables)}"
+    display_markdown(f"*This run: {run}.*", raw=True)
+    return exp
+
+
+def known(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a page's first cells set; UsageError where one is unknown."""
+    given = {name: parameters[name] for name in _assigned(parameters) if name in parameters}
+    require_known(given, NAMES)
+    return given
+
+
+def _assigned(parameters: Mapping[str, Any]) -> list[str]:
+    """Return the names that the parameters cell and papermill's cell assign.
+
+    These are the cells that do nothing but assign, at least one literal to a known name, or that
+    papermill wrote. Outside of a notebook all plain values are taken for parameters.
+    """
+    if "In" not in parameters:
+        plain = (str, int, float, bool, list, tuple, type(None))
+        return [n for n, v in parameters.items() if isinstance(v, plain) and not n.startswith("_")]
+    found: dict[str, None] = {}
+    for source in parameters["In"]:
+        try:
+            only = all(isinstance(n, ast.Assign | ast.AnnAssign) for n in ast.parse(source).body)
+            cell = read_cell(source) if only else {}
+        except SyntaxError:  # a magic command
+            continue
+        literal = {name for name, default in cell.items() if default.computed_from is None}
+        if source.startswith("# Parameters") or literal & NAMES.keys():
+            found |= dict.fromkeys(name for name in cell if name in literal or name in NAMES)
+    return list(found)
+
+
+def described(exp: Experiment) -> str:
+    """Say in one line which experiment this is: data set, network, pruning, defense, seed."""
+    parts = [exp.dataset, exp.model, exp.pruner + (f" {exp.sparsity:g}" if exp.sparsity else "")]
+    if exp.defense != "none":
+        parts.append(f"{exp.defense} {exp.defense_strength or ''}".strip())
+    said = {"dataset", "model", "pruner", "sparsity", "defense", "strength", "seed"}
+    others = exp.model_dump(exclude_defaults=True, exclude={*said, "adversary", "rows"})
+    parts += [f"{name.replace('_', ' ')} {value}" for name, value in others.items()]
+    return " · ".join([*parts, f"seed {exp.seed}"])
+
+
+def _kept(exp: Experiment, kinds: Iterable[str]) -> str:
+    """Say which tables of results/ hold this experiment, and whether they lack others."""
+    said = []
+    for name in filter(None, (prunemia.results.holding(kind, [exp]) for kind in kinds)):
+        missing = len(prunemia.results.lacking(name))
+        so_far = f" (so far without {missing:,} experiments of its grid)" if missing else ""
+        said.append(f"results/{name}.csv{so_far}")
+    return f"; more runs from {', '.join(said)}" if said else ""
+
+
+def answer(text: str) -> None:
+    """Show the page's answer, the finding first; ValueError beyond 60 words or two intervals."""
+    from IPython.display import display_markdown
+
+    words, intervals = len(re.findall(r"\S*\w\S*", INTERVAL.sub("", text))), INTERVAL.findall(text)
+    if words > MOST_WORDS or len(intervals) > MOST_INTERVALS:
+        most = f"{MOST_WORDS} words and {MOST_INTERVALS} intervals"
+        raise ValueError(f"an answer has at most {most}; this has {words} and {len(intervals)}")
+    display_markdown(f"{ANSWER}{text}", raw=True)
+
+
+def answer_of(notebook: Any) -> str:
+    """Return the text of an executed page's answer, "" where it has none."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    texts = [str(output.get("data", {}).get("text/markdown", "")) for output in outputs]
+    return next((t.removeprefix(ANSWER) for t in texts if t.startswith(ANSWER)), "")

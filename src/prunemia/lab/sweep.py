@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 from tqdm import tqdm
 
-from prunemia.errors import UsageError
+from prunemia.errors import RunError, UsageError
 from prunemia.experiment import Adversary, Experiment, content_key
 from prunemia.lab.attacking import read_evaluation
 from prunemia.lab.context import Context
@@ -78,7 +78,7 @@ class Failure:
         return f"{', '.join(f'{name} {value}' for name, value in fields.items())}: {self.error}"
 
 
-class SweepError(RuntimeError):
+class SweepError(RunError):
     """Experiments of a sweep failed; the text lists them, ``table`` has the rows of the others."""
 
     def __init__(self, failures: list[Failure], table: pd.DataFrame) -> None:

@@ -14,8 +14,9 @@ import psutil
 import pytest
 from minibook import PARAMETERS, write_page
 
-from prunemia.book import run
-from prunemia.book.run import Task, answer_of, execute, execute_all, standalone, write_notebook
+from prunemia.book import build
+from prunemia.book.build import Task, execute, execute_all, standalone, write_notebook
+from prunemia.book.pages import answer_of
 from prunemia.errors import RunError
 
 v4 = nbformat.v4
@@ -92,6 +93,22 @@ def test_pages_that_fail_do_not_stop_the_others(tmp_path):
     assert "Traceback" in (tmp_path / "bad.log").read_text()
 
 
+@pytest.mark.parametrize(
+    "death",
+    ["os.kill(os.getpid(), 9)", "os._exit(3)"],  # what the system does where memory ends
+)
+def test_a_kernel_that_dies_is_told_with_its_cell_and_the_old_output_stays(tmp_path, death):
+    page = task(tmp_path, "page", "import os", f"x = 1\n{death}", "print('never')")
+    page.output.parent.mkdir()
+    page.output.write_text("the old one")
+
+    failed = execute_all([page], 1, lambda _: None)
+
+    said = "the cell «x = 1 …» ended its process: most likely it took more memory than there is"
+    assert failed == {"page": said}
+    assert page.output.read_text() == "the old one"
+
+
 def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
     stream = {name: v4.new_output("stream", name=name, text=name) for name in ("stdout", "stderr")}
     widget = v4.new_output("display_data", data=WIDGET)
@@ -111,7 +128,7 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
         metadata={"papermill": {}, "widgets": {}, "language_info": {"name": "python"}},
     )
 
-    cleaned = run._clean(notebook)
+    cleaned = build._clean(notebook)
 
     assert cleaned.cells[1].metadata == kept
     assert cleaned.cells[1].outputs[0] == stream["stdout"]
@@ -178,8 +195,8 @@ PAGE = "import prunemia as pm\nexp = pm.experiment(globals())"
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (("sparsty", "0.9"), "ParameterError: sparsty: no such parameter; did you mean 'sparsity'"),
-        (("sparsity", "1.9"), "ParameterError: sparsity: 1.9 is not allowed: should be less than"),
+        (("sparsty", "0.9"), "UsageError: sparsty: no such parameter (did you mean 'sparsity'?)"),
+        (("sparsity", "1.9"), "UsageError: sparsity: 1.9 is not allowed: should be less than"),
     ],
 )
 def test_plain_papermill_ends_at_a_wrong_parameter(tmp_path, given, message):

@@ -1,5 +1,6 @@
 """The explorer: what it offers, what it says, and that it works without anything from elsewhere."""
 
+import base64
 import json
 import re
 import shutil
@@ -10,9 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import prunemia as pm
 from prunemia import results
-from prunemia.book import explorer
 from prunemia.metrics import over_seeds
+from prunemia.plots import explorer
 
 STATIC = Path(__file__).parents[2] / "book" / "_static"
 
@@ -126,3 +128,14 @@ def test_in_a_browser_a_choice_changes_what_is_said(cases, tmp_path):
     assert before.startswith("Accuracy of samia")
     assert after.startswith("Accuracy of conf")
     assert int(charts) > 0
+
+
+def test_a_download_holds_the_table_and_its_name_is_escaped():
+    table = pd.DataFrame({"text": ["ü, <b>"], "number": [1.5]})
+
+    html = pm.download(table, 'a"<b>.csv').data
+
+    (data,) = re.findall(r'href="data:text/csv;base64,([^"]+)"', html)
+    assert base64.b64decode(data).decode() == 'text,number\n"ü, <b>",1.5\n'
+    assert 'download="a&#34;&lt;b&gt;.csv"' in html
+    assert "(1 rows)" in html

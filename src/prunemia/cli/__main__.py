@@ -1,5 +1,0 @@
-"""`python -m prunemia.cli` is `prunemia`."""
-
-from prunemia.cli import main
-
-main()
