@@ -168,15 +168,10 @@ def victims_half(dataset: Dataset, seed: int) -> NDArray[np.int64]:
     return _permutation(n, dataset.fingerprint, seed, "halves")[: n // 2]
 
 
-def sizes(samples: int) -> tuple[int, int, int]:
-    """Return how many training, validation and test samples the victim has, of ``samples``."""
-    return _shares(samples // 2)
-
-
 def check_size(name: str, samples: int) -> None:
     """Raise DataError where a data set has too few samples for `split`, whatever the seed."""
     # The victim's half is never the larger one, and its test part never its smallest.
-    if min(sizes(samples)[:2]) < FEWEST:
+    if min(_shares(samples // 2)[:2]) < FEWEST:
         raise DataError(
             f"data set {name!r}: {samples} samples are too few to split among victim and adversary"
         )
