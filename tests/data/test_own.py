@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -100,7 +99,6 @@ def test_a_shape_that_can_be_read_in_several_ways_is_told_unless_the_file_says_w
     assert text.startswith(f"{path}: field 'features' has shape {features.shape}, which is read as")
     assert f"({read}) and may as well be " in text
     assert f"({layout})" in text
-    assert data.check_own(path) == expected  # warns of nothing
     np.testing.assert_array_equal(guessed.features, arranged(features, read))
     for says, becomes in ((read, expected), (layout, otherwise)):
         dataset = data.load(saved(path, **arrays, layout=says))
@@ -207,8 +205,6 @@ def test_what_is_wrong_with_own_arrays_is_one_sentence(
     with pytest.raises(DataError, match=sentence) as caught:
         data.load(path)
     assert str(caught.value).startswith(str(path))
-    with pytest.raises(DataError, match=sentence):
-        data.check_own(path)
 
 
 def npy(array: Any, pickled: bool = False) -> bytes:
@@ -272,19 +268,6 @@ def test_a_file_damaged_anywhere_raises_nothing_but_data_errors(tmp_path: Path) 
     assert refused > len(whole) / 4  # of half as many places
 
 
-def test_what_cannot_be_split_is_refused_by_the_check_alone(tmp_path: Path) -> None:
-    path = saved(tmp_path / "own.npz", features=GOOD, labels=np.arange(6))
-    data.load(path)
-    with pytest.raises(DataError, match="6 samples are too few to split"):
-        data.check_own(path)
-    wine = saved(path, features=np.ones((178, 2)), labels=np.arange(178) % 3)
-    data.check_own(wine)
-    with pytest.raises(DataError, match=r"samples: 179 of .*; allowed: 1 to 178"):
-        data.check_own(wine, samples=179)
-    with pytest.raises(DataError, match="5 samples are too few to split"):
-        data.check_own(wine, samples=5)
-
-
 def test_standardized_by_the_training_samples_counted_by_hand() -> None:
     # Training samples 0 and 2: means 2 and 7, deviations 1 and 0.
     features = np.array([[1, 7], [5, 9], [3, 7]], np.float32)
@@ -313,9 +296,6 @@ def test_features_that_are_not_on_one_scale_bring_one_warning(tmp_path: Path) ->
     with pytest.warns(ScaleWarning, match="set standardize=True in the Experiment") as caught:
         data.load(path)
     assert len(caught) == 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        data.check_own(own(path, np.tile([[0, 0], [1, 200]], (40, 1))))
 
 
 def test_who_standardizes_is_not_warned(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from prunemia.data.dataset import (
     victims_half,
 )
 from prunemia.data.download import find, folders
-from prunemia.data.own import LayoutWarning, ScaleWarning, check_own, load_own, standardized
+from prunemia.data.own import LayoutWarning, ScaleWarning, load_own, standardized
 from prunemia.data.readers import Arrays
 from prunemia.registry import SOURCES, Archive, Source
 from prunemia.registry import load as imported
@@ -39,7 +39,6 @@ __all__ = [
     "ScaleWarning",
     "Source",
     "Split",
-    "check_own",
     "fetch",
     "folders",
     "load",

@@ -142,7 +142,12 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
         A part would have fewer than two samples, or training samples of a single class.
     """
     n = len(dataset)
-    check_size(dataset.name, n)
+    # The victim's half is never the larger one, and its test part never its smallest.
+    if min(_shares(n // 2)[:2]) < FEWEST:
+        raise DataError(
+            f"data set {dataset.name!r}: "
+            f"{n} samples are too few to split among victim and adversary"
+        )
     order = _permutation(n, dataset.fingerprint, seed, "halves")
     reference = index >= OWN
     half = order[: n // 2] if index == 0 or reference else order[n // 2 :]
@@ -166,15 +171,6 @@ def victims_half(dataset: Dataset, seed: int) -> NDArray[np.int64]:
     """Return the samples of the victim's half, of which its references are cut as well."""
     n = len(dataset)
     return _permutation(n, dataset.fingerprint, seed, "halves")[: n // 2]
-
-
-def check_size(name: str, samples: int) -> None:
-    """Raise DataError where a data set has too few samples for `split`, whatever the seed."""
-    # The victim's half is never the larger one, and its test part never its smallest.
-    if min(_shares(samples // 2)[:2]) < FEWEST:
-        raise DataError(
-            f"data set {name!r}: {samples} samples are too few to split among victim and adversary"
-        )
 
 
 def _shares(half: int) -> tuple[int, int, int]:

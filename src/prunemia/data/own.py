@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from prunemia.data.dataset import DataError, Dataset, as_features, check_samples, check_size
+from prunemia.data.dataset import DataError, Dataset, as_features
 from prunemia.errors import UsageError
 from prunemia.files import read_npz
 
@@ -65,23 +65,6 @@ def load_own(path: Path) -> Dataset:
         warnings.warn(guess, LayoutWarning, stacklevel=3)
     warn_of_scales(str(path), dataset.features)
     return dataset
-
-
-def check_own(path: Path, samples: int | None = None) -> tuple[int, ...]:
-    """Refuse what `load_own` or a split refuses, and return the shape of one sample.
-
-    For use before an experiment begins, which takes as many ``samples`` (None: all); it warns of
-    nothing.
-
-    Raises
-    ------
-    DataError
-        The file cannot be used; the text says why in one sentence.
-    """
-    dataset, _ = _read(path)
-    check_samples(samples, str(path), len(dataset))
-    check_size(str(path), samples or len(dataset))
-    return dataset.shape
 
 
 def as_labels(value: ArrayLike) -> tuple[NDArray[np.int64], int]:
