@@ -11,6 +11,7 @@ from scipy import stats
 from prunemia import plots
 from prunemia.claims.base import (
     CONTRADICTED,
+    LEAST_RUNS,
     NEGLIGIBLE,
     OPEN,
     RULES,
@@ -123,7 +124,7 @@ def test_what_has_no_interval_decides_nothing(values):
 
     assert math.isnan(claim.effect.low)
     assert claim.effect.note
-    assert claim.verdict == UNDECIDED
+    assert claim.verdict == (OPEN if len(values) < LEAST_RUNS else UNDECIDED)
     assert runs_needed(claim) is None
 
 
@@ -145,7 +146,8 @@ def test_a_claim_tried_under_few_rules_is_open_whatever_its_interval_says(rules,
         ((FLAT, FLAT, FLAT), UNDECIDED),  # ± 0.0025: inside of the margin only where it is stated
         ((UP, UP, DOWN), UNDECIDED),
         ((UP, FLAT, UP), UNDECIDED),
-        ((UP, UP, (0.3,)), UNDECIDED),  # one rule has no interval
+        ((UP, UP, (0.3,)), OPEN),  # one rule has a single run
+        ((UP, UP, (0.3, 0.3, 0.3)), UNDECIDED),  # one rule has no interval
     ],
 )
 def test_three_rules_decide_together(each, word):
@@ -203,12 +205,12 @@ def test_runs_needed_is_the_least_number_that_decides():
 
 def test_runs_needed_counts_runs_that_show_that_nothing_matters():
     # Mean exactly zero: no number of runs supports or contradicts, but 0.01 is a margin to meet.
-    values = (-0.02, 0.02)
+    values = (-0.02, 0.0, 0.02)
 
     needed = runs_needed(once(*values))
 
-    assert stats.t.isf(0.025, needed - 1) * math.sqrt(0.0008 / needed) < 0.01
-    assert stats.t.isf(0.025, needed - 2) * math.sqrt(0.0008 / (needed - 1)) >= 0.01
+    assert stats.t.isf(0.025, needed - 1) * math.sqrt(0.0004 / needed) < 0.01
+    assert stats.t.isf(0.025, needed - 2) * math.sqrt(0.0004 / (needed - 1)) >= 0.01
     assert runs_needed(once(*values, margin=0.0)) is None
 
 

@@ -12,15 +12,16 @@ import pytest
 from prunemia import claims, results
 
 ROOT = Path(__file__).parents[2]
-THREE_RULES = {"digits", "location", "mnist1d"}
+FIVE = {"digits", "fashion_mnist", "letter", "location", "mnist1d"}
+UNFIT = {"letter", "location", "mnist1d"}
 LEAK = (
-    "The original networks leak on all five data sets. For three of them fine-tuning was ended "
-    "by three rules: on none do all three say that removing 50 or 70 % of the single weights "
-    "and fine-tuning changes what SAMIA, the paper's attack, finds. Removing 90 % makes the "
-    "network leak less than one fine-tuned alike, on all three; on two of them it then no "
-    "longer fits its members. At equal fit it leaks *more* on MNIST-1D, and Location-30 does "
-    "not decide. Removing whole filters, 70 % of them, lowers what SAMIA finds on MNIST-1D "
-    "without a loss of test accuracy."
+    "The original networks leak on all five data sets that have enough runs. With 70 % of the "
+    "single weights removed, and fine-tuned, none decides whether SAMIA, the paper's attack, "
+    "finds more or less than before. With 90 % removed it finds less on three of them, where "
+    "the network no longer fits its members; at equal fit it finds *more* on MNIST-1D. "
+    "Removing 70 % of the filters lowers what it finds there without a loss of test accuracy. "
+    "On natural images ResNet-18 looks like the paper: SAMIA finds 12 to 14 points more, 9 of "
+    "them after fine-tuning alone. These are two runs, which decide nothing."
 )
 MUCH = (
     "SAMIA, with at most five networks of its own, is right for 54 to 82 of 100 people before "
@@ -30,9 +31,9 @@ MUCH = (
 )
 DO = (
     "Measure your own network, and compare at equal test accuracy. On MNIST-1D filter pruning "
-    "(l1structured 0.7) leaks least of all that cost at most a point; whether less than the "
-    "original, five fresh runs do not decide. On Location-30 distillation takes the best of "
-    "four attacks from 85 to 77 %, at less than a point of test accuracy."
+    "(l1structured 0.8, fine-tuned twice as long) takes the best of four attacks from 67 to "
+    "61 % at no price in test accuracy that five runs show, and on Location-30 distillation "
+    "from 85 to 77 %, at less than a point of it."
 )
 
 
@@ -57,33 +58,40 @@ def test_each_finding_stands_where_it_is_typed(place, sentence):
 
 
 def test_originals_leak_on_all_five_data_sets():
-    originals = claims.all_networks().query("network == 'original'")
-    assert len(originals) == 5
+    originals = claims.all_networks().query("network == 'original' and runs >= 3")
+    assert set(originals["dataset"]) == FIVE
     assert (originals["leak_low"] > 0.5).all()
 
 
-def test_mild_pruning_decides_nothing_on_three_data_sets(table):
-    for known in ("total-0.5", "total-0.7"):
-        found = verdicts(table, known)
-        assert {name for name, verdict in found.items() if verdict != "open"} == THREE_RULES
-        assert {found[name] for name in THREE_RULES} == {"not decided"}
+def test_seven_weights_of_ten_decide_nothing(table):
+    found = verdicts(table, "total-0.7")
+    assert {name for name, verdict in found.items() if verdict != "open"} == FIVE
+    assert {found[name] for name in FIVE} == {"not decided"}
 
 
-def test_removing_nine_weights_of_ten_lowers_the_leak_and_the_fit(table):
-    found = verdicts(table, "pruning-0.9")
-    assert {name for name, verdict in found.items() if verdict == "contradicted"} == THREE_RULES
+def test_nine_weights_of_ten_lower_the_leak_where_the_network_no_longer_fits(table):
+    found = verdicts(table, "total-0.9")
+    assert {name for name, verdict in found.items() if verdict == "contradicted"} == UNFIT
     networks = claims.all_networks().set_index(["dataset", "network"])
-    fits = [networks.loc[(name, "pruned 0.9"), "train"] >= 0.99 for name in THREE_RULES]
-    assert sum(fits) == 1
-    assert verdicts(table, "fit-0.9") == {"mnist1d": "supported", "location": "not decided"}
+    assert all(networks.loc[(name, "pruned 0.9"), "train"] < 0.9 for name in UNFIT)
+    assert verdicts(table, "fit-0.9")["mnist1d"] == "supported"
 
 
 def test_filter_pruning_lowers_the_leak_at_no_price(table):
-    assert verdicts(table, "total-l1structured-0.7") == {"mnist1d": "contradicted"}
+    assert verdicts(table, "total-l1structured-0.7")["mnist1d"] == "contradicted"
     control = results.read("control_mnist1d").query(
         "pruner == 'l1structured' and measure == 'test accuracy' and stopping == 'warm-up'"
     )
     assert (control["pruned"] - control["original"]).mean() > 0
+
+
+def test_natural_images_look_like_the_paper_in_two_runs(table):
+    rows = table[table["dataset"] == "cifar10"].set_index("id")
+    total = rows.loc[[f"total-{sparsity}" for sparsity in (0.5, 0.7, 0.9)]]
+    assert set(rows["runs"]) == {2}
+    assert (total["verdict"] == "open").all()
+    assert (total["effect"] * 100).round().between(12, 14).all()
+    assert round(100 * rows.loc["training", "effect"]) == 9
 
 
 def test_how_much_leaks():
@@ -107,5 +115,7 @@ def test_what_to_do():
     assert [round(location[name], 2) for name in ("before", "after")] == [0.85, 0.77]
     assert location["gain_low"] > 0
     assert location["price"] < 0.01
-    assert mnist1d["chosen"] == "l1structured 0.7"
-    assert mnist1d["gain_low"] < 0 < mnist1d["gain_high"]
+    assert mnist1d["chosen"] == "l1structured 0.8"
+    assert [round(mnist1d[name], 2) for name in ("before", "after")] == [0.67, 0.61]
+    assert mnist1d["gain_low"] > 0
+    assert mnist1d["price_low"] < 0 < mnist1d["price_high"]

@@ -40,6 +40,10 @@ MARGIN = 0.01
 TEST_MARGIN = 0.02
 """The same for the test accuracy."""
 
+LEAST_RUNS = 3
+"""With fewer runs a claim is open, and has no interval: that of two is twelve times as wide as they
+are apart."""
+
 MOST_RUNS = 1000
 """How many runs `runs_needed` tries before it gives up."""
 
@@ -104,9 +108,14 @@ class Claim:
         return min(len(values) for values in self.by_rule.values())
 
     @property
+    def few(self) -> str:
+        """Say that its runs are fewer than `LEAST_RUNS`, "" where they are not."""
+        return f"{self.runs} run{'s' * (self.runs > 1)} alone" if self.runs < LEAST_RUNS else ""
+
+    @property
     def verdict(self) -> str:
-        """One of `VERDICTS`; open where it says why, or where rules are missing."""
-        if self.open or (self.ruled and set(self.by_rule) != set(RULES)):
+        """One of `VERDICTS`; open where it says why, or where rules or runs are missing."""
+        if self.open or self.few or (self.ruled and set(self.by_rule) != set(RULES)):
             return OPEN
         return verdict(self.effect, self.margin)
 
@@ -116,7 +125,13 @@ class Claim:
         low, high = self.effect.low, self.effect.high
         decided = self.verdict in (SUPPORTED, CONTRADICTED)
         small = decided and -self.margin < low and high < self.margin
-        parts = (self._rules(), "within the margin" if small else "", self.open, self.note)
+        parts = (
+            self._rules(),
+            "within the margin" if small else "",
+            self.few,
+            self.open,
+            self.note,
+        )
         return "; ".join(filter(None, parts))
 
     def _rules(self) -> str:
@@ -124,7 +139,8 @@ class Claim:
         if not self.ruled:
             return ""
         if len(self.by_rule) < len(RULES):
-            return f"tried under one stopping rule alone ({', '.join(self.by_rule)})"
+            count = "one stopping rule" if len(self.by_rule) == 1 else "two stopping rules"
+            return f"tried under {count} alone ({', '.join(self.by_rule)})"
         each = ", ".join(f"{rule} {effect.value:+.3f}" for rule, effect in self.effects.items())
         signs = {effect.value > 0 for effect in self.effects.values()}
         return each if len(signs) == 1 else f"{each}: the rules differ in sign"
@@ -133,9 +149,11 @@ class Claim:
 def simultaneous(values: Sequence[float], tests: int) -> Estimate:
     """Return the mean of one value per run with its t-interval as one of ``tests`` intervals.
 
-    One run has no interval. Nor have runs that agree: they show no spread to judge by, and an
-    interval of no width would decide everything.
+    Fewer than `LEAST_RUNS` have no interval. Nor have runs that agree: they show no spread to judge
+    by, and an interval of no width would decide everything.
     """
+    if len(values) < LEAST_RUNS:
+        return Estimate(float(np.mean(values)), note=f"{len(values)} runs: no interval")
     # Equal differences of accuracies may differ in the last binary digit.
     if len(values) > 1 and np.ptp(values) < 1e-12:
         return Estimate(values[0], note="all runs agree: no interval")

@@ -20,6 +20,7 @@ from scipy import optimize, stats
 from prunemia import results
 from prunemia.claims.base import (
     CONTRADICTED,
+    LEAST_RUNS,
     NEGLIGIBLE,
     OPEN,
     RULES,
@@ -97,7 +98,12 @@ def _claims(_: Path) -> tuple[tuple[str, Claim], ...]:
             for claim in question.answers(table):
                 named = replace(claim, dataset=dataset, source=source)
                 groups.setdefault((question.text, claim.id), []).append(named)
-    everywhere = {q.text: len(tables[q.kind]) for q in QUESTIONS if q.everywhere}
+    asked = {
+        kind: sum(table["seed"].nunique() >= LEAST_RUNS for _, table in found.values())
+        for kind, found in tables.items()
+    }
+    everywhere = {q.text: asked[q.kind] for q in QUESTIONS if q.everywhere}
+    sizes = {key: sum(not claim.few for claim in group) for key, group in groups.items()}
     questions = list(dict.fromkeys(question.text for question in QUESTIONS))
     stems = list(dict.fromkeys(known.rpartition("-")[0] for _, known in groups))
 
@@ -107,7 +113,7 @@ def _claims(_: Path) -> tuple[tuple[str, Claim], ...]:
         return questions.index(question), stems.index(known.rpartition("-")[0]), sparsity
 
     return tuple(
-        (key[0], replace(claim, tests=max(len(groups[key]), everywhere.get(key[0], 0))))
+        (key[0], replace(claim, tests=max(1, sizes[key], everywhere.get(key[0], 0))))
         for key in sorted(groups, key=place)
         for claim in groups[key]
     )
@@ -275,7 +281,7 @@ def networks(table: pd.DataFrame, rule: str = RULES[0], attack: str = "samia") -
     Columns: dataset; network ("original", "dense", "pruned 0.5", …); role (the same without
     sparsity); train, test, gap (train − test accuracy), leak (the attack's balanced accuracy) and
     found (its TPR at 1 % FPR), each a mean over runs with its 95 % interval in _low and _high;
-    runs.
+    runs, of which fewer than `LEAST_RUNS` have no interval.
     """
     own = where(table, **OWN, stopping=rule)
     own = own[own["attack"].isin(["", attack])]
@@ -288,9 +294,11 @@ def networks(table: pd.DataFrame, rule: str = RULES[0], attack: str = "samia") -
     # the original and the dense network stand in the table once per sparsity
     once = long.drop_duplicates([*keys, "measure"])
     wide = once.pivot_table("value", keys, "measure", sort=False).rename(columns=NAMES)
-    return summarize(
+    found = summarize(
         wide.reset_index(), [name for name in NAMES.values() if name in wide], keys[:3]
     )
+    found.loc[found["runs"] < LEAST_RUNS, found.filter(regex="_(low|high)$").columns] = np.nan
+    return found
 
 
 def all_networks(rule: str = RULES[0]) -> pd.DataFrame:

@@ -24,6 +24,7 @@ SIGNS = {
 }
 """Beside its colour each verdict has a sign, so that nobody needs to see colours."""
 DATA = {
+    "cifar10": "natural images (CIFAR-10, JPEG, 12,000)",
     "digits": "Digits",
     "fashion_mnist": "Fashion-MNIST",
     "letter": "Letters",
