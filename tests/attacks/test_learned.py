@@ -7,8 +7,7 @@ from torch import nn
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks.fitting import AttackFitConfig, fit
-from prunemia.attacks.neural import start
+from prunemia.attacks.fitting import AttackFitConfig, fit, start
 from prunemia.attacks.samia import Layer, Network, PooledDropout, softmax_
 from prunemia.training import TrainingError
 

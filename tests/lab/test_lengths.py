@@ -241,7 +241,8 @@ def test_the_pipeline_finds_a_total_effect_where_there_must_be_one(tmp_path):
     # The positive control: an original that has hardly trained, then many epochs on its members
     # with little removed. The pruned network leaks more than the original, and training did it.
     lab = pm.Lab(tmp_path, device="cpu", progress=False)
-    exp = pm.Experiment(samples=2000, width=32, epochs=2, finetune_epochs=10, sparsity=0.3)
+    short = {"samples": 1600, "width": 24, "shadows": 2, "epochs": 2}
+    exp = pm.Experiment(**short, finetune_epochs=10, sparsity=0.3)
     table = lab.effects([exp.replace(seed=seed) for seed in range(4)], ["conf"])
     asked = table.query("measure == 'accuracy' and attack == 'conf' and label == -1")
     values = {name: rows["value"].tolist() for name, rows in asked.groupby("effect")}

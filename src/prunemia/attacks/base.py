@@ -78,11 +78,6 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         """Return True for the samples taken for members, shape (n,): a score of 0 or more."""
         return self.decision_function(target) >= 0
 
-    @property
-    def passes(self) -> int:
-        """How often a fit goes over the shadows' samples; for estimates of time."""
-        return 1
-
     def identity(self) -> dict[str, Any]:
         """Return the options that decide what it learns, by name: not the device, nor progress."""
         return {k: v for k, v in self.get_params().items() if k not in ("device", "progress")}

@@ -65,10 +65,19 @@ class AttackFitConfig:
 
 
 def build(make: Callable[[], nn.Module], config: AttackFitConfig) -> nn.Module:
-    """Return ``make()``, its weights drawn from the seed; the caller's generator is not moved."""
+    """Return ``make()`` as `start` starts it, from the seed; torch's generator is not moved."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return make().to(config.device)
+        return start(make()).to(config.device)
+
+
+def start(network: nn.Module) -> nn.Module:
+    """Start linear layers with Xavier-normal weights and no biases; return the network."""
+    for layer in network.modules():
+        if type(layer) is nn.Linear:  # a subclass, as SAMIA's attention has, starts itself
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return network
 
 
 def fit(module: nn.Module, x: Tensor, members: Tensor, config: AttackFitConfig) -> None:

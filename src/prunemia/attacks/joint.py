@@ -22,12 +22,7 @@ STATISTICS = ("mean", "difference", "change")
 
 
 class _Together(Attack):
-    """Refuses a target of more or fewer releases than the shadow networks had.
-
-    Attributes
-    ----------
-    releases_ : how many.
-    """
+    """Refuses a target of more or fewer releases than the shadow networks had, ``releases_``."""
 
     releases_: int
 

@@ -60,10 +60,8 @@ def lira_scores(
         "shrunk": the sample's variance drawn towards the pooled one, which counts like `PRIOR`
         degrees of freedom: for few networks (the idea of BaVarIA, arXiv 2603.11799).
 
-    Raises
-    ------
-    ValueError
-        Shapes disagree, a value is not finite, a sample lacks networks, or a deviation is zero.
+    ValueError where shapes disagree, a value is not finite, a sample lacks networks, or a
+    deviation is zero.
     """
     require_choice("spread", spread, SPREADS)
     phi, others, trained = _checked(target, reference, trained_on)
@@ -99,12 +97,8 @@ def rmia_scores(
     gamma, a : γ > 0 and 0 ≤ a ≤ 1.
 
     For one target, the score rises with ratio(x), whatever the population and γ: these put scores
-    of several targets on one scale.
-
-    Raises
-    ------
-    ValueError
-        Shapes disagree, a value is no probability, a sample lacks networks, an option is wrong.
+    of several targets on one scale. ValueError where shapes disagree, a value is no probability, a
+    sample lacks networks, or an option is wrong.
     """
     if not gamma > 0 or not 0 <= a <= 1:
         raise ValueError(f"gamma: {gamma}, a: {a}; allowed: gamma > 0, a from 0 to 1")

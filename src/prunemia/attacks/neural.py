@@ -106,14 +106,6 @@ class NeuralAttack(Attack):
             return self.precision
         return "float32" if self.recipe == "paper" else fitting.fastest(self._device())
 
-    @property
-    def passes(self) -> int:
-        """Epochs of a fit, with as many samples as the recipe is for."""
-        if self.epochs == HELD_BACK:
-            return 4 * self.usual_epochs
-        usual = PAPER_EPOCHS if self.recipe == "paper" else self.usual_epochs
-        return usual if self.epochs is None else int(self.epochs)
-
     def identity(self) -> dict[str, Any]:
         """Return the options that decide what it learns; bfloat16 alone stands in them."""
         options = {name: value for name, value in super().identity().items() if name != "precision"}
@@ -161,12 +153,9 @@ class NeuralAttack(Attack):
 
         def fitted(epochs: int, part: torch.Tensor | slice, title: str = self.name) -> nn.Module:
             how = self.fast_rate, self.fast_batch, self.used_precision, self._device()
-            config = AttackFitConfig(
-                self.recipe, epochs, *how, int(self.seed), title, self.progress
-            )
-            network = fitting.build(
-                lambda: start(self.network(raw.shape[1], shadow.classes)), config
-            )
+            where = int(self.seed), title, self.progress
+            config = AttackFitConfig(self.recipe, epochs, *how, *where)
+            network = fitting.build(lambda: self.network(raw.shape[1], shadow.classes), config)
             fitting.fit(network, x[part], members[part], config)
             return network
 
@@ -206,15 +195,6 @@ class NeuralAttack(Attack):
         network.load_state_dict({n.removeprefix(WEIGHT): v for n, v in weights.items()})
         self.network_ = network.to(self._device()).eval()
         return self
-
-
-def start(network: nn.Module) -> nn.Module:
-    """Start linear layers with Xavier-normal weights and no biases; return the network."""
-    for layer in network.modules():
-        if type(layer) is nn.Linear:  # a subclass, as SAMIA's attention has, starts itself
-            nn.init.xavier_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
-    return network
 
 
 def _held_back(shadow: Signals, membership: Bools) -> Bools:
