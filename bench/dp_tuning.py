@@ -27,14 +27,13 @@ RATES = (0.3, 1.0, 3.0)
 
 
 def fitted(lab, exp, group: tuple[int, ...], private: PrivateConfig) -> list:
-    data = lab.dataset(exp)
     tried = {exp.model: replace(NETWORKS[exp.model], private=private)}
-    with mock.patch.dict(NETWORKS._entries, tried):
+    with mock.patch.dict(NETWORKS, tried):
         if exp.whole:
-            return networks.train(Step("original", exp, "original", group), data, lab.device)
+            return networks.train(Step("original", exp, "original", group), lab.context)
         plain = pm.Experiment(dataset=exp.dataset, model=exp.model, shadows=exp.shadows)
         originals = [lab.original(plain, number) for number in group]
-        return networks.prune(Step("pruned", exp, "pruned", group), data, originals, lab.device)
+        return networks.prune(Step("pruned", exp, "pruned", group), lab.context, originals)
 
 
 def main() -> None:

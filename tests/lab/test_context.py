@@ -19,14 +19,13 @@ STEP = Step("toy", EXP)
 class Toy(Stage):
     """A stage that counts how often it is computed."""
 
+    says = "playing"
+
     def __init__(self):
         self.calls = 0
 
     def needs(self, _):
         return []
-
-    def settings(self, *_):
-        return {}
 
     def compute(self, *_):
         self.calls += 1
@@ -35,9 +34,6 @@ class Toy(Stage):
 
     def load(self, files, *_):
         return int(files["calls.bin"])
-
-    def title(self, _):
-        return "playing"
 
 
 def unread(*_, **__):

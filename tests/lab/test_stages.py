@@ -39,16 +39,15 @@ def test_a_stage_needs_stages_that_stand_before_it_and_has_a_title(stage, contex
 
 
 def test_titles_say_which_networks(context):
-    assert STAGES["original"].title(step("original")) == "training the victim"
-    assert STAGES["pruned"].title(Step("pruned", EXP, group=(1, 2))) == (
-        "pruning shadow networks 1–2"
-    )
     far = pm.data.OWN + 2
-    assert STAGES["signals"].title(Step("signals", EXP, group=(far,))) == (
-        "querying reference network 3"
+    short = ", digits/columnfc, l1unstructured 0.7, seed 0"
+    assert context.title(step("original")) == "training the victim, digits/columnfc, seed 0"
+    assert context.title(Step("pruned", EXP, group=(1, 2))) == f"pruning shadow networks 1–2{short}"
+    assert context.title(Step("signals", EXP, group=(far,))) == (
+        f"querying reference network 3{short}"
     )
     exp = EXP.replace(defense="ppb", rounds=2, rewind=True, bits=4)
-    assert context.title(step("fit", exp)) == (
+    assert context.title(Step("fit", exp, group=(), attack="conf")) == (
         "fitting conf, digits/columnfc, l1unstructured 0.7, ppb 4, "
         "2 rounds, rewound, 4 bits, seed 0"
     )
@@ -137,7 +136,7 @@ def test_a_raised_version_moves_the_key_and_all_that_need_it(context, monkeypatc
 
     def raised(table, name):
         kind = table[name].__class__(**{**vars(table[name]), "version": 99})
-        monkeypatch.setitem(table._entries, name, kind)
+        monkeypatch.setitem(table, name, kind)
 
     for change, expected in cases:
         change()

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from prunemia import data
 from prunemia.experiment import Experiment, content_key
-from prunemia.lab.steps import Step, experiment_label
+from prunemia.lab.steps import Step, experiment_label, network_label
 from prunemia.store import Store, default_root, pack_json, unpack_json
 
 DATA_VERSION = 1
@@ -51,14 +51,16 @@ class Stage(ABC):
     """
 
     version: ClassVar[int] = 1
+    says: ClassVar[str]
+    """What is done, for people: a format of the names ``networks``, ``attack``, ``releases``."""
 
-    @abstractmethod
     def needs(self, step: Step) -> list[Step]:
-        """Return the steps whose results it reads."""
+        """Return the steps whose results it reads: to its networks, unless it says otherwise."""
+        return [Step(step.of, step.exp, step.of, step.group)]
 
-    @abstractmethod
-    def settings(self, step: Step, context: Context) -> Any:
-        """Return as JSON values what decides the result, apart from what it needs."""
+    def settings(self, step: Step, context: Context) -> Any:  # noqa: ARG002
+        """Return as JSON values what decides the result, apart from what it needs: nothing else."""
+        return {}
 
     @abstractmethod
     def compute(self, step: Step, context: Context) -> Files:
@@ -67,10 +69,6 @@ class Stage(ABC):
     @abstractmethod
     def load(self, files: Files, step: Step, context: Context) -> Any:
         """Return the value that `compute` packed."""
-
-    @abstractmethod
-    def title(self, step: Step) -> str:
-        """Return what is done, for people."""
 
 
 class Context:
@@ -173,7 +171,11 @@ class Context:
 
     def title(self, step: Step) -> str:
         """Return what the step does, for people."""
-        return f"{self.stages[step.stage].title(step)}, {experiment_label(step.exp, step.of)}"
+        about = {"attack": step.attack, "releases": len(step.releases)}
+        if step.group:
+            about["networks"] = network_label(step.group)
+        said = self.stages[step.stage].says.format(**about)
+        return f"{said}, {experiment_label(step.exp, step.of)}"
 
     @contextlib.contextmanager
     def bar(self, step: Step, epochs: int) -> Iterator[Report]:

@@ -48,7 +48,8 @@ class Lab:
     progress : show on stderr what is being computed.
 
     In every method ``of`` says which network: ``"pruned"`` and fine-tuned, or the ``"original"``;
-    ``network`` which one: 0 the victim, 1 … k the shadows.
+    ``network`` which one: 0 the victim, 1 … k the shadows. What is not allowed (an attack, an
+    option, a network, a count) is refused with a ValueError before anything is computed.
     """
 
     def __init__(
@@ -78,10 +79,7 @@ class Lab:
     def run(self, steps: Iterable[Step]) -> None:
         """See to it that the store has these steps' results, computed on the scheduler if any.
 
-        Raises
-        ------
-        prunemia.lab.sweep.SweepError
-            Some failed; all others were carried out.
+        If some fail, all others are carried out before a `prunemia.lab.sweep.SweepError` is raised.
         """
         planned = sweep.plan(self.context, steps)
         errors = sweep.compute(planned, self.scheduler)
@@ -137,11 +135,7 @@ class Lab:
 
         ``options`` go to the attack, e.g. ``recipe="paper"`` for samia. A learned attack is seeded
         by ``exp.seed``.
-
-        Raises
-        ------
-        ValueError
-            There is no such attack, option, or network (``of``).
+        Another attack, option or network (``of``) is refused with a ValueError.
         """
         step = replace(attack_step(exp, name, of, options), stage="fit", group=())
         attack: attacks.Attack = self._attacked(step)
@@ -162,11 +156,6 @@ class Lab:
         >>> lab = Lab()  # doctest: +SKIP
         >>> lab.attack(Experiment(), "conf").evaluation  # doctest: +SKIP
         >>> lab.attack(Experiment(), MyAttack).evaluation.auc  # doctest: +SKIP
-
-        Raises
-        ------
-        ValueError
-            There is no such attack, option, or network (``of``).
         """
         if not isinstance(name, str):
             own = name(**options) if isinstance(name, type) else name.set_params(**options)
@@ -181,11 +170,7 @@ class Lab:
         ``releases``: pairs of an experiment and which of its networks, e.g.
         ``[(exp, "original"), (exp, "pruned"), (exp.replace(bits=4), "pruned")]``. The shadow
         networks are released the same way. Both sides are `prunemia.signals.JointSignals`.
-
-        Raises
-        ------
-        UsageError
-            They do not share data, seed and shadows; there is none, or one comes twice.
+        A UsageError where releases do not share data, seed and shadows, or one comes twice.
         """
         return attacking.release_signals(self.context, checked_releases(releases))
 
@@ -195,13 +180,6 @@ class Lab:
         """Attack several releases of the victim together: with one alone, as `attack` does.
 
         ``name``: conf, nncls or samia; ``options`` go to the attack (`prunemia.attacks.together`).
-
-        Raises
-        ------
-        UsageError
-            The releases do not belong together (`releases`).
-        ValueError
-            There is no such attack or option, or it takes one release alone.
         """
         result: AttackResult = self._attacked(release_step(releases, name, options))
         return result
@@ -230,11 +208,6 @@ class Lab:
 
         ``setting``: "offline", shadow networks, none of which trained on them; "online", networks
         on the victim's half, about half of which trained on each. The order is that of `target`.
-
-        Raises
-        ------
-        UsageError
-            The setting or the count is not allowed.
         """
         asked = references.steps(exp, of, count, setting)
         return references.gather(self.context, asked, references.asked_of(self.context, exp))
@@ -247,11 +220,6 @@ class Lab:
         The networks are trained on the victim's half as the victim is; the others are each one's
         references. The scores of `prunemia.lab.references.BY_REFERENCES` come of themselves,
         ``attacks`` are fitted on the shadow networks.
-
-        Raises
-        ------
-        UsageError
-            There is no such attack or network (``of``), or the count is too small.
         """
         names = _checked(list(attacks))
         self.run(references.steps_in_turn(exp, of, count, names))
@@ -262,12 +230,8 @@ class Lab:
 
         A canary is one of the victim's test samples with a wrong label, included in training, and
         in fine-tuning, by the toss of a coin (`prunemia.data.plant`).
-        `prunemia.audit.epsilon.in_few_runs` turns the guesses into a lower bound on ε.
-
-        Raises
-        ------
-        UsageError
-            There are too few canaries, or more than the victim has test samples.
+        `prunemia.audit.epsilon.in_few_runs` turns the guesses into a lower bound on ε. A UsageError
+        where there are too few canaries, or more than the victim has test samples.
         """
         require_of(of)
         planted: Planted = self.value(canaries_step(exp, of, count))

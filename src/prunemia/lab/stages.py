@@ -20,16 +20,11 @@ from prunemia.lab import attacking, networks, references
 from prunemia.lab.attacking import AttackResult
 from prunemia.lab.context import Context, Files, Stage
 from prunemia.lab.networks import Planted, TrainedModel
-from prunemia.lab.steps import Step, network_label, shadow_signals
+from prunemia.lab.steps import Step, shadow_signals
 from prunemia.pruning import cutting
 from prunemia.registry import DEFENSES, NETWORKS
 from prunemia.signals import Signals
 from prunemia.store import pack_arrays, pack_json, unpack_arrays, unpack_json
-
-
-def _networks_of(step: Step) -> list[Step]:
-    """Return the step to the networks that a step is about."""
-    return [Step(step.of, step.exp, step.of, step.group)]
 
 
 def _original_of(step: Step) -> list[Step]:
@@ -67,6 +62,7 @@ class Original(_Networks):
     """Networks before pruning."""
 
     version = 1
+    says = "training {networks}"
 
     def needs(self, step: Step) -> list[Step]:
         return _unrounded(step)
@@ -87,14 +83,12 @@ class Original(_Networks):
             "device": context.device.type,
         }
 
-    def title(self, step: Step) -> str:
-        return f"training {network_label(step.group)}"
-
 
 class Pruned(_Networks):
     """Networks that are pruned and fine-tuned."""
 
     version = 1
+    says = "pruning {networks}"
 
     def needs(self, step: Step) -> list[Step]:
         return _unrounded(step) or _original_of(step)
@@ -110,17 +104,12 @@ class Pruned(_Networks):
             "fit": asdict(networks.fit_settings(exp, exp.tuning_epochs, exp.recipe.warmup)),
         }
 
-    def title(self, step: Step) -> str:
-        return f"pruning {network_label(step.group)}"
-
 
 class Queried(Stage):
     """What networks answer to their members and non-members."""
 
     version = 2
-
-    def needs(self, step: Step) -> list[Step]:
-        return _networks_of(step)
+    says = "querying {networks}"
 
     def settings(self, step: Step, context: Context) -> Any:
         return {"epsilon": step.exp.epsilon, "draws": step.exp.draws}
@@ -132,20 +121,12 @@ class Queried(Stage):
     def load(self, files: Files, step: Step, context: Context) -> Signals:
         return Signals.from_arrays(unpack_arrays(files["signals.npz"]))
 
-    def title(self, step: Step) -> str:
-        return f"querying {network_label(step.group)}"
-
 
 class AskedEverything(Stage):
     """What networks answer to every sample of the data set."""
 
     version = 1
-
-    def needs(self, step: Step) -> list[Step]:
-        return _networks_of(step)
-
-    def settings(self, step: Step, context: Context) -> Any:
-        return {}
+    says = "asking {networks} every sample"
 
     def compute(self, step: Step, context: Context) -> Files:
         return references.ask(step, context)
@@ -153,17 +134,12 @@ class AskedEverything(Stage):
     def load(self, files: Files, step: Step, context: Context) -> dict[str, Any]:
         return unpack_arrays(files["answers.npz"])
 
-    def title(self, step: Step) -> str:
-        return f"asking {network_label(step.group)} every sample"
-
 
 class WithCanaries(Stage):
-    """What a victim says of canaries, trained anew on them."""
+    """What a victim says of canaries, trained anew on them; it needs the victim for its key."""
 
     version = 1
-
-    def needs(self, step: Step) -> list[Step]:
-        return _networks_of(step)  # without canaries: its key says how it is trained
+    says = "training {networks} with canaries"
 
     def settings(self, step: Step, context: Context) -> Any:
         return dict(step.options)
@@ -175,14 +151,12 @@ class WithCanaries(Stage):
         privacy = unpack_json(files["privacy.json"])
         return Planted(**unpack_arrays(files["canaries.npz"]), privacy=privacy)
 
-    def title(self, step: Step) -> str:
-        return f"training {network_label(step.group)} with canaries"
-
 
 class Fit(Stage):
     """An attack, fitted on the shadow networks or the references."""
 
     version = 1
+    says = "fitting {attack}"
 
     def needs(self, step: Step) -> list[Step]:
         if attack_class(step.attack).blind:
@@ -212,22 +186,24 @@ class Fit(Stage):
     def load(self, files: Files, step: Step, context: Context) -> Attack:
         return attacking.build(step, context).restore(unpack_arrays(files["attack.npz"]))
 
-    def title(self, step: Step) -> str:
-        return f"fitting {step.attack}"
+
+class _Decisions(Stage):
+    """What an attack says of the victim's samples."""
+
+    def load(self, files: Files, step: Step, context: Context) -> AttackResult:
+        return AttackResult.unpack(files)
 
 
-class Decided(Stage):
+class Decided(_Decisions):
     """What a fitted attack says of the victim's samples."""
 
     version = 2
+    says = "deciding by {attack}"
 
     def needs(self, step: Step) -> list[Step]:
         fit = Step("fit", step.exp, step.of, (), step.attack, step.options)
         signals = Step("signals", step.exp, step.of, step.group)
         return [fit, signals, *references.for_attack(step)]
-
-    def settings(self, step: Step, context: Context) -> Any:
-        return {}
 
     def compute(self, step: Step, context: Context) -> Files:
         fit, signals, *asked = self.needs(step)
@@ -236,17 +212,12 @@ class Decided(Stage):
         target = references.attach(context, asked, np.concatenate(samples), target)
         return attacking.judged(context.value(fit), target).pack()
 
-    def load(self, files: Files, step: Step, context: Context) -> AttackResult:
-        return AttackResult.unpack(files)
 
-    def title(self, step: Step) -> str:
-        return f"deciding by {step.attack}"
-
-
-class DecidedOnReleases(Stage):
+class DecidedOnReleases(_Decisions):
     """What an attack says that sees several releases of each network at once."""
 
     version = 1
+    says = "attacking {releases} releases by {attack}"
 
     def needs(self, step: Step) -> list[Step]:
         return [
@@ -264,23 +235,15 @@ class DecidedOnReleases(Stage):
         attack = attacking.fit(attacking.build(step, context), pair.shadow)
         return attacking.judged(attack, pair.target).pack()
 
-    def load(self, files: Files, step: Step, context: Context) -> AttackResult:
-        return AttackResult.unpack(files)
-
-    def title(self, step: Step) -> str:
-        return f"attacking {len(step.releases)} releases by {step.attack}"
-
 
 class Cost(Stage):
     """What the original, the pruned and the cut network cost to keep and to run."""
 
     version = 1
+    says = "measuring what {networks} costs"
 
     def needs(self, step: Step) -> list[Step]:
         return [Step("pruned", step.exp, "pruned", step.group), *_original_of(step)]
-
-    def settings(self, step: Step, context: Context) -> Any:
-        return {}
 
     def compute(self, step: Step, context: Context) -> Files:
         pruned, original = (context.value(part)[0].module for part in self.needs(step))
@@ -292,9 +255,6 @@ class Cost(Stage):
     def load(self, files: Files, step: Step, context: Context) -> pd.DataFrame:
         costs = pd.DataFrame.from_dict(unpack_json(files["costs.json"]), orient="index")
         return costs.loc[["original", "pruned", "cut"]]
-
-    def title(self, step: Step) -> str:
-        return f"measuring what {network_label(step.group)} costs"
 
 
 STAGES: Mapping[str, Stage] = {
