@@ -274,10 +274,12 @@ class InTurn:
 def steps_in_turn(exp: Experiment, of: Of, count: int, attacks: Sequence[str]) -> list[Step]:
     """Return what is to be computed: the networks' answers, and the attacks on their signals."""
     asked = steps(exp, of, count, "online")
-    on_each = [
-        replace(attack_step(exp, name, of), group=step.group) for name in attacks for step in asked
-    ]
-    return [*asked, *on_each]
+    return [*asked, *(_attack_on(step, exp, name, of) for name in attacks for step in asked)]
+
+
+def _attack_on(asked: Step, exp: Experiment, name: str, of: Of) -> Step:
+    """Return the step to an attack's decisions on the networks of another step."""
+    return replace(attack_step(exp, name, of), group=asked.group)
 
 
 def in_turn(
@@ -293,8 +295,8 @@ def in_turn(
     for name in attacks:
         scores[name] = np.full(found.log_odds.shape, np.nan)
         network = 0
-        for step in steps_in_turn(exp, of, count, [name])[len(asked) :]:
-            given, start = context.value(step).scores, 0
+        for step in asked:
+            given, start = context.value(_attack_on(step, exp, name, of)).scores, 0
             for number in step.group:
                 rows = asked_of(context, exp, number)
                 places = np.searchsorted(samples, rows)

@@ -111,13 +111,14 @@ class Plan:
         """Return what there is to do and what the store has, in sentences."""
         experiments = {step.exp for step in self.rows} | self.refused.keys()
         stored = sum(task.name not in self.todo for task in self.rows.values())
-        to_do = self._networks(self.todo.values())
-        known = self._networks(task for task in self.tasks.values() if self._has(task))
+        kinds = ("original", "pruned")
+        train, prune = (self._networks(self.todo.values(), kind) for kind in kinds)
+        known = [t for t in self.tasks.values() if t.step.stage in kinds and self._has(t)]
         lines = [
             f"{len(experiments):,} experiments, {len(self.rows):,} rows; "
             f"the results of {stored:,} are in the store.",
-            f"Networks: {to_do['original']:,} to train, {to_do['pruned']:,} to prune and "
-            f"fine-tune; {sum(known.values()):,} are in the store.",
+            f"Networks: {train:,} to train, {prune:,} to prune and fine-tune; "
+            f"{sum(self._networks(known, kind) for kind in kinds):,} are in the store.",
         ]
         if self.refused:
             lines.append(
@@ -140,13 +141,9 @@ class Plan:
         return self.context.store.has(task.step.stage, task.key)
 
     @staticmethod
-    def _networks(tasks: Iterable[Task]) -> dict[str, int]:
-        """Return how many networks there are, original and pruned."""
-        counts = {"original": 0, "pruned": 0}
-        for task in tasks:
-            if task.step.stage in counts:
-                counts[task.step.stage] += len(task.step.group)
-        return counts
+    def _networks(tasks: Iterable[Task], stage: str) -> int:
+        """Return how many networks of a stage there are."""
+        return sum(len(task.step.group) for task in tasks if task.step.stage == stage)
 
 
 def plan(context: Context, steps: Iterable[Step]) -> Plan:
