@@ -154,13 +154,13 @@ MANY = list(range(1, 101))
     ],
 )
 def test_a_grid_too_large_is_refused_before_it_is_built(written, text, message):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(UsageError) as caught:
         grid.read(written(text))
 
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_an_anchor_may_be_used_again(written):
