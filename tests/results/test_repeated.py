@@ -256,7 +256,7 @@ def releases_again(lab, exp):
 
 
 def of_tradeoff(rows):
-    return rows[["test_accuracy", *tables.MEASURES]].to_numpy()[0]
+    return rows[["test_accuracy", *tables.WIDE]].to_numpy()[0]
 
 
 def tradeoff_again(lab, exp):

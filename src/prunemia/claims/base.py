@@ -1,17 +1,15 @@
 """What a claim is, and the one rule that gives it a verdict: the interval of its effect decides.
 
-A claim is put so that it holds where its effect is positive. The unit of evidence is the run:
-another split, other networks, other attacks. Its family is the same claim on all data sets that
-were asked; of m of them each gets a t-interval over runs at the level 1 − 0.05/m, so that with 95 %
-probability all m cover their effects (Bonferroni's inequality; Dunn, Journal of the American
-Statistical Association 1961). Holm's step-down tests decide a little more, but the intervals that
-go with them end at zero for each claim they decide (Guilbaud, Biometrical Journal 2008) and say
-nothing of the effect's size, which the verdict "no difference that matters" needs.
+A claim holds where its effect is positive. The unit of evidence is the run: another split, other
+networks, other attacks. Its family is the same claim on all data sets that were asked; of m of them
+each gets a t-interval over runs at the level 1 − 0.05/m, so that with 95 % probability all m cover
+their effects (Bonferroni's inequality; Dunn, Journal of the American Statistical Association 1961).
+Holm's tests decide a little more, but their intervals end at zero for each claim that they decide
+(Guilbaud, Biometrical Journal 2008): too little for the verdict "no difference that matters".
 
 Which epoch of fine-tuning is kept moves the leak as much as pruning does. So a claim about pruning
-or fine-tuning is tried under three stopping rules, and its interval covers those of all three: it
-is decided where all three decide it alike. Where fewer were tried it is open, whatever its interval
-says.
+or fine-tuning is tried under three stopping rules, and its interval covers those of all three.
+Where fewer were tried it is open, whatever its interval says.
 """
 
 from __future__ import annotations
@@ -90,11 +88,7 @@ class Claim:
 
     @cached_property
     def effect(self) -> Estimate:
-        """The effect, with the interval that the verdict rests on.
-
-        Under several stopping rules: the mean over them, and an interval that covers the interval
-        of each, so that it lies above zero only where all of them do.
-        """
+        """The mean over stopping rules, with the interval that covers the interval of each."""
         found = list(self.effects.values())
         value = float(np.mean([effect.value for effect in found]))
         low, high = min(e.low for e in found), max(e.high for e in found)
@@ -161,7 +155,7 @@ def simultaneous(values: Sequence[float], tests: int) -> Estimate:
 
 
 def verdict(effect: Estimate, margin: float = 0.0) -> str:
-    """Return the verdict that an interval gives: its place relative to zero and to ``margin``.
+    """Return the verdict that an interval gives.
 
     Supported above 0, contradicted below 0, no difference that matters within ± ``margin``, else
     not decided. Where several effects are judged together the interval has to be simultaneous.
@@ -187,10 +181,9 @@ def by_verdict(claim: Claim | None, below: str, around: str, above: str, unknown
 def runs_needed(claim: Claim) -> int | None:
     """Return how many runs would decide an effect of this size; None where that is not known.
 
-    Nor is it where `MOST_RUNS` are too few. It takes mean and spread over runs for known, so with
-    that many runs about one repetition in two decides; plan for more. Where stopping rules have to
-    agree, it is the most that any of them needs, and there is no such number where their effects
-    have different signs.
+    It takes mean and spread over runs for known, so with that many runs about one repetition in two
+    decides; plan for more. Of stopping rules it is the most that any needs; None where their
+    effects differ in sign, or `MOST_RUNS` are too few.
     """
     effects = claim.effects
     if len({effect.value > 0 for effect in effects.values()}) > 1:

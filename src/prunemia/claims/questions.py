@@ -1,7 +1,7 @@
 """The questions of ``claims.yml``, and how their claims' effects are read off the kept tables.
 
-Yuan & Zhang (2022) compare the pruned and fine-tuned network with the original. That is
-the sum of two effects (`prunemia.lab.effects`), and each is a claim of its own here.
+Yuan & Zhang (2022) compare the pruned and fine-tuned network with the original. That is the sum of
+two effects (`prunemia.lab.effects`), and each is a claim of its own here.
 """
 
 from __future__ import annotations
@@ -35,8 +35,6 @@ OWN = {"pruner": "l1unstructured", "defense": "none"}
 SPARSITIES = (0.5, 0.7, 0.9)
 SPARSITY = 0.7
 """At which attacks, adversaries, defenses and releases are compared."""
-PAPERS_ATTACKS = ("conf", "xent", "mentr", "top1conf", "nn", "top3nn", "nncls", "blindmi", "samia")
-"""What the paper's claims are about, whatever else is registered: a new attack is no new claim."""
 LABELS = {"lira": "LiRA", "rmia": "RMIA"}
 RATES = {"TPR at 0.001": "0.1", "TPR at 0.01": "1"}
 """The rates of attacks where few are accused, and the false positives that they allow, in %."""
@@ -171,7 +169,7 @@ def wide(rows: Table, columns: str, values: str = "value") -> Table:
     return rows.pivot(index=keys, columns=columns, values=values).reset_index()
 
 
-def _levels(table: Table) -> Iterator[Case]:
+def levels(table: Table) -> Iterator[Case]:
     """Yield SAMIA's accuracy on original, dense and pruned networks, by sparsity."""
     for sparsity in SPARSITIES:
         at = where(table, **OWN, measure="accuracy", attack="samia", sparsity=sparsity)
@@ -180,7 +178,7 @@ def _levels(table: Table) -> Iterator[Case]:
             yield {"sparsity": sparsity, "regime": note}, at
 
 
-def _mild_and_hard(table: Table) -> Iterator[Case]:
+def mild_and_hard(table: Table) -> Iterator[Case]:
     """Yield SAMIA's accuracy on networks pruned little and much, a column for each sparsity."""
     samia = where(table, **OWN, measure="accuracy", attack="samia")
     level = samia["sparsity"].map("pruned to {:g}".format)
@@ -188,7 +186,7 @@ def _mild_and_hard(table: Table) -> Iterator[Case]:
     yield words, wide(samia.assign(level=level), "level", "pruned")
 
 
-def _methods(table: Table) -> Iterator[Case]:
+def methods(table: Table) -> Iterator[Case]:
     """Yield the levels of each further pruning method, by sparsity."""
     samia = where(table, measure="accuracy", attack="samia")
     for (pruner, sparsity), at in samia.groupby(["pruner", "sparsity"], sort=False):
@@ -197,12 +195,12 @@ def _methods(table: Table) -> Iterator[Case]:
             yield {"pruner": pruner, "sparsity": float(str(sparsity)), "regime": note}, at
 
 
-def _accuracies(table: Table) -> Iterator[Case]:
+def accuracies(table: Table) -> Iterator[Case]:
     """Yield each attack's accuracy on pruned networks, a column each."""
     yield {}, wide(where(table, **OWN, measure="accuracy", sparsity=SPARSITY), "attack", "pruned")
 
 
-def _statistics(table: Table, names: Sequence[str]) -> Iterator[Case]:
+def statistics(table: Table, names: Sequence[str]) -> Iterator[Case]:
     """Yield names of the paper's table; a column for each statistic and name."""
     runs = wide(table.assign(number=table["statistic"] + " " + table["name"]), "number")
     change = pd.Series(dtype=float)
@@ -215,7 +213,7 @@ def _statistics(table: Table, names: Sequence[str]) -> Iterator[Case]:
         yield {"name": name, "slug": slug, "last": last, "change": change.mean()}, runs
 
 
-def _few(table: Table) -> Iterator[Case]:
+def few(table: Table) -> Iterator[Case]:
     """Yield each rate and attack by few networks; a column for each setting and attack."""
     rows = where(table, network="pruned", by="attack", sparsity=SPARSITY)
     rows = rows[(rows["references"] <= FEW) & rows["attack"].isin(["samia", *LABELS])]
@@ -227,7 +225,7 @@ def _few(table: Table) -> Iterator[Case]:
             yield {"percent": percent, "attack": attack, "label": label, "rate": rate}, runs
 
 
-def _strongest(table: Table) -> Iterator[Case]:
+def strongest(table: Table) -> Iterator[Case]:
     """Yield the members that LiRA finds online at 1 % FPR, by sparsity; a column per network.
 
     By the most references that every stopping rule was tried with.
@@ -243,7 +241,7 @@ def _strongest(table: Table) -> Iterator[Case]:
         yield {"sparsity": float(str(sparsity)), "most": most}, wide(at, "network")
 
 
-def _exposure(table: Table) -> Iterator[Case]:
+def exposure(table: Table) -> Iterator[Case]:
     """Yield the statistics of exposure, a column each.
 
     That LiRA, RMIA and confidence expose the same samples is no claim: all three grow with the
@@ -252,13 +250,13 @@ def _exposure(table: Table) -> Iterator[Case]:
     yield {}, wide(table, "statistic").assign(chance=CHANCE)
 
 
-def _together(table: Table) -> Iterator[Case]:
+def together(table: Table) -> Iterator[Case]:
     """Yield releases that are held together; a column "best" for the better one alone.
 
     That is the single release that is the better one on the other runs: the larger of several
     accuracies within a run is too high by chance.
     """
-    ((_, runs),) = _releases(table)
+    ((_, runs),) = releases(table)
     for name, parts in TOGETHER.items():
         if set(parts) <= set(runs):
             slug = name.replace(" + ", "-").replace("its 4 bits", "4-bits")
@@ -273,32 +271,27 @@ def best_on_others(found: Table) -> pd.Series:
     return pd.Series(values[range(len(values)), best], found.index)
 
 
-def _releases(table: Table) -> Iterator[Case]:
+def releases(table: Table) -> Iterator[Case]:
     """Yield an attack's accuracy on each release, a column each."""
     rows = where(table, attack=RELEASES_ATTACK, measure="accuracy")
     test = rows.groupby("release")["test_accuracy"].mean()
     yield {"test": test, "attack": RELEASES_ATTACK}, wide(rows, "release")
 
 
-def _recipes(table: Table) -> Iterator[Case]:
+def recipes(table: Table) -> Iterator[Case]:
     """Yield each learned attack's accuracy and AUC; a column per recipe."""
     for attack, rows in table.groupby("attack", sort=False):
         for column, measure in (("accuracy", "balanced accuracy"), ("auc", "AUC")):
-            yield (
-                {"attack": attack, "column": column, "measure": measure},
-                wide(rows, "recipe", column),
-            )
+            words = {"attack": attack, "column": column, "measure": measure}
+            yield words, wide(rows, "recipe", column)
 
 
 # --- Pruned networks beside dense ones that are as good ------------------------------------------
 
 COMPARATORS = {
-    "equal training accuracy": ("fit", "than a dense one that fits its members as well"),
-    "equal test accuracy": ("test", "than a dense one of its test accuracy"),
-    "least leaking dense network": (
-        "least",
-        "than the least leaking dense one at least as accurate",
-    ),
+    "equal training accuracy": ("fit", "a dense one that fits its members as well"),
+    "equal test accuracy": ("test", "a dense one of its test accuracy"),
+    "least leaking dense network": ("least", "the least leaking dense one at least as accurate"),
 }
 """With which dense network a pruned one is compared: the claim's id, and the claim's end."""
 FEWEST = 5
@@ -359,7 +352,7 @@ def _excess(rows: Table, comparator: str, sparsity: float) -> Claim | None:
     price = "" if known == "test" else f"test accuracy {at['test_difference'].mean():+.3f}"
     return Claim(
         f"{known}-{sparsity:g}",
-        f"At sparsity {sparsity:g} the pruned network leaks more {end}",
+        f"At sparsity {sparsity:g} the pruned network leaks more than {end}",
         values,
         measure=f"{CURVE_MEASURE} (members against non-members)",
         comparison=f"pruned − dense, {comparator}",
@@ -389,21 +382,11 @@ def regime(table: Table) -> str:
     return f"outside of the paper's regime: training accuracy {train:.2f}, test {-lost:+.3f}"
 
 
-CASES: Mapping[str, Callable[..., Iterator[Case]]] = {
-    "levels": _levels,
-    "mild and hard": _mild_and_hard,
-    "methods": _methods,
-    "accuracies": _accuracies,
-    "statistics": _statistics,
-    "few": _few,
-    "strongest": _strongest,
-    "exposure": _exposure,
-    "together": _together,
-    "releases": _releases,
-    "recipes": _recipes,
-}
-ANSWERS: Mapping[str, Callable[[Table], Iterable[Claim]]] = {
-    "equally good": equally_good,
+READ = (levels, mild_and_hard, methods, accuracies, statistics, few, strongest, exposure, together,
+        releases, recipes)  # fmt: skip
+CASES: dict[str, Callable[..., Iterator[Case]]] = {read.__name__: read for read in READ}
+ANSWERS: dict[str, Callable[[Table], Iterable[Claim]]] = {
+    "equally_good": equally_good,
     "defended": defended,
 }
 QUESTIONS = questions()

@@ -54,14 +54,9 @@ NAMES = {
 def registry() -> pd.DataFrame:
     """Return every claim of the book: one row per claim and data set.
 
-    Columns: id and dataset, which name the row; question and text, what is asked, and the claim,
-    true where the effect is positive; measure, comparison and sparsity, of what the effect is a
-    difference, which, of which networks; rules, the stopping rules under which it was tried;
-    effect, low and high, the mean over runs (and over rules) with its interval, simultaneous over
-    the family, which covers the intervals of all rules that were tried; verdict, of
-    `claims.base.VERDICTS`, from that interval; runs and family, how many runs, and on how many data
-    sets the claim was asked; source, the table of results/; note, what a reader has to know beside
-    the verdict; paper, whether Yuan & Zhang (2022) make the claim, of their data sets.
+    Columns (`COLUMNS`): as `claims.base.Claim` says; question, what is asked; rules, the stopping
+    rules under which it was tried; effect, low and high, the mean over runs and rules with the
+    interval that the verdict rests on; family, on how many data sets the claim was asked.
 
     Raises
     ------
@@ -121,10 +116,8 @@ def _claims(_: Path) -> tuple[tuple[str, Claim], ...]:
 
 def of(exp: Experiment, known: str) -> Claim | None:
     """Return a claim on an experiment's data set; None where its table lacks the experiment."""
-    for _, claim in claims():
-        if (claim.id, claim.dataset) == (known, exp.dataset):
-            return claim if exp in results.experiments(claim.source) else None
-    return None
+    claim = _claim(known, exp.dataset)
+    return claim if claim and exp in results.experiments(claim.source) else None
 
 
 def find(known: str, dataset: str) -> Claim:
@@ -135,10 +128,14 @@ def find(known: str, dataset: str) -> Claim:
     UsageError
         There is no such claim.
     """
-    for _, claim in claims():
-        if (claim.id, claim.dataset) == (known, dataset):
-            return claim
+    if claim := _claim(known, dataset):
+        return claim
     raise UsageError(f"claims: no claim {known!r} on data set {dataset!r}; see registry()")
+
+
+def _claim(known: str, dataset: str) -> Claim | None:
+    found = (claim for _, claim in claims() if (claim.id, claim.dataset) == (known, dataset))
+    return next(found, None)
 
 
 def said(
@@ -219,12 +216,12 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def common(rule: str = RULES[0]) -> pd.DataFrame:
-    """Return each claim's mean effect over data sets, of those that `LEAST` data sets answer.
+    """Return each claim's mean effect over data sets (`pooled`), where `LEAST` of them answer it.
 
     Under one stopping rule; a claim that needs all rules and was not tried under all on a data set
-    is left out there. Random effects: each data set has an effect of its own, drawn around the mean
-    (`pooled`). Columns: id, claim, data sets, effect with its interval, between (standard deviation
-    of the effects between data sets). A few data sets that nobody drew at random are a thin sample.
+    is left out there. Columns: id, claim, data sets, effect with its interval, between (standard
+    deviation of the effects between data sets). A few data sets that nobody drew at random are a
+    thin sample.
     """
     found = []
     for (known, text), group in itertools.groupby(

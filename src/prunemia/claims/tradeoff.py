@@ -29,7 +29,6 @@ USABLE = 0.15
 """A strength that costs more test accuracy than this is no candidate: nobody would ship it."""
 ROUNDING = 1e-9
 """A difference of exactly one point may come out a rounding error larger."""
-STATISTICS = {"accuracy": "balanced accuracy", "auc": "AUC", "tpr@0.01": "TPR at 1 % FPR"}
 DEFAULT = tuple(Experiment.model_fields[name].default for name in ("pruner", "sparsity"))
 """The pruning that goes without saying in a defense's name."""
 SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "T", "wemem": "s"}
@@ -148,16 +147,13 @@ def _differences(table: pd.DataFrame, first: Any, second: Any, column: str) -> l
 # --- Defenses against undefended networks of their test accuracy ---------------------------------
 
 
-def rivals(
-    plane: pd.DataFrame, within: float = WITHIN, *, pruned_alike: bool = False
-) -> pd.DataFrame:
+def rivals(plane: pd.DataFrame, *, pruned_alike: bool = False) -> pd.DataFrame:
     """Return for each defended point the undefended one that leaks least at its test accuracy.
 
-    That is, of the undefended networks whose test accuracy lies at most ``within`` above or below,
-    and that were fine-tuned for as many epochs, dense ones included: all of them, or only those
+    That is `WITHIN` above or below, after as many epochs of fine-tuning, dense ones included; or
     ``pruned_alike``, by the same method. The original is one of them, though never fine-tuned: it
-    is what an owner has who does nothing, so a defense that leaks no less has gained nothing. Early
-    stopping has one possible rival: the same network but for the epoch that is kept.
+    is what an owner has who does nothing. Early stopping has one possible rival: the same network
+    but for the epoch that is kept.
 
     Columns: name, rival, gain (the rival's leak minus its own). A point without a rival is left
     out, and so is one that costs more than `USABLE`.
@@ -165,7 +161,7 @@ def rivals(
     undefended = plane[plane["defense"] == "none"]
     rows = []
     for point in plane[plane["defense"] != "none"].to_dict("records"):
-        close = (undefended["test"] - point["test"]).abs() <= within + ROUNDING
+        close = (undefended["test"] - point["test"]).abs() <= WITHIN + ROUNDING
         able = undefended["finetune_epochs"] == point["finetune_epochs"]
         if point["defense"] == "earlystop":
             able &= undefended["stopping"].eq(point["stopping"]) & _alike(undefended, point)
@@ -219,25 +215,23 @@ def _duels(table: pd.DataFrame, measure: str, pruned_alike: bool) -> Iterator[_D
             rival = undefended.loc[best["rival"]]
             gains = tuple(_differences(judging, best, rival, measure))
             yield _Duel(best, rival, gains, "" if gains else "no run was left to judge it")
-        elif any(_usable(undefended, point) for point in part.to_dict("records")):
+            continue
+        why = f"every strength costs over {100 * USABLE:g} points of test accuracy"
+        if any(_usable(undefended, point) for point in part.to_dict("records")):
             why = f"no undefended network within {100 * WITHIN:g} point of test accuracy"
-            yield _Duel(part.iloc[0], reason=why)
-        else:
-            why = f"every strength costs over {100 * USABLE:g} points of test accuracy"
-            yield _Duel(part.iloc[0], reason=why)
+        yield _Duel(part.iloc[0], reason=why)
 
 
-def defended(table: pd.DataFrame, measure: str = "accuracy") -> Iterator[Claim]:
+def defended(table: pd.DataFrame) -> Iterator[Claim]:
     """Yield for each defense that it leaks less than undefended networks of its test accuracy.
 
-    The runs that choose pick the defense's strength (the largest gain), its rival (`rivals`), and
-    the attack strongest on each; the others judge. Without a rival (`without_rival`) or others
-    there is no claim. Against any undefended network, and against those pruned alike.
+    The runs that choose pick its strength (the largest gain), its rival, and the attack strongest
+    on each; the others judge. Against any undefended network, and against those pruned alike.
     """
     _, judging = halves(table)
     fought = set()
     for alike in (False, True):
-        for duel in _duels(table, measure, alike):
+        for duel in _duels(table, "accuracy", alike):
             way, rival = duel.defense, duel.rival
             if duel.reason or (pair := (way["name"], rival["name"])) in fought:
                 continue  # the best rival of all is pruned alike: one hypothesis, one claim
@@ -248,14 +242,14 @@ def defended(table: pd.DataFrame, measure: str = "accuracy") -> Iterator[Claim]:
             text = f"{label} leaks less than an undefended network of its test accuracy"
             further = simultaneous(_differences(judging, way, rival, "test_accuracy"), 1)
             note = f"{way['name']} against {rival['name']}; rival's test accuracy {further}"
-            moved = _by_run(judging, way, f"validation_{measure}", way["validation_attack"])
+            moved = _by_run(judging, way, "validation_accuracy", way["validation_attack"])
             if values := [value for value in moved.values() if not math.isnan(value)]:
                 note += f"; its validation samples leak {np.mean(values):.3f}"
             yield Claim(
                 f"{against}-{way['defense']}{'-whole' if way['whole'] else ''}",
                 text + (f", both pruned by {way['pruner']}" if alike else ""),
                 {RULES[0]: duel.gains},
-                f"{STATISTICS[measure]} of the strongest adaptive attack",
+                "balanced accuracy of the strongest adaptive attack",
                 "rival − defense",
                 note=note,
             )
@@ -282,16 +276,13 @@ def advice(table: pd.DataFrame, measure: str = "accuracy", within: float = WITHI
     """Return what leaks least at a price of at most ``within`` of the original's test accuracy.
 
     A leak is by the strongest adaptive attack; of a way that trains on validation samples, the leak
-    of these where it is the larger one, and where it was not measured the way is not advised. A way
-    that is more accurate than the original is welcome: only a rival of a defense has to be as
-    accurate both ways (`rivals`).
+    of these where it is the larger one, and where it was not measured the way is not advised.
 
     Fields: chosen, the way's name ("original": nothing leaks less); leaks, whose samples leak more
     under it, "members" or "validation"; runs, how many judged. Then, each with _low and _high (95 %
-    over the judging runs): before, the original's leak; after, the chosen way's, of the samples
-    that ``leaks`` names; gain, before − after; price, the original's test accuracy minus its; and
-    members, validation: both of its leaks. Missing where no run was left to judge, and validation
-    where the way does not train on them.
+    over the judging runs, missing without any): before, the original's leak; after, the chosen
+    way's; gain, before − after; price, the original's test accuracy minus its; members and
+    validation, both of its leaks.
     """
     choosing, judging = halves(table)
     plane = points(choosing, measure)

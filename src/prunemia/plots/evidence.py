@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from prunemia.plots.style import COLORS, VERDICTS, figure, legend_above, spread
+from prunemia.registry import SOURCES
 
 ROLES = {"original": "s", "dense": "D", "pruned": "o"}
 """Beside its colour each kind of network has a marker."""
@@ -23,14 +24,7 @@ SIGNS = {
     "open": "○",
 }
 """Beside its colour each verdict has a sign, so that nobody needs to see colours."""
-DATA = {
-    "cifar10": "natural images (CIFAR-10, JPEG, 12,000)",
-    "digits": "Digits",
-    "fashion_mnist": "Fashion-MNIST",
-    "letter": "Letters",
-    "location": "Location-30",
-    "mnist1d": "MNIST-1D",
-}
+DATA = {name: source.label for name, source in sorted(SOURCES.items()) if source.label}
 """Data sets as figures call them; others go by their own name."""
 
 

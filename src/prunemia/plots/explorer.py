@@ -18,11 +18,11 @@ from prunemia import results
 from prunemia.claims import simultaneous
 from prunemia.claims.tradeoff import names
 from prunemia.lab.effects import EFFECTS, LEVELS
-from prunemia.metrics import over_seeds
-from prunemia.results.tables import ADAPTIVE, NAIVE, WAY
+from prunemia.metrics import MEASURES, over_seeds
+from prunemia.results.tables import ADAPTIVE, NAIVE, WAY, WIDE
 
-SHOWN = ("accuracy", "AUC", "TPR at 0.001", "TPR at 0.01", "TPR at 0.05")
-NAMES = {"accuracy": "accuracy", "auc": "AUC", "tpr@0.01": "TPR at 0.01"}
+SHOWN = tuple(MEASURES.values())
+NAMES = {name: MEASURES[name] for name in WIDE}
 """The columns of a plane's table, by the names of `SHOWN`."""
 FIELDS = ("dataset", "pruner", "sparsity", "defense", "attack")
 Case = dict[str, Any]

@@ -43,6 +43,7 @@ class Source:
     generate : where a function is from a number of rows and a seed (None: the published rows)
         to arrays, at least as many.
     archives : the published files.
+    label : what figures call it; its name unless given.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Source:
     read: str | None = None
     generate: str | None = None
     archives: tuple[Archive, ...] = ()
+    label: str = ""
 
     @property
     def holds(self) -> Holds:

@@ -19,7 +19,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +122,7 @@ def exists(name: str) -> bool:
 def read(name: str) -> pd.DataFrame:
     """Return a table of ``results/``; its ``attrs["record"]`` says what made it.
 
-    It has the rows of those experiments of its grid that were made as they would be made today;
-    the others are left out until they are computed (`lacking`).
+    Experiments that would be made otherwise today are left out until they are computed.
 
     Raises
     ------
@@ -152,11 +150,7 @@ def experiments(name: str) -> frozenset[Experiment]:
 
 
 def lacking(name: str) -> list[Experiment]:
-    """Return the experiments of its grid that a table lacks: ``prunemia results NAME`` computes.
-
-    They are new in the grid, or today's version of a network or a defense would make them
-    otherwise.
-    """
+    """Return the experiments of its grid that a table lacks: new there, or made otherwise today."""
     return _split(name, _files(name)[1])[1]
 
 
@@ -180,23 +174,21 @@ def read_or_make(
     *,
     most: int = MOST,
 ) -> tuple[str, pd.DataFrame]:
-    """Return many runs' numbers: the kept table that has these experiments, else computed.
+    """Return the kept table that has these experiments, with its name; else "" and it computed.
 
-    The table comes whole, with all its runs; the name is "" where it was computed. Computed are the
-    short list of releases, and `tables.variants`. ``most``: references, which the tables of
-    "references" and "exposure" have 64 of.
+    The kept table comes whole, with all its runs. Computed are the short list of releases, and
+    `tables.variants`. ``most``: references; the kept tables have 64.
     """
     todo = list(wanted)
     if most == MOST and (name := holding(kind, todo)):
         return name, read(name)
-    make: Callable[..., pd.DataFrame] = next(TABLES[name] for name in _of_kind(kind))
+    options: dict[str, Any] = {"releases": {"only": tables.SHORT}}.get(kind, {})
     if kind in ("references", "exposure"):
-        make = partial(make, most=most)
-    if kind == "releases":
-        make = partial(make, only=tables.SHORT)
+        options = {"most": most}
     if kind == "tradeoff":
         todo = [variant for exp in todo for variant in tables.variants(exp)]
-    return "", make(lab, todo, attacks)
+    maker: Callable[..., pd.DataFrame] = TABLES[_of_kind(kind)[0]]
+    return "", maker(lab, todo, attacks, **options)
 
 
 def _of_kind(kind: str) -> list[str]:
@@ -360,7 +352,12 @@ def make(
     todo = [exp for exp in grid.experiments if cell(exp) not in cells and wanted(exp)]
     pieces = [] if rows is None else [rows]
     if todo:
-        new = as_text(_computed(name, lab, workers, todo, grid.attacks))
+        cluster: AbstractContextManager[str | None] = contextlib.nullcontext(lab.scheduler)
+        if workers > 1:
+            cluster = sweep.local_workers(workers)
+        with cluster as address:
+            at_work = Lab(lab.store.root, address, lab.device, lab.context.progress)
+            new = as_text(TABLES[name](at_work, todo, grid.attacks))
         if rows is not None and not set(rows) <= set(new):
             return make(name, lab, workers, anew=True)
         # columns that came later are empty in rows that were made before
@@ -385,17 +382,6 @@ def make(
     return read(name)
 
 
-def _computed(
-    name: str, lab: Lab, workers: int, experiments: Sequence[Experiment], attacks: Sequence[str]
-) -> pd.DataFrame:
-    cluster: AbstractContextManager[str | None] = contextlib.nullcontext(lab.scheduler)
-    if workers > 1:
-        cluster = sweep.local_workers(workers)
-    with cluster as address:
-        at_work = Lab(lab.store.root, address, lab.device, lab.context.progress)
-        return TABLES[name](at_work, experiments, attacks)
-
-
 def _reusable(
     name: str, grid: grids.Grid
 ) -> tuple[pd.DataFrame | None, Mapping[str, int], list[dict[str, Any]]]:
@@ -413,8 +399,7 @@ def _reusable(
     same = [exp for exp in grid.experiments if cell(exp) in record["cells"]]
     owner = owners(table, same)
     cells = {cell(same[index]) for index in set(owner[owner >= 0])}
-    kept = {known: record["cells"][known] for known in cells}
-    return table[owner >= 0], kept, record["parts"]
+    return table[owner >= 0], {c: record["cells"][c] for c in cells}, record["parts"]
 
 
 def owners(table: pd.DataFrame, experiments: Sequence[Experiment]) -> NDArray[np.int64]:

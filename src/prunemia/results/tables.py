@@ -18,8 +18,12 @@ from prunemia.lab.attacking import AttackResult, validation_leaks
 from prunemia.lab.effects import OVERALL, dense, fields, leakage
 from prunemia.lab.networks import TrainedModel
 from prunemia.lab.steps import Of, Release, Step, attack_step, release_step
+from prunemia.metrics import MEASURES
 from prunemia.registry import ATTACKS, DEFENSES, PRUNERS
 from prunemia.signals import Signals
+
+WIDE = ("accuracy", "auc", "tpr@0.01")
+"""The measures of the tables of releases and of trade-offs, by their columns (`MEASURES`)."""
 
 Row = dict[str, Any]
 Case = tuple[Row, Sequence[Step], Callable[..., Iterable[Row]]]
@@ -50,25 +54,20 @@ RECIPES: Mapping[str, Row] = {"fast": {}, "paper": {"recipe": "paper"}}
 
 def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
     """Return each learned attack by its fast and by the paper's recipe, on the same victims."""
-    named = ("dataset", "model", "sparsity", "seed")
-    return tabulate(
-        lab,
-        (
-            (
-                {name: getattr(exp, name) for name in named} | {"attack": attack, "recipe": recipe},
-                [attack_step(exp, attack, "pruned", options)],
-                _accuracy_and_auc,
-            )
-            for exp in experiments
-            for attack in attacks
-            for recipe, options in RECIPES.items()
-        ),
-    )
+
+    def cases(exp: Experiment) -> Iterator[Case]:
+        known = {name: getattr(exp, name) for name in ("dataset", "model", "sparsity", "seed")}
+        for attack in attacks:
+            for recipe, options in RECIPES.items():
+                step = attack_step(exp, attack, "pruned", options)
+                yield known | {"attack": attack, "recipe": recipe}, [step], _accuracy_and_auc
+
+    return tabulate(lab, (case for exp in experiments for case in cases(exp)))
 
 
 def _accuracy_and_auc(result: AttackResult) -> Iterator[Row]:
-    found = result.evaluation
-    yield {"accuracy": found.accuracy.value, "auc": found.auc.value}
+    row = result.evaluation.row()
+    yield {name: row[name] for name in ("accuracy", "auc")}
 
 
 # --- Dense networks stopped early: leak as a function of how well a network fits -----------------
@@ -87,19 +86,14 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -
     play no part.
     """
     del attacks
-    return tabulate(
-        lab,
-        (
-            (
-                fields(exp) | {"role": role, "epochs": epochs},
-                [Step(of, each, of), Step("signals", each, of)],
-                _fit_and_leak,
-            )
-            for exp in experiments
-            for role, epochs, each, of in lengths.networks(exp)
-            if role in lengths.CURVE
-        ),
-    )
+
+    def cases(exp: Experiment) -> Iterator[Case]:
+        for role, epochs, each, of in lengths.networks(exp):
+            if role in lengths.CURVE:
+                about = fields(exp) | {"role": role, "epochs": epochs}
+                yield about, [Step(of, each, of), Step("signals", each, of)], _fit_and_leak
+
+    return tabulate(lab, (case for exp in experiments for case in cases(exp)))
 
 
 def _fit_and_leak(networks: Sequence[TrainedModel], signals: Signals) -> Iterator[Row]:
@@ -155,21 +149,17 @@ def _papers(exp: Experiment, attacks: Sequence[str]) -> Iterator[Case]:
         yield about("spread", name), [after], partial(_spread, name, exp.seed)
     if exp.stopping != RULE or not attacks:
         return
+    for name in attacks:
+        yield about("accuracy", name), [attack_step(exp, name, "pruned")], _accuracy
     guesses = {f"sparsity {s:g}": Adversary(sparsity=s) for s in WRONG if s != exp.sparsity}
-    guesses["no pruning"] = Adversary(pruner="none")
+    for name, guess in {**guesses, "no pruning": Adversary(pruner="none")}.items():
+        step = attack_step(exp.replace(adversary=guess), "samia", "pruned")
+        yield about("assumed", name), [step], _accuracy
     ppb = exp.replace(defense="ppb", strength=None)
-    facing = {"adaptive": ppb, "non-adaptive": ppb.replace(adversary=Adversary(defense="none"))}
-    attacked = [("accuracy", name, exp, name) for name in attacks]
-    attacked += [
-        ("assumed", name, exp.replace(adversary=guess), "samia") for name, guess in guesses.items()
-    ]
-    attacked += [
-        (adversary, name, each, name)
-        for adversary, each in facing.items()
-        for name in ATTACKS_ON_PPB
-    ]
-    for statistic, name, each, attack in attacked:
-        yield about(statistic, name), [attack_step(each, attack, "pruned")], _accuracy
+    for adversary, believed in ((ADAPTIVE, None), (NAIVE, Adversary(defense="none"))):
+        for name in ATTACKS_ON_PPB:
+            step = attack_step(ppb.replace(adversary=believed), name, "pruned")
+            yield about(adversary, name), [step], _accuracy
     for name, each in {"no defense": exp, "ppb": ppb}.items():
         yield about("test", name), [Step("pruned", each, "pruned")], _test_accuracy
 
@@ -297,21 +287,17 @@ def _attacks_on(
 
 
 def _measures_and_test(result: AttackResult, networks: Sequence[TrainedModel]) -> Iterator[Row]:
-    measures = result.evaluation.measures()
-    for measure in ("accuracy", "AUC", "TPR at 0.01"):
-        yield {
-            "measure": measure,
-            "value": measures[measure],
-            "test_accuracy": networks[0].accuracy["test"],
-        }
+    test = networks[0].accuracy["test"]
+    for measure, value in result.evaluation.measures().items():
+        if measure in map(MEASURES.get, WIDE):
+            yield {"measure": measure, "value": value, "test_accuracy": test}
 
 
 # --- Test accuracy against the leak: every way to prune, to fine-tune and to defend ---------------
 
 WAY = ("pruner", "sparsity", "defense", "strength", "whole", "stopping", "finetune_epochs")
 """The columns that tell one way to make a network from another."""
-MEASURES = ("accuracy", "auc", "tpr@0.01")
-VALIDATION = tuple(f"validation_{name}" for name in MEASURES)
+VALIDATION = tuple(f"validation_{name}" for name in WIDE)
 """The same measures of the leak of validation samples, under defenses that train on them."""
 ORIGINAL = "none"
 """In the column ``pruner``: the original network, before pruning and fine-tuning."""
@@ -362,26 +348,19 @@ def _tradeoff(
             "test_accuracy": victim.accuracy["test"],
             "epsilon": victim.privacy.get("epsilon"),
             "attack": attack,
-            **{name: of_members[name] for name in MEASURES},
-            **{f"validation_{name}": of_validation.get(name) for name in MEASURES},
+            **{name: of_members[name] for name in WIDE},
+            **{f"validation_{name}": of_validation.get(name) for name in WIDE},
         }
 
 
 def label(exp: Experiment) -> Row:
     """Return the columns that tell an experiment from all others of a table of trade-offs."""
-    return {
-        "dataset": exp.dataset,
-        "model": exp.model,
-        "pruner": exp.pruner,
-        "sparsity": exp.sparsity,
-        "defense": exp.defense,
+    known = exp.model_dump(mode="json") | {
         "strength": exp.defense_strength,
-        "whole": exp.whole,
-        "stopping": exp.stopping,
         "finetune_epochs": exp.tuning_epochs,
-        "seed": exp.seed,
         "adversary": ADAPTIVE if exp.adversary is None else NAIVE,
     }
+    return {name: known[name] for name in ("dataset", "model", *WAY, "seed", "adversary")}
 
 
 def variants(exp: Experiment) -> list[Experiment]:
