@@ -10,7 +10,7 @@ from prunemia.errors import UsageError
 from prunemia.experiment import explain, seed_of
 from prunemia.lab.networks import build
 from prunemia.lab.steps import Step
-from prunemia.pruning.rounding import rounded
+from prunemia.pruning import rounded
 from prunemia.results.tables import holdings, released
 
 EXP = pm.Experiment(

@@ -4,7 +4,7 @@ from torch import nn
 
 from prunemia import models
 from prunemia.pruning import cost, cut
-from prunemia.pruning.absorbing import Absorbed
+from prunemia.pruning.cutting import Absorbed
 from prunemia.pruning.masks import prune
 
 SHAPES = {
@@ -18,9 +18,7 @@ SHAPES = {
 
 def pruned(name: str, method: str, sparsity: float = 0.6) -> nn.Module:
     """A pruned network after training: no normalization's γ, β, mean or variance is special."""
-    module = models.build(
-        name, SHAPES[name], 7, width=8 if name.startswith("cnn") else None, seed=1
-    )
+    module = models.build(name, SHAPES[name], 7, width=8, seed=1)
     draw = torch.Generator().manual_seed(2)
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
@@ -32,8 +30,11 @@ def pruned(name: str, method: str, sparsity: float = 0.6) -> nn.Module:
     return module.eval()
 
 
-@pytest.mark.parametrize("method", ["l1structured", "l2structured", "slim"])
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [(name, "l1structured") for name in SHAPES]
+    + [(name, "slim") for name in SHAPES if name != "densenet121"],
+)
 def test_a_cut_network_is_smaller_and_answers_as_before(name, method):
     module = pruned(name, method)
     before = {key: value.clone() for key, value in module.state_dict().items()}

@@ -3,8 +3,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import parametrizations
+from torch.nn.utils import prune as torch_prune
 
-from prunemia.pruning.masks import prune, survivors
+from prunemia.pruning import cut, prune, round_, survivors
 
 
 def linear(weights: list[list[float]]) -> nn.Module:
@@ -117,3 +119,86 @@ def test_refusals_name_what_is_allowed(module, method, sparsity, message):
         prune(module, method, sparsity)
 
     assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
+
+
+# --- weights that layers share, or compute ---
+
+
+class Sharing(nn.Module):
+    """A convolution and two linear layers that each lend their weight to another module."""
+
+    def __init__(self):
+        super().__init__()
+        self.words = nn.Embedding(6, 4)
+        self.first, self.second = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.out = nn.Linear(4, 6)
+        self.second.weight, self.out.weight = self.first.weight, self.words.weight
+
+
+@pytest.mark.parametrize("method", ["l1unstructured", "l1structured"])
+def test_a_shared_weight_is_pruned_once(method):
+    # The convolutions' 16 weights and the linear layer's 24, which torch lists under the embedding.
+    module = Sharing()
+
+    masks = prune(module, method, 0.5)
+
+    assert masks.counted == ("first.weight", "words.weight")
+    removed = (8 if method == "l1structured" else 8 + 12) / 40
+    assert masks.sparsity == removed
+    assert int((module.first.weight == 0).sum()) == 8
+    assert module.second.weight is module.first.weight
+    module.first.weight.data += 1
+    masks.apply_()
+    assert int((module.second.weight == 0).sum()) == 8
+
+
+def test_a_shared_normalization_is_pruned_once():
+    norm = nn.BatchNorm2d(4)
+    module = nn.Sequential(norm, nn.ReLU(), norm, nn.BatchNorm2d(4))
+    module[3].weight = norm.weight
+    norm.weight.data = torch.tensor([1.0, 2.0, 3.0, 4.0])
+
+    assert prune(module, "slim", 0.5).sparsity == 0.5
+    assert norm.weight.tolist() == [0, 0, 3, 4]
+
+
+def pruned_by_torch(layer):
+    torch_prune.l1_unstructured(layer, "weight", 0.5)
+
+
+def bias_pruned_by_torch(layer):
+    torch_prune.random_unstructured(layer, "bias", 0.5)
+
+
+def computed(layer):
+    weight = layer.weight.detach()
+    del layer.weight
+    layer.weight = 2 * weight
+
+
+@pytest.mark.parametrize(
+    ("wrap", "remedy"),
+    [
+        (pruned_by_torch, r"torch\.nn\.utils\.prune\.remove\(layer, 'weight'\)"),
+        (bias_pruned_by_torch, r"torch\.nn\.utils\.prune\.remove\(layer, 'bias'\)"),
+        (parametrizations.weight_norm, r"remove_parametrizations\(layer, 'weight'\)"),
+        (parametrizations.orthogonal, r"remove_parametrizations\(layer, 'weight'\)"),
+        (nn.utils.spectral_norm, r"remove_spectral_norm\(layer, 'weight'\)"),
+        (computed, r"layer\.register_parameter\('weight'"),
+    ],
+)
+@pytest.mark.parametrize("work", ["prune", "round", "cut"])
+def test_computed_weights_are_refused_before_anything_changes(wrap, remedy, work):
+    module = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Flatten(), nn.Linear(4, 4))
+    wrap(module[2])
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    works = {
+        "prune": lambda: prune(module, "l1unstructured", 0.5),
+        "round": lambda: round_(module, 4),
+        "cut": lambda: cut(module, (2, 1, 1)),
+    }
+
+    with pytest.raises(ValueError, match=rf"layer '2' computes its (weight|bias).*{remedy}"):
+        works[work]()
+
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from prunemia import models
-from prunemia.pruning import prune, round_, schedule
-from prunemia.pruning.rounding import rounded
+from prunemia.pruning import prune, round_, rounded, schedule
 
 
 def test_three_bits_by_hand():

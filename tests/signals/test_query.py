@@ -8,7 +8,7 @@ from torch import nn
 
 from prunemia import models
 from prunemia.signals import SignalWarning
-from prunemia.signals.query import answers, evaluating, logits, posteriors, sensitivity
+from prunemia.signals.query import answers, logits, posteriors, sensitivity
 
 
 def confident_network(scale: float) -> nn.Module:
@@ -219,7 +219,7 @@ def test_a_query_leaves_no_trace():
     assert not given.requires_grad
     with pytest.raises(ValueError, match="cannot be asked"):
         posteriors(net, X[:, :2])
-    with evaluating(net):
+    with models.evaluating(net):
         assert not any(layer.training for layer in net.modules())
     assert [layer.training for layer in net] == [True, False, True, True]
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())

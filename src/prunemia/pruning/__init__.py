@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from prunemia.pruning.costs import Cost, cost
 from prunemia.pruning.cutting import cut
-from prunemia.pruning.masks import Masks, prune, survivors
-from prunemia.pruning.rounding import round_, rounded
-from prunemia.pruning.rounds import schedule
+from prunemia.pruning.masks import Masks, prune, round_, rounded, schedule, survivors
 
 __all__ = [
     "Cost",

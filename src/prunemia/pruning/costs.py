@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from prunemia.models import macs, one_thread
+from prunemia.models import evaluating, macs, one_thread
 
 WARM_UP = 2
 """First passes that are not timed: they allocate memory and choose algorithms."""
@@ -38,10 +38,10 @@ def cost(
     module: nn.Module, input_shape: tuple[int, ...], batch: int = 1, repeats: int = 30
 ) -> Cost:
     """Measure a network on ``batch`` inputs of a shape; the first three figures are exact."""
-    device = next(module.parameters()).device
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    x = torch.zeros((batch, *input_shape), device=device)
-    seconds = [_seconds(module.eval(), x) for _ in range(WARM_UP + repeats)][WARM_UP:]
+    x = torch.zeros((batch, *input_shape)).to(next(module.parameters()))
+    with evaluating(module):
+        seconds = [_seconds(module, x) for _ in range(WARM_UP + repeats)][WARM_UP:]
     return Cost(
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         macs=macs(module, input_shape),

@@ -1,18 +1,20 @@
-"""The pruners, their control, and the masks that they leave behind."""
+"""The pruners, the masks that they leave behind, rounds of pruning, and rounded weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from prunemia.registry import PRUNERS, load
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 WEIGHTED = (nn.Linear, *CONVOLUTIONS)
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
+FEWEST, MOST = 2, 8
+"""Bits of a rounded weight."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,11 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
     # slim removes channels through their scales: its sparsity is that of the scales
     scales = kind.ranks == "BatchNorm scales"
     kinds = NORMALIZATIONS if scales else WEIGHTED
-    masks = Masks(module, keep, tuple(f"{name}.weight" for name, _ in layers(module, kinds)))
+    # a parameter that layers share has one name: that under which torch lists it
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    keep = {names[id(module.get_parameter(name))]: each for name, each in keep.items()}
+    counted = tuple(names[id(layer.weight)] for _, layer in layers(module, kinds))
+    masks = Masks(module, keep, counted)
     masks.apply_()
     return masks
 
@@ -155,8 +161,109 @@ def _filters(module: nn.Module, sparsity: float, order: int) -> dict[str, Tensor
     return keep
 
 
-def layers(
-    module: nn.Module, kinds: tuple[type[nn.Module], ...]
-) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the layers of these kinds with their names."""
-    return ((name, layer) for name, layer in module.named_modules() if isinstance(layer, kinds))
+def layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:
+    """Return the layers of these kinds with their names; of those that share a weight, the first.
+
+    Raises
+    ------
+    ValueError
+        A layer computes its weight or bias from others, so to change it would change nothing.
+    """
+    found: list[tuple[str, nn.Module]] = []
+    seen: set[int] = set()
+    for name, layer in module.named_modules():
+        if not isinstance(layer, kinds):
+            continue
+        for what in ("weight", "bias"):
+            if what not in layer._parameters:
+                raise ValueError(
+                    f"network: layer {name!r} computes its {what} from others, so nothing was "
+                    f"changed; first call {_remedy(layer, what)}"
+                )
+        if id(layer.weight) not in seen or layer.weight is None:
+            found.append((name, layer))
+        seen.add(id(layer.weight))
+    return found
+
+
+def _remedy(layer: nn.Module, what: str) -> str:
+    """Return what makes a computed parameter a plain one."""
+    if parametrize.is_parametrized(layer, what):
+        return f"torch.nn.utils.parametrize.remove_parametrizations(layer, {what!r})"
+    if f"{what}_mask" in layer._buffers:
+        return f"torch.nn.utils.prune.remove(layer, {what!r})"
+    if f"{what}_g" in layer._parameters:
+        return f"torch.nn.utils.remove_weight_norm(layer, {what!r})"
+    if f"{what}_u" in layer._buffers:
+        return f"torch.nn.utils.remove_spectral_norm(layer, {what!r})"
+    return f"layer.register_parameter({what!r}, torch.nn.Parameter(layer.{what}))"
+
+
+def rounded(weight: Tensor, bits: int) -> Tensor:
+    """Return the weights of one layer, rounded to ``bits`` bits, symmetrically per output channel.
+
+    Each channel, ``weight[c]``, has a step of its own, max |w| / (2^(bits − 1) − 1), and its
+    weights go to the nearest multiple of it. Zero stays exactly zero, and so does a channel of
+    zeros; the largest weight of a channel keeps its size. With 2 bits a weight is −max, 0 or max.
+
+    Parameters
+    ----------
+    weight : shape (channels, …), of a Conv or Linear.
+    bits : 2 … 8.
+
+    Raises
+    ------
+    ValueError
+        ``bits`` is out of range.
+
+    Source: the symmetric, channel by channel scheme of Krishnamoorthi (2018, arXiv 1806.08342),
+    section 2; here the weights alone, and without fine-tuning afterwards.
+    """
+    if not FEWEST <= bits <= MOST:
+        raise ValueError(f"bits: {bits} is not allowed; allowed: {FEWEST} to {MOST}")
+    largest = weight.abs().flatten(1).amax(dim=1).view(-1, *[1] * (weight.ndim - 1))
+    step = largest / (2 ** (bits - 1) - 1)
+    whole = torch.round(weight / step.masked_fill(step == 0, 1))  # a channel of zeros stays so
+    result: Tensor = whole * step
+    return result
+
+
+@torch.no_grad()
+def round_(module: nn.Module, bits: int) -> None:
+    """Round the weights of every Conv and Linear in place; biases and BatchNorm stay as they are.
+
+    Raises
+    ------
+    ValueError
+        ``bits`` is out of range.
+    """
+    for _, layer in layers(module, WEIGHTED):
+        weight = layer.get_parameter("weight")
+        weight.copy_(rounded(weight, bits))
+
+
+def schedule(sparsity: float, epochs: int, rounds: int) -> list[tuple[float, int]]:
+    """Return the sparsity and the fine-tuning epochs of each round.
+
+    Every round removes the same share of what is left, so that the last one reaches ``sparsity``:
+    after round r of R a share (1 − sparsity)^(r/R) is left. The epochs are divided as evenly as
+    they can be; later rounds get what is over.
+
+    Parameters
+    ----------
+    sparsity : the fraction that is removed in the end, 0 … 1; 0 for the control.
+    epochs : of all rounds together.
+    rounds : 1 or more; 1: pruned in one shot.
+
+    Raises
+    ------
+    ValueError
+        There are fewer epochs than rounds, or no round.
+
+    Source: Frankle & Carbin (2019), section 1, for the shares.
+    """
+    if not 1 <= rounds <= epochs:
+        raise ValueError(f"rounds: {rounds} is not allowed; allowed: 1 to {epochs}, its epochs")
+    each, over = divmod(epochs, rounds)
+    shares = [1 - (1 - sparsity) ** (turn / rounds) for turn in range(1, rounds)] + [sparsity]
+    return [(share, each + (turn >= rounds - over)) for turn, share in enumerate(shares)]

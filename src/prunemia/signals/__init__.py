@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prunemia.signals.checks import FieldError, SignalWarning
-from prunemia.signals.query import answers, evaluating, logits, posteriors, sensitivity
+from prunemia.signals.query import answers, logits, posteriors, sensitivity
 from prunemia.signals.signals import JointSignals, SignalPair, Signals, each_release
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "Signals",
     "answers",
     "each_release",
-    "evaluating",
     "logits",
     "posteriors",
     "sensitivity",

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunemia.models import one_thread
+from prunemia.models import evaluating, one_thread
 from prunemia.signals.checks import PROBABILITIES, SignalWarning, are_probabilities
 
 FOLDED_ON_CPU, FOLDED_ELSEWHERE = 256, 4096
@@ -127,18 +127,6 @@ def answers(
             moved.append((p[1:] - p[0]).abs_().mean(dim=0).div_(epsilon))
     _warn_of_probabilities(torch.cat(plain))
     return torch.cat(base), torch.cat(moved)
-
-
-@contextlib.contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Set evaluation mode, and restore afterwards the mode of each layer, one by one."""
-    modes = [(layer, layer.training) for layer in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for layer, mode in modes:
-            layer.training = mode
 
 
 @contextlib.contextmanager
