@@ -1,8 +1,7 @@
 """`prunemia`: the command line.
 
 Exit code 1: something failed while it ran; 2: what was asked for is refused; 3: an audit found
-more than --fail-above or --require-below allows. A refusal takes a second: a command imports what
-needs torch when the rest has been checked.
+more than --fail-above or --require-below allows. What needs torch is imported after all checks.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -23,22 +22,15 @@ from prunemia.book.pages import answer_of, find_page, find_root, require_known
 from prunemia.errors import RunError, UsageError, shortened
 from prunemia.files import atomic_write, require_file, require_folder, write_text
 
-if TYPE_CHECKING:
-    from prunemia.store import Store
-
-
-def _group(text: str, **more: Any) -> typer.Typer:
-    return typer.Typer(help=text, no_args_is_help=True, rich_markup_mode=None, **more)
-
-
+_group = partial(typer.Typer, no_args_is_help=True, rich_markup_mode=None)
 app = _group(
-    "Membership inference in pruned networks: build the book, run its pages, look after data and "
-    "results.",
+    help="Membership inference in pruned networks: build the book, run its pages, look after data "
+    "and results.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(data_app := _group("The data sets."), name="data")
-app.add_typer(store_app := _group("The results on disk."), name="store")
+app.add_typer(data_app := _group(help="The data sets."), name="data")
+app.add_typer(store_app := _group(help="The results on disk."), name="store")
 
 
 def _opt(text: str, *names: str, **more: Any) -> Any:
@@ -88,10 +80,9 @@ def book(
 ) -> None:
     """Execute the pages that changed, and build the book.
 
-    A page is executed again when its source, its parameters, the package or
-    the libraries changed. With --only, the other pages stay as they were last executed on the
-    profile; one that never was appears without results. Each page
-    uses the given parameters that it has.
+    A page is executed again when its source, its parameters, the package or the libraries changed.
+    With --only, the other pages stay as they were last executed on the profile; one that never was
+    appears without results. Each page uses the given parameters that it has.
     """
     from prunemia.book.build import Book
 
@@ -134,12 +125,11 @@ def run(
     require_folder(default_root(), f"the store {default_root()}")
     started = time.monotonic()
     say(f"Executing {page.path} …")
-    result = building.execute(page.path, values, sys.stderr)
-    building.write_notebook(output, result)
+    result = building.execute(page.path, output, values, sys.stderr)
     if html is not None:
         write_text(html, building.standalone(result, page.path))
-    written = " and ".join(map(str, outputs.values()))
-    say(f"Written in {time.monotonic() - started:.0f} s: {written}")
+    seconds = f"{time.monotonic() - started:.0f} s"
+    say(f"Written in {seconds}: {' and '.join(map(str, outputs.values()))}")
     if text := answer_of(result):
         say(f"\n{text}")
 
@@ -151,8 +141,8 @@ def _outputs(named: dict[str, Some], *inputs: Some) -> dict[str, Path]:
     for option, path in outputs.items():
         require_file(path, option)
         if path.resolve() in taken:
-            shown = f"{option} {path}".strip()
-            raise UsageError(f"{shown}: is named already; name another file to write")
+            said = f"{option} {path}: is named already; name another file to write"
+            raise UsageError(said.strip())
         taken.add(path.resolve())
     return outputs
 
@@ -173,9 +163,7 @@ def sweep(
     from prunemia.lab import grid as grids
 
     if workers is not None and scheduler is not None:
-        raise UsageError(
-            "--workers starts a cluster here, --scheduler names one that runs: give one of the two"
-        )
+        raise UsageError("--workers starts a cluster, --scheduler names one: give one of the two")
     asked = grids.read(grid)
     table = output or Path(f"{grid.stem}.csv")
     if not plan:
@@ -194,9 +182,9 @@ def results(
 ) -> None:
     """Compute what the tables of results/ lack of their grids, which can take hours.
 
-    Pages read what is too long to compute while the book is built from these
-    tables. Interrupted, it resumes with what the store has. Rows of a grid that
-    has not changed are kept; --anew computes them, too.
+    Pages read what is too long to compute while the book is built from these tables. Interrupted,
+    it resumes with what the store has. Rows of a grid that has not changed are kept; --anew
+    computes them, too.
     """
     root = _store(where).root
     from prunemia import results as tables
@@ -228,8 +216,8 @@ def audit(
     It judges by the network's answers alone. Exit code 2: something is refused,
     and nothing was written; 3: --fail-above or --require-below is not met.
     """
-    named = {"--html": html, "--json": json, "--csv": csv}
-    outputs = _outputs(named, target, shadow, original, reference)
+    inputs = (target, shadow, original, reference)
+    outputs = _outputs({"--html": html, "--json": json, "--csv": csv}, *inputs)
     from prunemia.audit import Limit, read, signals
 
     def tell(line: str) -> None:
@@ -295,7 +283,7 @@ def data_fetch(
     say("\n".join(map(str, files)) if files else f"{name} needs no download")
 
 
-def _store(where: Some) -> Store:
+def _store(where: Some) -> Any:
     """Return the store in a folder; None: where the pages keep theirs."""
     from prunemia.store import Store, default_root
 
@@ -310,8 +298,7 @@ def store_list(where: Where = None) -> None:
     store = _store(where)
     entries = list(store.entries())
     for entry in entries:
-        written = f"{entry.created:%Y-%m-%d %H:%M}"
-        say(f"{entry.stage:<10} {entry.key}  {_size([entry]):>9}  {written}")
+        say(f"{entry.stage:<10} {entry.key}  {_size([entry]):>9}  {entry.created:%Y-%m-%d %H:%M}")
     say(f"{len(entries)} results, {_size(entries)}, in {store.root}")
 
 
@@ -323,8 +310,8 @@ def store_verify(where: Where = None) -> None:
     for problem in problems:
         say(str(problem))
     if problems:
-        found = f"{len(problems)} problems in {store.root}"
-        raise RunError(f"{found}; `prunemia store clean` removes them")
+        remedy = "`prunemia store clean` removes them"
+        raise RunError(f"{len(problems)} problems in {store.root}; {remedy}")
     say(f"Every result is sound: {store.root}")
 
 

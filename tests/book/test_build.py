@@ -284,10 +284,10 @@ def built(tmp_path):
 
 def test_a_missing_program_is_named_with_its_package(built, monkeypatch):
     monkeypatch.setattr(build.shutil, "which", lambda _: None)
-    with pytest.raises(UsageError, match="chromium is not installed; Debian's packages"):
+    with pytest.raises(UsageError, match="chromium is missing; Debian's packages"):
         build.print_book(built, built / "site", built / "out.pdf", print)
     monkeypatch.setattr(build.shutil, "which", lambda name: None if name == "pdfunite" else name)
-    with pytest.raises(UsageError, match="pdfunite is not installed"):
+    with pytest.raises(UsageError, match="pdfunite is missing"):
         build.print_book(built, built / "site", built / "out.pdf", print)
 
 

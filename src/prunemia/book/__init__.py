@@ -1,4 +1,1 @@
-"""The book: its pages found, checked, executed and built.
-
-Nothing here imports torch: a refusal takes a second.
-"""
+"""The book: its pages found, checked, executed and built; nothing here imports torch."""

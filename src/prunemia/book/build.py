@@ -27,11 +27,10 @@ from prunemia.errors import RunError, UsageError
 from prunemia.files import atomic_write, require_folder, write_text
 from prunemia.store import default_root
 
+Pages = dict[str, Page]
 PACKAGE = Path(__file__).parents[1]
 NOT_SEEN_BY_PAGES = ("cli.py", "book/build.py")
 """Files that no page imports, by their paths in the package. Whatever else it holds counts."""
-WIDGETS = "application/vnd.jupyter.widget-view+json"
-MATHJAX = Path("book/_static/mathjax/tex-svg.js")
 TEMPLATE = r"""{%- extends "index.html.j2" -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
@@ -55,10 +54,7 @@ class Task:
 
 
 def execute_all(tasks: Sequence[Task], jobs: int, say: Callable[[str], None]) -> dict[str, str]:
-    """Execute tasks in ``jobs`` processes, in their order; return the errors of those that failed.
-
-    A page that fails does not keep the others from running.
-    """
+    """Execute tasks in ``jobs`` processes; return the errors of those that failed, by name."""
     failed = {}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, initializer=_end_with_parent) as pool:
@@ -84,24 +80,25 @@ def _timed(task: Task) -> float:
     started = time.monotonic()
     task.log.parent.mkdir(parents=True, exist_ok=True)
     with task.log.open("w", encoding="utf-8") as log:
-        executed = execute(task.notebook, task.parameters, log)
-    executed.metadata["stamp"] = task.stamp
-    write_notebook(task.output, executed)
+        execute(task.notebook, task.output, task.parameters, log, task.stamp)
     return time.monotonic() - started
 
 
-def execute(notebook: Path, parameters: Mapping[str, Any], stderr: Any) -> Any:
-    """Execute a notebook by papermill and return it, without traces of the run.
+def execute(
+    notebook: Path, output: Path, parameters: Mapping[str, Any], stderr: Any, stamp: str = ""
+) -> Any:
+    """Execute a notebook by papermill, write it without traces of the run, and return it.
 
     The kernel is this interpreter, on one thread; what it writes to stderr goes to ``stderr``. The
-    same input gives the same result. A `RunError` names the cell that failed or whose kernel died.
+    same input gives the same bytes. A `RunError` names the cell that failed or whose kernel died;
+    an older output then stays.
     """
+    import nbformat
     import papermill  # slow to import, and a refusal is quick
     from ipykernel.kernelspec import write_kernel_spec
     from nbclient.exceptions import DeadKernelError
 
-    # of names `Page.check` knows more, and of a dead kernel this function
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # all that it warns of is checked
     cells = [""]
     with tempfile.TemporaryDirectory(prefix="prunemia-kernel-") as folder:
         # a kernel named python3 may be another environment's: this one is the interpreter at work
@@ -129,14 +126,17 @@ def execute(notebook: Path, parameters: Mapping[str, Any], stderr: Any) -> Any:
             raise _failed(cells[-1], f"ended its process: {likely}") from error
         except Exception as error:
             raise RunError(f"{type(error).__name__}: {error}") from error
-    return _clean(result)
+    _clean(result)
+    result.metadata |= {"stamp": stamp} if stamp else {}
+    write_text(output, nbformat.writes(result) + "\n")
+    return result
 
 
 def _failed(source: str, said: str) -> RunError:
     return RunError(f"the cell «{source.strip().splitlines()[0][:80]} …» {said}")
 
 
-def _clean(notebook: Any) -> Any:
+def _clean(notebook: Any) -> None:
     """Take out what differs between two equal runs: paths, times, random ids, stderr, widgets."""
     for name in ("papermill", "widgets"):
         notebook.metadata.pop(name, None)
@@ -147,20 +147,12 @@ def _clean(notebook: Any) -> Any:
             cell.id = f"cell-{number}"
         for output in cell.get("outputs", [])[:]:
             data = output.get("data", {})
-            if output.get("name") == "stderr" or WIDGETS in data:
+            if output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in data:
                 cell.outputs.remove(output)
             output.get("metadata", {}).pop("needs_background", None)
             for kind in {"text/plain", "text/html"} & data.keys():  # addresses, styled tables' ids
                 text = re.sub(r" at 0x[0-9a-f]+", "", data[kind])
                 data[kind] = re.sub(r"\bT_[0-9a-f]{5}(?=[_\"' ])", f"T{number}", text)
-    return notebook
-
-
-def write_notebook(path: Path, notebook: Any) -> None:
-    """Write a notebook whole, or not at all."""
-    import nbformat
-
-    write_text(path, nbformat.writes(notebook) + "\n")
 
 
 def standalone(notebook: Any, source: Path) -> str:
@@ -171,7 +163,7 @@ def standalone(notebook: Any, source: Path) -> str:
     """
     from nbconvert import HTMLExporter
 
-    scripts = [folder / MATHJAX for folder in source.resolve().parents]
+    scripts = [folder / "book/_static/mathjax/tex-svg.js" for folder in source.resolve().parents]
     script = next(filter(Path.is_file, scripts), None)
     code = script.read_text(encoding="utf-8").replace("</script", "<\\/script") if script else ""
     exporter = HTMLExporter(raw_template=TEMPLATE, embed_images=True)
@@ -218,9 +210,7 @@ class Book:
             said = f"another `prunemia book` is at work in {self.build}"
             raise UsageError(f"{said}; wait until it ends") from error
 
-    def _tasks(
-        self, pages: dict[str, Page], only: Sequence[str], given: Mapping[str, str]
-    ) -> list[Task]:
+    def _tasks(self, pages: Pages, only: Sequence[str], given: Mapping[str, str]) -> list[Task]:
         """Return what each wanted page is executed with; all names and values are checked."""
         require_known(only, pages, "--only ", "page")
         values = profile(self.root, self.profile, pages)
@@ -244,18 +234,18 @@ class Book:
     def _output(self, name: str) -> Path:
         return self.build / "pages" / self.profile / f"{name}.ipynb"
 
-    def _build(self, pages: dict[str, Page]) -> None:
+    def _build(self, pages: Pages) -> None:
         if missing := self._fill_stage(pages):
             self.say(f"Never executed on this profile, so without results: {', '.join(missing)}")
         staged = sorted(file for file in (self.build / "stage").rglob("*") if file.is_file())
         stamp = _digest([*staged, *_sources()])
-        html, made = self.build / "_build" / "html", self.build / "_build" / "stamp"
+        made = self.build / "_build" / "stamp"
         if self.force or not made.is_file() or made.read_text(encoding="utf-8") != stamp:
             self.say("Building the book …")
             self._sphinx(stamp)
-        self.say(f"The book: {(html / 'index.html').resolve().as_uri()}")
+        self.say(f"The book: {(made.parent / 'html' / 'index.html').resolve().as_uri()}")
 
-    def _fill_stage(self, pages: dict[str, Page]) -> list[str]:
+    def _fill_stage(self, pages: Pages) -> list[str]:
         """Lay out for Sphinx what it reads, as in the repository; return pages without results."""
         stage = self.build / "stage"
         shutil.rmtree(stage, ignore_errors=True)
@@ -280,11 +270,12 @@ class Book:
         command += [".", "--config", "_config.yml", "--toc", str(TOC), "--path-output", str(new)]
         command += ["--all", "-W", "-n", "-q", "--keep-going"]
         quiet = {"PYTHONWARNINGS": "ignore", "NO_COLOR": "1", "PYTHONHASHSEED": "0"}
-        done = _call(command, cwd=self.build / "stage", env=os.environ | quiet)
+        where: Any = {"cwd": self.build / "stage", "env": os.environ | quiet}
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", **where)
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(done.stdout, encoding="utf-8")
+        log.write_text(done.stdout + done.stderr, encoding="utf-8")
         if done.returncode:
-            lines = re.findall(".*(?:WARNING|ERROR|Error|Exception).*", done.stdout)
+            lines = re.findall(".*(?:WARNING|ERROR|Error|Exception).*", done.stdout + done.stderr)
             raise RunError("\n".join([*lines[:20], f"the book could not be built; log: {log}"]))
         (new / "_build" / "stamp").write_text(stamp, encoding="utf-8")
         shutil.rmtree(self.build / "_build", ignore_errors=True)
@@ -315,41 +306,28 @@ def _digest(files: Iterable[Path], text: str = "") -> str:
 
 
 def print_book(root: Path, site: Path, out: Path, say: Callable[[str], None]) -> None:
-    """Print every page of the built book in ``site``, in its order, into one PDF.
-
-    UsageError: there is no built book, or no program that prints or joins; RunError: it failed.
-    """
+    """Print every page of the built book in ``site``, in its order, into one PDF."""
     browsers = map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
     browser, joiner = next(filter(None, browsers), None), shutil.which("pdfunite")
     if not browser or not joiner:
         missing = "pdfunite" if browser else "chromium"
-        packages = "Debian's packages: chromium, poppler-utils"
-        raise UsageError(f"pdf: {missing} is not installed; {packages}")
+        raise UsageError(f"pdf: {missing} is missing; Debian's packages: chromium, poppler-utils")
     pages = [site / f"{name}.html" for name in in_order(root)]
     if not all(page.is_file() for page in pages):
         raise UsageError(f"pdf: no whole book in {site}; build it first, with 'make book'")
     with tempfile.TemporaryDirectory() as folder, atomic_write(out) as aside:
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
         command += [f"--user-data-dir={folder}", "--virtual-time-budget=10000"]
-        prints = [f"{folder}/{number:03}.pdf" for number, _ in enumerate(pages)]
-        for number, (page, file) in enumerate(zip(pages, prints, strict=True), start=1):
+        prints = {f"{folder}/{number:03}.pdf": page for number, page in enumerate(pages)}
+        for number, (file, page) in enumerate(prints.items(), start=1):
             say(f"{number} of {len(pages)}: {page.relative_to(site)}")
-            done = _call([*command, f"--print-to-pdf={file}", page.resolve().as_uri()], timeout=120)
-            if done.returncode or not Path(file).is_file():
-                raise RunError(f"{page} could not be printed: {done.stdout.strip()[-500:]}")
-        done = _call([joiner, *prints, str(aside)])
-        if done.returncode:
-            raise RunError(f"the pages could not be joined: {done.stdout.strip()[-500:]}")
+            _write_pdf([*command, f"--print-to-pdf={file}", page.resolve().as_uri()])
+        _write_pdf([joiner, *prints, str(aside)])
 
 
-def _call(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Call a program; its stderr is part of its stdout."""
-    streams: Any = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.STDOUT,
-    }
+def _write_pdf(command: list[str]) -> None:
     try:
-        return subprocess.run(command, text=True, errors="replace", **streams, **options)
-    except subprocess.TimeoutExpired as error:
-        raise RunError(f"{command[-1]}: not within {error.timeout:g} s") from error
+        subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    except subprocess.SubprocessError as error:
+        said = (getattr(error, "stderr", "") or "").strip()[-500:]
+        raise RunError(f"pdf: {command[-1]}: {said or error}") from error

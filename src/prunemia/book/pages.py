@@ -1,7 +1,4 @@
-"""Pages: where they are, which parameters each takes, and what they call.
-
-The command line loads this, so it imports neither torch, nor pandas, nor IPython at once.
-"""
+"""Pages: where they are, which parameters each takes, what they call; nothing slow is imported."""
 
 from __future__ import annotations
 
@@ -107,9 +104,8 @@ class Page:
             tagged = (c for c in cells if "parameters" in c["metadata"].get("tags", []))
             return read_cell("".join(next(tagged, {"source": ""})["source"]))
         except (OSError, ValueError, LookupError, TypeError, AttributeError, SyntaxError) as error:
-            raise UsageError(
-                f"{self.path}: cannot be read as a notebook with a parameters cell ({error})"
-            ) from error
+            what = "cannot be read as a notebook with a parameters cell"
+            raise UsageError(f"{self.path}: {what} ({error})") from error
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -131,10 +127,8 @@ class Page:
                 allowed = ", ".join(self.defaults) or "none"
                 raise UsageError(f"{name}: the page computes it; allowed: {allowed}")
             if stale := (default.computed_from or frozenset()) & given.keys():
-                raise UsageError(
-                    f"{min(stale)}: cannot be given, as the parameters cell has computed {name} "
-                    "from it by then; compute it in a later cell"
-                )
+                why = f"as the parameters cell has computed {name} from it by then"
+                raise UsageError(f"{min(stale)}: cannot be given, {why}; move that to a later cell")
         merged = {**self.defaults, **given}
         if "model" not in merged:  # a page on tables alone: its data set meets no network
             merged.pop("dataset", None)
@@ -156,9 +150,7 @@ def profile(root: Path, name: str, pages: Mapping[str, Page]) -> dict[str, dict[
     own = values.pop("pages", {}) if isinstance(values, dict) else None
     if not isinstance(own, dict) or not set(own) <= set(pages):
         raise UsageError(f"{where}a profile maps parameters to values, and pages to such")
-    require_known(
-        values, {n: d for page in pages.values() for n, d in page.parameters.items()}, where
-    )
+    require_known(values, {n: d for p in pages.values() for n, d in p.parameters.items()}, where)
     return {
         page: {n: v for n, v in values.items() if n in known.defaults} | own.get(page, {})
         for page, known in pages.items()
@@ -190,12 +182,11 @@ def discover(root: Path) -> dict[str, Page]:
 
 def find_page(name: str) -> Page:
     """Return a page by its name (from anywhere in the repository) or by the path of a notebook."""
-    page = Page(Path(name).stem, Path(name))
-    if not name.endswith(".ipynb"):
-        page = Page(name, find_root() / "notebooks" / f"{name}.ipynb")
-    if not page.path.is_file():
+    own = name.endswith(".ipynb")
+    path = Path(name) if own else find_root() / "notebooks" / f"{name}.ipynb"
+    if not path.is_file():
         raise UsageError(f"{shortened(name)}: there is no such page or notebook")
-    return page
+    return Page(path.stem if own else name, path)
 
 
 def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:

@@ -7,7 +7,7 @@ colour-blind); wherever something was sampled, its 95 % interval is drawn.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -36,22 +36,14 @@ COLORS = {
 }
 
 
-class Coloured(Protocol):
-    """An entry of a table of kinds that figures show."""
-
-    @property
-    def colour(self) -> str:
-        """The colour, in a notation of matplotlib's."""
-
-
 class Colours(Mapping[str, str]):
     """The colours of all that a registry holds, by name; what is registered later is in it, too."""
 
-    def __init__(self, kinds: Mapping[str, Coloured]) -> None:
+    def __init__(self, kinds: Mapping[str, Any]) -> None:
         self._kinds = kinds
 
     def __getitem__(self, name: str) -> str:
-        return self._kinds[name].colour
+        return str(self._kinds[name].colour)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._kinds)
@@ -117,6 +109,16 @@ def spread(table: pd.DataFrame, value: str) -> tuple[Floats, Floats]:
     middle = table[value].to_numpy(dtype=float)
     low, high = (table[f"{value}_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
     return middle, np.nan_to_num(np.stack([middle - low, high - middle])).clip(min=0)
+
+
+def crosses(
+    table: pd.DataFrame, x: str, y: str, ax: Axes, *, color: str, alpha: float
+) -> tuple[Floats, Floats]:
+    """Draw the intervals of points along both axes; return where the points are."""
+    across, widths = spread(table, x)
+    up, heights = spread(table, y)
+    ax.errorbar(across, up, heights, widths, fmt="none", color=color, alpha=alpha, lw=1)
+    return across, up
 
 
 def intervals(
