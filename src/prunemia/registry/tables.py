@@ -184,7 +184,7 @@ class NetworkKind:
 
 
 def _published(name: str, smallest: int) -> NetworkKind:
-    place = f"prunemia.models.image_networks:{name}"
+    place = f"prunemia.models.networks:{name}"
     return NetworkKind(place, "images", width=64, smallest=smallest)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from prunemia.training.defense import DefendedRun, Defense, TrainingError
-from prunemia.training.fit import accuracy, fit
 from prunemia.training.job import FitSettings, History, Job
-from prunemia.training.run import Run, batches
+from prunemia.training.run import Run, accuracy, batches, fit
 from prunemia.training.stacking import gather, stackable
 
 __all__ = [
