@@ -1,4 +1,4 @@
-"""Twenty published networks, pruned in four ways and cut: the same answers, or one sentence."""
+"""Twenty published networks pruned and cut: same answers, or a sentence. Minutes: by hand alone."""
 
 import argparse
 import warnings
