@@ -35,7 +35,7 @@ SIGNS = {
     "open": "○",
 }
 """Beside its colour each verdict has a sign, so that nobody needs to see colours."""
-DATA = {name: source.label for name, source in sorted(SOURCES.items()) if source.label}
+DATA = {name: s.label.split(" (")[0] for name, s in sorted(SOURCES.items()) if s.label}
 """Data sets as figures call them; others go by their own name."""
 
 
@@ -70,7 +70,7 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
     if len(names) < axes.size:
         axes.flat[-1].legend(handles, labels, loc="center", fontsize=11)
     else:
-        legend_above(axes.flat[0])
+        legend_above(axes.flat[0], gap=0.12)
     return fig
 
 
