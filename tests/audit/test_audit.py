@@ -7,8 +7,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 import prunemia as pm
-from prunemia.audit import epsilon, fitting, measuring
-from prunemia.audit.fitting import Verdict
+from prunemia.audit import epsilon, evidence, fitting
+from prunemia.audit.fitting import AttackOutput
 from prunemia.errors import UsageError
 
 QUICK = ["conf", "xent", "mentr", "top1conf"]
@@ -74,11 +74,11 @@ def test_over_nulls_intervals_cover_and_no_leak_is_found(nulls):
         for evaluation in audit.evidence.evaluations.values():
             for name, e in evaluation.estimates().items():
                 if e.resolved and name not in ("members_found", "false_alarms"):
-                    covered.setdefault(name, []).append(e.low <= measuring.guessing(name) <= e.high)
+                    covered.setdefault(name, []).append(e.low <= evidence.guessing(name) <= e.high)
     assert {name: np.mean(each) >= 0.93 for name, each in covered.items()} == dict.fromkeys(
         ("accuracy", "auc", "tpr@0.01", "tpr@0.05"), True
     )
-    levels = [measuring.level_of(audit.evidence.family)[0] for audit in nulls]
+    levels = [audit.level for audit in nulls]
     assert np.mean([level == "no leak found" for level in levels]) >= 0.95
     bounds = [
         epsilon.bound(audit.evidence.verdicts, audit.evidence.membership).epsilon for audit in nulls
@@ -101,8 +101,8 @@ def test_a_sample_has_no_say_in_the_fit_that_decides_on_it():
     lied = target.membership.copy()
     lied[first] = ~lied[first]
     lie = pm.Signals(**target.arrays() | {"membership": lied, "sensitivities": None})
-    truth = fitting._cross_fitted("conf", target, first, 0)
-    other = fitting._cross_fitted("conf", lie, first, 0)
+    truth = fitting.cross_fitted("conf", target, first, 0)
+    other = fitting.cross_fitted("conf", lie, first, 0)
 
     # The half that is lied about is judged by the other half, which nobody lied about.
     assert np.array_equal(truth.predictions[first], other.predictions[first])
@@ -139,7 +139,7 @@ def test_a_perfect_attack_shows_the_bound_that_is_attainable():
     scores = np.where(member, 1.0, 0.0)
     halves = np.arange(0, 200, 2), np.arange(1, 200, 2)
     transfers = tuple((a, scores[a], b, scores[b]) for a, b in (halves, halves[::-1]))
-    bound = epsilon.bound({"conf": Verdict(scores, member, True, transfers)}, member)
+    bound = epsilon.bound({"conf": AttackOutput(scores, member, True, transfers)}, member)
 
     assert (bound.found, bound.members, bound.alarms, bound.nonmembers) == (50, 50, 0, 50)
     assert bound.epsilon == bound.attainable
@@ -149,7 +149,7 @@ def test_a_perfect_attack_shows_the_bound_that_is_attainable():
 
 
 def level(low, measure="auc"):
-    return measuring.level_of({"conf": {measure: pm.metrics.Estimate(1.0, low, 1.0)}})[0]
+    return evidence.level_of({"conf": {measure: pm.metrics.Estimate(1.0, low, 1.0)}})
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,67 @@ def test_what_the_functions_return_is_checked(tmp_path, tune, sentence):
         audited(tmp_path, tune)
 
 
+class Answering(nn.Module):
+    """A network whose logits are changed before they go out."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.inner, self.change = nn.Linear(64, 10), change
+
+    def forward(self, x):
+        return self.change(self.inner(x))
+
+
+def refused(change, store, **options):
+    def train(rows, seed):
+        del rows, seed
+        return Answering(change)
+
+    given = {"train": train, "prune": prune, "features": FEATURES, "labels": LABELS}
+    return pm.audit.network(**given | options, shadows=1, attacks=["conf"], store=store)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (nn.functional.dropout, "train: its network: module: two queries of the same samples"),
+        (lambda z: z[:, :1], "train: its network: module: answers with shape"),
+        (lambda z: z * torch.nan, "train: its network: module: answers sample 0 with NaN"),
+        (lambda z: z[:, :9], r"answers with shape \(16, 9\); allowed: .*C 10 or more$"),
+    ],
+    ids=["dropout", "one logit", "NaN", "few classes"],
+)
+def test_a_network_that_cannot_be_asked_is_refused_before_pruning(tmp_path, change, sentence):
+    CALLS.clear()
+    with pytest.raises(UsageError, match=sentence):
+        refused(change, tmp_path)
+    assert CALLS == []
+
+
+def test_labels_from_one_are_suspected_where_classes_are_missing(tmp_path):
+    with pytest.raises(UsageError, match=r"C 11 or more \(do the labels count from 1"):
+        refused(lambda z: z, tmp_path, labels=LABELS + 1)
+
+
+def test_a_softmax_at_the_end_is_told_in_the_audit(tmp_path, capsys):
+    def soft(rows, seed):
+        return nn.Sequential(train(rows, seed), nn.Softmax(1))
+
+    given = {"shadows": 1, "attacks": ["conf"], "store": tmp_path, "progress": False}
+    audit = pm.audit.network(soft, lambda m, rows, seed: m, FEATURES, LABELS, **given)  # noqa: ARG005
+    assert any("its logits are probabilities already" in text for text in audit.warnings)
+    assert "prunemia: warning: the pruned network: its logits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("labels", [LABELS.double(), nn.functional.one_hot(LABELS), LABELS.numpy()])
+def test_labels_of_every_form_are_the_same(tmp_path, labels):
+    CALLS.clear()
+    audited(tmp_path, shadows=1)
+    given = {"shadows": 1, "attacks": ["conf"], "store": tmp_path, "progress": False}
+    pm.audit.network(train, prune, FEATURES, labels, **given)
+    assert len(CALLS) == 4  # the second audit found the first one's networks
+
+
 def test_the_workers_of_a_scheduler_make_the_same_networks(tmp_path):
     here = audited(tmp_path / "here")
     with sweep.local_workers(1) as address:

@@ -7,7 +7,7 @@ from answers import frame
 
 import prunemia as pm
 from prunemia import audit
-from prunemia.audit.references import beside
+from prunemia.audit.answers import beside
 from prunemia.errors import UsageError
 
 N, K = 800, 8

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from prunemia.audit.audit import SCHEMA, Audit, signals
-from prunemia.audit.limits import Limit
+from prunemia.audit.answers import Answers, read
+from prunemia.audit.audit import SCHEMA, Audit, Limit, signals
 from prunemia.audit.networks import network
-from prunemia.audit.reading import Answers, read
 
 __all__ = ["SCHEMA", "Answers", "Audit", "Limit", "network", "read", "signals"]

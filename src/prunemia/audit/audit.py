@@ -2,31 +2,100 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from prunemia import metrics
-from prunemia.audit import html, samples
+from prunemia.audit import html, report
+from prunemia.audit.answers import FEWEST, Answers, beside
 from prunemia.audit.epsilon import DELTA
 from prunemia.audit.evidence import Evidence, gather
-from prunemia.audit.fields import FEWEST
 from prunemia.audit.fitting import Tell
-from prunemia.audit.limits import Limit
-from prunemia.audit.reading import Answers
-from prunemia.audit.references import beside
-from prunemia.audit.sections import SECTIONS
-from prunemia.errors import UsageError
+from prunemia.errors import UsageError, shortened
+from prunemia.files import pack_json
+from prunemia.metrics import FPRS
 from prunemia.signals import Signals
-from prunemia.store import pack_json
 
-SCHEMA = 1
+SCHEMA = 2
 """The record's version: raised when a reader of it has to change (book/audit.md has the schema)."""
+FORM = re.compile(r"(?P<measure>[a-z@0-9.]+)=(?P<value>[0-9.]+(e-?[0-9]+)?)")
+OPTIONS = {False: "--fail-above", True: "--require-below"}
+"""The command's options, by whether a leak has to be excluded."""
+MEASURES = ("auc", "accuracy", *(f"tpr@{fpr:g}" for fpr in FPRS))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most that a measure may be, of whatever attack, also of one turned round.
+
+    It is exceeded where the lower end of an attack's interval lies above it. With ``excluded``, it
+    is so already where an upper end does: a leak has to be excluded, and too few samples fail. The
+    intervals hold for all attacks at once, so a network within the limit exceeds it in at most
+    5 % of audits, and one beyond it passes ``excluded`` as rarely. Scores turned round count: where
+    members score below chance level, an AUC of 0.1 is one of 0.9.
+    """
+
+    measure: str
+    value: float
+    excluded: bool = False
+
+    @property
+    def option(self) -> str:
+        """The command's option."""
+        return OPTIONS[self.excluded]
+
+    @classmethod
+    def parse(cls, text: str, *, excluded: bool = False) -> Self:
+        """Read ``tpr@0.01=0.05``, ``auc=0.6`` or ``accuracy=0.55``; UsageError for others."""
+        option = OPTIONS[excluded]
+        match = FORM.fullmatch(text)
+        shown = shortened(text, 60)
+        if match is None or match["measure"] not in MEASURES:
+            raise UsageError(
+                f"{option} {shown}: is no limit; allowed: NAME=VALUE, "
+                f"NAME one of {', '.join(MEASURES)}"
+            )
+        try:
+            value = float(match["value"])
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= 1:
+            raise UsageError(f"{option} {shown}: allowed: a value from 0 to 1")
+        return cls(match["measure"], value, excluded)
+
+    def exceeded(self, evidence: Evidence) -> str:
+        """Return a sentence where the limit is exceeded, else "".
+
+        Raises
+        ------
+        UsageError
+            No attack has that measure at this size: nothing can be said of the limit.
+        """
+        known = {(name, ""): e for name, e in evidence.at_once(self.measure).items()}
+        if not known:
+            raise UsageError(
+                f"{self.option} {self.measure}={self.value:g}: cannot be measured with "
+                f"{int((~evidence.membership).sum()):,} non-members"
+            )
+        turned = evidence.at_once(self.measure, turned=True).items()
+        known |= {(name, ", turned round because members score low,"): e for name, e in turned}
+        ends = {name: each.high if self.excluded else each.low for name, each in known.items()}
+        worst = max(ends, key=lambda name: ends[name])
+        if ends[worst] <= self.value:
+            return ""
+        side = "upper" if self.excluded else "lower"
+        return (
+            f"{self.option}: {self.measure} of {''.join(worst)} is {known[worst]}: its {side} end "
+            f"lies above {self.value:g}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +112,7 @@ class Audit:
     @cached_property
     def record(self) -> dict[str, Any]:
         """The report as JSON values; book/audit.md has their schema."""
-        parts = {section.name: section.compute(self.evidence) for section in SECTIONS}
+        parts = {name: compute(self.evidence) for name, compute in report.SECTIONS.items()}
         return {"schema": SCHEMA, **parts}
 
     @property
@@ -54,11 +123,17 @@ class Audit:
     @property
     def level(self) -> str:
         """The level in words: no leak found, a small, a clear or a large leak."""
-        return str(self.record["summary"]["level"])
+        return self.evidence.level
+
+    @property
+    def warnings(self) -> list[str]:
+        """Why the numbers may mislead: what was seen, and what to do."""
+        return self.evidence.warnings
 
     def __repr__(self) -> str:
-        above = self.record["summary"]["above_guessing"]
-        which = f" Above chance level: {', '.join(above)}." if above else ""
+        which = ""
+        for side, figures in (("Above", self.evidence.above), ("Below", self.evidence.below)):
+            which += f" {side} chance level: {', '.join(figures)}." if figures else ""
         return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}{which}"
 
     def table(self) -> pd.DataFrame:
@@ -67,7 +142,7 @@ class Audit:
 
     def samples(self) -> pd.DataFrame:
         """Return one row per sample: id, label, member, and each attack's score and decision."""
-        return samples.table(self.evidence)
+        return report.samples(self.evidence)
 
     def exceeded(self, limits: Iterable[Limit | str]) -> list[str]:
         """Return a sentence for each limit that is exceeded (see `Limit`)."""
@@ -84,7 +159,9 @@ class Audit:
 
     def to_csv(self) -> str:
         """Return `samples` as text; cells that a spreadsheet would take for formulas are quoted."""
-        return samples.text(self.evidence)
+        frame = self.samples()
+        frame["id"] = [report.guarded(each) for each in frame["id"]]
+        return frame.to_csv(index=False, lineterminator="\n")
 
     def save(self, path: str | Path) -> None:
         """Write the report (.html), the record (.json) or the samples (.csv), by the name's end."""
@@ -111,7 +188,7 @@ def signals(
     command: str = "pm.audit.signals",
     tell: Tell = lambda _: None,
 ) -> Audit:
-    """Audit a network by its answers.
+    """Audit a network by its answers. Warnings go to stderr, too.
 
     Parameters
     ----------
@@ -136,18 +213,15 @@ def signals(
         The signals disagree, hide who is a member, or an option is not allowed.
     """
     named = _answers(target, "target", ids)
-    assert named is not None
     if reference is not None:
         named = beside(named, _of_references(reference, named))
     others = {}
     if original is not None:
         same = isinstance(original, Signals) and len(original) == len(named.ids)
-        asked = _answers(original, "original", named.ids if same else None)
-        assert asked is not None
-        others["original"] = (asked, None)
+        others["original"] = (_answers(original, "original", named.ids if same else None), None)
     evidence = gather(
         named,
-        _answers(shadow, "shadow"),
+        None if shadow is None else _answers(shadow, "shadow"),
         others,
         attacks,
         seed=seed,
@@ -155,32 +229,37 @@ def signals(
         command=command,
         tell=tell,
     )
-    return Audit(evidence)
+    return warned(Audit(evidence))
+
+
+def warned(audit: Audit) -> Audit:
+    """Return an audit whose warnings have been written to stderr."""
+    for text in audit.warnings:
+        print(f"prunemia: warning: {text}", file=sys.stderr)
+    return audit
 
 
 def _of_references(given: Signals | Answers, target: Answers) -> Answers:
     """Return references' answers; without ids, each network's are in the target's order."""
     if isinstance(given, Answers):
         return given
-    assert given.model is not None
-    networks = len(np.unique(given.model))
-    if given.membership is None or len(given) != networks * len(target.ids):
+    numbers, counts = np.unique(np.asarray(given.model), return_counts=True)
+    n = len(target.ids)
+    if given.membership is None or len(given) != len(numbers) * n:
         raise UsageError(
-            f"reference: {len(given)} rows of {networks} networks; allowed: {len(target.ids)} per "
+            f"reference: {len(given)} rows of {len(numbers)} networks; allowed: {n} per "
             "network, as target has, with their membership"
         )
     ids = np.empty(len(given), dtype=target.ids.dtype)
-    for number in np.unique(given.model):
-        if (given.model == number).sum() != len(target.ids):
-            raise UsageError(f"reference: network {number}; allowed: {len(target.ids)} rows each")
+    for number, count in zip(numbers, counts, strict=True):
+        if count != n:
+            raise UsageError(f"reference: network {number}; allowed: {n} rows each")
         ids[given.model == number] = target.ids
     return Answers(given, ids, "reference")
 
 
-def _answers(given: Signals | Answers | None, name: str, ids: Any = None) -> Answers | None:
+def _answers(given: Signals | Answers, name: str, ids: Any = None) -> Answers:
     """Return answers with ids; refuse those that do not say who is a member, or of too few."""
-    if given is None:
-        return None
     answers = given if isinstance(given, Answers) else Answers.of(given, name, ids)
     member = answers.signals.require_membership()
     counts = int(member.sum()), int((~member).sum())

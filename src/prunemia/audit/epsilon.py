@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from prunemia.audit.fitting import Verdict
+from prunemia.audit.fitting import AttackOutput
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 from prunemia.metrics import LEVEL
 
 Bools = NDArray[np.bool_]
+Counts = NDArray[np.int64]
 DELTA = 1e-5
 
 
@@ -31,7 +32,8 @@ class Bound:
     Attributes
     ----------
     epsilon, delta : the bound; 0 where nothing is shown.
-    attack : whose scores; "" where no attack ranks.
+    attack : whose scores; "" where no attack ranks; "…, turned round" where members score low and
+        the scores' signs are changed.
     threshold : members are the samples whose score is at least that.
     found, members, alarms, nonmembers : counts on the half that judged.
     attainable : the bound that a perfect attack would have shown with as many samples.
@@ -60,11 +62,23 @@ def lower_bound(
     TPR is bounded from below and FPR from above (Clopper-Pearson, one-sided, half of 1 - level
     each); both hold at once, so both inequalities may use them, and the larger bound counts.
     """
-    half = (1 - level) / 2
-    tpr = float(stats.beta.ppf(half, found, members - found + 1)) if found else 0.0
-    beyond = nonmembers - alarms
-    fpr = float(stats.beta.ppf(1 - half, alarms + 1, beyond)) if beyond else 1.0
-    return max(0.0, _log_ratio(tpr - delta, fpr), _log_ratio(1 - fpr - delta, 1 - tpr))
+    counts = np.array([found]), members, np.array([alarms]), nonmembers
+    return max(0.0, float(_bounds(*counts, delta, level)[0]))
+
+
+def _bounds(
+    found: Counts, members: int, alarms: Counts, nonmembers: int, delta: float, level: float
+) -> NDArray[np.float64]:
+    """Return both inequalities' larger bound at every threshold; -inf where there is none."""
+    half, beyond = (1 - level) / 2, nonmembers - alarms
+    # a bound of 0 or 1 where the formula has no value
+    tpr = np.where(found > 0, stats.beta.ppf(half, np.maximum(found, 1), members - found + 1), 0.0)
+    fpr = np.where(beyond > 0, stats.beta.ppf(1 - half, alarms + 1, np.maximum(beyond, 1)), 1.0)
+    with np.errstate(divide="ignore"):
+        above = np.log(np.maximum(tpr - delta, 0)) - np.log(fpr)
+        below = np.log(np.maximum(1 - fpr - delta, 0)) - np.log(1 - tpr)
+    larger: NDArray[np.float64] = np.maximum(above, below)
+    return larger
 
 
 def in_few_runs(
@@ -119,7 +133,7 @@ def _chance(epsilon: float, right: int, guesses: int, canaries: int, delta: floa
     return beyond + 2 * canaries * delta * float(near.max())
 
 
-def bound(verdicts: Mapping[str, Verdict], membership: Bools, delta: float = DELTA) -> Bound:
+def bound(verdicts: Mapping[str, AttackOutput], membership: Bools, delta: float = DELTA) -> Bound:
     """Return the best bound that the attacks show.
 
     Attack and threshold are chosen on one half of the target and judged on the other, by a fit that
@@ -131,16 +145,19 @@ def bound(verdicts: Mapping[str, Verdict], membership: Bools, delta: float = DEL
     attainable = lower_bound(half[0], half[0], 0, half[1], delta, level)
     best = Bound(0.0, delta, "", math.inf, 0, half[0], 0, half[1], attainable)
     for direction in (0, 1):
-        choices = {
-            name: _chosen(verdict, direction, membership, delta, level)
-            for name, verdict in verdicts.items()
-            if verdict.ranks
-        }
+        choices = [
+            (*_chosen(output, direction, sign, membership, delta, level), name, sign)
+            for sign in (1, -1)
+            for name, output in verdicts.items()
+            if output.ranks
+        ]
         if not choices:
             continue
-        name = max(choices, key=lambda each: choices[each][0])
-        threshold = choices[name][1]
+        if max(choices)[0] <= 0 or max(c[0] for c in choices if c[-1] > 0) > 0:
+            choices = [c for c in choices if c[-1] > 0]  # turned round only where that alone shows
+        _, threshold, name, sign = max(choices, key=lambda each: each[0])
         _, _, judging, scores = verdicts[name].transfers[direction]
+        scores = sign * scores
         member, accused = membership[judging], scores >= threshold
         counts = (
             int((accused & member).sum()), int(member.sum()),
@@ -148,37 +165,26 @@ def bound(verdicts: Mapping[str, Verdict], membership: Bools, delta: float = DEL
         )  # fmt: skip
         epsilon = lower_bound(*counts, delta, level)
         if epsilon > best.epsilon or not best.attack:
-            best = Bound(epsilon, delta, name, threshold, *counts, attainable)
+            shown = name if sign > 0 else f"{name}, turned round"
+            best = Bound(epsilon, delta, shown, threshold, *counts, attainable)
     return best
 
 
 def _chosen(
-    verdict: Verdict, direction: int, membership: Bools, delta: float, level: float
+    output: AttackOutput, direction: int, sign: int, membership: Bools, delta: float, level: float
 ) -> tuple[float, float]:
     """Return the best bound on the choosing half over all thresholds, and its threshold."""
-    choosing, scores, _, _ = verdict.transfers[direction]
+    choosing, scores, _, _ = output.transfers[direction]
+    scores = sign * scores
     member = membership[choosing]
     order = np.argsort(-scores, kind="stable")
     last_of_ties = np.append(scores[order][1:] < scores[order][:-1], True)
     found = np.cumsum(member[order])[last_of_ties]
     alarms = np.cumsum(~member[order])[last_of_ties]
-    n1, n0 = int(member.sum()), int((~member).sum())
-    half = (1 - level) / 2
-    # Clopper-Pearson at every threshold at once; a bound of 0 or 1 where the formula has no value
-    tpr = np.where(found > 0, stats.beta.ppf(half, np.maximum(found, 1), n1 - found + 1), 0.0)
-    fpr = np.where(alarms < n0, stats.beta.ppf(1 - half, alarms + 1, np.maximum(n0 - alarms, 1)), 1)
-    with np.errstate(divide="ignore"):
-        ratios = [
-            np.log(np.maximum(tpr - delta, 0)) - np.log(fpr),
-            np.log(np.maximum(1 - fpr - delta, 0)) - np.log(1 - tpr),
-        ]
-    bounds = np.maximum(*ratios)
+    sides = int(member.sum()), int((~member).sum())
+    bounds = _bounds(found, sides[0], alarms, sides[1], delta, level)
     best = int(bounds.argmax())
     return float(bounds[best]), float(scores[order][last_of_ties][best])
-
-
-def _log_ratio(above: float, below: float) -> float:
-    return math.log(above / below) if above > 0 else 0.0
 
 
 def bounds(lab: Lab, exp: Experiment, canaries: int, attack: str = "conf") -> dict[str, float]:

@@ -34,7 +34,7 @@ MINUTE = 60.0
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class AttackOutput:
     """What one attack says of the target's n samples.
 
     Attributes
@@ -53,25 +53,30 @@ class Verdict:
     transfers: tuple[tuple[NDArray[np.int64], Floats, NDArray[np.int64], Floats], ...]
 
 
-def halves(membership: Bools, seed: int = 0) -> Bools:
-    """Return True for one half of the members and of the non-members, drawn at random."""
+def halves(membership: Bools, seed: int = 0, samples: NDArray[np.int64] | None = None) -> Bools:
+    """Return True for one half of the members and of the non-members, drawn at random.
+
+    ``samples``: shape (n,), the sample of each row, where several rows are of one: then the samples
+    are halved, and each keeps its rows together.
+    """
+    if samples is not None:
+        found, rows = np.unique(samples, return_inverse=True)
+        member = np.zeros(len(found), dtype=bool)
+        np.logical_or.at(member, rows, membership)
+        return halves(member, seed)[rows]
     draw = np.random.default_rng([seed, 0xA0D17])
     first = np.zeros(len(membership), dtype=bool)
     for side in (membership, ~membership):
-        samples = draw.permutation(np.flatnonzero(side))
-        first[samples[: len(samples) // 2]] = True
+        order = draw.permutation(np.flatnonzero(side))
+        first[order[: len(order) // 2]] = True
     return first
 
 
 def chosen(names: Iterable[str] | None, target: Signals) -> tuple[list[str], dict[str, str]]:
     """Return the attacks to carry out, and why others are left out, by name.
 
-    ``names`` None: all that the signals allow and that take a minute at most, by `RATES`.
-
-    Raises
-    ------
-    UsageError
-        There is no such attack, or one needs sensitivities and there are none.
+    ``names`` None: all that the signals allow and that take a minute at most, by `RATES`. Otherwise
+    a UsageError says what one lacks.
     """
     asked = list(ATTACKS) if names is None else list(dict.fromkeys(names))
     left_out: dict[str, str] = {}
@@ -85,7 +90,7 @@ def chosen(names: Iterable[str] | None, target: Signals) -> tuple[list[str], dic
         elif kind.needs_references and target.references is None:
             left_out[name] = "it needs reference networks' answers, which were not given"
         elif names is None and seconds(name, len(target)) > MINUTE:
-            left_out[name] = f"it would take {said(name, len(target))}; ask for it by name"
+            left_out[name] = f"it would take {duration(name, len(target))}; ask for it by name"
     if names is not None and left_out:
         raise UsageError(f"--attacks {next(iter(left_out))}: {next(iter(left_out.values()))}")
     kept = [name for name in asked if name not in left_out]
@@ -96,11 +101,10 @@ def chosen(names: Iterable[str] | None, target: Signals) -> tuple[list[str], dic
 
 def seconds(name: str, samples: int) -> float:
     """Return about how long an attack takes on so many samples, by `RATES`."""
-    kind = "learned" if ATTACKS[name].learned else name
-    return samples / RATES.get(kind, 1e6)
+    return samples / RATES.get("learned" if ATTACKS[name].learned else name, 1e6)
 
 
-def said(name: str, samples: int) -> str:
+def duration(name: str, samples: int) -> str:
     """Return that time for people."""
     time = seconds(name, samples)
     if time < 1:
@@ -109,51 +113,89 @@ def said(name: str, samples: int) -> str:
 
 
 def carry_out(
-    names: Sequence[str], target: Signals, shadow: Signals | None, seed: int, tell: Tell
-) -> dict[str, Verdict]:
-    """Return each attack's verdict on the target; ``tell`` is given a line before each."""
-    first = halves(target.require_membership(), seed)
-    verdicts = {}
+    names: Sequence[str],
+    target: Signals,
+    shadow: Signals | None,
+    seed: int,
+    tell: Tell,
+    samples: NDArray[np.int64] | None = None,
+) -> dict[str, AttackOutput]:
+    """Return each attack's output on the target; ``tell`` is given a line before each.
+
+    ``samples``: see `halves`.
+    """
+    first = halves(target.require_membership(), seed, samples)
+    outputs = {}
     for place, name in enumerate(names, 1):
-        tell(f"attack {place} of {len(names)}: {name}, {said(name, len(target))}")
-        blind = attacks.get(name).blind
+        tell(f"attack {place} of {len(names)}: {name}, {duration(name, len(target))}")
         with one_thread(), threadpool_limits(1):
-            if blind or (shadow is not None and not ATTACKS[name].needs_references):
-                verdicts[name] = _with_shadow(name, target, shadow, first, seed)
+            if attacks.get(name).blind:  # it learns nothing from whatever it is given
+                outputs[name] = _with_shadow(name, target, shadow or target, first, seed)
+            elif shadow is not None and not ATTACKS[name].needs_references:
+                outputs[name] = _with_shadow(name, target, shadow, first, seed)
             else:
-                verdicts[name] = _cross_fitted(name, target, first, seed)
-    return verdicts
+                outputs[name] = cross_fitted(name, target, first, seed)
+    return outputs
 
 
 def _with_shadow(
-    name: str, target: Signals, shadow: Signals | None, first: Bools, seed: int
-) -> Verdict:
-    """Fit on the shadows (a blind attack learns nothing from whatever it is given) and decide."""
-    attack = build(name, seed, target).fit(target if shadow is None else shadow)
+    name: str, target: Signals, shadow: Signals, first: Bools, seed: int
+) -> AttackOutput:
+    attack = _build(name, seed, target).fit(shadow)
     scores = attack.decision_function(target)
     parts = [np.flatnonzero(first), np.flatnonzero(~first)]
     transfers = tuple((a, scores[a], b, scores[b]) for a, b in (parts, parts[::-1]))
-    return Verdict(scores, scores >= 0, attack.ranks, transfers)
+    return AttackOutput(scores, scores >= 0, attack.ranks, transfers)
 
 
-def _cross_fitted(name: str, target: Signals, first: Bools, seed: int) -> Verdict:
+def cross_fitted(name: str, target: Signals, first: Bools, seed: int) -> AttackOutput:
+    """Fit on each half and decide on the other."""
     scores = np.empty(len(target))
     predictions = np.empty(len(target), dtype=bool)
     transfers = []
-    ranks = True
     for learn in (first, ~first):
         known, held = np.flatnonzero(learn), np.flatnonzero(~learn)
-        attack = build(name, seed, target).fit(target.subset(known))
+        attack = _build(name, seed, target).fit(target.subset(known))
         answers = attack.decision_function(target.subset(held))
         predictions[held] = answers >= 0
         scores[held] = (rankdata(answers) - 0.5) / len(held)
         transfers.append((known, attack.decision_function(target.subset(known)), held, answers))
-        ranks = attack.ranks
-    return Verdict(scores, predictions, ranks, tuple(transfers))
+    return AttackOutput(scores, predictions, attack.ranks, tuple(transfers))
 
 
-def build(name: str, seed: int, target: Signals) -> attacks.Attack:
+def _build(name: str, seed: int, target: Signals) -> attacks.Attack:
     """Return an attack, not fitted: with the seed and the references' setting, if it takes them."""
     kind = attacks.get(name)
     given = {"seed": seed, "setting": "online" if target.online else "offline"}
     return kind(**{k: v for k, v in given.items() if k in kind().get_params()})
+
+
+def copies(signals: Signals) -> tuple[Bools, int]:
+    """Return which rows repeat an earlier one of the same sample, (n,), and how many are identical.
+
+    Answers with all their digits do not coincide by chance. So rows that share network, label,
+    membership and answers are of one sample, unless the answers take few values altogether: those
+    of a tree, rounded or saturated ones, whose second posterior is shared by other rows as well.
+    """
+    p = signals.posteriors
+    rows, counts = _groups(signals.model, signals.labels, p)
+    second = np.partition(p, -2, axis=1)[:, -2]
+    telling = second > 0
+    _, firsts = np.unique(rows[telling], return_index=True)
+    values, shares = np.unique(second[telling][firsts], return_counts=True)
+    repeated = np.zeros(len(p), dtype=bool)
+    if len(values) and (shares > 1).sum() <= 0.05 * len(values):
+        same, _ = _groups(rows, signals.require_membership())
+        _, earliest = np.unique(same, return_index=True)
+        repeated[telling] = True
+        repeated[earliest] = False
+    return repeated, int((counts[rows] > 1).sum())
+
+
+def _groups(*columns: object) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the number of each row's group of identical rows, and the groups' sizes."""
+    table = np.column_stack([np.asarray(each, dtype=np.float64) for each in columns])
+    table = np.ascontiguousarray(table + 0.0)  # -0 is 0
+    whole = table.view(np.dtype((np.void, table.dtype.itemsize * table.shape[1]))).ravel()
+    _, rows, counts = np.unique(whole, return_inverse=True, return_counts=True)
+    return rows, counts

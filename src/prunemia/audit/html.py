@@ -1,4 +1,4 @@
-"""The report as one HTML page: no script, nothing from outside, everything foreign escaped."""
+"""The record as one HTML page: no script, nothing from outside, everything foreign escaped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable
 from functools import cache
+from importlib import resources
 from typing import Any
 
 import jinja2
@@ -17,7 +18,6 @@ from matplotlib.figure import Figure
 
 from prunemia import plots
 from prunemia.audit.evidence import Evidence
-from prunemia.audit.sections import SECTIONS
 from prunemia.metrics import FPRS, Estimate
 
 MOST_CLASSES = 40
@@ -26,28 +26,23 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def page(record: dict[str, Any], evidence: Evidence) -> str:
-    """Return the whole report."""
+    """Return the report as one HTML page: no script, nothing from outside, all foreign escaped."""
     tprs = [{"name": f"tpr@{fpr:g}", "percent": f"{100 * fpr:g} %"} for fpr in FPRS]
     figures = {"roc": _roc(evidence), "classes": _classes(record)}
-    style = Markup(_templates().get_template("style.css").render())
-    text = _templates().get_template("report.html")
-    return text.render(record=record, sections=SECTIONS, figures=figures, tprs=tprs, style=style)
+    return _template().render(record=record, figures=figures, tprs=tprs, turned=evidence.sign < 0)
 
 
 def short(record: dict[str, Any]) -> str:
     """Return level and sentence, for a notebook."""
-    parts = "<p><strong>{}.</strong> {}</p>"
-    level = record["summary"]["level"].capitalize()
-    return str(Markup(parts).format(level, record["summary"]["sentence"]))
+    level, said = record["summary"]["level"].capitalize(), record["summary"]["sentence"]
+    told = Markup("").join(Markup("<p>{}</p>").format(text) for text in record["warnings"])
+    return str(Markup("<p><strong>{}.</strong> {}</p>").format(level, said) + told)
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("prunemia.audit"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     environment.filters |= {
         # the interval stays on one line; value and interval may part on a phone
@@ -59,7 +54,8 @@ def _templates() -> jinja2.Environment:
         "share": lambda share: f"{100 * share:.1f} %",
         "visible": lambda text: CONTROL.sub("\N{REPLACEMENT CHARACTER}", text),
     }
-    return environment
+    text = resources.files("prunemia.audit").joinpath("report.html").read_text(encoding="utf-8")
+    return environment.from_string(text)
 
 
 def _roc(evidence: Evidence) -> Markup:

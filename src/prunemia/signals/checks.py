@@ -108,9 +108,9 @@ def _rounding(p: NDArray[np.float64]) -> tuple[str, float]:
             plural = "decimal" if digits == 1 else "decimals"
             return f"{digits} {plural}", min(p.shape[1] / 2 * 10.0**-digits + 1e-6, COARSEST)
     single = p.astype(np.float32)
-    if np.array_equal(single, p) and not (single.view(np.uint32) & 0xFFFF).any():
+    if not (single.view(np.uint32) & 0xFFFF).any():
         return "bfloat16", 0.03
-    return ("float16", 0.005) if np.array_equal(p.astype(np.float16), p) else ("", 0.0)
+    return ("float16", 0.005) if np.array_equal(single.astype(np.float16), single) else ("", 0.0)
 
 
 def logits(value: Any) -> NDArray[np.float64]:
@@ -222,10 +222,10 @@ def ids(value: Any, n: int, model: NDArray[np.int64] | None = None) -> NDArray[n
     if value is None:
         return np.arange(n).astype(str)
     array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
-    if array.shape != (n,) or array.dtype.kind not in "OUSiufb":
-        raise FieldError(
-            "ids", f"shape {array.shape}, type {array.dtype}; allowed: ({n},) of text or numbers"
-        )
+    if array.shape != (n,):
+        raise FieldError("ids", f"shape {array.shape}; allowed: ({n},)")
+    if array.dtype.kind not in "OUSiufb":
+        raise FieldError("ids", f"type {array.dtype}; allowed: text or numbers")
     missing = np.array([each is None or each == "" or pd.isna(each) for each in array.tolist()])
     _refuse("ids", "id", array, missing, "text")
     names = array.astype(str)
@@ -265,7 +265,7 @@ def matrix(field: str, value: Any) -> NDArray[Any]:
 
 def _whole(field: str, name: str, array: NDArray[Any], n: int) -> NDArray[np.int64]:
     """Return whole numbers of any type, shape (n,)."""
-    array = _column(field, array, n)
+    array = _column(field, array, n, " of whole numbers")
     if array.dtype.kind not in "biuf":
         text = np.array([str(each) for each in array.tolist()], dtype=object)
         numbers = pd.to_numeric(pd.Series(text), errors="coerce").to_numpy()
@@ -279,11 +279,11 @@ def _whole(field: str, name: str, array: NDArray[Any], n: int) -> NDArray[np.int
     return array.astype(np.int64)
 
 
-def _column(field: str, array: NDArray[Any], n: int) -> NDArray[Any]:
+def _column(field: str, array: NDArray[Any], n: int, what: str = "") -> NDArray[Any]:
     """Return an array of shape (n,); (n, 1) is taken for it."""
     array = array[:, 0] if array.shape == (n, 1) else array
     if array.shape != (n,):
-        raise FieldError(field, f"shape {array.shape}, dtype {array.dtype}; allowed: ({n},)")
+        raise FieldError(field, f"shape {array.shape}, dtype {array.dtype}; allowed: ({n},){what}")
     return array
 
 

@@ -1,0 +1,320 @@
+"""Answers that would mislead: turned flags, ties, copies, rounding; 200 tables of all kinds."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from answers import frame, planted
+from sklearn.tree import DecisionTreeClassifier
+
+import prunemia as pm
+from prunemia.audit import evidence, fitting, read
+from prunemia.audit.evidence import guessing, level_of, simultaneous
+from prunemia.errors import UsageError
+
+QUICK = ["conf", "xent", "mentr", "top1conf"]
+
+
+def changed(signals, **fields):
+    return pm.Signals.from_arrays({**signals.arrays(), **fields})
+
+
+def audited(signals, **options):
+    return pm.audit.signals(signals, **{"attacks": QUICK, **options})
+
+
+def inverted(signals):
+    return changed(signals, membership=~signals.membership)
+
+
+# F: below chance
+
+
+def test_inverted_flags_are_a_finding_and_no_gate_passes():
+    right = planted(1000, 2.0)
+    audit = audited(inverted(right), shadow=planted(1000, 2.0, 7))
+
+    assert audit.level == "a large leak"
+    assert "lies below chance level: members score lower than non-members" in audit.sentence
+    assert audit.sentence.endswith("Are the membership flags and the labels right?")
+    strongest = audit.record["summary"]["strongest"]
+    assert strongest["high"] < 0.5
+    assert f"Turned round, it is {1 - strongest['value']:.3f}." in audit.sentence
+    [warning] = audit.warnings
+    assert "members score below chance level (" in warning
+    assert "are the membership flags right" in warning
+    assert audit.record["warnings"] == audit.warnings
+    assert audit.record["summary"]["below_guessing"] == audit.evidence.below != []
+    assert audit.record["summary"]["above_guessing"] == []
+    assert warning in audit.to_html().replace("&#34;", '"')
+    assert audit.record["epsilon"]["attack"].endswith(", turned round")
+    assert audit.record["epsilon"]["epsilon"] > 0.5
+    assert audit.record["exposed"]["members_among_highest"] >= 18
+    for limit in (pm.audit.Limit("auc", 0.6, excluded=True), "auc=0.6", "tpr@0.05=0.06"):
+        [sentence] = audit.exceeded([limit])
+        assert "turned round because members score low" in sentence
+
+
+def test_a_decision_on_a_set_below_chance_is_one_too():
+    signals = planted(1000, 3.0)
+    blind = audited(inverted(signals), attacks=["blindmi"])
+    assert blind.level != "no leak found"
+    assert "a balanced accuracy of 0." in blind.sentence
+    assert "lies below chance level" in blind.sentence
+    assert len(blind.exceeded(["accuracy=0.55"])) == 1
+
+
+def test_wrong_labels_below_chance_are_found():
+    """Labels permuted: members' true class is elsewhere, so p_y is lower for who is surer."""
+    signals = planted(2000, 4.0, classes=3)
+    audit = audited(changed(signals, labels=(signals.labels + 1) % 3), attacks=["conf"])
+    assert audit.evidence.family["conf"]["auc"].high < 0.5
+    assert audit.level != "no leak found"
+    assert audit.warnings
+
+
+def test_ties_below_chance_are_told_as_ties():
+    """A tree: whole leaves share the highest score, so that nobody can be accused at 1 %."""
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(2000, 4)), draw.integers(0, 2, 2000)
+    member = np.arange(2000) % 2 == 0
+    tree = DecisionTreeClassifier(min_samples_leaf=40, random_state=0).fit(x[member], y[member])
+    signals = pm.Signals(tree.predict_proba(x), None, y, member)
+    audit = audited(signals, attacks=["top1conf"])
+    low = evidence.Estimate(0.0, 0.0, 0.004)
+    audit.evidence.family["top1conf"]["tpr@0.01"] = low
+    sentence = pm.audit.audit.report.sentence(audit.evidence, "top1conf", "tpr@0.01")
+
+    assert audit.evidence.tied("top1conf", "tpr@0.01")
+    assert "0.0 % [0.0, 0.4]. This interval lies below chance level, 1 %, because tied" in sentence
+    assert any("the answers take few values" in text for text in audit.warnings)
+
+
+def test_members_rare_among_the_highest_scores_are_said():
+    member = np.arange(2000) % 2 == 0
+    draw = np.random.default_rng(0)
+    top = draw.random(2000) < np.where(member, 0.0, 0.2)
+    p = np.where(top, 0.9 + draw.random(2000) / 20, 0.5 + draw.random(2000) / 10)
+    signals = pm.Signals(np.stack([p, 1 - p], axis=1), None, np.zeros(2000), member)
+    audit = audited(signals, attacks=["top1conf"])
+
+    assert not audit.evidence.tied("top1conf", "tpr@0.05")
+    assert audit.evidence.family["top1conf"]["tpr@0.05"].high < 0.05
+    assert audit.evidence.below
+    assert audit.level != "no leak found"
+    said = pm.audit.audit.report.sentence(audit.evidence, "top1conf", "tpr@0.05")
+    assert "lies below chance level, 5 %: members are rarer among the highest" in said
+
+
+# G: rows that are not independent
+
+
+@pytest.mark.parametrize("repeat", [np.tile, np.repeat], ids=["tile", "repeat"])
+@pytest.mark.parametrize("attacks", [["conf", "mentr"], ["nn"]])
+def test_copies_are_counted_once(repeat, attacks):
+    once = planted(400, 0.0, 3)
+    rows = repeat(np.arange(400), 4)
+    audit = audited(once.subset(rows), attacks=attacks)
+
+    assert audit.record["setting"]["target"]["samples"] == 400
+    assert "1,200 of 1,600 rows repeat another row's label" in audit.warnings[0]
+    assert audit.level == "no leak found"
+    first = np.sort(np.unique(rows, return_index=True)[1])
+    again = audited(once.subset(rows[first]), attacks=attacks)
+    assert audit.record["attacks"] == again.record["attacks"]
+
+
+def test_an_original_of_copies_is_counted_alike():
+    rows = np.tile(np.arange(300), 2)
+    target, original = planted(300, 1.0).subset(rows), planted(300, 0.5).subset(rows)
+    audit = audited(target, original=original)
+    assert len(audit.evidence.others[0].answers.ids) == 300
+
+
+def test_samples_on_both_sides_stay_and_saturated_rows_are_no_copies():
+    signals = planted(300, 1.0)
+    both = pm.Signals.concatenate([signals, inverted(signals)])
+    assert not fitting.copies(both)[0].any()
+    assert fitting.copies(both)[1] == 600
+    sure = np.eye(5)[signals.labels]
+    assert not fitting.copies(changed(signals, posteriors=sure))[0].any()
+    assert not fitting.copies(signals)[0].any()
+
+
+def test_coarse_answers_coincide_by_chance_and_are_told():
+    coarse = changed(planted(3000, 1.0, classes=2), posteriors=planted_round(3000))
+    audit = audited(coarse)
+    assert audit.record["setting"]["target"]["samples"] == 3000
+    assert "the answers take few values" in audit.warnings[0]
+
+
+def planted_round(n):
+    p = planted(n, 1.0, classes=2).posteriors.astype(float).round(2)
+    p[:, 1] = 1 - p[:, 0]
+    return p
+
+
+def test_ids_that_repeat_are_refused_and_counted(tmp_path):
+    ids = np.repeat(np.arange(20), 2)
+    sentence = "id is '0' again, and 40 rows share an id with another; allowed: each id once"
+    with pytest.raises(UsageError, match=sentence):
+        audited(planted(40, 1.0), ids=ids)
+    frame(planted(40, 1.0), ids).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(UsageError, match=sentence):
+        read(tmp_path / "a.csv")
+
+
+def test_halves_keep_a_samples_rows_together():
+    samples = np.tile(np.arange(100), 3)
+    member = np.tile(np.arange(100) < 40, 3)
+    first = fitting.halves(member, 0, samples)
+    assert first.sum() == 150
+    assert np.array_equal(first[:100], first[100:200])
+    assert (first & member).sum() == 60
+
+
+def test_several_networks_answers_to_a_sample_stay_in_one_half():
+    one, other = planted(400, 1.0, 1), planted(400, 1.0, 2)
+    other = changed(other, labels=one.labels, model=np.ones(400, int))
+    answers = pm.audit.Answers.of(
+        pm.Signals.concatenate([one, other]), "two", np.tile(np.arange(400), 2)
+    )
+    found = pm.audit.signals(answers, attacks=["conf"]).evidence
+    transfer = found.verdicts["conf"].transfers[0]
+    known, judged = (set(found.target.ids[rows]) for rows in (transfer[0], transfer[2]))
+    assert known.isdisjoint(judged)
+
+
+# E: saturation
+
+
+def saturated(n=2000, seed=0):
+    draw = np.random.default_rng(seed)
+    member = np.arange(n) % 2 == 0
+    labels = draw.integers(0, 3, n)
+    logits = draw.normal(size=(n, 3))
+    logits[np.arange(n), labels] += draw.normal(21, 2, n) + 5 * member
+    return logits, labels, member
+
+
+def test_rounded_posteriors_are_told_and_logits_find_the_leak(tmp_path):
+    logits, labels, member = saturated()
+    kept = pm.Signals.from_logits(logits, None, labels, membership=member)
+    bare = audited(kept.without_logits(), attacks=["conf"])
+    [warning] = bare.warnings
+    assert re.search(r"9\d % of the largest posteriors are exactly 1, .*at least what is", warning)
+    full = audited(kept, attacks=["conf"])
+    assert full.warnings == []
+    assert full.evidence.evaluations["conf"].auc.value > 0.9
+    assert bare.evidence.evaluations["conf"].auc.value < 0.6
+    table = frame(kept)[["label", "member"]].assign(**{f"logit{c}": logits[:, c] for c in range(3)})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    again = pm.audit.signals(read(tmp_path / "a.csv"), attacks=["conf"])
+    assert again.record["attacks"] == full.record["attacks"]
+
+
+def test_a_tenth_of_saturated_rows_is_enough_to_tell():
+    signals = planted(1000, 1.0)
+    sure = signals.posteriors.copy()
+    sure[:100] = np.eye(5)[signals.labels[:100]]
+    assert any(
+        "10 % of the largest" in t for t in audited(changed(signals, posteriors=sure)).warnings
+    )
+    sure[:50] = signals.posteriors[:50]
+    assert audited(changed(signals, posteriors=sure)).warnings == []
+
+
+# on the command line
+
+
+def test_warnings_stand_in_the_report_the_record_and_on_stderr(tmp_path):
+    frame(inverted(planted(400, 2.0))).to_csv(tmp_path / "ANSWERS.CSV", index=False)
+    arguments = ["ANSWERS.CSV", "--attacks", "conf", "--json", "o.json", "--html", "o.html"]
+    call = [sys.executable, "-m", "prunemia.cli", "audit", *arguments]
+    gate = ["--require-below", "auc=0.6"]
+    result = subprocess.run(
+        [*call, *gate], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert result.returncode == 3
+    [warning] = json.loads((tmp_path / "o.json").read_text())["warnings"]
+    assert f"prunemia: warning: {warning}" in result.stderr.splitlines()
+    assert "Read this first" in (tmp_path / "o.html").read_text()
+    assert "No leak found" not in result.stdout
+
+
+# 200 tables
+
+
+def half(signals, dtype):
+    p = signals.posteriors.astype(dtype).astype(float)
+    return changed(signals, posteriors=p / p.sum(axis=1, keepdims=True))
+
+
+CHANGES = {
+    "right": lambda s, _: s,
+    "permuted": lambda s, d: changed(s, membership=d.permutation(s.membership)),
+    "inverted": lambda s, _: inverted(s),
+    "shifted": lambda s, _: changed(s, labels=(s.labels + 1) % s.classes),
+    "duplicated": lambda s, _: s.subset(np.tile(np.arange(len(s)), 3)),
+    "rounded": lambda s, _: changed(s, posteriors=rounded(s)),
+    "saturated": lambda s, _: changed(s, posteriors=sharpened(s)),
+    "half precision": lambda s, _: half(s, np.float16),
+}  # fmt: skip
+
+
+def rounded(signals):
+    p = signals.posteriors.astype(float).round(1) + 1e-3
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def sharpened(signals):
+    logits = 25 * np.log(signals.posteriors.astype(float))
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def contradictions(audit):
+    """Return what a report says that its numbers deny."""
+    found, record = audit.evidence, audit.record
+    summary, sentence = record["summary"], audit.sentence
+    strongest = summary["strongest"]
+    measure, low, high = (strongest[key] for key in ("measure", "low", "high"))
+    chance = guessing(measure)
+    tpr = measure.startswith("tpr@")
+    side = "above" if low > chance else "below" if high < chance else "around"
+    wrong = []
+    if ("lies below chance" in sentence) != (side == "below"):
+        wrong.append("below")
+    if tpr and ("identifies" in sentence) != (side == "above"):
+        wrong.append("identifies")
+    if tpr and ("includes chance level" in sentence) != (side == "around"):
+        wrong.append("around")
+    reversed_family, _ = simultaneous(found.verdicts, found.membership, turned=True)
+    for family in (found.family, reversed_family):
+        if level_of(family) != "no leak found" and audit.level == "no leak found":
+            wrong.append("no leak found")
+    if (audit.level == "no leak found") != (not found.above and not found.below):
+        wrong.append("level")
+    if bool(found.below) != any("below chance level" in text for text in audit.warnings):
+        wrong.append("warning")
+    if audit.level == "no leak found" and audit.exceeded(["auc=0.5"]):
+        wrong.append("gate")
+    return wrong
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_no_report_contradicts_its_numbers(name):
+    levels = []
+    for seed in range(25):
+        draw = np.random.default_rng(seed)
+        n, classes = int(draw.choice([60, 400, 1500])), int(draw.choice([2, 3, 10]))
+        signals = planted(n, float(draw.choice([0.0, 0.5, 2.0])), seed, classes)
+        audit = audited(CHANGES[name](signals, draw), seed=seed)
+        assert contradictions(audit) == [], (name, seed, repr(audit))
+        levels.append(audit.level)
+    if name == "permuted":
+        assert levels.count("no leak found") >= 23
