@@ -15,7 +15,6 @@ class EarlyStopping(Defense):
     """
 
     keeps_early = True
-    capturable = True
 
     def score(self, accuracy: float, loss: float) -> float:
         """Return the validation loss, sign turned."""

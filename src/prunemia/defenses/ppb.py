@@ -45,8 +45,6 @@ class PosteriorAlignment(Defense):
     Source: Yuan & Zhang (2022), section 7.1.
     """
 
-    capturable = True
-
     def penalty(self, run: DefendedRun, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
         """Return λ times each network's divergence."""
         return self.strength * ppb_divergence(logits)

@@ -74,9 +74,6 @@ class Defense:
     keeps_early: ClassVar[bool] = False
     """Whether an epoch of the warm-up can be the one that is kept."""
 
-    capturable: ClassVar[bool] = True
-    """Whether a GPU may replay its step: each does the same kernels. A subclass says so anew."""
-
     needs_original: ClassVar[bool] = False
     """Whether the jobs bring the networks as they were before pruning (`Job.original`)."""
 

@@ -33,8 +33,6 @@ class FitSettings:
     """bfloat16: products and convolutions of a step; weights, losses, validation stay float32."""
     keeps_last: bool = False
     """No selection: every epoch is taken, and the last is kept."""
-    graph: bool = False
-    """On a GPU: a step is recorded once as a CUDA graph and replayed, where that is safe."""
     private: PrivateConfig = field(default_factory=PrivateConfig)
     """What the defense ``dp`` changes."""
 

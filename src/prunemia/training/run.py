@@ -10,7 +10,6 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
 from prunemia.models import one_thread
-from prunemia.training.capture import CapturedStep, capturable
 from prunemia.training.defense import Defense, TrainingError
 from prunemia.training.job import FitSettings, History, Job
 from prunemia.training.stacking import Alone, Networks, gather
@@ -84,7 +83,6 @@ class Run:
     Attributes
     ----------
     masks : parameter name → what pruning left of it, for each network that still trains.
-    captures : whether steps are recorded as a CUDA graph; ``captured`` is the recorded one.
     histories, best, best_score : by job; ``best`` is the state dict of the epoch kept.
     """
 
@@ -124,12 +122,7 @@ class Run:
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             fused=True,
-            capturable=device.type == "cuda",
         )
-        self.captures = (
-            settings.graph and device.type == "cuda" and capturable(type(defense), modules)
-        )
-        self.captured: CapturedStep | None = None
 
     @property
     def finished(self) -> bool:
@@ -156,20 +149,12 @@ class Run:
         n = 0
         self.epoch = epoch
         for batch in self.defense.batches(self):
-            total += self._take(batch) * batch.shape[1]
+            total += self._step(batch) * batch.shape[1]
             n += batch.shape[1]
         means = total / max(n, 1)  # all of an epoch's random batches can be empty
         for i, summed, loss in zip(self.active, total.tolist(), means.tolist(), strict=True):
             self._require_finite(summed, i, "loss", epoch)
             self.histories[i].loss.append(loss)
-
-    def _take(self, batch: Tensor) -> Tensor:
-        """Take a step, a captured one where it may be; a shorter last batch never is."""
-        if not self.captures or batch.shape[1] != self.cuts[0][1]:
-            return self._step(batch)
-        if self.captured is None:
-            self.captured = CapturedStep(self._step, batch)
-        return self.captured(batch)
 
     def _step(self, batch: Tensor) -> Tensor:
         """Take one step of the optimizer; return each network's loss, shape (M,), in nats."""
@@ -261,7 +246,6 @@ class Run:
         """Go on with the networks in these slots only."""
         self.active = [self.active[slot] for slot in staying]
         self.index = self.index[staying]
-        self.captured = None
         if not staying:  # nothing trains any more; a network alone, which is no stack, ends here
             return
         self.networks.keep(staying, self.optimizer)
