@@ -64,6 +64,25 @@ def test_what_is_put_is_got(store: Store) -> None:
     assert not leftovers(store)
 
 
+def test_an_artefact_that_goes_between_two_looks_is_none(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may remove it at any moment: that is no failure of the store."""
+    looked = Path.stat
+    seen: list[Path] = []
+
+    def last_look(path: Path, **options: Any) -> os.stat_result:
+        status = looked(path, **options)
+        if path == folder and not seen:
+            seen.append(path)
+            assert store.clean(stage="train")
+        return status
+
+    monkeypatch.setattr(Path, "stat", last_look)
+    assert store.get("train", KEY) is None
+    assert seen == [folder]
+
+
 def test_the_format_on_disk_is_what_it_was(folder: Path) -> None:
     """Results that were computed with earlier versions stay readable, and equal ones are equal."""
     assert {path.name for path in folder.iterdir()} == {*FILES, "manifest.json"}

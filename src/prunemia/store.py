@@ -121,9 +121,10 @@ class Store:
         """
         folder = self._folder(stage, key)
         with self._explained():
-            if not _exists(folder):
+            try:
+                before = folder.stat().st_ino
+            except (FileNotFoundError, NotADirectoryError):
                 return None
-            before = folder.stat().st_ino
             try:
                 return _read(folder, only)
             except _DamageError as damage:
