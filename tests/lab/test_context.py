@@ -1,5 +1,6 @@
 """Computing once: who computes, who reads; and the data that keys depend on."""
 
+import hashlib
 import threading
 import time
 
@@ -8,9 +9,11 @@ import pytest
 
 import prunemia as pm
 from prunemia import data
+from prunemia.experiment import content_key
 from prunemia.lab.context import Context, Facts, Stage
 from prunemia.lab.stages import STAGES
 from prunemia.lab.steps import Step
+from prunemia.store import pack_json
 
 EXP = pm.Experiment(dataset="digits", model="columnfc", samples=300, shadows=2)
 STEP = Step("toy", EXP)
@@ -117,6 +120,24 @@ def test_a_file_that_changed_is_another_data_set(tmp_path):
         assert context.dataset(exp).fingerprint == found[-1]
 
     assert found[0] != found[1]
+
+
+def test_what_an_earlier_reader_kept_of_a_file_is_not_believed(tmp_path):
+    """It took (n, 40, 3) for 40 channels; two files of other arrays would share their keys."""
+    path = tmp_path / "own.npz"
+    features = np.random.default_rng(0).normal(size=(80, 40, 3)).astype(np.float32)
+    labels = np.arange(80) % 2
+    np.savez(path, features=features, labels=labels)
+    exp = pm.Experiment(dataset=str(path))
+    earlier = content_key([1, hashlib.sha256(path.read_bytes()).hexdigest(), None])
+    kept = data.Dataset(str(path), features, labels, 2).fingerprint
+    record = {"fingerprint": kept, "rows": 80, "shape": [40, 3], "classes": 2}
+    context = Context(STAGES, tmp_path / "store")
+    context.store.put("data", earlier, {"facts.json": pack_json(record)})
+
+    with pytest.warns(data.LayoutWarning):
+        found = context.facts(exp).fingerprint
+    assert found == context.dataset(exp).fingerprint != kept
 
 
 def test_fresh_rows_are_a_data_set_of_their_own_for_each_seed(tmp_path):

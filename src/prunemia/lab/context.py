@@ -25,7 +25,7 @@ from prunemia.experiment import Experiment, content_key
 from prunemia.lab.steps import Step, experiment_label, network_label
 from prunemia.store import Store, default_root, pack_json, unpack_json
 
-DATA_VERSION = 1
+DATA_VERSION = 2
 """Raise it when a reader gives other arrays for the same files."""
 GENERATORS = ("mnist1d", "numpy", "scikit-learn", "scipy")
 """The packages that a data set without files depends on."""
