@@ -77,6 +77,7 @@ def test_a_value_is_read_as_the_type_of_the_default(root, given, value):
     ("given", "message"),
     [
         ({"flag": "many"}, "flag: 'many' is not allowed: should be a valid boolean"),
+        ({"lr": "true"}, "lr: True is a truth value, and this field takes none$"),  # not 1.0
         ({"name": "x"}, "name: the page computes it; allowed: lr, tag, when, flag, title$"),
         ({"day": "x"}, "day: the page computes it"),
         ({"second": "3"}, "second: the page computes it"),

@@ -67,6 +67,8 @@ class Default:
             return None
         if wanted is str and not isinstance(value, str):
             return text  # YAML takes it for a number, a date or a truth
+        if isinstance(value, bool) and wanted in (int, float):  # pydantic would take true for 1
+            raise UsageError(f"{name}: {value!r} is a truth value, and this field takes none")
         try:
             return TypeAdapter(wanted).validate_python(value)
         except ValidationError as error:
