@@ -109,6 +109,8 @@ def test_a_page_is_executed_again_only_where_something_changed(
     assert again(executed, mini) == both
     (package / "book" / "pages.py").write_text("# pages call it")
     assert again(executed, mini) == both
+    (package / "datasets.yml").write_text("# a table that pages read")
+    assert again(executed, mini) == both
     for name in ("cli.py", "book/build.py"):
         (package / name).write_text("# no page sees this")
         assert again(executed, mini) == []

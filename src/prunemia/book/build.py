@@ -292,8 +292,8 @@ def _stamp_of(output: Path) -> str:
 
 
 def _sources() -> list[Path]:
-    """Return the package's code and templates."""
-    return sorted(f for kind in ("py", "html", "css") for f in PACKAGE.rglob(f"*.{kind}"))
+    """Return the package's code, templates and tables."""
+    return sorted(f for kind in ("py", "html", "css", "yml") for f in PACKAGE.rglob(f"*.{kind}"))
 
 
 def _digest(files: Iterable[Path], text: str = "") -> str:
