@@ -56,7 +56,8 @@ def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = 
     module : a pruned network; it stays as it is.
     input_shape : the shape of one sample; the smaller network answers as before for this shape
         only.
-    samples : shape (n, *input_shape); more inputs that the smaller network must answer as before.
+    samples : shape (n, …), each of ``input_shape``; more inputs that the smaller network must
+        answer as before.
 
     Raises
     ------
