@@ -121,6 +121,7 @@ def hosts(monkeypatch):
         ("tcp://[::1:8786", "Invalid IPv6 URL"),
         ("tcp://no.such.host.invalid:8786", "Name or service not known"),
         ("tcp://a..b:8786", "label"),
+        ("http://127.0.0.1:8786", "no protocol 'http'"),
         ("x" * 5_000, "no HOST:PORT"),
     ],
 )
@@ -153,6 +154,17 @@ def test_what_is_no_address_is_refused_at_once_in_one_sentence(address, reason):
 @pytest.mark.usefixtures("hosts")
 def test_a_scheduler_that_others_reach_unencrypted_brings_a_warning(address, open_to_others):
     assert bool(re.search("can run code .* use tls://", sweep.risk(address))) == open_to_others
+
+
+@pytest.mark.parametrize("address", ["tls://127.0.0.1:9", "wss://127.0.0.1:9"])
+def test_without_a_certificate_no_client_is_made_that_would_hang(address, monkeypatch):
+    monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client was made"))
+    with (
+        pytest.raises(UsageError, match="it needs a certificate, and Dask's settings") as caught,
+        sweep.connect(address),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
 
 
 def test_nobody_answers_at_the_address(tmp_path, monkeypatch):

@@ -41,6 +41,8 @@ PATIENCE = 10
 DEATHS = 10
 """Workers that may die at one task before it fails, on a cluster started here."""
 LOOPBACK = "127.0.0.1"
+ENCRYPTED = ("tls", "wss")
+PROTOCOLS = ("tcp", "ws", "inproc", *ENCRYPTED)
 ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
 """Of worker processes. Dask's own has glibc give memory back after each tensor: twice the time."""
 
@@ -311,6 +313,7 @@ def connect(address: str) -> Iterator[Client]:
     if text := risk(address):
         warnings.warn(text, OpenSchedulerWarning, stacklevel=3)
     try:
+        _require_certificate(address)
         client = Client(address, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError, TypeError, TimeoutError) as error:
         reason = describe(error)[:300]
@@ -319,6 +322,20 @@ def connect(address: str) -> Iterator[Client]:
         ) from error
     with client:
         yield client
+
+
+def _require_certificate(address: str) -> None:
+    """Raise a ValueError where the address is encrypted and Dask's settings hold no certificate.
+
+    Dask says so as well, but leaves a client behind that holds the process up at its end.
+    """
+    import dask
+    from distributed.security import Security
+
+    found = Security().get_connection_args("client")["ssl_context"]
+    made = dask.config.get("distributed.client.security-loader", None)
+    if urlsplit(address).scheme in ENCRYPTED and found is None and not made:
+        raise ValueError("it needs a certificate, and Dask's settings distributed.comm.tls lack it")
 
 
 def risk(address: str) -> str:
@@ -333,6 +350,8 @@ def risk(address: str) -> str:
         parts = urlsplit(address if "://" in address else f"tcp://{address}")
         if parts.scheme == "inproc":  # in this very process: no host, no port
             return ""
+        if parts.scheme not in PROTOCOLS:
+            raise ValueError(f"no protocol {parts.scheme[:20]!r}")
         if not (parts.hostname and parts.port):
             raise ValueError("no HOST:PORT")
         found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
@@ -342,7 +361,7 @@ def risk(address: str) -> str:
             "an address looks like tls://10.0.0.5:8786 or tcp://127.0.0.1:8786"
         ) from error
     hosts = [str(place[0]).partition("%")[0] for *_, place in found]  # without an IPv6 zone
-    if parts.scheme in ("tls", "wss") or all(ipaddress.ip_address(h).is_loopback for h in hosts):
+    if parts.scheme in ENCRYPTED or all(ipaddress.ip_address(h).is_loopback for h in hosts):
         return ""
     return (
         f"--scheduler {address}: whoever reaches this address can run code on its workers and "
