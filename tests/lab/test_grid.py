@@ -142,6 +142,12 @@ MANY = list(range(1, 101))
             "1,000,000 experiments; allowed: at most 100,000",
         ),
         (
+            "adversary: {"
+            + ", ".join(f"{n}: {MANY}" for n in ("pruner", "sparsity", "defense", "strength"))
+            + "}",
+            "100,000,000 adversaries; allowed: at most 100,000",
+        ),
+        (
             f"seed: {MANY}\ndraws: {MANY}\ngrids: [{{epochs: {MANY[:6]}}}, {{epochs: {MANY[:6]}}}]",
             "120,000 experiments; allowed: at most 100,000",
         ),

@@ -133,14 +133,17 @@ def _grid(values: Any) -> Grid:
     if not isinstance(several, list) or not several:
         raise UsageError("grids: allowed: a list of grids, one or more")
     grids = [_axes({**common, **_mapping("grids: each", grid)}) for grid in several]
-    # Counted before the first is built: a slip of the pen can ask for more than memory holds.
-    count = sum(math.prod(map(len, axes.values())) for axes in grids)
+    _require_few(sum(math.prod(map(len, axes.values())) for axes in grids), "experiments")
+    experiments = dict.fromkeys(exp for axes in grids for exp in _experiments(axes))
+    return Grid(tuple(experiments), attacks, of)
+
+
+def _require_few(count: int, what: str) -> None:
+    """Refuse too many before the first is built: a slip of the pen asks for more than memory."""
     if count > LIMIT:
         # Python refuses to print a number of more than 4,300 digits.
         number = f"{count:,}" if count < 10**12 else "more than 10^12"
-        raise UsageError(f"{number} experiments; allowed: at most {LIMIT:,}")
-    experiments = dict.fromkeys(exp for axes in grids for exp in _experiments(axes))
-    return Grid(tuple(experiments), attacks, of)
+        raise UsageError(f"{number} {what}; allowed: at most {LIMIT:,}")
 
 
 def _experiments(axes: Mapping[str, list[Any]]) -> Iterator[Experiment]:
@@ -170,8 +173,9 @@ def _adversaries(value: Any) -> list[Any]:
         if name not in Adversary.model_fields:
             allowed = ", ".join(Adversary.model_fields)
             raise UsageError(f"adversary.{name}: no such field; allowed: {allowed}")
-    crossed = itertools.product(*(_listed(f"adversary.{name}", v) for name, v in fields.items()))
-    return [dict(zip(fields, point, strict=True)) for point in crossed]
+    axes = [_listed(f"adversary.{name}", values) for name, values in fields.items()]
+    _require_few(math.prod(map(len, axes)), "adversaries")
+    return [dict(zip(fields, point, strict=True)) for point in itertools.product(*axes)]
 
 
 def _listed(name: str, value: Any) -> list[Any]:
