@@ -117,8 +117,13 @@ def test_every_network_is_a_victim_in_turn(lab):
     assert found.scores["conf"][1][np.searchsorted(half, rows)] == pytest.approx(
         p - thresholds[labels], abs=1e-5
     )
-    with pytest.raises(UsageError, match="count: 2 is not allowed"):
-        lab.in_turn(TINY, "original", 2)
+
+
+def test_too_few_networks_in_turn_are_refused_before_any_is_trained(tmp_path):
+    empty = pm.Lab(tmp_path, progress=False)
+    with pytest.raises(UsageError, match="count: 2 is not allowed; allowed: 4 or more"):
+        empty.in_turn(TINY, "original", 2)
+    assert list(empty.store.entries()) == []
 
 
 def made(scores, trained):

@@ -272,8 +272,13 @@ class InTurn:
 
 
 def steps_in_turn(exp: Experiment, of: Of, count: int, attacks: Sequence[str]) -> list[Step]:
-    """Return what is to be computed: the networks' answers, and the attacks on their signals."""
+    """Return what is to be computed: the networks' answers, and the attacks on their signals.
+
+    A UsageError where the networks are fewer than `LEAST`.
+    """
     asked = steps(exp, of, count, "online")
+    if count < LEAST:
+        raise UsageError(f"count: {count} is not allowed; allowed: {LEAST} or more")
     return [*asked, *(_attack_on(step, exp, name, of) for name in attacks for step in asked)]
 
 
@@ -286,8 +291,6 @@ def in_turn(
     context: Context, exp: Experiment, of: Of, count: int, attacks: Sequence[str]
 ) -> InTurn:
     """Return the scores of `BY_REFERENCES`, and of attacks that are fitted on the shadows."""
-    if count < LEAST:
-        raise UsageError(f"count: {count} is not allowed; allowed: {LEAST} or more")
     asked = steps(exp, of, count, "online")
     samples = np.sort(victims_half(context.dataset(exp), exp.seed))
     found = gather(context, asked, samples)
