@@ -98,6 +98,9 @@ def test_a_network_and_its_rounded_copy_are_judged_on_the_same_samples(lab):
 def test_releases_that_do_not_belong_together_are_refused(lab):
     with pytest.raises(UsageError, match="releases: number 2 has seed 1; allowed: 0"):
         lab.releases([(EXP, "pruned"), (EXP.replace(seed=1), "pruned")])
+    fresh = EXP.replace(rows="fresh")  # other samples: found out after all networks are trained
+    with pytest.raises(UsageError, match="number 2 has rows 'fresh'; allowed: 'same'"):
+        lab.releases([(EXP, "pruned"), (fresh, "pruned")])
     with pytest.raises(UsageError, match="number 2 comes twice"):
         lab.releases([(EXP, "pruned"), (EXP, "pruned")])
     with pytest.raises(ValueError, match="'blindmi' takes one release alone; allowed with several"):

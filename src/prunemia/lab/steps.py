@@ -24,7 +24,7 @@ VICTIM = 0
 """The victim's network number; shadow networks are 1 … k."""
 STACK = 16
 """Most networks that are trained in one stack."""
-SHARED = ("dataset", "samples", "seed", "shadows")
+SHARED = ("dataset", "samples", "rows", "seed", "shadows")
 """The fields that decide which samples belong to whom: releases of one network share them."""
 
 
