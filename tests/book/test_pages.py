@@ -48,6 +48,7 @@ tag: str = "lr=0.1, # not a comment"
 when = "2024"
 flag: bool = False
 title: str | None = None
+names: list[str] | None = None
 name = f"{tag} today"
 first, second = 1, 2
 day = date.today()
@@ -65,6 +66,7 @@ day = date.today()
         ({"title": "null"}, None),
         ({"when": "null"}, "null"),
         ({"flag": "yes"}, True),
+        ({"names": "[a, b]"}, ["a", "b"]),
     ],
 )
 def test_a_value_is_read_as_the_type_of_the_default(root, given, value):
@@ -78,7 +80,7 @@ def test_a_value_is_read_as_the_type_of_the_default(root, given, value):
     [
         ({"flag": "many"}, "flag: 'many' is not allowed: should be a valid boolean"),
         ({"lr": "true"}, "lr: True is a truth value, and this field takes none$"),  # not 1.0
-        ({"name": "x"}, "name: the page computes it; allowed: lr, tag, when, flag, title$"),
+        ({"name": "x"}, "name: the page computes it; allowed: lr, tag, when, flag, title, names$"),
         ({"day": "x"}, "day: the page computes it"),
         ({"second": "3"}, "second: the page computes it"),
         ({"tag": "x"}, "tag: cannot be given, as the parameters cell has computed name from it by"),

@@ -61,7 +61,8 @@ class Default:
     def read(self, name: str, text: str) -> Any:
         """Return a text of the command line, which is YAML, as a value of the literal's type."""
         value = load_yaml(text, shortened(name))
-        of_text = str if "str" in self.annotation else Any
+        choices = re.split(r" *\| *", self.annotation)  # list[str] | None takes no text
+        of_text = str if {"str", "Optional[str]"} & set(choices) else Any
         wanted = of_text if self.value is None else type(self.value)
         if value is None and (self.value is None or "None" in self.annotation):
             return None
