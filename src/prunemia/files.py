@@ -196,9 +196,13 @@ def read_npz(file: Any) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(file) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise ValueError("it is there twice")
                 # Read whole, so that its checksum is compared: `numpy.load` may stop before.
                 member = io.BytesIO(archive.read(info))
                 arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+                if more := len(member.read()):
+                    raise ValueError(f"{more:,} bytes more than its header declares")
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from None
     except Exception as error:  # zipfile, zlib, struct and NumPy raise a dozen kinds of it

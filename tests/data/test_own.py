@@ -236,6 +236,8 @@ FLIPPED = WHOLE[:1000] + bytes([WHOLE[1000] ^ 255]) + WHOLE[1001:]
         (archive(features_npy=b"junk"), "field 'features' is damaged"),
         (archive(readme=b"text"), "field 'readme' is damaged"),
         (archive(features_npy=npy(GOOD)[:-8]), "field 'features' is damaged"),
+        (archive(features_npy=npy(GOOD) + b"more"), "damaged: 4 bytes more than its header"),
+        (archive(labels_npy=npy(GOOD), labels=npy(GOOD)), "field 'labels' .* it is there twice"),
         (archive(features_npy=npy([{}], pickled=True)), "'features' is pickled, which is not read"),
     ],
 )
