@@ -2,6 +2,7 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -232,3 +233,53 @@ def test_one_sample_left_over_meets_no_batch_statistics():
     net = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)).train()
     assert torch.allclose(posteriors(net, X[:33], batch=32), posteriors(net, X)[:33])
     assert np.isfinite(posteriors(net, X[:1]).numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda z: nn.functional.batch_norm(z, None, None, training=True),
+        lambda z: z - z.mean(0),
+        lambda z: 5 * z.softmax(0),
+    ],
+    ids=["batch statistics", "centred", "softmax over samples"],
+)
+def test_answers_that_depend_on_the_other_samples_are_refused(change):
+    """Members are asked beside members: statistics of a batch would tell them apart."""
+    for query in (posteriors, sensitivity):
+        with pytest.raises(ValueError, match=r"differ by up to .* with the other samples"):
+            query(Answering(change), X)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_rounding_is_not_taken_for_the_other_samples(dtype):
+    wide = nn.Sequential(nn.Linear(6, 999), nn.ReLU(), nn.Linear(999, 3)).to(dtype)
+    assert logits(wide, 100 * X).shape == (40, 3)
+
+
+READ_ONLY = X.numpy().copy()
+READ_ONLY.flags.writeable = False
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        READ_ONLY,
+        X.numpy()[::-1][::-1],
+        X.numpy()[::-1].copy()[::-1],
+        X.numpy().astype(">f4"),
+        X.numpy().astype(object),
+        X.numpy().astype(np.longdouble),
+        pd.DataFrame(X.numpy()),
+    ],
+    ids=["read-only", "strides", "backwards", "big-endian", "objects", "long double", "pandas"],
+)
+def test_arrays_are_taken_however_they_lie_in_memory(x):
+    assert torch.equal(logits(PLAIN, x), logits(PLAIN, X))
+
+
+def test_what_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="x: type <U1; allowed: numbers"):
+        logits(PLAIN, ["a", "b"])
+    with pytest.raises(ValueError, match="x: type complex64; allowed: numbers"):
+        logits(PLAIN, X.numpy().astype(np.complex64))

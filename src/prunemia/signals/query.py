@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from prunemia.models import evaluating, one_thread
-from prunemia.signals.checks import PROBABILITIES, SignalWarning, are_probabilities
+from prunemia.signals.checks import PROBABILITIES, SignalWarning, are_probabilities, as_array
 
 FOLDED_ON_CPU, FOLDED_ELSEWHERE = 256, 4096
 """Samples per forward pass, perturbed ones included: on a CPU few enough to stay in its cache."""
@@ -39,7 +40,8 @@ def logits(module: nn.Module, x: Any, batch: int = 1024) -> Tensor:
     ------
     ValueError
         The network cannot take the samples, or its answers are not finite logits of shape
-        (n, C ≥ 2), or differ from one query of the same samples to the next.
+        (n, C ≥ 2), or differ from one query of the same samples to the next, or with the samples
+        that are asked beside them.
 
     Warns
     -----
@@ -151,7 +153,7 @@ class _Query:
     @classmethod
     def of(cls, module: nn.Module, x: Any) -> _Query:
         """Bring the samples to the network's device and type, and ask a few of them twice."""
-        given = torch.as_tensor(x)
+        given = x if isinstance(x, Tensor) else _tensor(x)
         if not given.ndim:
             raise ValueError("x: one number; allowed: samples of shape (n, …)")
         parts = [*module.parameters(), *module.buffers()]
@@ -195,6 +197,25 @@ class _Query:
                 "allowed: an answer that stays the same (does F.dropout run without "
                 "training=self.training, or does the network draw noise?)"
             )
+        some = (len(first) + 1) // 2
+        apart = (_taken(self.module(self.x[:some]), some).double() - first[:some].double()).abs()
+        coarse = torch.finfo(first.dtype).eps if first.is_floating_point() else 0.0
+        if apart.numel() and apart.max() > max(1e-2, 64 * coarse) * (1 + first.abs().max()):
+            raise ValueError(
+                f"module: its answers to the same samples differ by up to {apart.max():.3g} with "
+                "the other samples that it is asked; allowed: an answer to each sample by itself "
+                "(does a BatchNorm use the batch's statistics, by track_running_stats=False or "
+                "training=True?)"
+            )
+
+
+def _tensor(x: Any) -> Tensor:
+    """Return a tensor of an array, a table or a list of numbers, however it lies in memory."""
+    array = as_array(x)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"x: type {array.dtype}; allowed: numbers")
+    native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+    return torch.from_numpy(np.require(array, native, ["C", "W"]))
 
 
 def _taken(answer: Any, n: int) -> Tensor:
