@@ -252,6 +252,13 @@ def test_rounded_posteriors_are_divided_by_their_sums(rounded, word):
     assert signals.posteriors == pytest.approx(exact, abs=0.01)
 
 
+def test_one_decimal_may_move_a_sum_up_as_far_as_down():
+    given_ = [[0.4, 0.3, 0.2, 0.2], [0.4, 0.3, 0.1, 0.1]]  # 1.1 and 0.9, but for rounding
+    with pytest.warns(pm.signals.SignalWarning, match=r"rows sum to 0\.900 to 1\.100"):
+        signals = pm.Signals(given_, None, [0, 1])
+    assert signals.posteriors.sum(axis=1) == pytest.approx(1, abs=1e-6)
+
+
 def test_logits_that_are_probabilities_are_told():
     with pytest.warns(pm.signals.SignalWarning, match="logits: its logits are probabilities"):
         pm.Signals.from_logits(fields()["posteriors"], None, CLASSES)

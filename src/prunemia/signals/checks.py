@@ -106,7 +106,7 @@ def _rounding(p: NDArray[np.float64]) -> tuple[str, float]:
         tens = p * 10**digits
         if np.abs(tens - tens.round()).max() < 1e-2:
             plural = "decimal" if digits == 1 else "decimals"
-            return f"{digits} {plural}", min(p.shape[1] / 2 * 10.0**-digits + 1e-6, COARSEST)
+            return f"{digits} {plural}", min(p.shape[1] / 2 * 10.0**-digits, COARSEST) + 1e-6
     single = p.astype(np.float32)
     if not (single.view(np.uint32) & 0xFFFF).any():
         return "bfloat16", 0.03
