@@ -338,6 +338,10 @@ def class_spread(
     generator = np.random.default_rng(seed)
     labels = signals.labels.copy()
     observed = _spread(values, labels, membership, signals.classes)
+    if np.isnan(observed):
+        raise ValueError(
+            "labels: fewer than two classes have members and non-members; allowed: 2 or more"
+        )
     null = []
     for _ in range(permutations):
         for mask in (membership, ~membership):
@@ -356,4 +360,5 @@ def _spread(values: Floats, labels: NDArray[np.int64], membership: Bools, classe
         with np.errstate(invalid="ignore"):
             means.append(np.bincount(labels[mask], values[mask], minlength=classes) / counts)
     differences = means[0] - means[1]
-    return float(np.std(differences[np.isfinite(differences)], ddof=1))
+    known = differences[np.isfinite(differences)]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else np.nan

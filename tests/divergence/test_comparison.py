@@ -205,6 +205,14 @@ def test_class_spread_finds_a_planted_difference_and_not_a_null():
     assert np.mean(nulls) == pytest.approx(0.5, abs=0.19)
 
 
+def test_class_spread_of_one_class_is_refused():
+    """Its deviation is no number, which no permutation exceeds: p would be its smallest."""
+    labels = np.where(np.arange(400) < 200, 0, 1)  # members and non-members share no class
+    for shared in (labels, np.zeros(400, dtype=int)):
+        with pytest.raises(ValueError, match="fewer than two classes have members and non-members"):
+            divergence.class_spread(signals(np.full(400, 0.5), labels=shared), permutations=9)
+
+
 def test_other_rows_are_refused(shifted):
     with pytest.raises(ValueError, match="the same rows"):
         divergence.compare(shifted, shifted.subset(np.arange(800) != 3))
