@@ -109,6 +109,51 @@ def test_members_rare_among_the_highest_scores_are_said():
     assert "lies below chance level, 5 %: members are rarer among the highest" in said
 
 
+def test_a_gate_on_accuracy_beside_no_leak_says_why():
+    quiet = audited(planted(200, 0.3, 2))
+    assert quiet.level == "no leak found"
+    [sentence] = quiet.exceeded(["accuracy=0.5"])
+    assert sentence.endswith(
+        "its lower end lies above 0.5; this limit looks at accuracies alone, and the level says no "
+        "leak found because its rule judges 12 figures at once, AUCs and true-positive rates where "
+        "an attack ranks"
+    )
+    [sentence] = audited(planted(400, 2.0)).exceeded(["accuracy=0.5"])
+    assert "level" not in sentence
+
+
+# I: labels that are one off, where no class shows it
+
+
+def one_off(shift):
+    """Answers of six classes to samples of the four in the middle, labels counted otherwise."""
+    rows = planted(3000, 1.0, classes=6)
+    middle = rows.subset((rows.labels > 0) & (rows.labels < 5))
+    return changed(middle, labels=middle.labels + shift)
+
+
+@pytest.mark.parametrize(("shift", "words"), [(1, "lower"), (-1, "higher")])
+def test_labels_that_are_one_off_are_told_of_target_and_shadow(shift, words):
+    wrong = one_off(shift)
+    for audit in (
+        audited(wrong, attacks=["conf"]),
+        audited(one_off(0), shadow=wrong, attacks=["conf"]),
+    ):
+        [text] = [each for each in audit.warnings if "agrees with" in each]
+        assert f"if each is one {words}" in text
+        assert "give 0 to 5" in text
+    assert not any("agrees" in text for text in audited(one_off(0), attacks=["conf"]).warnings)
+
+
+def test_labels_that_a_network_does_not_know_are_not_called_one_off():
+    for seed in range(40):
+        draw = np.random.default_rng(seed)
+        p = draw.dirichlet(np.ones(5), 40)
+        signals = pm.Signals(p, None, draw.integers(1, 4, 40), np.arange(40) % 2 == 0)
+        audit = audited(signals, attacks=["conf"])
+        assert not any("agrees" in text for text in audit.warnings)
+
+
 # G: rows that are not independent
 
 
@@ -120,6 +165,8 @@ def test_copies_are_counted_once(repeat, attacks):
     audit = audited(once.subset(rows), attacks=attacks)
 
     assert audit.record["setting"]["target"]["samples"] == 400
+    read_as = pm.audit.Answers.of(once.subset(rows), "target").content  # all that was read
+    assert [each["sha256"] for each in audit.record["made"]["inputs"]] == [read_as]
     assert "1,200 of 1,600 rows repeat another row's label" in audit.warnings[0]
     assert audit.level == "no leak found"
     first = np.sort(np.unique(rows, return_index=True)[1])

@@ -17,6 +17,7 @@ from bs4 import BeautifulSoup
 import prunemia as pm
 from prunemia.audit import SCHEMA, Limit
 from prunemia.audit.report import SECTIONS, guarded
+from prunemia.errors import UsageError
 
 BOOK = Path(__file__).parents[2] / "book" / "audit.md"
 HOSTILE = '<script>alert("1")</script>'
@@ -158,6 +159,12 @@ def test_a_limit_is_exceeded_where_the_lower_end_lies_above(audit):
     [sentence] = audit.exceeded([f"auc={low - 1e-6:.6f}"])
     assert "its lower end lies above" in sentence
     assert len(audit.exceeded(["auc=0.5", "tpr@0.05=0.05", "accuracy=0.5"])) == 3
+
+
+def test_an_attack_that_ranks_nothing_is_why_its_auc_has_no_limit():
+    blind = pm.audit.signals(planted(400, 1.0), attacks=["blindmi"])
+    with pytest.raises(UsageError, match="needs an attack that ranks the samples; here: blindmi"):
+        blind.exceeded(["auc=0.6"])
 
 
 def test_save_goes_by_the_names_end(audit, tmp_path):

@@ -7,7 +7,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Answers:
     name : what people call it: the file.
     reference : the file of the networks that `signals` has as references, if it has.
     warnings : what was unusual in reading it.
+    whole : the `content` of all rows, where these are some of them; else empty.
     """
 
     signals: Signals
@@ -53,6 +54,7 @@ class Answers:
     name: str
     reference: Answers | None = None
     warnings: tuple[str, ...] = ()
+    whole: str = ""
 
     @classmethod
     def of(cls, signals: Signals, name: str, ids: Any = None) -> Answers:
@@ -65,11 +67,13 @@ class Answers:
     def subset(self, rows: NDArray[np.bool_]) -> Answers:
         """Return some of the rows."""
         signals = self.signals.subset(rows)
-        return Answers(signals, self.ids[rows], self.name, self.reference, self.warnings)
+        return replace(self, signals=signals, ids=self.ids[rows], whole=self.content)
 
     @property
     def content(self) -> str:
         """SHA-256 of the values as they were read, whatever file they stood in."""
+        if self.whole:
+            return self.whole
         digest = hashlib.sha256()
         for name, value in sorted(self.signals.arrays().items()):
             if name in ("references", "trained_on"):  # from a file of their own

@@ -17,7 +17,7 @@ from prunemia import metrics
 from prunemia.audit import html, report
 from prunemia.audit.answers import FEWEST, Answers, beside
 from prunemia.audit.epsilon import DELTA
-from prunemia.audit.evidence import Evidence, gather
+from prunemia.audit.evidence import NONE, Evidence, gather
 from prunemia.audit.fitting import Tell
 from prunemia.errors import UsageError, shortened
 from prunemia.files import pack_json
@@ -81,10 +81,13 @@ class Limit:
         """
         known = {(name, ""): e for name, e in evidence.at_once(self.measure).items()}
         if not known:
-            raise UsageError(
-                f"{self.option} {self.measure}={self.value:g}: cannot be measured with "
-                f"{int((~evidence.membership).sum()):,} non-members"
-            )
+            nonmembers = int((~evidence.membership).sum())
+            why = f"cannot be measured with {nonmembers:,} non-members"
+            if not any(output.ranks for output in evidence.verdicts.values()):
+                why = (
+                    f"needs an attack that ranks the samples; here: {', '.join(evidence.verdicts)}"
+                )
+            raise UsageError(f"{self.option} {self.measure}={self.value:g}: {why}")
         turned = evidence.at_once(self.measure, turned=True).items()
         known |= {(name, ", turned round because members score low,"): e for name, e in turned}
         ends = {name: each.high if self.excluded else each.low for name, each in known.items()}
@@ -92,10 +95,18 @@ class Limit:
         if ends[worst] <= self.value:
             return ""
         side = "upper" if self.excluded else "lower"
-        return (
+        said = (
             f"{self.option}: {self.measure} of {''.join(worst)} is {known[worst]}: its {side} end "
             f"lies above {self.value:g}"
         )
+        if self.measure == "accuracy" and evidence.level == NONE and known[worst].low > 0.5:
+            figures = sum(map(len, evidence.family.values()))
+            said += (
+                f"; this limit looks at accuracies alone, and the level says {NONE} because its "
+                f"rule judges {figures} figures at once, AUCs and true-positive rates where an "
+                "attack ranks"
+            )
+        return said
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from prunemia.signals.checks import PROBABILITIES, are_probabilities
 Family = dict[str, dict[str, Estimate]]
 """For each attack, estimates by measure; their intervals hold all at once."""
 
+NONE = "no leak found"
 LARGE = (0.75, 10)
 CLEAR = (0.6, 3)
 """The AUC, or the multiple of chance level's TPR, from which a leak is called large, or clear."""
@@ -110,7 +111,7 @@ def above_guessing(family: Family) -> list[str]:
 def level_of(*families: Family) -> str:
     """Return the level in words by `RULE`, of the figures of one direction or of both."""
     if not any(map(above_guessing, families)):
-        return "no leak found"
+        return NONE
     estimates = [each for family in families for each in family.values()]
     for word, (area, times) in (("a large leak", LARGE), ("a clear leak", CLEAR)):
         for measure, estimate in (pair for each in estimates for pair in each.items()):
@@ -222,7 +223,7 @@ class Evidence:
     def level(self) -> str:
         """The level in words, by `RULE`."""
         found = level_of(self.family, self.turned)
-        return "a small leak" if found == "no leak found" and self.below else found
+        return "a small leak" if found == NONE and self.below else found
 
     @property
     def sign(self) -> int:
@@ -273,6 +274,8 @@ def gather(
     told = [text for each in given if each is not None for text in each.warnings]
     repeated, identical = fitting.copies(target.signals)
     told += _told_of(target, repeated, identical)
+    for answers in (target, shadow):
+        told += [] if answers is None else _told_of_labels(answers)
     if repeated.any():
         target = target.subset(~repeated)
         others = {name: (one.subset(~repeated), its) for name, (one, its) in others.items()}
@@ -387,6 +390,27 @@ def _told_of(target: Answers, repeated: Bools, identical: int) -> list[str]:
     known = any(PROBABILITIES in text for text in target.warnings)
     if signals.logits is not None and not known and are_probabilities(signals.logits):
         told.append(f"{target.name}: {PROBABILITIES}")
+    return told
+
+
+def _told_of_labels(answers: Answers) -> list[str]:
+    """Return whether the network agrees far more often with the labels one lower, or one higher."""
+    signals = answers.signals
+    ahead = signals.posteriors.argmax(axis=1) - signals.labels
+    given = float((ahead == 0).mean())
+    told = []
+    lower = -1, "lower: do they count from 1?"
+    higher = 1, "higher: has the network a class before them?"
+    for shift, words in (lower, higher):
+        moved = float((ahead == shift).mean())
+        by_chance = 3 * ((moved + given) / len(ahead)) ** 0.5
+        ends = signals.labels.min() + shift, signals.labels.max() + shift
+        if ends[0] >= 0 and ends[1] < signals.classes and moved > given + max(MANY, by_chance):
+            told.append(
+                f"{answers.name}: the network agrees with {100 * given:.0f} % of the labels, and "
+                f"with {100 * moved:.0f} % if each is one {words} Attacks that look at the labels "
+                f"are then wrong: give 0 to {signals.classes - 1}, as the network numbers them"
+            )
     return told
 
 
