@@ -98,7 +98,7 @@ def test_a_page_shows_claims_by_prefix_question_or_experiment():
         "SAMIA is more accurate than conf on pruned networks"
     }
     own = registry.shown("total-0.5", exp=EXP)
-    assert own["data set"].tolist() == ["mnist1d"]
+    assert own["data set"].tolist() == ["MNIST-1D"]
     assert own["verdict"].tolist() == [SUPPORTED]
     assert own["effect [95 %]"].tolist() == [str(registry.find("total-0.5", "mnist1d").effect)]
     assert registry.shown(exp=EXP.replace(sparsity=0.6)).empty

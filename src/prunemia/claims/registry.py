@@ -33,8 +33,11 @@ from prunemia.claims.questions import OWN, QUESTIONS, regime, where
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
 from prunemia.metrics import LEVEL, Estimate, summarize
+from prunemia.registry import SOURCES
 from prunemia.results.kept import folder
 
+LABELS = {name: source.label or name for name, source in SOURCES.items()}
+"""What tables call a data set; where results/ was made of other files, the label says so."""
 LEAST = 3
 """Data sets whose mean is worth a line: that of two has an interval which says nothing."""
 COLUMNS = (
@@ -188,8 +191,10 @@ def shown(*ids: str, question: str | None = None, exp: Experiment | None = None)
     if ids:
         table = table[table["id"].str.startswith(ids)]
     numbers = table[["effect", "low", "high"]].to_numpy(dtype=float).tolist()
-    table = table.assign(**{"effect [95 %]": [str(Estimate(*each)) for each in numbers]})
-    named = table.rename(columns={"text": "claim", "dataset": "data set"})
+    intervals = [str(Estimate(*each)) for each in numbers]
+    labels = table["dataset"].replace(LABELS)
+    table = table.assign(**{"effect [95 %]": intervals, "data set": labels})
+    named = table.rename(columns={"text": "claim"})
     return named[["claim", "data set", "effect [95 %]", "verdict", "runs", "note"]]
 
 
