@@ -191,10 +191,9 @@ def shown(*ids: str, question: str | None = None, exp: Experiment | None = None)
     if ids:
         table = table[table["id"].str.startswith(ids)]
     numbers = table[["effect", "low", "high"]].to_numpy(dtype=float).tolist()
-    intervals = [str(Estimate(*each)) for each in numbers]
-    labels = table["dataset"].replace(LABELS)
-    table = table.assign(**{"effect [95 %]": intervals, "data set": labels})
+    table = table.assign(**{"effect [95 %]": [str(Estimate(*each)) for each in numbers]})
     named = table.rename(columns={"text": "claim"})
+    named["data set"] = table["dataset"].replace(LABELS)
     return named[["claim", "data set", "effect [95 %]", "verdict", "runs", "note"]]
 
 

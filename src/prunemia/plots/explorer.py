@@ -15,7 +15,7 @@ from IPython.display import HTML
 from markupsafe import Markup
 
 from prunemia import results
-from prunemia.claims import simultaneous
+from prunemia.claims import LABELS, simultaneous
 from prunemia.claims.tradeoff import names
 from prunemia.lab.effects import EFFECTS, LEVELS
 from prunemia.metrics import MEASURES, over_seeds
@@ -88,7 +88,13 @@ def _case(
     about: Any, defense: str, networks: Any, effects: Any, source: str, part: pd.DataFrame
 ) -> Case:
     dataset, pruner, sparsity, attack = about
-    key = (str(dataset), str(pruner), f"{sparsity:g}", defense, str(attack))
+    key = (
+        LABELS.get(str(dataset), str(dataset)),
+        str(pruner),
+        f"{sparsity:g}",
+        defense,
+        str(attack),
+    )
     shown = {"networks": networks, "effects": effects, "source": source}
     return {**dict(zip(FIELDS, key, strict=True)), **shown, "runs": part["seed"].nunique()}
 
