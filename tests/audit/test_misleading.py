@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from answers import frame, planted
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 import prunemia as pm
@@ -365,3 +366,37 @@ def test_no_report_contradicts_its_numbers(name):
         levels.append(audit.level)
     if name == "permuted":
         assert levels.count("no leak found") >= 23
+
+
+# What was right from the start
+
+
+def test_one_member_in_a_hundred_is_found_as_one_in_two_is():
+    whole = planted(10_000, 2.0)
+    members = np.flatnonzero(whole.membership)[:50]
+    rare = whole.subset(np.sort([*members, *np.flatnonzero(~whole.membership)]))
+    audit = audited(rare, shadow=planted(4000, 2.0, 7))
+
+    assert contradictions(audit) == []
+    assert audit.level != "no leak found"
+    assert audit.record["summary"]["strongest"]["low"] > guessing(
+        audit.record["summary"]["strongest"]["measure"]
+    )
+
+
+def test_a_thousand_classes_of_which_most_never_occur():
+    audit = audited(planted(600, 3.0, classes=1000), shadow=planted(600, 3.0, 7, classes=1000))
+
+    assert contradictions(audit) == []
+    assert audit.level != "no leak found"
+
+
+def test_a_random_forest_leaks_by_the_votes_of_trees_that_saw_the_sample():
+    draw = np.random.default_rng(0)
+    features, labels = draw.normal(size=(800, 5)), draw.integers(0, 3, 800)
+    member = np.arange(800) % 2 == 0
+    forest = RandomForestClassifier(20, random_state=0).fit(features[member], labels[member])
+    audit = audited(pm.Signals(forest.predict_proba(features), None, labels, member))
+
+    assert contradictions(audit) == []
+    assert audit.level == "a large leak"

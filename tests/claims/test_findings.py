@@ -15,25 +15,27 @@ ROOT = Path(__file__).parents[2]
 FIVE = {"digits", "fashion_mnist", "letter", "location", "mnist1d"}
 UNFIT = {"letter", "location", "mnist1d"}
 LEAK = (
-    "The original networks leak on all five data sets that have enough runs. With 70 % of the "
-    "single weights removed, and fine-tuned, none decides whether SAMIA, the paper's attack, "
-    "finds more or less than before. With 90 % removed it finds less on three of them, where "
-    "the network no longer fits its members; at equal fit it finds *more* on MNIST-1D. "
-    "Removing 70 % of the filters lowers what it finds there without a loss of test accuracy. "
-    "On natural images ResNet-18 looks like the paper: SAMIA finds 12 to 14 points more, 9 of "
-    "them after fine-tuning alone. These are two runs, which decide nothing."
+    "The original networks leak on average on all five data sets that have enough runs. With "
+    "70 % of the single weights removed, and fine-tuned, none decides whether SAMIA, the "
+    "paper's attack, is right more or less often than before. With 90 % removed it is right "
+    "less often on three of them, where the network no longer fits its members; compared at "
+    "equal fit, members of MNIST-1D are then easier to tell by confidence. Removing 70 % of "
+    "the filters lowers SAMIA there without a loss of test accuracy, at a training accuracy "
+    "of 0.98. On 12,000 images of CIFAR-10, two runs of ResNet-18 leak more after pruning and "
+    "fine-tuning; two runs decide nothing."
 )
 MUCH = (
     "SAMIA, with at most five networks of its own, is right for 54 to 82 of 100 people before "
-    "pruning, where a coin is right for 50, and finds 1 to 13 of 100 members while it accuses "
-    "one non-member in a hundred. Other attacks find more: on Location-30, RMIA with the same "
-    "networks finds 26, and LiRA with 64 networks that were trained on the same candidates 54."
+    "pruning, where a coin is right for 50. Where it accuses one non-member in a hundred it "
+    "finds 13 of 100 members on Location-30 and 4 on MNIST-1D; on the other three the "
+    "intervals include guessing. On Location-30 RMIA with the same networks finds 26, and "
+    "LiRA with 64 networks that were trained on the same candidates 54."
 )
 DO = (
-    "Measure your own network, and compare at equal test accuracy. On MNIST-1D filter pruning "
-    "(l1structured 0.8, fine-tuned twice as long) takes the best of four attacks from 67 to "
-    "61 % at no price in test accuracy that five runs show, and on Location-30 distillation "
-    "from 85 to 77 %, at less than a point of it."
+    "Measure your own network, and compare at equal test accuracy. Of what was tried, filter "
+    "pruning (l1structured 0.8, fine-tuned twice as long) takes the best of four attacks from "
+    "67 to 61 % on MNIST-1D, and distillation from 85 to 77 % on Location-30; the test "
+    "accuracy changes by +0.3 [−1.9, 2.5] and −0.8 [−1.9, 0.3] points."
 )
 
 
@@ -83,21 +85,26 @@ def test_filter_pruning_lowers_the_leak_at_no_price(table):
         "pruner == 'l1structured' and measure == 'test accuracy' and stopping == 'warm-up'"
     )
     assert (control["pruned"] - control["original"]).mean() > 0
+    pruned = results.read("control_mnist1d").query(
+        "pruner == 'l1structured' and sparsity == 0.7 and measure == 'train accuracy'"
+    )
+    assert pruned["pruned"].mean().round(2) == 0.98
 
 
-def test_natural_images_look_like_the_paper_in_two_runs(table):
+def test_natural_images_leak_more_in_two_runs(table):
     rows = table[table["dataset"] == "cifar10"].set_index("id")
     total = rows.loc[[f"total-{sparsity}" for sparsity in (0.5, 0.7, 0.9)]]
     assert set(rows["runs"]) == {2}
     assert (total["verdict"] == "open").all()
-    assert (total["effect"] * 100).round().between(12, 14).all()
-    assert round(100 * rows.loc["training", "effect"]) == 9
+    assert (total["effect"] > 0).all()
 
 
 def test_how_much_leaks():
     originals = claims.all_networks().query("network == 'original'")
     assert (round(100 * originals["leak"].min()), round(100 * originals["leak"].max())) == (54, 82)
-    assert (round(100 * originals["found"].min()), round(100 * originals["found"].max())) == (1, 13)
+    found = originals[originals["runs"] >= 3].set_index("dataset")
+    above = found[found["found_low"] > 0.01]
+    assert (100 * above["found"]).round().to_dict() == {"location": 13, "mnist1d": 4}
     rows = results.read("references_location").query(
         "by == 'attack' and measure == 'TPR at 0.01' and network == 'original' and sparsity == 0.7"
     )
@@ -114,8 +121,13 @@ def test_what_to_do():
     assert location["chosen"].startswith("distillation")
     assert [round(location[name], 2) for name in ("before", "after")] == [0.85, 0.77]
     assert location["gain_low"] > 0
-    assert location["price"] < 0.01
+    assert priced(location) == [-0.8, -1.9, 0.3]
     assert mnist1d["chosen"] == "l1structured 0.8"
     assert [round(mnist1d[name], 2) for name in ("before", "after")] == [0.67, 0.61]
     assert mnist1d["gain_low"] > 0
-    assert mnist1d["price_low"] < 0 < mnist1d["price_high"]
+    assert priced(mnist1d) == [0.3, -1.9, 2.5]
+
+
+def priced(advice):
+    """Return the change of test accuracy in points, with its interval."""
+    return [round(-100 * advice[name], 1) for name in ("price", "price_high", "price_low")]

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from prunemia import claims
-from prunemia.claims.base import CONTRADICTED, SUPPORTED
+from prunemia.claims.base import CONTRADICTED, OPEN, SUPPORTED
 from prunemia.claims.tradeoff import defended, names
 
 # way: pruner, sparsity, defense, strength, whole; test accuracy; leak by conf, by samia
@@ -190,6 +190,14 @@ def test_each_defense_is_judged_at_its_best_strength_by_the_other_runs():
     swing = [-0.001, 0.001, -0.001, 0.001, -0.001]
     assert ppb.by_rule["warm-up"] == pytest.approx([0.03 - x for x in swing])
     assert (ppb.verdict, adv.verdict) == (SUPPORTED, CONTRADICTED)
+
+
+def test_a_gain_is_open_where_the_leak_of_validation_samples_was_not_measured():
+    # adv trains on them; from .70 its leak falls to .40 in the runs that judge
+    adv = by_id(table(adv=-0.3))["defense-adv"]
+
+    assert adv.effect.low > 0
+    assert (adv.verdict, adv.open) == (OPEN, "the leak of its validation samples was not measured")
 
 
 def test_a_claim_has_its_rivals_test_accuracy_beside_it():
