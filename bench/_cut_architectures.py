@@ -14,7 +14,7 @@ NAMES = (
     "resnet18", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "vgg16_bn", "alexnet",
     "densenet121", "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_s",
     "shufflenet_v2_x0_5", "regnet_y_400mf", "regnet_x_400mf", "squeezenet1_1", "googlenet",
-    "mnasnet0_5", "convnext_tiny", "swin_t",
+    "mnasnet0_5", "convnext_tiny", "swin_t", "vgg11_bn",
 )  # fmt: skip
 METHODS = ("l1structured", "l2structured", "slim", "l1unstructured")
 SHAPE = (3, 64, 64)
