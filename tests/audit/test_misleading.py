@@ -359,7 +359,7 @@ def test_no_report_contradicts_its_numbers(name):
     levels = []
     for seed in range(25):
         draw = np.random.default_rng(seed)
-        n, classes = int(draw.choice([60, 400, 1500])), int(draw.choice([2, 3, 10]))
+        n, classes = int(draw.choice([60, 200, 600])), int(draw.choice([2, 3, 10]))
         signals = planted(n, float(draw.choice([0.0, 0.5, 2.0])), seed, classes)
         audit = audited(CHANGES[name](signals, draw), seed=seed)
         assert contradictions(audit) == [], (name, seed, repr(audit))
