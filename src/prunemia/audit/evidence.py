@@ -180,9 +180,18 @@ class Evidence:
         }
 
     @cached_property
+    def _figures(self) -> tuple[Family, float]:
+        return simultaneous(self.verdicts, self.membership)
+
+    @property
     def family(self) -> Family:
         """The figures that decide on the level."""
-        return simultaneous(self.verdicts, self.membership)[0]
+        return self._figures[0]
+
+    @property
+    def confidence_each(self) -> float:
+        """The confidence of each interval of these figures by itself."""
+        return self._figures[1]
 
     @cached_property
     def turned(self) -> Family:
@@ -204,7 +213,7 @@ class Evidence:
         """The figures whose interval lies above chance level."""
         return above_guessing(self.family)
 
-    @property
+    @cached_property
     def below(self) -> list[str]:
         """The figures whose interval lies below chance level, or above it once turned round."""
         turned = [

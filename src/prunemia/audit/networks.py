@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,15 @@ class Plan:
         dense = "dense" in inspect.signature(prune).parameters
         return cls(train, prune, inputs, classes, **options, identity=known, dense=dense)
 
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 of the features and labels, once for all networks."""
+        digest = hashlib.sha256()
+        for array in (self.features.numpy(), self.labels):
+            digest.update(f"{array.shape} {array.dtype.str}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
     @property
     def called(self) -> str:
         """What a report says of how it was called."""
@@ -275,12 +285,8 @@ class Making:
         The number of shadows is no part of it: more shadows reuse those that are there.
         """
         plan = self.plan
-        digest = hashlib.sha256()
-        for array in (plan.features.numpy(), plan.labels):
-            digest.update(f"{array.shape} {array.dtype.str}".encode())
-            digest.update(np.ascontiguousarray(array).data)
         options = [plan.seed, plan.epsilon, plan.draws, plan.dense]
-        return content_key([VERSION, digest.hexdigest(), plan.identity, options, number])
+        return content_key([VERSION, plan.content, plan.identity, options, number])
 
     def read(self, number: int) -> Network:
         """Return what the network answered, made first where the store has it not."""

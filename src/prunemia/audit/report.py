@@ -23,7 +23,6 @@ from prunemia.audit.evidence import (
     Other,
     guessing,
     point,
-    simultaneous,
     strongest,
 )
 from prunemia.metrics import FPRS, Estimate, by_class, compare, holm
@@ -67,7 +66,7 @@ def summary(evidence: Evidence) -> dict[str, Any]:
         "above_guessing": evidence.above,
         "below_guessing": evidence.below,
         "figures": sum(map(len, evidence.family.values())),
-        "confidence_each": simultaneous(evidence.verdicts, evidence.membership)[1],
+        "confidence_each": evidence.confidence_each,
         "strongest": {
             "attack": name,
             "measure": measure,
