@@ -26,7 +26,7 @@ import filelock
 import platformdirs
 
 from prunemia.errors import RunError
-from prunemia.files import pack_arrays, pack_json, unpack_arrays, unpack_json
+from prunemia.files import pack_json, unpack_json
 
 __all__ = [
     "DamagedArtefactWarning",
@@ -34,11 +34,7 @@ __all__ = [
     "Store",
     "StoreError",
     "default_root",
-    "pack_arrays",
-    "pack_json",
     "repository",
-    "unpack_arrays",
-    "unpack_json",
 ]
 
 FORMAT = 1

@@ -10,10 +10,10 @@ import pytest
 import prunemia as pm
 from prunemia import data
 from prunemia.experiment import content_key
+from prunemia.files import pack_json
 from prunemia.lab.context import Context, Facts, Stage
 from prunemia.lab.stages import STAGES
 from prunemia.lab.steps import Step
-from prunemia.store import pack_json
 
 EXP = pm.Experiment(dataset="digits", model="columnfc", samples=300, shadows=2)
 STEP = Step("toy", EXP)

@@ -17,13 +17,13 @@ from threadpoolctl import threadpool_limits
 from prunemia import attacks
 from prunemia.data import split
 from prunemia.experiment import Experiment
+from prunemia.files import pack_arrays, pack_json, unpack_arrays, unpack_json
 from prunemia.lab import networks, references
 from prunemia.lab.context import Context, Files
 from prunemia.lab.steps import VICTIM, Release, Step, attack_step, shadow_signals
 from prunemia.metrics import Evaluation, evaluate
 from prunemia.models import one_thread
 from prunemia.signals import JointSignals, SignalPair, Signals
-from prunemia.store import pack_arrays, pack_json, unpack_arrays, unpack_json
 
 Bools = NDArray[np.bool_]
 

@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from prunemia import data
 from prunemia.experiment import Experiment, content_key
+from prunemia.files import pack_json, unpack_json
 from prunemia.lab.steps import Step, experiment_label, network_label
-from prunemia.store import Store, default_root, pack_json, unpack_json
+from prunemia.store import Store, default_root
 
 DATA_VERSION = 2
 """Raise it when a reader gives other arrays for the same files."""

@@ -18,11 +18,11 @@ from prunemia.attacks import log_odds
 from prunemia.data import Canaries, Dataset, plant, split, standardized
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment, seed_of
+from prunemia.files import pack_arrays, pack_json, unpack_json
 from prunemia.lab.context import Context, Files, Report
 from prunemia.lab.steps import VICTIM, Of, Step, network_label
 from prunemia.registry import NETWORKS
 from prunemia.signals import Signals, answers, posteriors
-from prunemia.store import pack_arrays, pack_json, unpack_json
 
 FLOOR = 0.9
 """Patience cannot end a fine-tuning below this share of the original's validation accuracy."""

@@ -28,13 +28,13 @@ from prunemia.attacks.referenced import SETTINGS
 from prunemia.data import OWN, split, victims_half
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
+from prunemia.files import pack_arrays
 from prunemia.lab.context import Context, Files
 from prunemia.lab.networks import features_of
 from prunemia.lab.steps import VICTIM, Of, Step, assumed_of, attack_step, chunks
 from prunemia.metrics.intervals import threshold_at
 from prunemia.registry import ATTACKS
 from prunemia.signals import Signals, posteriors
-from prunemia.store import pack_arrays
 
 TARGETS = 8
 """Shadow networks, at most, that play the target: thresholds and options are chosen on them."""

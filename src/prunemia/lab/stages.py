@@ -16,6 +16,7 @@ import pandas as pd
 from prunemia.attacks import Attack
 from prunemia.attacks import get as attack_class
 from prunemia.experiment import Experiment
+from prunemia.files import pack_arrays, pack_json, unpack_arrays, unpack_json
 from prunemia.lab import attacking, networks, references
 from prunemia.lab.attacking import AttackResult
 from prunemia.lab.context import Context, Files, Stage
@@ -24,7 +25,6 @@ from prunemia.lab.steps import Step, shadow_signals
 from prunemia.pruning import cutting
 from prunemia.registry import DEFENSES, NETWORKS
 from prunemia.signals import Signals
-from prunemia.store import pack_arrays, pack_json, unpack_arrays, unpack_json
 
 
 def _original_of(step: Step) -> list[Step]:

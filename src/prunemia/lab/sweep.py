@@ -115,7 +115,9 @@ class Plan:
         stored = sum(task.name not in self.todo for task in self.rows.values())
         kinds = ("original", "pruned")
         train, prune = (self._networks(self.todo.values(), kind) for kind in kinds)
-        known = [t for t in self.tasks.values() if t.step.stage in kinds and self._has(t)]
+        known = [
+            t for t in self.tasks.values() if t.step.stage in kinds and self.context.has(t.step)
+        ]
         lines = [
             f"{len(experiments):,} experiments, {len(self.rows):,} rows; "
             f"the results of {stored:,} are in the store.",
@@ -139,9 +141,6 @@ class Plan:
                 found.setdefault(step.exp, Failure(step.exp, errors[task.name]))
         return list(found.values())
 
-    def _has(self, task: Task) -> bool:
-        return self.context.store.has(task.step.stage, task.key)
-
     @staticmethod
     def _networks(tasks: Iterable[Task], stage: str) -> int:
         """Return how many networks of a stage there are."""
@@ -163,7 +162,7 @@ def plan(context: Context, steps: Iterable[Step]) -> Plan:
 
     def require(task: Task) -> None:
         """Put a task on the list, and before it those that it needs, unless it is stored."""
-        if task.name not in made.todo and not made._has(task):
+        if task.name not in made.todo and not context.has(task.step):
             for need in task.needs:
                 require(made.tasks[need])
             made.todo[task.name] = task
@@ -249,9 +248,14 @@ def _here(planned: Plan, done: Callable[[Task], None]) -> Errors:
     return errors
 
 
+def _cause(task: Task, errors: Errors) -> str:
+    """Return why a task cannot be: the error of one that it needs, "" where none failed."""
+    return next((errors[need] for need in task.needs if need in errors), "")
+
+
 def _attempt(context: Context, task: Task, errors: Errors) -> None:
     """Compute a task unless one that it needs failed."""
-    if cause := next((errors[need] for need in task.needs if need in errors), ""):
+    if cause := _cause(task, errors):
         errors[task.name] = cause
     elif not context.store.has(task.step.stage, task.key):
         try:
@@ -289,7 +293,7 @@ def _on_dask(client: Client, planned: Plan, done: Callable[[Task], None]) -> Err
         done(tasks[future.key])
     errors: Errors = {}
     for name, task in planned.todo.items():
-        if cause := next((errors[need] for need in task.needs if need in errors), ""):
+        if cause := _cause(task, errors):
             errors[name] = cause
         elif futures[name].status != "finished":
             errors[name] = f"{context.title(task.step)}: {describe(futures[name].exception())}"
