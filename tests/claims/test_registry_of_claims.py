@@ -161,6 +161,13 @@ def test_every_entry_of_the_list_is_answered_by_a_table(landed):
         assert any(re.fullmatch(pattern, name) for name in known), pattern
 
 
+def test_a_claim_of_two_runs_is_said_without_an_interval(landed):
+    del landed
+    exp = min(results.experiments("control_cifar10"), key=lambda exp: exp.seed)
+
+    assert registry.said(exp, "total-0.7") == "open (+0.134 (2 runs: no interval))"
+
+
 def test_no_claim_about_pruning_is_decided_under_fewer_than_three_rules(landed):
     for claim in landed[1]:
         if claim.ruled and set(claim.by_rule) != set(RULES):

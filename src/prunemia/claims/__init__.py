@@ -20,7 +20,6 @@ from prunemia.claims.base import (
 )
 from prunemia.claims.questions import regime, where
 from prunemia.claims.registry import (
-    LABELS,
     all_networks,
     capacity,
     claims,

@@ -149,7 +149,7 @@ def simultaneous(values: Sequence[float], tests: int) -> Estimate:
     if len(values) < LEAST_RUNS:
         return Estimate(float(np.mean(values)), note=f"{len(values)} runs: no interval")
     # Equal differences of accuracies may differ in the last binary digit.
-    if len(values) > 1 and np.ptp(values) < 1e-12:
+    if np.ptp(values) < 1e-12:
         return Estimate(values[0], note="all runs agree: no interval")
     return over_seeds(values, level=1 - (1 - LEVEL) / tests)
 

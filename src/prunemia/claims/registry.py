@@ -33,11 +33,9 @@ from prunemia.claims.questions import OWN, QUESTIONS, regime, where
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
 from prunemia.metrics import LEVEL, Estimate, summarize
-from prunemia.registry import SOURCES
+from prunemia.registry import LABELS
 from prunemia.results.kept import folder
 
-LABELS = {name: source.label or name for name, source in SOURCES.items()}
-"""What tables call a data set; where results/ was made of other files, the label says so."""
 LEAST = 3
 """Data sets whose mean is worth a line: that of two has an interval which says nothing."""
 COLUMNS = (
@@ -163,8 +161,7 @@ def said(
         UNDECIDED: f"{claim.runs} runs cannot tell",
         OPEN: "open",
     }
-    effect = claim.effect
-    return f"{clauses[claim.verdict]} ({effect.value:+.3f} [{effect.low:.3f}, {effect.high:.3f}])"
+    return f"{clauses[claim.verdict]} ({claim.effect.text(signed=True)})"
 
 
 def tally(known: str) -> str:
@@ -237,7 +234,7 @@ def common(rule: str = RULES[0]) -> pd.DataFrame:
             if claim.verdict != OPEN and rule in claim.by_rule
             if claim.ruled or rule == RULES[0]
         ]
-        if len(values) >= LEAST and all(len(v) > 1 and np.ptp(v) > 0 for v in values):
+        if len(values) >= LEAST and all(np.ptp(v) > 0 for v in values):
             mean, between = pooled(values)
             found.append((known, text, len(values), str(mean), between))
     return pd.DataFrame(found, columns=["id", "claim", "data sets", "effect", "between"])

@@ -51,11 +51,12 @@ class Estimate:
         """Whether there is a value."""
         return not math.isnan(self.value)
 
-    def text(self, digits: int = 3, scale: int = 1, unit: str = "") -> str:
+    def text(self, digits: int = 3, scale: int = 1, unit: str = "", *, signed: bool = False) -> str:
         """Return the value and its interval, or what takes its place, as text."""
         if not self.resolved:
             return self.note
-        value, low, high = (f"{scale * x:.{digits}f}" for x in (self.value, self.low, self.high))
+        value = f"{scale * self.value:{'+' if signed else ''}.{digits}f}"
+        low, high = (f"{scale * x:.{digits}f}" for x in (self.low, self.high))
         rest = f"({self.note})" if math.isnan(self.low) else f"[{low}, {high}]"
         return f"{value}{unit} {rest}"
 

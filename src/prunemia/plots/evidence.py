@@ -23,7 +23,7 @@ from prunemia.plots.style import (
     legend_above,
     spread,
 )
-from prunemia.registry import SOURCES
+from prunemia.registry import LABELS
 
 ROLES = {"original": "s", "dense": "D", "pruned": "o"}
 """Beside its colour each kind of network has a marker."""
@@ -35,7 +35,7 @@ SIGNS = {
     "open": "○",
 }
 """Beside its colour each verdict has a sign, so that nobody needs to see colours."""
-DATA = {name: s.label.split(" (")[0] for name, s in sorted(SOURCES.items()) if s.label}
+DATA = {name: label.split(" (")[0] for name, label in sorted(LABELS.items())}
 """Data sets as figures call them; others go by their own name."""
 
 

@@ -15,10 +15,11 @@ from IPython.display import HTML
 from markupsafe import Markup
 
 from prunemia import results
-from prunemia.claims import LABELS, simultaneous
+from prunemia.claims import simultaneous
 from prunemia.claims.tradeoff import names
 from prunemia.lab.effects import EFFECTS, LEVELS
 from prunemia.metrics import MEASURES, over_seeds
+from prunemia.registry import LABELS
 from prunemia.results.tables import ADAPTIVE, NAIVE, WAY, WIDE
 
 SHOWN = tuple(MEASURES.values())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunemia.registry.datasets import SOURCES, Archive, Source
+from prunemia.registry.datasets import LABELS, SOURCES, Archive, Source
 from prunemia.registry.tables import (
     ATTACKS,
     DEFENSES,
@@ -25,6 +25,7 @@ from prunemia.registry.tables import (
 __all__ = [
     "ATTACKS",
     "DEFENSES",
+    "LABELS",
     "NETWORKS",
     "PRUNERS",
     "SOURCES",

@@ -43,7 +43,8 @@ class Source:
     generate : where a function is from a number of rows and a seed (None: the published rows)
         to arrays, at least as many.
     archives : the published files.
-    label : what figures call it; its name unless given.
+    label : what tables and figures call it, its name unless given; where results/ was made of
+        other files, it says so.
     """
 
     name: str
@@ -75,8 +76,10 @@ class Source:
 
 def _source(name: str, archives: tuple[dict[str, Any], ...] = (), **sheet: Any) -> Source:
     sheet["shape"] = tuple(sheet["shape"])
+    sheet.setdefault("label", name)
     return Source(name=name, archives=tuple(Archive(**each) for each in archives), **sheet)
 
 
 _SHEETS = yaml.safe_load(Path(__file__).with_name("datasets.yml").read_text(encoding="utf-8"))
 SOURCES = Registry("data set", {name: _source(name, **sheet) for name, sheet in _SHEETS.items()})
+LABELS = {name: source.label for name, source in SOURCES.items()}
