@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 
@@ -6,12 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 import prunemia as pm
-from prunemia.experiment import (
-    PageParameters,
-    content_key,
-    explain,
-    seed_of,
-)
+from prunemia.experiment import PageParameters, content_key, explain, seed_of
 from prunemia.registry import NETWORKS, SOURCES
 
 
@@ -21,32 +17,41 @@ def refusal(**fields) -> str:
     return explain(caught.value)
 
 
+LOCATION = {"dataset": "location", "model": "columnfc"}
+DIGITS = {"dataset": "digits", "model": "cnn2d"}
+EARLY = {"defense": "earlystop"}
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
         ({"sparcity": 0.9}, "sparcity: no such field; allowed: dataset, samples"),
+        ({"adversary": {"sparcity": 0.5}}, "adversary.sparcity: no such field; allowed: pruner, s"),
         ({"sparsity": 1.5}, "sparsity: 1.5 is not allowed: should be less than 1"),
         ({"sparsity": 0}, "sparsity: 0 is not allowed: should be greater than 0"),
-        ({"stopping": "never"}, "stopping: 'never' is not allowed"),
-        ({"stopping": "last", "defense": "earlystop"}, "stopping: 'last' keeps the last epoch"),
+        ({"learning_rate": float("nan")}, "learning_rate: nan is not allowed"),
+        ({"rows": "new"}, "rows: 'new' is not allowed: should be 'same' or 'fresh'"),
+        ({"seed": True}, "seed: True is a truth value, and this field takes none"),
+        ({"pruner": "l1structred"}, "(did you mean 'l1structured'?)"),
+        ({"model": "vgg"}, "model: 'vgg' must be one of columnfc, cnn1d"),
+        ({"defense": "ensemble"}, "defense: 'ensemble' must be one of none, earlystop"),
+        ({"dataset": "nosuch"}, "dataset: 'nosuch' must be one of mnist1d"),
+        ({"dataset": "locatoin"}, "did you mean 'location'"),
+        ({"dataset": "nowhere/a.npz"}, "there is no such file"),
+        ({"stopping": "last", **EARLY}, "stopping: 'last' keeps the last epoch"),
         (
             {"pruner": "dense", "adversary": {"pruner": "slim"}},
             "adversary.sparsity: None is not allowed: 'slim' needs one",
         ),
-        ({"dataset": "nosuch"}, "dataset: 'nosuch' must be one of mnist1d"),
-        ({"dataset": "locatoin"}, "did you mean 'location'"),
-        ({"dataset": "nowhere/a.npz"}, "there is no such file"),
-        ({"rows": "new"}, "rows: 'new' is not allowed: should be 'same' or 'fresh'"),
         (
-            {"dataset": "location", "model": "columnfc", "rows": "fresh"},
+            {**LOCATION, "rows": "fresh"},
             "rows: 'fresh' is not allowed with samples None of data set 'location': every seed "
             "would have all rows; allowed: 'same', or samples below 5010",
         ),
         (
-            {"dataset": "digits", "model": "cnn2d", "rows": "fresh", "samples": 1797},
+            {**DIGITS, "rows": "fresh", "samples": 1797},
             "rows: 'fresh' is not allowed with samples 1797 of data set 'digits'",
         ),
-        ({"model": "vgg"}, "model: 'vgg' must be one of columnfc, cnn1d"),
         (
             {"model": "columnfc", "pruner": "slim"},
             "'slim' ranks BatchNorm scales, of which model 'columnfc' has none",
@@ -60,48 +65,26 @@ def refusal(**fields) -> str:
             {"dataset": "location"},
             "model: 'cnn1d' takes series, and data set 'location' holds features; allowed",
         ),
-        (
-            {"dataset": "cifar10", "model": "cnn1d"},
-            "allowed with it: columnfc, cnn2d, resnet18",
-        ),
+        ({"dataset": "cifar10"}, "allowed with it: columnfc, cnn2d, resnet18"),
         (
             {"dataset": "fashion_mnist", "model": "vgg16"},
             "'vgg16' takes images of 32×32 or more, and data set ",
         ),
         ({"strength": 4.0}, "strength: 4.0 needs a defense that has one; defense is 'none'"),
-        (
-            {"defense": "earlystop", "strength": 1},
-            "strength: 1.0 needs a defense that has one; defense 'earlystop'",
-        ),
+        ({"strength": 1, **EARLY}, "strength: 1.0 needs a defense that has one; defense 'earlys"),
         ({"defense": "ppb", "strength": 1e6}, "strength: 1000000.0 is not allowed: the weight λ"),
         (
             {"defense": "dp", "strength": 0},
             "strength: 0.0 is not allowed: the noise multiplier σ of DP-SGD is 0.1 to",
         ),
-        ({"defense": "ppb", "strength": -1}, "strength: -1 is not allowed"),
-        (
-            {"defense": "ensemble"},
-            "defense: 'ensemble' must be one of none, earlystop",
-        ),
-        ({"adversary": {"strength": 4}}, "adversary.strength: 4.0 needs a defense that has one"),
         (
             {"adversary": {"defense": "dp", "strength": 0.01}},
             "adversary.strength: 0.01 is not allowed: the noise",
         ),
         (
             {"defense": "ppb", "adversary": {"defense": "none", "strength": 4}},
-            "adversary.strength: 4.0 needs",
+            "adversary.strength: 4.0 needs a defense that has one",
         ),
-        (
-            {"adversary": {"sparcity": 0.5}},
-            "adversary.sparcity: no such field; allowed: pruner, sparsity",
-        ),
-        ({"seed": -1}, "seed: -1 is not allowed"),
-        ({"seed": True}, "seed: True is a truth value, and this field takes none"),
-        ({"width": False}, "width: False is a truth value"),
-        ({"pruner": "l1structred"}, "(did you mean 'l1structured'?)"),
-        ({"shadows": 0}, "shadows: 0 is not allowed"),
-        ({"learning_rate": float("nan")}, "learning_rate: nan is not allowed"),
     ],
 )
 def test_a_mistake_gets_one_sentence_with_field_value_and_what_is_allowed(fields, sentence):
@@ -114,56 +97,27 @@ def test_an_experiment_cannot_be_changed_in_place():
 
 
 def test_equal_fields_equal_key_and_every_field_enters_it():
-    base = pm.Experiment(dataset="digits", model="cnn2d", samples=600)
-    changes = {
-        "dataset": "svhn",
-        "samples": 500,
-        "rows": "fresh",
-        "model": "resnet18",
-        "width": 8,
-        "pruner": "slim",
-        "sparsity": 0.5,
-        "defense": "ppb",
-        "shadows": 3,
-        "seed": 1,
-        "adversary": {"sparsity": 0.5},
-        "epochs": 3,
-        "finetune_epochs": 2,
-        "finetune_warmup": 1,
-        "patience": 2,
-        "batch_size": 64,
-        "learning_rate": 0.1,
-        "weight_decay": 0.0,
-        "epsilon": 0.1,
-        "draws": 3,
-        "precision": "bfloat16",
-        "standardize": True,
-        "stopping": "last",
-    }
-    keys = {base.replace(**{name: value}).key for name, value in changes.items()}
+    base = pm.Experiment(**DIGITS, samples=600)
+    changes = {"dataset": "svhn", "samples": 500, "rows": "fresh", "standardize": True}
+    changes |= {"model": "resnet18", "width": 8, "pruner": "slim", "sparsity": 0.5, "rounds": 2}
+    changes |= {"rewind": True, "bits": 4, "defense": "ppb", "shadows": 3, "seed": 1}
+    changes |= {"adversary": {"sparsity": 0.5}, "epochs": 3, "finetune_epochs": 2}
+    changes |= {"finetune_warmup": 1, "stopping": "last", "patience": 2, "batch_size": 64}
+    changes |= {"learning_rate": 0.1, "weight_decay": 0.0, "epsilon": 0.1, "draws": 3}
+    changes |= {"precision": "bfloat16"}
+    others = [base.replace(**{name: value}) for name, value in changes.items()]
+    others.append(base.replace(defense="ppb", strength=1))
+    others += [base.replace(bits=4, quantize="before"), base.replace(defense="dp", whole=True)]
 
-    assert (
-        base.key
-        == pm.Experiment(dataset="digits", model="cnn2d", samples=600).key
-        == base.replace(seed=0).key
-    )
-    assert len(keys | {base.key}) == len(changes) + 1
-    assert set(pm.Experiment.model_fields) - changes.keys() == {
-        "strength", "whole", "bits", "quantize", "rewind", "rounds",
-    }  # fmt: skip
-    assert (
-        base.replace(defense="ppb", strength=1).key != base.replace(defense="ppb", strength=2).key
-    )
+    assert set(pm.Experiment.model_fields) - changes.keys() == {"strength", "whole", "quantize"}
+    assert len({each.key for each in [base, *others]}) == len(others) + 1
+    assert base.key == pm.Experiment(**DIGITS, samples=600).key == base.replace(seed=0).key
 
 
 def test_keys_do_not_change_between_versions_by_accident():
-    # SHA-256 of the canonical JSON {"a":[1,0.5,null]}, first 32 hexadecimal digits.
-    import hashlib
-
-    assert (
-        content_key({"a": [1, 0.5, None]}) == hashlib.sha256(b'{"a":[1,0.5,null]}').hexdigest()[:32]
-    )
-    assert content_key({"a": 1, "b": 2}) == content_key({"b": 2, "a": 1})
+    # SHA-256 of the canonical JSON, first 32 hexadecimal digits.
+    by_hand = hashlib.sha256(b'{"a":[1,0.5,null],"b":"\\u00fc"}').hexdigest()[:32]
+    assert content_key({"b": "ü", "a": [1, 0.5, None]}) == by_hand
 
 
 def test_seeds_are_63_bits_and_differ_by_purpose():
@@ -179,17 +133,16 @@ def test_what_the_adversary_assumes():
     assert truth.assumed() is truth
     assert guess.assumed() == truth.replace(sparsity=0.5, pruner="slim")
     assert truth.replace(adversary={"pruner": "none"}).assumed() == truth
+    believed = truth.replace(adversary={"defense": "ppb", "strength": 2}).assumed()
+    assert believed == truth.replace(defense="ppb", strength=2)
 
 
 @pytest.mark.parametrize(
     ("adversary", "defense", "strength"),
     [
-        (None, "ppb", 8),
         ({}, "ppb", 8),
         ({"defense": "ppb"}, "ppb", 8),
         ({"strength": 2}, "ppb", 2),
-        ({"defense": "none"}, "none", None),
-        ({"defense": "earlystop"}, "earlystop", None),
         ({"defense": "adv"}, "adv", None),
         ({"defense": "dp", "strength": 2}, "dp", 2),
         ({"pruner": "none", "defense": "none"}, "none", None),
@@ -199,11 +152,6 @@ def test_the_defense_that_the_adversary_assumes(adversary, defense, strength):
     victim = pm.Experiment(defense="ppb", strength=8)
     believed = victim.replace(adversary=adversary).assumed()
     assert believed == victim.replace(defense=defense, strength=strength)
-
-
-def test_an_undefended_victim_may_be_thought_defended():
-    believed = pm.Experiment(adversary={"defense": "ppb", "strength": 2}).assumed()
-    assert believed == pm.Experiment(defense="ppb", strength=2)
 
 
 def test_a_strength_not_given_is_the_default():
@@ -220,46 +168,26 @@ def test_a_networks_own_recipe_stands_in_for_what_is_not_set():
     series = pm.Experiment()
     assert series.recipe == NETWORKS["cnn1d"].recipe
     assert (series.channels, series.replace(width=8).channels) == (NETWORKS["cnn1d"].width, 8)
-    given = series.replace(batch_size=7, learning_rate=0.5, finetune_warmup=0, epochs=3)
-    assert vars(given.recipe) == {
-        "epochs": 3,
-        "warmup": 0,
-        "batch_size": 7,
-        "learning_rate": 0.5,
-    }
-    described = image.describe()
-    assert (described["batch_size"], described["finetune_epochs"]) == (128, 50)
-    column = pm.Experiment(dataset="location", model="columnfc")
+    given = {"epochs": 3, "batch_size": 7, "learning_rate": 0.5}
+    assert vars(series.replace(**given, finetune_warmup=0).recipe) == {**given, "warmup": 0}
+    assert series.replace(finetune_warmup=5).recipe.warmup == 5
+    assert series.replace(finetune_warmup=5, stopping="published").recipe.warmup == 0
+    column = pm.Experiment(**LOCATION)
     assert (column.training_epochs, column.tuning_epochs) == (50, 25)
     assert column.replace(epochs=3).tuning_epochs == 2
 
 
 def test_every_data_set_that_can_be_read_can_be_named():
-    dimensions = {name: len(source.shape) for name, source in SOURCES.items()}
-    for name, count in dimensions.items():
-        allowed = [m for m in NETWORKS if NETWORKS[m].takes is not None and _is_allowed(name, m)]
-        assert allowed[:1] == {1: [], 2: ["cnn1d"], 3: ["cnn2d"]}[count]
-
-
-def _is_allowed(dataset, model):
-    try:
-        pm.Experiment(dataset=dataset, model=model)
-    except ValidationError:
-        return False
-    return True
+    for name, source in SOURCES.items():
+        network = {1: "columnfc", 2: "cnn1d", 3: "cnn2d"}[len(source.shape)]
+        assert pm.Experiment(dataset=name, model=network).dataset == name
 
 
 def test_own_arrays_may_be_named_by_their_path(tmp_path):
     path = tmp_path / "own.npz"
-    np.savez(path, features=np.zeros((4, 2)), labels=np.arange(4))
-    assert pm.Experiment(dataset=str(path)).dataset == str(path)
-
-
-def test_fresh_rows_of_own_arrays_need_a_number_of_samples(tmp_path):
-    path = tmp_path / "own.npz"
     np.savez(path, features=np.zeros((200, 3)), labels=np.arange(200) % 2)
+    assert pm.Experiment(dataset=str(path)).dataset == str(path)
     own = {"dataset": str(path), "model": "columnfc", "rows": "fresh"}
-
     assert "allowed: 'same', or samples below its size" in refusal(**own)
     assert pm.Experiment(**own, samples=150, seed=3).rows_seed == 3
     assert pm.Experiment(seed=3).rows_seed is None
@@ -270,10 +198,11 @@ def test_every_field_is_described():
         assert all(field.description for field in model.model_fields.values())
 
 
-def test_describe_shows_what_is_set_and_the_key():
-    shown = pm.Experiment(seed=7).describe()
-    assert shown["seed"] == 7
-    assert shown["key"] == pm.Experiment(seed=7).key
+def test_describe_shows_what_is_set_what_stands_in_and_the_key():
+    exp = pm.Experiment(dataset="cifar10", model="resnet18", seed=7)
+    shown = exp.describe()
+    assert (shown["seed"], shown["batch_size"], shown["finetune_epochs"]) == (7, 128, 50)
+    assert shown["key"] == exp.key
     assert "strength" not in shown
 
 
@@ -296,8 +225,3 @@ def test_the_control_has_one_sparsity_whatever_is_given():
     assert dense.replace(pruner="slim", sparsity=0.5).sparsity == 0.5
     misled = pm.Experiment(adversary={"pruner": "dense"}).assumed()
     assert (misled.pruner, misled.sparsity) == ("dense", 0)
-
-
-def test_the_published_rule_has_no_warm_up():
-    assert pm.Experiment(stopping="published", finetune_warmup=5).recipe.warmup == 0
-    assert pm.Experiment(finetune_warmup=5).recipe.warmup == 5

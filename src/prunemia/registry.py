@@ -1,4 +1,4 @@
-"""What there is of each kind, one table each: pruners, networks, defenses, attacks.
+"""What there is of each kind, one table each: data sets, networks, pruners, defenses, attacks.
 
 An entry names its class or function as ``"package.module:attribute"``, which is imported when it is
 first used: the tables stand below the rooms that carry their entries out, so that a wrong name is
@@ -13,7 +13,10 @@ import importlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+import yaml
 
 Ranked = Literal["weights", "convolution filters", "BatchNorm scales"]
 Holds = Literal["features", "series", "images"]
@@ -23,12 +26,9 @@ K = TypeVar("K")
 
 
 class Registry(dict[str, K]):
-    """Entries of one kind by name, in the order in which tables and figures show them.
+    """Entries by name, in the order in which tables and figures show them.
 
-    Parameters
-    ----------
-    what : what one entry is called in messages, as in ``"attack"``.
-    entries : the table.
+    ``what`` one entry is called in messages, as in ``"attack"``.
     """
 
     def __init__(self, what: str, entries: Mapping[str, K]) -> None:
@@ -46,16 +46,12 @@ class Registry(dict[str, K]):
             raise ValueError(f"{self.what}: {name!r} is not allowed; allowed: {allowed}")
         return self[name]
 
-    def register(self, name: str, entry: K) -> None:
-        """Add an entry; ValueError where the name is taken."""
+    @contextlib.contextmanager
+    def registered(self, name: str, entry: K) -> Iterator[None]:
+        """Add an entry for the duration of a block; ValueError where the name is taken."""
         if name in self:
             raise ValueError(f"{self.what}: {name!r} is taken; choose another name")
         self[name] = entry
-
-    @contextlib.contextmanager
-    def registered(self, name: str, entry: K) -> Iterator[None]:
-        """Add an entry for the duration of a block: to try something out, and for tests."""
-        self.register(name, entry)
         try:
             yield
         finally:
@@ -75,10 +71,77 @@ def load(import_path: str) -> Any:
 
 
 @dataclass(frozen=True)
-class PrunerKind:
-    """One pruner: where its function is, what it ranks, its colour in all figures.
+class Archive:
+    """One published file.
 
-    ``control``: it removes nothing, at sparsity 0; it shows what fine-tuning alone does.
+    Attributes
+    ----------
+    file, url : its path inside a data folder, and where it is published.
+    checksum : ``algorithm:hex``; algorithm ``gitblob`` is a git blob id.
+    installed : folder where the system's package manager puts a file of the same name. It has
+        verified it, and its packager may have compressed it anew: it is read as it is.
+    """
+
+    file: str
+    url: str
+    checksum: str
+    installed: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set's sheet, and where its reader is.
+
+    Attributes
+    ----------
+    rows, shape, classes : what the published data hold; checked on reading.
+    about, used_for, origin, license, citation : the sheet's text; an anchor of references.md.
+    read : where a function is from the verified archives, in order, to features and labels.
+    generate : instead, where one is from a number of rows and a seed (None: the published rows).
+    archives : the published files.
+    label : what tables and figures call it; where results/ was made of other files, it says so.
+    """
+
+    name: str
+    rows: int
+    shape: tuple[int, ...]
+    classes: int
+    about: str
+    used_for: str
+    origin: str
+    license: str
+    citation: str
+    read: str | None = None
+    generate: str | None = None
+    archives: tuple[Archive, ...] = ()
+    label: str = ""
+
+    @property
+    def holds(self) -> Holds:
+        """What one sample is, by its dimensions."""
+        dimensions: tuple[Holds, ...] = ("features", "series", "images")
+        return dimensions[len(self.shape) - 1]
+
+    @property
+    def integrity(self) -> str:
+        """How the contents are verified, in words."""
+        checksums = ", ".join(archive.checksum.replace(":", " ") for archive in self.archives)
+        return checksums.replace("gitblob", "git blob") or "no download"
+
+
+def _source(name: str, shape: list[int], archives: Any = (), **sheet: Any) -> Source:
+    files = tuple(Archive(**each) for each in archives)
+    return Source(name=name, shape=tuple(shape), archives=files, **{"label": name, **sheet})
+
+
+_SHEETS = yaml.safe_load(Path(__file__).with_name("datasets.yml").read_text(encoding="utf-8"))
+SOURCES = Registry("data set", {name: _source(name, **sheet) for name, sheet in _SHEETS.items()})
+LABELS = {name: source.label for name, source in SOURCES.items()}
+
+
+@dataclass(frozen=True)
+class PrunerKind:
+    """One pruner; ``control``: it removes nothing, and shows what fine-tuning alone does.
 
     The function takes (module, sparsity) and returns parameter name → bool tensor, True where the
     parameter stays; an empty mapping says that the network has nothing to rank.
@@ -90,18 +153,15 @@ class PrunerKind:
     control: bool = False
 
 
+_MASKS = "prunemia.pruning.masks"
 PRUNERS = Registry(
     "pruner",
     {
-        "l1unstructured": PrunerKind("prunemia.pruning.masks:unstructured", "weights", "#0072B2"),
-        "l1structured": PrunerKind(
-            "prunemia.pruning.masks:l1_filters", "convolution filters", "#E69F00"
-        ),
-        "l2structured": PrunerKind(
-            "prunemia.pruning.masks:l2_filters", "convolution filters", "#CC79A7"
-        ),
-        "slim": PrunerKind("prunemia.pruning.masks:slim", "BatchNorm scales", "#009E73"),
-        "dense": PrunerKind("prunemia.pruning.masks:nothing", "weights", "#7F7F7F", control=True),
+        "l1unstructured": PrunerKind(f"{_MASKS}:unstructured", "weights", "#0072B2"),
+        "l1structured": PrunerKind(f"{_MASKS}:l1_filters", "convolution filters", "#E69F00"),
+        "l2structured": PrunerKind(f"{_MASKS}:l2_filters", "convolution filters", "#CC79A7"),
+        "slim": PrunerKind(f"{_MASKS}:slim", "BatchNorm scales", "#009E73"),
+        "dense": PrunerKind(f"{_MASKS}:nothing", "weights", "#7F7F7F", control=True),
     },
 )
 
@@ -111,21 +171,13 @@ def removing() -> tuple[str, ...]:
     return tuple(name for name, kind in PRUNERS.items() if not kind.control)
 
 
-_EVERYTHING: tuple[Ranked, ...] = ("weights", "convolution filters", "BatchNorm scales")
-
-
 @dataclass(frozen=True)
 class TrainingConfig:
     """How a network is trained and fine-tuned unless an experiment says otherwise.
 
-    The defaults are the published code's, but for the warm-up, which is ours.
-
-    Attributes
-    ----------
-    epochs : the most training epochs; fine-tuning takes at most half as many.
-    warmup : the first epochs of fine-tuning, which patience does not count.
-    batch_size : samples per step.
-    learning_rate : Adam's step size.
+    ``epochs``: the most of training; fine-tuning takes at most half as many, of which patience does
+    not count the first ``warmup``. ``learning_rate``: Adam's step size. The defaults are the
+    published code's, but for the warm-up, which is ours.
     """
 
     epochs: int = 100
@@ -138,17 +190,11 @@ class TrainingConfig:
 class PrivateConfig:
     """What DP-SGD changes of a network's training; a change raises the version of ``dp``.
 
-    Chosen by `bench/dp_tuning.py` on validation samples of shadow networks, at σ = 1 and a sparsity
-    of 0.7. columnfc on Location, fine-tuning: .582 against .548 with the defaults (three shadows;
-    the best of the choices tried, so flattered), .562 against .535 on five others; training from
-    the start: .448 at ε = 19.2 against .211 at 16.9 (two of the three, other stops). cnn1d on
-    MNIST-1D, its own batch: .669 with the defaults, which no other choice beats. The other
+    ``clip``: the largest L2 norm of a sample's gradient; ``rate``: what the learning rate is
+    multiplied by. Chosen by `bench/dp_tuning.py` on validation samples of shadow networks, at σ = 1
+    and a sparsity of 0.7: columnfc on Location, fine-tuning, .562 against .535 with the defaults
+    (five shadows that had no part in the choice); of cnn1d no other choice beats them. The other
     networks were not tried.
-
-    Attributes
-    ----------
-    clip : the largest L2 norm of a sample's gradient.
-    rate : what the learning rate is multiplied by.
     """
 
     clip: float = 1.0
@@ -162,20 +208,18 @@ class NetworkKind:
     Attributes
     ----------
     import_path : where its builder is: (input shape, classes, width) → module.
-    takes : what samples it takes; None: any.
-    recipe : how it is trained.
-    has : what a pruner can rank in it.
+    takes, has : what samples it takes (None: any), and what a pruner can rank in it.
     width : channels of its first block where that can be chosen, else None.
     smallest : the smallest height and width of an image that it takes.
     stacks : whether several train faster as one stack; 2-D convolutions do not.
     version : raised when the builder builds something else, so that stored networks are not taken.
-    private : what DP-SGD changes of the recipe.
+    recipe, private : how it is trained, and what DP-SGD changes of that.
     """
 
     import_path: str
     takes: Holds | None
     recipe: TrainingConfig = TrainingConfig()
-    has: tuple[Ranked, ...] = _EVERYTHING
+    has: tuple[Ranked, ...] = ("weights", "convolution filters", "BatchNorm scales")
     width: int | None = None
     smallest: int = 1
     stacks: bool = False
@@ -183,16 +227,12 @@ class NetworkKind:
     private: PrivateConfig = PrivateConfig()
 
 
-def _published(name: str, smallest: int) -> NetworkKind:
-    place = f"prunemia.models.networks:{name}"
-    return NetworkKind(place, "images", width=64, smallest=smallest)
-
-
+_BUILDERS = "prunemia.models.networks"
 NETWORKS = Registry(
     "model",
     {
         "columnfc": NetworkKind(
-            "prunemia.models.networks:columnfc",
+            f"{_BUILDERS}:columnfc",
             None,
             TrainingConfig(epochs=50),
             has=("weights",),
@@ -203,17 +243,17 @@ NETWORKS = Registry(
         # points of test accuracy, as the paper's networks do (the page on the setting). Batches of
         # 32 take as many steps in a sixth of the epochs.
         "cnn1d": NetworkKind(
-            "prunemia.models.networks:cnn1d",
+            f"{_BUILDERS}:cnn1d",
             "series",
             TrainingConfig(epochs=14, warmup=2, batch_size=32, learning_rate=4e-3),
             width=80,
             stacks=True,
             version=2,
         ),
-        "cnn2d": NetworkKind("prunemia.models.networks:cnn2d", "images", width=16),
-        "resnet18": _published("resnet18", smallest=8),
-        "vgg16": _published("vgg16", smallest=32),
-        "densenet121": _published("densenet121", smallest=8),
+        "cnn2d": NetworkKind(f"{_BUILDERS}:cnn2d", "images", width=16),
+        "resnet18": NetworkKind(f"{_BUILDERS}:resnet18", "images", width=64, smallest=8),
+        "vgg16": NetworkKind(f"{_BUILDERS}:vgg16", "images", width=64, smallest=32),
+        "densenet121": NetworkKind(f"{_BUILDERS}:densenet121", "images", width=64, smallest=8),
     },
 )
 
@@ -279,12 +319,15 @@ DEFENSES = Registry(
         ),
         "ppb": DefenseKind(
             "prunemia.defenses.ppb:PosteriorAlignment",
+            # Yuan & Zhang (2022) sweep 1 … 16
             Strength("the weight λ of PPB's divergence", 4.0, 0.0, 1000.0),
             "#0072B2",
             "PPB",
         ),
         "adv": DefenseKind(
             "prunemia.defenses.adversarial:AdversarialRegularization",
+            # Nasr et al. (2018) take 2 … 6 on far larger data sets; here 3 leaves Location less
+            # than half of its test accuracy
             Strength("the weight α of the inference network's gain", 1.0, 0.0, 1000.0),
             "#009E73",
             "adversarial regularization",
@@ -319,18 +362,15 @@ DEFENSES = Registry(
         ),
     },
 )
-"""PPB: Yuan & Zhang (2022) sweep 1 … 16. Adversarial regularization: Nasr et al. (2018) take 2 … 6
-on far larger data sets; here 3 leaves Location less than half of its test accuracy, so the default
-is 1."""
 
 
 @dataclass(frozen=True)
 class AttackKind:
-    """One attack: where its class is, its colour in figures, what it takes.
+    """One attack.
 
     Attributes
     ----------
-    import_path, colour : where its class is, and a colour that no other attack has.
+    colour : one that no other attack has.
     learned : whether its fit trains a network.
     needs_sensitivity : whether it looks at sensitivities, unless its options say otherwise.
     needs_references : whether it looks at other networks' answers to the same samples.
@@ -345,35 +385,27 @@ class AttackKind:
     together: str = ""
 
 
+def _attack(path: str, colour: str, together: str = "", **facts: bool) -> AttackKind:
+    joint = f"prunemia.attacks.joint:{together}" if together else ""
+    return AttackKind(f"prunemia.attacks.{path}", colour, together=joint, **facts)
+
+
 ATTACKS = Registry(
     "attack",
     {
-        "conf": AttackKind(
-            "prunemia.attacks.threshold:Confidence",
-            "#E69F00",
-            together="prunemia.attacks.joint:JointConfidence",
+        "conf": _attack("threshold:Confidence", "#E69F00", "JointConfidence"),
+        "xent": _attack("threshold:Entropy", "#F0E442"),
+        "mentr": _attack("threshold:ModifiedEntropy", "#D55E00"),
+        "top1conf": _attack("threshold:TopConfidence", "#CC79A7"),
+        "nn": _attack("neural:Posterior", "#56B4E9", learned=True),
+        "top3nn": _attack("neural:TopThree", "#0072B2", learned=True),
+        "nncls": _attack("neural:PosteriorAndLabel", "#332288", "JointPerceptron", learned=True),
+        "blindmi": _attack("blindmi:BlindMI", "#999999"),
+        "samia": _attack(
+            "samia:SAMIA", "#009E73", "JointSAMIA", learned=True, needs_sensitivity=True
         ),
-        "xent": AttackKind("prunemia.attacks.threshold:Entropy", "#F0E442"),
-        "mentr": AttackKind("prunemia.attacks.threshold:ModifiedEntropy", "#D55E00"),
-        "top1conf": AttackKind("prunemia.attacks.threshold:TopConfidence", "#CC79A7"),
-        "nn": AttackKind("prunemia.attacks.neural:Posterior", "#56B4E9", learned=True),
-        "top3nn": AttackKind("prunemia.attacks.neural:TopThree", "#0072B2", learned=True),
-        "nncls": AttackKind(
-            "prunemia.attacks.neural:PosteriorAndLabel",
-            "#332288",
-            learned=True,
-            together="prunemia.attacks.joint:JointPerceptron",
-        ),
-        "blindmi": AttackKind("prunemia.attacks.blindmi:BlindMI", "#999999"),
-        "samia": AttackKind(
-            "prunemia.attacks.samia:SAMIA",
-            "#009E73",
-            learned=True,
-            needs_sensitivity=True,
-            together="prunemia.attacks.joint:JointSAMIA",
-        ),
-        "lira": AttackKind("prunemia.attacks.referenced:LiRA", "#882255", needs_references=True),
-        "rmia": AttackKind("prunemia.attacks.referenced:RMIA", "#44AA99", needs_references=True),
+        "lira": _attack("referenced:LiRA", "#882255", needs_references=True),
+        "rmia": _attack("referenced:RMIA", "#44AA99", needs_references=True),
     },
 )
 """The paper's nine in the order in which Yuan & Zhang (2022) introduce them, then others."""
