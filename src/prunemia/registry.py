@@ -306,26 +306,26 @@ DEFENSES = Registry(
     "defense",
     {
         "none": DefenseKind(
-            "prunemia.training.defense:Defense",
+            "prunemia.training:Defense",
             Strength("defense is 'none'"),
             "#999999",
             "no defense",
         ),
         "earlystop": DefenseKind(
-            "prunemia.defenses.earlystop:EarlyStopping",
+            "prunemia.defenses.losses:EarlyStopping",
             Strength("defense 'earlystop' has none"),
             "#E69F00",
             "early stopping",
         ),
         "ppb": DefenseKind(
-            "prunemia.defenses.ppb:PosteriorAlignment",
+            "prunemia.defenses.losses:PosteriorAlignment",
             # Yuan & Zhang (2022) sweep 1 … 16
             Strength("the weight λ of PPB's divergence", 4.0, 0.0, 1000.0),
             "#0072B2",
             "PPB",
         ),
         "adv": DefenseKind(
-            "prunemia.defenses.adversarial:AdversarialRegularization",
+            "prunemia.defenses.helpers:AdversarialRegularization",
             # Nasr et al. (2018) take 2 … 6 on far larger data sets; here 3 leaves Location less
             # than half of its test accuracy
             Strength("the weight α of the inference network's gain", 1.0, 0.0, 1000.0),
@@ -342,20 +342,20 @@ DEFENSES = Registry(
             whole=True,
         ),
         "relaxloss": DefenseKind(
-            "prunemia.defenses.relaxloss:RelaxLoss",
+            "prunemia.defenses.losses:RelaxLoss",
             Strength("the target ω (nats) of RelaxLoss", 0.5, 0.0, 10.0),
             "#D55E00",
             "RelaxLoss",
         ),
         "distill": DefenseKind(
-            "prunemia.defenses.distillation:Distillation",
+            "prunemia.defenses.losses:Distillation",
             Strength("the temperature T of distillation", 1.0, 0.1, 100.0),
             "#56B4E9",
             "distillation",
             uses_validation=True,
         ),
         "wemem": DefenseKind(
-            "prunemia.defenses.wemem:MemorizationWeighting",
+            "prunemia.defenses.helpers:MemorizationWeighting",
             Strength("the slope s of the weights over memorization", 2.0, 0.0, 100.0),
             "#A6761D",
             "memorization weighting",

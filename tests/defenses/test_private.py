@@ -64,7 +64,7 @@ def stepped(job, features, labels, monkeypatch, **settings):
     )
     defense.start(run)
     run.networks.train(True)
-    run._step(job.train[None])
+    run.step(job.train[None])
     learning = {name: p for name, p in job.module.named_parameters() if p.requires_grad}
     summed = {name: p.summed_grad for name, p in learning.items()}
     return summed, {name: p.grad_sample for name, p in learning.items()}
@@ -230,7 +230,7 @@ def test_an_empty_batch_is_a_step_of_noise(series):
         run.networks.train(True)
         before = copy.deepcopy(job.module.state_dict())
         empty = run.train[:, :0]
-        assert run._step(empty).item() == 0
+        assert run.step(empty).item() == 0
         after = job.module.state_dict()
         assert any(not torch.equal(before[name], after[name]) for name in before)
         assert all(bool(value.isfinite().all()) for value in after.values())
@@ -270,7 +270,7 @@ def test_dp_refuses_a_network_whose_normalization_cannot_be_frozen(layer, senten
 
 
 def test_dp_takes_one_network_at_a_time(series):
-    with pytest.raises(ValueError, match="2 networks of a defense that takes one at a time"):
+    with pytest.raises(ValueError, match="2 networks of Sequential, or under this defense"):
         fit(
             pruned_jobs("columnfc", 2),
             *series,

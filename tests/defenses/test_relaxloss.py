@@ -7,7 +7,7 @@ from bumps import bumps, pruned_jobs
 from torch.nn import functional
 
 from prunemia import defenses
-from prunemia.defenses.relaxloss import flattened
+from prunemia.defenses.losses import flattened
 from prunemia.training import FitSettings, fit
 
 # One network, a batch of two samples of three classes: p = (1/2, 1/3, 1/6) and (1/6, 1/3, 1/2).

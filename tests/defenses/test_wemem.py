@@ -5,7 +5,7 @@ import torch
 from bumps import bumps, pruned_jobs
 
 from prunemia import defenses
-from prunemia.defenses.wemem import weights
+from prunemia.defenses.helpers import weights
 from prunemia.training import FitSettings, Run, fit
 
 
@@ -43,7 +43,7 @@ def test_members_with_a_wrong_label_weigh_least():
 
 def test_no_helper_judges_a_member_that_it_trained_on(monkeypatch):
     # Helpers that answer by memory alone would be sure of every member; held back they are not.
-    from prunemia.defenses import wemem
+    from prunemia.defenses import helpers as wemem
 
     seen = []
     real = wemem.fit

@@ -5,7 +5,7 @@ Each is a `Defense` in a file of this folder, and a line of `prunemia.registry.D
 
 from __future__ import annotations
 
-from prunemia.defenses.ppb import ppb_divergence
+from prunemia.defenses.losses import ppb_divergence
 from prunemia.registry import DEFENSES, load
 from prunemia.training import Defense, TrainingError
 
@@ -29,5 +29,5 @@ def get(name: str, strength: float | None = None) -> Defense:
     if refusal := kind.strength.refusal(strength):
         raise ValueError(f"strength: {refusal}")
     chosen = kind.strength.default if strength is None else strength
-    defense: Defense = load(kind.import_path)(0.0 if chosen is None else chosen)
+    defense: Defense = load(kind.import_path)(chosen or 0.0)
     return defense

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunemia.experiment import seed_of
-from prunemia.training import DefendedRun, Defense, TrainingError
+from prunemia.training import Defense, Job, Run, TrainingError
 from prunemia.training.stacking import Alone
 
 DELTA = 1e-5
@@ -36,29 +36,29 @@ class PrivateTraining(Defense):
     sum gets Gaussian noise of σ times that, and Adam takes the step, with the experiment's weight
     decay and a multiple of its learning rate. Removed weights leave the gradient before it is
     clipped, so they use up nothing of the norm; which ones is fixed before the first step, so ε
-    stays the same. Noise on them has no effect: Adam works entry by entry, and they are set to
-    zero again after each step. Batches are
-    Poisson samples: with s batches per epoch, every sample enters a batch with probability 1/s,
-    independently, which is what the accountant (Rényi, Opacus) assumes; a batch may be empty. ε
-    counts every step taken, also those after the epoch that is kept. The noise is seeded, so that a
-    result can be repeated: whoever knows the seed can subtract it. BatchNorm is frozen, statistics
-    and parameters, for it mixes the samples of a batch. Where the original was trained with noise
-    as well (`Job.spent`), one ε covers all steps of both.
+    stays the same. Noise on them has no effect: Adam works entry by entry, and they are set to zero
+    again after each step.
+
+    Batches are Poisson samples: with s batches per epoch, every sample enters a batch with
+    probability 1/s, independently, which is what the accountant (Rényi, Opacus) assumes; a batch
+    may be empty. ε counts every step taken, also those after the epoch that is kept, and where the
+    original was trained with noise as well (`Job.spent`), all steps of both. The noise is seeded,
+    so that a result can be repeated: whoever knows the seed can subtract it. BatchNorm is frozen,
+    statistics and parameters, for it mixes the samples of a batch.
 
     Source: Abadi et al. (2016).
     """
 
     one_by_one = True
 
-    def start(self, run: DefendedRun) -> None:
+    def start(self, run: Run) -> None:
         """Attach Opacus to the network and the optimizer."""
         from opacus.accountants import RDPAccountant
         from opacus.grad_sample import GradSampleModule
         from opacus.optimizers import DPOptimizer
 
         job = run.jobs[0]
-        device = run.train.device
-        self.frozen = _freeze(job.module, job.name)  # before Opacus looks for what learns
+        self._freeze(job)  # before Opacus looks for what learns
         run.networks = _Private(job.module, run.generators[0])
         self.steps = len(run.cuts)
         try:
@@ -72,15 +72,31 @@ class PrivateTraining(Defense):
         self.caveat = WHOLE if job.spent or job.masks is None else CAVEAT
         for group in run.optimizer.param_groups:
             group["lr"] *= run.settings.private.rate
+        noise = torch.Generator(run.train.device).manual_seed(seed_of(job.seed, "noise"))
         run.optimizer = DPOptimizer(
             run.optimizer,
             noise_multiplier=self.strength,
             max_grad_norm=run.settings.private.clip,
             expected_batch_size=run.train.shape[1] / self.steps,
-            generator=torch.Generator(device).manual_seed(seed_of(job.seed, "noise")),
+            generator=noise,
         )
 
-    def batches(self, run: DefendedRun) -> Iterator[Tensor]:
+    def _freeze(self, job: Job) -> None:
+        """Stop BatchNorm's parameters from learning, until `finish`."""
+        self.frozen = []
+        for place, layer in job.module.named_modules():
+            if isinstance(layer, _BatchNorm):
+                if layer.running_mean is None:
+                    raise TrainingError(
+                        f"{job.name}: defense 'dp' cannot take layer {place!r}: this "
+                        f"{type(layer).__name__} always normalizes by the batch; give it running "
+                        f"statistics, or choose another defense"
+                    )
+                self.frozen += list(layer.parameters())
+        for parameter in self.frozen:
+            parameter.requires_grad_(False)
+
+    def batches(self, run: Run) -> Iterator[Tensor]:
         """Yield Poisson samples of the training samples, shape (1, b), and account for each."""
         members = run.train[0]
         rate = 1 / self.steps
@@ -90,14 +106,14 @@ class PrivateTraining(Defense):
             yield members[draws < rate][None]
 
     @torch.no_grad()
-    def differentiated(self, run: DefendedRun) -> None:
+    def differentiated(self, run: Run) -> None:
         """Take the removed weights out of each sample's gradient, before Opacus clips it."""
         for name, mask in run.masks.items():
             parameter = run.networks.parameters[name]
             if parameter.requires_grad:  # a frozen scale of BatchNorm has no gradient
                 parameter.grad_sample.mul_(mask)  # type: ignore[attr-defined]  # set by Opacus
 
-    def finish(self, run: DefendedRun) -> dict[str, Any]:
+    def finish(self, run: Run) -> dict[str, Any]:
         """Detach Opacus and return ε, δ and what they do not cover."""
         self.hooks.to_standard_module()
         for parameter in self.frozen:
@@ -122,21 +138,3 @@ class _Private(Alone):
         for layer in self.module.modules():
             if isinstance(layer, _BatchNorm):
                 layer.eval()
-
-
-def _freeze(module: nn.Module, name: str) -> list[nn.Parameter]:
-    """Stop BatchNorm's parameters from learning, and return them."""
-    frozen = []
-    for place, layer in module.named_modules():
-        if isinstance(layer, _BatchNorm):
-            if layer.running_mean is None:
-                kind = type(layer).__name__
-                raise TrainingError(
-                    f"{name}: defense 'dp' cannot take layer {place!r}: this {kind} "
-                    f"always normalizes by the batch; give it running statistics, or choose "
-                    f"another defense"
-                )
-            frozen += list(layer.parameters())
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    return frozen

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from prunemia.training.defense import DefendedRun, Defense, TrainingError
-from prunemia.training.job import FitSettings, History, Job
-from prunemia.training.run import Run, accuracy, batches, fit
+from prunemia.training.run import (
+    Defense,
+    FitSettings,
+    History,
+    Job,
+    Run,
+    TrainingError,
+    accuracy,
+    batches,
+    fit,
+)
 from prunemia.training.stacking import gather, stackable
 
 __all__ = [
-    "DefendedRun",
     "Defense",
     "FitSettings",
     "History",

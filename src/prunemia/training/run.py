@@ -4,17 +4,161 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
 from prunemia.models import one_thread
-from prunemia.training.defense import Defense, TrainingError
-from prunemia.training.job import FitSettings, History, Job
-from prunemia.training.stacking import Alone, Networks, gather
+from prunemia.pruning import Masks
+from prunemia.registry import PrivateConfig
+from prunemia.training.stacking import Alone, Stack, gather
 
-VALIDATION_BATCH = 1024
+EVALUATED = 1024
+"""Samples of a forward pass that only evaluates."""
+
+
+class TrainingError(RuntimeError):
+    """Training diverged, or a defense cannot take the network; the message names both."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How a network is fitted: Adam, cross-entropy, early stopping on validation accuracy.
+
+    Training stops after the ``patience``-th epoch in a row without a better validation accuracy and
+    keeps the best. The first ``warmup`` epochs neither count for patience nor can be kept
+    (fine-tuning a heavily pruned network starts below what it reaches later); they never outnumber
+    ``epochs`` - 1.
+
+    Source: Yuan & Zhang (2022), section 6.1; the warm-up is ours.
+    """
+
+    epochs: int
+    patience: int = 6
+    warmup: int = 0
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 5e-4
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: products and convolutions of a step; weights, losses, validation stay float32."""
+    keeps_last: bool = False
+    """No selection: every epoch is taken, and the last is kept."""
+    private: PrivateConfig = field(default_factory=PrivateConfig)
+    """What the defense ``dp`` changes."""
+
+    @property
+    def first_counted(self) -> int:
+        """The epoch that ends the warm-up: the first that patience counts."""
+        return min(self.warmup, self.epochs - 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One network to fit.
+
+    Attributes
+    ----------
+    name : what messages call it.
+    train, validation, test : numbers of the data's samples.
+    seed : of the batches and of dropout.
+    masks : what pruning left; applied after every step.
+    floor : the validation accuracy below which patience never ends the training.
+    original : the network before pruning, where the defense needs it.
+    spent : noise multiplier, sampling rate and number of the steps of DP-SGD that came before.
+    """
+
+    name: str
+    module: nn.Module
+    train: Tensor
+    validation: Tensor
+    test: Tensor
+    seed: int
+    masks: Masks | None = None
+    floor: float = 0.0
+    original: nn.Module | None = None
+    spent: list[tuple[float, float, int]] = field(default_factory=list)
+
+
+@dataclass
+class History:
+    """What happened, epoch by epoch.
+
+    Attributes
+    ----------
+    loss : the training loss in nats, a defense's penalty included.
+    validation, validation_loss : the validation accuracy, and cross-entropy in nats.
+    best_epoch : the epoch kept.
+    guarantee : what the defense guarantees.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    best_epoch: int = -1
+    validation_loss: list[float] = field(default_factory=list)
+    guarantee: dict[str, Any] = field(default_factory=dict)
+
+
+class Defense:
+    """No defense: cross-entropy, and the epoch of the best validation accuracy.
+
+    The others override some of these methods, which `fit` calls in this order: ``start``; every
+    epoch ``batches``; every batch ``loss``, which asks for the ``penalty``, and ``differentiated``;
+    after each epoch ``score``, and ``keep`` when networks have stopped; at last ``finish``. Each
+    fit takes a fresh object. ``strength`` is in the defense's own units, 0 where it has none.
+    """
+
+    one_by_one: ClassVar[bool] = False
+    """Whether networks must be trained one at a time, never as a stack."""
+
+    keeps_early: ClassVar[bool] = False
+    """Whether an epoch of the warm-up can be the one that is kept."""
+
+    needs_original: ClassVar[bool] = False
+    """Whether the jobs bring the networks as they were before pruning (`Job.original`)."""
+
+    def __init__(self, strength: float = 0.0) -> None:
+        self.strength = strength
+
+    def start(self, run: Run) -> None:
+        """Prepare for the networks of ``run``."""
+
+    def batches(self, run: Run) -> Iterator[Tensor]:
+        """Return one epoch's batches of sample numbers, (M, b), each network's in its own order."""
+        return run.shuffled()
+
+    def loss(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor) -> Tensor:
+        """Return what each network minimizes in this step, shape (M,), in nats.
+
+        ``each`` is the samples' cross-entropy, (M, b); the rest is as in `penalty`.
+        """
+        # A random batch can be empty: its mean would be NaN, its sum is 0.
+        losses = each.mean(dim=1) if each.shape[1] else each.sum(dim=1)
+        penalty = self.penalty(run, x, labels, logits)
+        return losses if penalty is None else losses + penalty
+
+    def penalty(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor | None:
+        """Return what is added to each network's cross-entropy, shape (M,), in nats; None: nothing.
+
+        ``x`` is (M, b, …), ``labels`` (M, b), ``logits`` (M, b, C), with gradients.
+        """
+        return None
+
+    def differentiated(self, run: Run) -> None:
+        """Change a batch's gradients before the optimizer takes its step."""
+
+    def keep(self, slots: list[int]) -> None:
+        """Go on with the networks in these slots only, which are renumbered in this order."""
+
+    def score(self, accuracy: float, loss: float) -> float:
+        """Return how good an epoch is by its validation accuracy and loss; the best one is kept."""
+        return accuracy
+
+    def finish(self, run: Run) -> dict[str, Any]:
+        """Clean up, and return what the defense guarantees, as JSON."""
+        return {}
 
 
 def fit(
@@ -30,8 +174,8 @@ def fit(
 
     Parameters
     ----------
-    jobs : one network each; more than one only if `stacking.stackable` and the defense is not one
-        by one. All have equally many samples.
+    jobs : one network each; more than one only if `stackable` and the defense is not one by one.
+        All have equally many samples.
     features : shape (n, …), every sample of the data set, on the device to train on.
     labels : shape (n,), integer classes.
     settings : shared by all.
@@ -51,7 +195,7 @@ def fit(
             run.validate(epoch)
             if report is not None:
                 report(run.line())
-            if run.finished:
+            if not run.active:
                 break
     for job, best in zip(jobs, run.best, strict=True):
         job.module.load_state_dict(best)
@@ -64,25 +208,31 @@ def fit(
 
 
 @torch.no_grad()
-def accuracy(
-    module: nn.Module, features: Tensor, labels: Tensor, samples: Tensor, batch: int = 1024
-) -> float:
+def accuracy(module: nn.Module, features: Tensor, labels: Tensor, samples: Tensor) -> float:
     """Return the share of the samples, given by their numbers, that ``module`` classifies right."""
     module.eval()
     with one_thread():
         right = [
             (module(features[part]).argmax(dim=1) == labels[part]).sum()
-            for part in samples.split(batch)
+            for part in samples.split(EVALUATED)
         ]
     return int(torch.stack(right).sum()) / len(samples)
 
 
 class Run:
-    """The state of one call of `fit`; its defense reads and extends what `DefendedRun` lists.
+    """The state of one call of `fit`; its defense reads and extends it.
 
     Attributes
     ----------
-    masks : parameter name → what pruning left of it, for each network that still trains.
+    jobs, features, labels, settings, defense : as `fit` was given them.
+    networks : those still training, as one function; each has a slot in it.
+    active : the job in each slot.
+    generators : of each job's batches and dropout, by job.
+    train, validation : sample numbers, shape (jobs, samples).
+    cuts : (start, stop) of an epoch's batches.
+    optimizer : of the networks' parameters.
+    masks : parameter name → 1 where pruning left a weight, else 0, of the networks in the slots.
+    epoch : the epoch under way, from 0; ``batch`` : sample numbers of its step under way, (M, b).
     histories, best, best_score : by job; ``best`` is the state dict of the epoch kept.
     """
 
@@ -105,15 +255,16 @@ class Run:
         self.defense = defense
         self.generators = [torch.Generator(device).manual_seed(job.seed) for job in jobs]
         modules = [job.module.to(device).train() for job in jobs]
-        self.networks: Networks = gather(modules, self.generators, one_by_one=defense.one_by_one)
+        self.networks: Alone | Stack = gather(
+            modules, self.generators, one_by_one=defense.one_by_one
+        )
         self.active = list(range(len(jobs)))
-        self.index = torch.arange(len(jobs), device=device)
-        self.epoch = 0
         self.train = torch.stack([job.train for job in jobs]).to(device)
         self.validation = torch.stack([job.validation for job in jobs]).to(device)
-        self.batch = self.train[:, :0]
         self.cuts = batches(self.train.shape[1], settings.batch_size)
         self.masks = _gathered_masks(jobs, self.networks)
+        self.epoch = 0
+        self.batch = self.train[:, :0]
         self.histories = [History() for _ in jobs]
         self.best: list[dict[str, Tensor]] = [{} for _ in jobs]
         self.best_score = [-math.inf] * len(jobs)
@@ -124,14 +275,9 @@ class Run:
             fused=True,
         )
 
-    @property
-    def finished(self) -> bool:
-        """Whether no network is training any more."""
-        return not self.active
-
     def shuffled(self) -> Iterator[Tensor]:
         """Yield an epoch's batches of sample numbers, (M, b): each network's, in its own order."""
-        samples = self.train[self.index]
+        samples = self.train[self.active]
         n = samples.shape[1]
         # A network's order comes from its own generator, so that it does not depend on its company.
         orders = [
@@ -149,14 +295,14 @@ class Run:
         n = 0
         self.epoch = epoch
         for batch in self.defense.batches(self):
-            total += self._step(batch) * batch.shape[1]
+            total += self.step(batch) * batch.shape[1]
             n += batch.shape[1]
         means = total / max(n, 1)  # all of an epoch's random batches can be empty
         for i, summed, loss in zip(self.active, total.tolist(), means.tolist(), strict=True):
-            self._require_finite(summed, i, "loss", epoch)
+            self._require_finite(summed, i, "loss")
             self.histories[i].loss.append(loss)
 
-    def _step(self, batch: Tensor) -> Tensor:
+    def step(self, batch: Tensor) -> Tensor:
         """Take one step of the optimizer; return each network's loss, shape (M,), in nats."""
         self.batch = batch
         x, y = self.features[batch], self.labels[batch]
@@ -164,8 +310,7 @@ class Run:
         reduced = self.settings.precision == "bfloat16"
         with torch.autocast(x.device.type, torch.bfloat16, enabled=reduced):
             logits = self.networks(x).float()
-        each = _cross_entropy(logits, y)
-        losses = self.defense.loss(self, x, y, logits, each)
+        losses = self.defense.loss(self, x, y, logits, _cross_entropy(logits, y))
         # A network's loss depends on its own parameters alone, so the sum's gradient is each one's.
         losses.sum().backward()
         self.defense.differentiated(self)
@@ -180,77 +325,63 @@ class Run:
     def validate(self, epoch: int) -> None:
         """Note each network's validation, keep its best state, and let the exhausted ones go."""
         self.networks.train(False)
-        right, loss = self._validation_sums()
-        n = self.validation.shape[1]
-        staying = []
-        for slot, i in enumerate(self.active):
-            self._require_finite(loss[slot] / n, i, "validation loss", epoch)
-            self._note(slot, epoch, right[slot] / n, loss[slot] / n)
-            if self._goes_on(i, epoch):
-                staying.append(slot)
+        samples = self.validation[self.active]
+        sums = torch.zeros(2, len(self.active), dtype=torch.float64, device=samples.device)
+        for batch in samples.split(EVALUATED, dim=1):
+            logits, labels = self.networks(self.features[batch]), self.labels[batch]
+            sums[0] += (logits.argmax(dim=2) == labels).sum(dim=1)
+            sums[1] += _cross_entropy(logits, labels).sum(dim=1)
+        means = (sums / samples.shape[1]).T.tolist()
+        for slot, (accuracy, loss) in enumerate(means):
+            self._require_finite(loss, self.active[slot], "validation loss")
+            self._note(slot, accuracy, loss)
+        staying = [slot for slot, i in enumerate(self.active) if self._goes_on(i, epoch)]
         if len(staying) < len(self.active):
             self._keep(staying)
 
-    def _validation_sums(self) -> tuple[list[float], list[float]]:
-        """Return how many samples each slot's network gets right, and its summed loss in nats."""
-        samples = self.validation[self.index]
-        right, loss = torch.zeros(2, len(self.active), dtype=torch.float64, device=samples.device)
-        for batch in samples.split(VALIDATION_BATCH, dim=1):
-            logits = self.networks(self.features[batch])
-            labels = self.labels[batch]
-            right += (logits.argmax(dim=2) == labels).sum(dim=1)
-            loss += _cross_entropy(logits, labels).sum(dim=1)
-        return right.tolist(), loss.tolist()
-
-    def _note(self, slot: int, epoch: int, accuracy: float, loss: float) -> None:
+    def _note(self, slot: int, accuracy: float, loss: float) -> None:
         """Add an epoch to a network's history, and keep its state where it is the best so far."""
         i = self.active[slot]
         history = self.histories[i]
         history.validation.append(accuracy)
         history.validation_loss.append(loss)
         last = self.settings.keeps_last
-        score = float(epoch) if last else self.defense.score(accuracy, loss)
-        eligible = epoch >= self.settings.first_counted or self.defense.keeps_early
+        score = float(self.epoch) if last else self.defense.score(accuracy, loss)
+        eligible = self.epoch >= self.settings.first_counted or self.defense.keeps_early
         if eligible and score > self.best_score[i]:
-            history.best_epoch = epoch
+            history.best_epoch = self.epoch
             self.best_score[i] = score
             self.best[i] = self.networks.state(slot)
 
     def _goes_on(self, i: int, epoch: int) -> bool:
         """Tell whether a network trains for another epoch, after this one was noted."""
-        if self.settings.keeps_last:
+        if self.settings.keeps_last or epoch < self.settings.first_counted:
             return True
+        # The first epoch after the warm-up is better than nothing, so from there on one is kept.
         history = self.histories[i]
-        # The first epoch after the warm-up is better than nothing, so from there on one is kept:
-        # below, best_epoch is never the -1 that stands for none.
-        if epoch < self.settings.first_counted:
-            return True
         if epoch - history.best_epoch < self.settings.patience:
             return True
         # A heavily pruned network can stand still for longer than patience before it recovers.
         # Ended there, it would be compared with the original while it is simply broken.
         return history.validation[history.best_epoch] < self.jobs[i].floor
 
-    def _require_finite(self, loss: float, i: int, what: str, epoch: int) -> None:
+    def _require_finite(self, loss: float, i: int, what: str) -> None:
         if math.isfinite(loss):
             return
         strength = self.defense.strength
         weaker = f", or a strength other than {strength:g}" if strength else ""
-        rate = self.settings.learning_rate
         raise TrainingError(
-            f"{self.jobs[i].name}: the {what} is {loss} in epoch {epoch + 1} "
-            f"at learning rate {rate:g}; try a smaller learning_rate{weaker}"
+            f"{self.jobs[i].name}: the {what} is {loss} in epoch {self.epoch + 1} at learning rate "
+            f"{self.settings.learning_rate:g}; try a smaller learning_rate{weaker}"
         )
 
     def _keep(self, staying: list[int]) -> None:
         """Go on with the networks in these slots only."""
         self.active = [self.active[slot] for slot in staying]
-        self.index = self.index[staying]
-        if not staying:  # nothing trains any more; a network alone, which is no stack, ends here
-            return
-        self.networks.keep(staying, self.optimizer)
-        self.defense.keep(staying)
-        self.masks = {name: mask[staying] for name, mask in self.masks.items()}
+        if isinstance(self.networks, Stack) and staying:
+            self.networks.keep(staying, self.optimizer)
+            self.defense.keep(staying)
+            self.masks = {name: mask[staying] for name, mask in self.masks.items()}
 
     def line(self) -> str:
         """Return how it goes: the networks still training and their mean loss and accuracy."""
@@ -275,16 +406,17 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
 
 
-def _gathered_masks(jobs: list[Job], networks: Networks) -> dict[str, Tensor]:
+def _gathered_masks(jobs: list[Job], networks: Alone | Stack) -> dict[str, Tensor]:
     """Return parameter name → float masks: (M, …) of a stack, the parameter's own shape else.
 
     They lie in memory as the parameters do, so that one kernel can apply them all.
     """
-    masks = [job.masks.keep for job in jobs if job.masks is not None]
-    if len(masks) < len(jobs):
+    kept = [job.masks.keep for job in jobs if job.masks is not None]
+    if len(kept) < len(jobs):
         return {}
-    alone = isinstance(networks, Alone)
-    kept = {
-        n: keep if alone else torch.stack([m[n] for m in masks]) for n, keep in masks[0].items()
-    }
-    return {n: torch.empty_like(networks.parameters[n]).copy_(keep) for n, keep in kept.items()}
+    masks = {}
+    for name in kept[0]:
+        parameter = networks.parameters[name]
+        mask = torch.stack([keep[name] for keep in kept]).view_as(parameter)
+        masks[name] = torch.empty_like(parameter).copy_(mask)
+    return masks

@@ -1,14 +1,13 @@
 """Several networks as one function: stacked where their layers allow it, one alone otherwise.
 
-Both kinds answer ``x`` of shape (M, B, …) with logits (M, B, C), and hold parameters with a
-leading network dimension M, so that training sees no difference. An optimizer that works entry by
-entry (Adam, SGD) then trains each network exactly as it would alone.
+Both answer ``x`` of shape (M, B, …) with logits (M, B, C), and name their parameters alike (those
+of a stack have a leading dimension M), so that training sees no difference. An optimizer that works
+entry by entry (Adam, SGD) then trains each network exactly as it would alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
@@ -16,33 +15,18 @@ from torch import Tensor, nn
 
 from prunemia.models import Dropout, Pool, dropout_mask
 
-
-class Networks(Protocol):
-    """M networks that are trained side by side."""
-
-    parameters: dict[str, Tensor]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Answer x (M, B, …) with logits (M, B, C)."""
-
-    def train(self, mode: bool) -> None:
-        """Switch dropout and batch statistics on or off."""
-
-    def state(self, slot: int) -> dict[str, Tensor]:
-        """Return a copy of the state dict of the network in this slot, 0 to M - 1."""
-
-    def keep(self, slots: list[int], optimizer: torch.optim.Optimizer) -> None:
-        """Go on with the networks in these slots only, optimizer state included."""
+STACKED = {nn.Linear, nn.Conv1d, nn.BatchNorm1d, nn.ReLU, nn.Flatten, Pool, Dropout}
+"""The layers that a stack knows."""
 
 
 def stackable(module: nn.Module) -> bool:
     """Tell whether every layer has a stacked form that pays (2-D convolutions have none)."""
-    return type(module) is nn.Sequential and all(type(layer) in _FORMS for layer in module)
+    return type(module) is nn.Sequential and all(type(layer) in STACKED for layer in module)
 
 
 def gather(
     modules: Sequence[nn.Module], generators: Sequence[torch.Generator], *, one_by_one: bool = False
-) -> Networks:
+) -> Alone | Stack:
     """Return the networks as one function.
 
     Raises
@@ -52,13 +36,10 @@ def gather(
     """
     if stackable(modules[0]) and not one_by_one:
         return Stack(modules, generators)
-    if len(modules) > 1 and one_by_one:
-        raise ValueError(
-            f"{len(modules)} networks of a defense that takes one at a time: train them one by one"
-        )
     if len(modules) > 1:
         raise ValueError(
-            f"{type(modules[0]).__name__} cannot be stacked: train its networks one by one"
+            f"jobs: {len(modules)} networks of {type(modules[0]).__name__}, or under this defense, "
+            f"cannot be trained as one; train them one by one"
         )
     return Alone(modules[0], generators[0])
 
@@ -74,18 +55,17 @@ class Alone:
                 layer.generator = generator
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Answer x (1, B, …) with logits (1, B, C)."""
         logits: Tensor = self.module(x[0])
         return logits[None]
 
     def train(self, mode: bool) -> None:
+        """Switch dropout and batch statistics on or off."""
         self.module.train(mode)
 
     def state(self, slot: int) -> dict[str, Tensor]:
+        """Return a copy of the network's state dict."""
         return {name: value.detach().clone() for name, value in self.module.state_dict().items()}
-
-    def keep(self, slots: list[int], optimizer: torch.optim.Optimizer) -> None:
-        if slots != [0]:
-            raise IndexError(f"one network has no slots {slots}")
 
 
 class Stack:
@@ -109,20 +89,24 @@ class Stack:
         self.buffers = {name: stacked[name] for name in stacked if name not in names}
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Answer x (M, B, …) with logits (M, B, C)."""
         folded = x.ndim == 4 and isinstance(self.layers[0], nn.Conv1d)
         h = _channels_last(x.transpose(0, 1).flatten(1, 2)[:, :, None]) if folded else x
         for place, layer in enumerate(self.layers):
-            h = _FORMS[type(layer)](self, str(place), layer, h)
+            h = self._answer(str(place), layer, h)
         return h
 
     def train(self, mode: bool) -> None:
+        """Switch dropout and batch statistics on or off."""
         self.training = mode
 
     def state(self, slot: int) -> dict[str, Tensor]:
+        """Return a copy of the state dict of the network in this slot, 0 to M - 1."""
         everything = self.parameters | self.buffers
         return {name: value[slot].detach().clone() for name, value in everything.items()}
 
     def keep(self, slots: list[int], optimizer: torch.optim.Optimizer) -> None:
+        """Go on with the networks in these slots only, optimizer state included."""
         # What stopped early must cost nothing, so the stack really shrinks. A parameter of another
         # shape is another tensor, and an optimizer knows parameters by identity: it is given the
         # new ones in place of the old, each with its own network's share of the momenta.
@@ -141,23 +125,41 @@ class Stack:
         (group,) = optimizer.param_groups
         group["params"] = list(self.parameters.values())
 
-    def _linear(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
-        weight = self.parameters[f"{place}.weight"].transpose(1, 2)
-        return torch.baddbmm(self.parameters[f"{place}.bias"][:, None], h, weight)
+    def _answer(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
+        """Apply one layer of every network to the activations."""
+        match layer:
+            case nn.Linear():
+                weight = self.parameters[f"{place}.weight"].transpose(1, 2)
+                return torch.baddbmm(self.parameters[f"{place}.bias"][:, None], h, weight)
+            case nn.Conv1d():
+                weight = self.parameters[f"{place}.weight"]
+                bias = self.parameters.get(f"{place}.bias")
+                kernel = _channels_last(weight.flatten(0, 1)[:, :, None])
+                return F.conv2d(
+                    h,
+                    kernel,
+                    None if bias is None else bias.flatten(),
+                    stride=(1, *layer.stride),
+                    padding=(0, *layer.padding),
+                    dilation=(1, *layer.dilation),
+                    groups=len(weight),
+                )
+            case nn.BatchNorm1d():
+                return self._normalized(place, layer, h)
+            case nn.ReLU():
+                return F.relu(h)
+            case nn.Flatten() if place == "0":  # the input, (M, B, …)
+                return h.flatten(2)
+            case nn.Flatten():
+                return h.reshape(len(h), len(self.generators), -1).transpose(0, 1)
+            case Pool() if h.shape[-1] != layer.output_size:
+                return F.adaptive_avg_pool2d(h, (1, layer.output_size))  # type: ignore[arg-type]
+            case Dropout() if self.training and layer.p:
+                masks = [dropout_mask(h.shape[1:], layer.p, g, h.device) for g in self.generators]
+                return h * torch.stack(masks)
+        return h
 
-    def _conv1d(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
-        assert isinstance(layer, nn.Conv1d)
-        weight = self.parameters[f"{place}.weight"]
-        bias = self.parameters.get(f"{place}.bias")
-        flat = None if bias is None else bias.flatten()
-        kernel = _channels_last(weight.flatten(0, 1)[:, :, None])
-        stride = (1, *layer.stride)
-        padding = (0, *layer.padding)
-        dilation = (1, *layer.dilation)
-        return F.conv2d(h, kernel, flat, stride, padding, dilation, groups=len(weight))
-
-    def _batchnorm(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
-        assert isinstance(layer, nn.BatchNorm1d)
+    def _normalized(self, place: str, layer: nn.BatchNorm1d, h: Tensor) -> Tensor:
         assert layer.momentum is not None
         mean, variance = (
             self.buffers[f"{place}.running_{what}"].view(-1) for what in ("mean", "var")
@@ -169,40 +171,6 @@ class Stack:
             h, mean, variance, scale, shift, self.training, layer.momentum, layer.eps
         )
 
-    def _dropout(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
-        assert isinstance(layer, Dropout)
-        if not self.training or layer.p == 0:
-            return h
-        return h * torch.stack(
-            [dropout_mask(h.shape[1:], layer.p, g, h.device) for g in self.generators]
-        )
-
-    def _flatten(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
-        networks = len(self.generators)
-        if place == "0":  # the input, (M, B, …)
-            return h.flatten(2)
-        return h.reshape(len(h), networks, -1).transpose(0, 1)
-
-    def _pool(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
-        assert isinstance(layer, Pool)
-        if h.shape[-1] == layer.output_size:
-            return h
-        return F.adaptive_avg_pool2d(h, (1, layer.output_size))  # type: ignore[arg-type]
-
-    def _relu(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
-        return F.relu(h)
-
 
 def _channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
-
-
-_FORMS = {
-    nn.Linear: Stack._linear,
-    nn.Conv1d: Stack._conv1d,
-    Pool: Stack._pool,
-    nn.BatchNorm1d: Stack._batchnorm,
-    Dropout: Stack._dropout,
-    nn.Flatten: Stack._flatten,
-    nn.ReLU: Stack._relu,
-}
