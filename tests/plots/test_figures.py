@@ -1,81 +1,102 @@
+"""What each figure draws: where points, bars and lines stand, and what is said beside them."""
+
 import dataclasses
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_hex
 
 from prunemia import plots, registry
 from prunemia.metrics import Estimate
+from prunemia.plots.networks import DATA, SIGNS
+
+
+def table(names, *rows):
+    """A table of these columns; each number also has _low, 0.02 below, and _high, 0.03 above."""
+    made = pd.DataFrame(rows, columns=names.split())
+    for name in made.select_dtypes(float):
+        made[f"{name}_low"], made[f"{name}_high"] = made[name] - 0.02, made[name] + 0.03
+    return made
+
+
+def points(ax):
+    """Return (label, x, y) of each series of points with intervals."""
+    series = [(bars.get_label(), bars.lines[0]) for bars in ax.containers]
+    return [(label, list(line.get_xdata()), list(line.get_ydata())) for label, line in series]
+
+
+def bars(container, axis):
+    """Return the ends of the intervals along x (0) or y (1)."""
+    segments = [segment for part in container.lines[2] for segment in part.get_segments()]
+    return [tuple(segment[:, axis]) for segment in segments if segment[0, axis] != segment[1, axis]]
+
+
+def ticks(axis):
+    return [text.get_text() for text in axis.get_ticklabels()]
+
+
+def names(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def test_the_setting_shows_the_victim_and_what_the_shadows_span(ax):
     # The victim's 0.99 lies outside of its shadows' 0.90 … 0.96: both must be seen as they are.
-    table = pd.DataFrame(
-        {
-            "sparsity": [0.5],
-            "members": [0.99],
-            "members_low": [0.90],
-            "members_high": [0.96],
-            "nonmembers": [0.8],
-            "nonmembers_low": [0.7],
-            "nonmembers_high": [0.85],
-        }
-    )
-    plots.accuracy_by_sparsity(table, {"members": 1.0, "nonmembers": 0.9}, ax)
+    columns = "sparsity members members_low members_high nonmembers nonmembers_low nonmembers_high"
+    row = (0.5, 0.99, 0.90, 0.96, 0.8, 0.7, 0.85)
+    shown = pd.DataFrame([row], columns=columns.split())
+    plots.accuracy_by_sparsity(shown, {"members": 1.0, "nonmembers": 0.9}, ax)
 
     victim = [line for line in ax.get_lines() if line.get_marker() == "o"]
     assert [list(line.get_ydata()) for line in victim] == [[0.99], [0.8]]
-    bars = [tuple(c.get_segments()[0][:, 1]) for c in ax.collections]
-    assert bars == [pytest.approx((0.90, 0.96)), pytest.approx((0.7, 0.85))]
+    spans = [tuple(c.get_segments()[0][:, 1]) for c in ax.collections]
+    assert spans == [pytest.approx((0.90, 0.96)), pytest.approx((0.7, 0.85))]
     dotted = [line.get_ydata()[0] for line in ax.get_lines() if line.get_linestyle() == ":"]
     assert dotted == [1.0, 0.9]
 
 
 @pytest.mark.parametrize("draw", ["class_accuracy", "class_differences", "attack_intervals"])
 def test_a_legend_stands_above_the_axes_where_no_bar_is(ax, draw):
-    columns = {"class": [0, 1], "low": [0.4, 0.5], "high": [0.6, 0.7], "accuracy": [0.5, 0.6]}
-    table = pd.DataFrame(columns)
+    rows = table("class attack accuracy original pruned", (0, "conf", 0.5, 0.1, 0.1))
     if draw == "class_accuracy":
-        both = {"original": table.set_index("class"), "pruned": table.set_index("class")}
-        plots.class_accuracy(both, ax)
+        by_class = rows.set_index("class").assign(low=0.4, high=0.6)[["accuracy", "low", "high"]]
+        plots.class_accuracy({"original": by_class, "pruned": by_class}, ax)
     elif draw == "class_differences":
-        for name in ("original", "pruned"):
-            table = table.assign(**{name: 0.1, f"{name}_low": 0.0, f"{name}_high": 0.2})
-        plots.class_differences(table, ax, "confidence")
+        plots.class_differences(rows, ax, "confidence")
     else:
-        named = table.assign(attack=["conf", "samia"], accuracy_low=0.4, accuracy_high=0.7)
-        plots.attack_intervals(
-            {"original": named, "pruned": named}, ax, value="accuracy", xlabel=""
-        )
+        both = {"original": rows, "pruned": rows}
+        plots.attack_intervals(both, ax, value="accuracy", xlabel="")
     ax.figure.canvas.draw()
 
     assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["original", "pruned"]
+    assert names(ax) == ["original", "pruned"]
 
 
 def test_each_of_two_distributions_sums_to_one(ax):
-    values, membership = np.array([0.1, 0.2, 0.9, 0.95]), np.array([False, True, True, True])
-    plots.distributions(values, membership, ax, bins=4)
+    values, membership = np.array([0.1, 0.2, 0.9, 0.9]), np.array([False, True, True, True])
+    plots.distributions(values, membership, ax)
 
     areas = [p for p in ax.patches if isinstance(p, mpl.patches.Polygon) and p.get_fill()]
     tops = [np.unique(area.get_xy()[:, 1]) for area in areas]
-    assert [list(top) for top in tops] == [pytest.approx([0, 1 / 3, 2 / 3]), pytest.approx([0, 1])]
+    assert [list(top) for top in tops] == [
+        pytest.approx([0, 1 / 3, 2 / 3]),
+        pytest.approx([0, 1]),
+    ]
 
 
 def test_a_side_without_samples_is_drawn_empty(ax):
     plots.distributions([0.1, 0.2], [True, True], ax, names=("taken", "the rest"))
-
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["taken", "the rest"]
+    assert names(ax) == ["taken", "the rest"]
 
 
 def test_a_learned_score_is_drawn_against_the_largest_posterior_with_its_threshold(ax):
     plots.learned([0.5, 0.9], {"right": [-1.0, 2.0], "wrong": [-3.0, -2.0]}, ax)
 
     right, wrong, threshold = ax.get_lines()
-    assert list(right.get_ydata()) == [-1, 2]
-    assert list(wrong.get_ydata()) == [-3, -2]
-    assert list(threshold.get_ydata()) == [0, 0]
+    lines = [list(line.get_ydata()) for line in (right, wrong, threshold)]
+    assert lines == [[-1, 2], [-3, -2], [0, 0]]
     assert right.get_linestyle() != wrong.get_linestyle()
 
 
@@ -84,7 +105,20 @@ def test_roc_axes_end_where_the_sample_can_resolve_no_smaller_rate(ax):
     plots.roc({"conf": (membership, np.arange(9.0))}, ax)
 
     assert ax.get_xlim() == (0.2, 1)
-    assert ax.get_lines()[0].get_color() == plots.ATTACKS["conf"]
+    assert ax.get_lines()[0].get_color() == registry.ATTACKS["conf"].colour
+
+
+def test_a_kind_that_is_registered_later_has_its_colour_in_every_figure(ax):
+    toy = dataclasses.replace(registry.ATTACKS["conf"], colour="#123456")
+    with registry.ATTACKS.registered("toy", toy):
+        plots.roc({"toy": ([True, False, False], [1.0, 0.0, 0.5])}, ax)
+    assert ax.get_lines()[0].get_color() == "#123456"
+
+
+def test_no_two_kinds_of_one_table_share_a_colour():
+    removing = {name: registry.PRUNERS[name] for name in registry.removing()}
+    for kinds in (registry.ATTACKS, registry.DEFENSES, removing):
+        assert len({kind.colour for kind in kinds.values()}) == len(kinds)
 
 
 def test_the_threat_model_names_both_sides_and_divides_each_half_alike(ax):
@@ -97,90 +131,177 @@ def test_the_threat_model_names_both_sides_and_divides_each_half_alike(ax):
     # 45 % non-members each.
     parts = [p for p in ax.patches if isinstance(p, mpl.patches.Rectangle)]
     widths = np.array([p.get_width() for p in parts]).reshape(4, 3)
-    assert widths / widths.sum(axis=1, keepdims=True) == pytest.approx(
-        np.tile([0.45, 0.10, 0.45], (4, 1))
-    )
-    colors = [mpl.colors.to_hex(p.get_facecolor()).upper() for p in parts[:3]]
-    assert (colors[0], colors[2]) == (plots.MEMBERS, plots.NONMEMBERS)
-
-
-def table(values):
-    columns = ["sparsity", "accuracy", "accuracy_low", "accuracy_high"]
-    return pd.DataFrame(values, columns=columns)
+    shares = widths / widths.sum(axis=1, keepdims=True)
+    assert shares == pytest.approx(np.tile([0.45, 0.10, 0.45], (4, 1)))
+    colors = [to_hex(p.get_facecolor()).upper() for p in parts[:3:2]]
+    assert colors == [plots.COLORS["members"], plots.COLORS["non-members"]]
 
 
 def test_a_matrix_says_each_number_in_its_cell(ax):
     cells = pd.DataFrame([[0.5, 0.61], [0.72, 0.833]], index=["a", "b"], columns=["c", "d"])
     plots.matrix(cells.rename_axis(index="Assumed", columns="True"), ax, label="Accuracy")
 
-    assert [text.get_text() for text in ax.texts] == ["0.50", "0.61", "0.72", "0.83"]
-    assert [text.get_position() for text in ax.texts] == [
-        (0.5, 0.5),
-        (1.5, 0.5),
-        (0.5, 1.5),
-        (1.5, 1.5),
-    ]
+    assert [(text.get_text(), *text.get_position()) for text in ax.texts] == [
+        ("0.50", 0.5, 0.5), ("0.61", 1.5, 0.5), ("0.72", 0.5, 1.5), ("0.83", 1.5, 1.5)
+    ]  # fmt: skip
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("True", "Assumed")
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    assert ticks(ax.yaxis) == ["a", "b"]
 
 
-def test_lines_over_sparsity_have_intervals_and_the_originals_band(ax):
-    tables = {"slim": table([(0.5, 0.6, 0.55, 0.65), (0.9, 0.52, 0.5, 0.56)])}
-    plots.over_sparsity(
-        tables, ax, value="accuracy", ylabel="conf", levels={"original": Estimate(0.58, 0.57, 0.59)}
-    )
+LOW = table("sparsity accuracy", (0.5, 0.6), (0.9, 0.52))
 
-    points, line, dotted = ax.get_lines()[0], ax.get_lines()[-2], ax.get_lines()[-1]
-    assert list(points.get_ydata()) == list(line.get_ydata()) == [0.6, 0.52]
-    assert points.get_xdata() == pytest.approx([0.5, 0.9])
-    assert points.get_color() == plots.PRUNERS["slim"]
-    assert list(dotted.get_ydata()) == [0.58, 0.58]
+
+def test_lines_over_sparsity_stand_side_by_side_with_intervals_and_the_originals_band(ax):
+    levels = {"original": Estimate(0.58, 0.57, 0.59)}
+    both = {"slim": LOW, "l1structured": LOW}
+    plots.over_sparsity(both, ax, value="accuracy", ylabel="conf", levels=levels)
+
+    assert points(ax) == [
+        ("slim", pytest.approx([0.496, 0.896]), [0.6, 0.52]),
+        ("l1structured", pytest.approx([0.504, 0.904]), [0.6, 0.52]),
+    ]
+    ends = [pytest.approx((0.58, 0.63)), pytest.approx((0.5, 0.55))]
+    assert bars(ax.containers[0], 1) == ends
+    assert ax.get_lines()[0].get_color() == registry.PRUNERS["slim"].colour
+    assert list(ax.get_lines()[-1].get_ydata()) == [0.58, 0.58]
     (band,) = ax.patches
     assert (band.get_y(), band.get_height()) == pytest.approx((0.57, 0.02))
-    bars = [path for c in ax.collections for path in c.get_segments()]
-    assert [tuple(bar[:, 1]) for bar in bars] == [
-        pytest.approx((0.55, 0.65)),
-        pytest.approx((0.5, 0.56)),
-    ]
-
-
-def test_methods_stand_side_by_side(ax):
-    tables = {name: table([(0.5, 0.6, 0.55, 0.65)]) for name in ("slim", "l1structured")}
-    plots.over_sparsity(tables, ax, value="accuracy", ylabel="conf")
-
-    places = sorted({float(line.get_xdata()[0]) for line in ax.get_lines()})
-    assert places == pytest.approx([0.496, 0.504])
 
 
 def test_privacy_against_compute_tells_the_sparsity_by_the_points_shape(ax):
-    low = table([(0.5, 0.6, 0.55, 0.65), (0.9, 0.52, 0.5, 0.56)])
-    slim, filters = low.assign(pruner="slim", kept=[0.4, 0.1]), low.assign(pruner="l1structured")
+    slim, filters = LOW.assign(pruner="slim", kept=[0.4, 0.1]), LOW.assign(pruner="l1structured")
     plots.privacy_against_compute(pd.concat([slim, filters.assign(kept=[0.41, 0.11])]), ax)
 
-    drawn = [line for line in ax.get_lines() if len(line.get_xdata())]
-    points = [line for line in drawn if line.get_marker() in ("o", "s")]
-    assert [(p.get_marker(), *p.get_xdata(), *p.get_ydata()) for p in points] == [
-        ("o", 0.4, 0.6),
-        ("s", 0.1, 0.52),
-        ("o", 0.41, 0.6),
-        ("s", 0.11, 0.52),
-    ]
-    names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["slim", "l1structured", "sparsity 0.5", "sparsity 0.9"]
+    lines = [line for line in ax.get_lines() if line.get_marker() in ("o", "s")]
+    shown = [line for line in lines if len(line.get_xdata())]
+    assert [(line.get_marker(), *line.get_xdata(), *line.get_ydata()) for line in shown] == [
+        ("o", 0.4, 0.6), ("s", 0.1, 0.52), ("o", 0.41, 0.6), ("s", 0.11, 0.52)
+    ]  # fmt: skip
+    assert names(ax) == ["slim", "l1structured", "sparsity 0.5", "sparsity 0.9"]
     assert not ax.texts  # numbers beside the points overlapped
 
 
-def test_a_kind_that_is_registered_later_has_its_colour_in_every_figure(ax):
-    toy = dataclasses.replace(registry.ATTACKS["conf"], colour="#123456")
-    with registry.ATTACKS.registered("toy", toy):
-        plots.roc({"toy": ([True, False, False], [1.0, 0.0, 0.5])}, ax)
+def test_networks_stand_at_gap_and_leak_joined_without_the_original(ax):
+    networks = table(
+        "dataset role gap leak",
+        ("d", "original", 0.10, 0.60), ("d", "dense", 0.20, 0.70),
+        ("d", "pruned", 0.15, 0.65), ("d", "pruned", 0.05, 0.52),
+    )  # fmt: skip
+    plots.overfitting(networks, ax, ylabel="SAMIA")
 
-        assert plots.ATTACKS["toy"] == "#123456"
-        assert list(plots.ATTACKS)[-1] == "toy"
-    assert ax.get_lines()[0].get_color() == "#123456"
-    assert "toy" not in plots.ATTACKS
+    line, *others = ax.get_lines()
+    assert list(line.get_xdata()) == [0.20, 0.15, 0.05]
+    marks = {each.get_label(): each for each in others}
+    assert list(marks["pruned"].get_ydata()) == [0.65, 0.52]
+    assert list(marks["original"].get_xdata()) == [0.10]
+    assert [(text.get_text(), text.xy) for text in ax.texts] == [("d", (0.20, 0.73))]
 
 
-def test_no_two_kinds_of_one_table_share_a_colour():
-    for colours in (plots.ATTACKS, plots.DEFENSES, plots.PRUNERS):
-        assert len(set(colours.values())) == len(colours)
+def test_each_data_set_has_a_panel_with_its_networks():
+    rows = [
+        (name, network, network.split(" ")[0], test, leak)
+        for name, shift in (("mnist1d", 0.0), ("x", 0.1), ("digits", 0.2))
+        for network, test, leak in (
+            ("original", 0.6, 0.5 + shift), ("dense", 0.65, 0.7), ("pruned 0.9", 0.5, 0.52)
+        )
+    ]  # fmt: skip
+    figure = plots.leak_and_accuracy(table("dataset network role test leak", *rows))
+
+    *panels, rest = figure.axes
+    assert [ax.get_title() for ax in panels] == [DATA["mnist1d"], "x", DATA["digits"]]
+    assert not rest.axison
+    for ax, leak in zip(panels, (0.5, 0.6, 0.7), strict=True):
+        line = ax.get_lines()[0]
+        assert list(line.get_xdata()) == [0.6, 0.65, 0.5]
+        assert list(line.get_ydata()) == pytest.approx([leak, 0.7, 0.52])
+        assert [(text.get_text(), text.xy) for text in ax.texts] == [("0.9", (0.5, 0.52))]
+    plt.close(figure)
+
+
+def test_the_map_has_a_cell_for_each_verdict_with_its_sign_and_effect():
+    rows = [
+        ("a", "It grows", "mnist1d", 0.05, "supported"),
+        ("a", "It grows", "digits", -0.0204, "contradicted"),
+        ("b", "It shrinks", "digits", 0.001, "open"),
+        ("b", "It shrinks", "mnist1d", np.nan, "not decided"),
+    ]
+    columns = ["id", "text", "dataset", "effect", "verdict"]
+    figure = plots.verdict_map(pd.DataFrame(rows, columns=columns))
+    (ax,) = figure.axes
+
+    texts = [text.get_text() for text in ax.texts]
+    assert texts == [
+        DATA["digits"], DATA["mnist1d"], "It grows", f"{SIGNS['supported']} +0.050",
+        f"{SIGNS['contradicted']} −0.020", "It shrinks", f"{SIGNS['open']} +0.001", "",
+    ]  # fmt: skip
+    colors = [to_hex(box.get_facecolor()) for box in ax.patches]
+    assert colors == [to_hex(plots.VERDICTS[row[-1]]) for row in rows]
+    assert [box.get_x() for box in ax.patches] == pytest.approx([1.02, 0.02, 0.02, 1.02])
+    plt.close(figure)
+
+
+def test_strengths_stand_at_their_powers_of_two(ax):
+    aware = table("strength auc", (1, 0.7), (4, 0.6))
+    weaker = aware.assign(auc=[0.6, 0.5], auc_low=np.nan, auc_high=np.nan)
+    both, none = {"adaptive": aware, "non-adaptive": weaker}, Estimate(0.72, 0.7, 0.74)
+    plots.strengths(both, ax, value="auc", ylabel="AUC", none=none)
+
+    assert points(ax) == [
+        ("adaptive", pytest.approx([2**-0.04, 2**1.96]), [0.7, 0.6]),
+        ("non-adaptive", pytest.approx([2**0.04, 2**2.04]), [0.6, 0.5]),
+    ]
+    first, second = ax.containers
+    assert first.lines[0].get_color() != second.lines[0].get_color()
+    assert bars(first, 1) == [pytest.approx((0.68, 0.73)), pytest.approx((0.58, 0.63))]
+    assert bars(second, 1) == []
+    assert (ax.get_xscale(), ticks(ax.xaxis)) == ("log", ["1", "4"])
+    reference = next(line for line in ax.lines if line.get_label() == "no defense")
+    assert list(reference.get_ydata()) == [0.72, 0.72]
+
+
+@pytest.fixture
+def ways():
+    rows = [(0.80, 0.70), (0.78, 0.69), (0.70, 0.60), (0.69, 0.61), (0.75, 0.62), (0.50, 0.51)]
+    made = table("test leak", *rows).assign(name=[f"way {i}" for i in range(6)])
+    return made.assign(defense=["none"] * 3 + ["ppb", "ppb", "dp"])
+
+
+def test_the_plane_is_grey_but_for_the_front_and_names_what_the_text_speaks_of(ax, ways):
+    front = pd.Series([True, False, False, False, True, True])
+    plots.plane(ways, front, ax, {"way 0": "original", "way 4": "do this"})
+
+    def drawn(color, marker):
+        lines = [line for line in ax.lines if len(line.get_xdata()) and line.get_marker() == marker]
+        (found,) = [line for line in lines if line.get_color() == color]
+        return list(zip(*found.get_data(), strict=True))
+
+    assert drawn("0.75", "o") == [(0.78, 0.69), (0.70, 0.60)]
+    assert drawn("0.75", "^") == [(0.69, 0.61)]
+    assert drawn("#0072B2", "o") == [(0.80, 0.70)]
+    assert drawn("#0072B2", "^") == [(0.75, 0.62), (0.50, 0.51)]
+    dotted = next(line for line in ax.lines if line.get_linestyle() == ":")
+    assert list(dotted.get_xdata()) == [0.50, 0.75, 0.80]
+    said = [(text.get_text(), text.xy) for text in ax.texts]
+    assert said == [("original", (0.80, 0.70)), ("do this", (0.75, 0.62))]
+
+
+def test_both_adversaries_stand_in_a_row(ax, ways):
+    naive = ways.assign(leak=ways["leak"] - 0.1).iloc[::-1]
+    plots.knowing({"non-adaptive": naive, "adaptive": ways}, ax)
+
+    assert ticks(ax.yaxis) == list(naive["name"])
+    dots = {line.get_label(): line for line in ax.lines}
+    assert dots["adaptive"].get_xdata() == pytest.approx(ways["leak"].to_numpy()[::-1])
+    assert dots["non-adaptive"].get_xdata() == pytest.approx(naive["leak"].to_numpy())
+
+
+def test_names_stand_in_the_tables_order_from_the_top(ax):
+    rows = table("release value", ("original", 0.7), ("pruned", 0.5))
+    plots.ranked(rows, ax, name="release", value="value", xlabel="accuracy")
+
+    assert ticks(ax.yaxis) == ["original", "pruned"]
+    bottom, top = ax.get_ylim()
+    assert top < 0 < 1 < bottom  # the first name is on top
+    assert [x for _, x, _ in points(ax)] == [[0.7, 0.5]]
+    ends = [pytest.approx((0.68, 0.73)), pytest.approx((0.48, 0.53))]
+    assert bars(ax.containers[0], 0) == ends

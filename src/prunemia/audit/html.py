@@ -16,7 +16,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from prunemia import plots
+from prunemia import plots, registry
 from prunemia.audit.evidence import Evidence
 from prunemia.metrics import FPRS, Estimate
 
@@ -76,7 +76,7 @@ def _classes(record: dict[str, Any]) -> Markup:
     numbers = table.astype(dict.fromkeys(["accuracy", "accuracy_low", "accuracy_high"], float))
 
     def draw(ax: Axes) -> None:
-        colour = plots.ATTACKS[part["attack"]]
+        colour = registry.ATTACKS[part["attack"]].colour
         plots.intervals(numbers.dropna(), "class", "accuracy", ax, color=colour)
         ax.axhline(0.5, color="0.4", ls=":")
         ax.set(xlabel="Class", ylabel="Attack accuracy")

@@ -1,7 +1,5 @@
 """Every figure of the book: the caller owns the axes, the axes carry meaning."""
 
-from __future__ import annotations
-
 from prunemia.plots.attacks import (
     attack_intervals,
     attention,
@@ -14,15 +12,7 @@ from prunemia.plots.attacks import (
     learned,
     marks,
     roc,
-)
-from prunemia.plots.evidence import (
-    knowing,
-    leak_and_accuracy,
-    overfitting,
-    plane,
-    ranked,
-    strengths,
-    verdict_map,
+    threat_model,
 )
 from prunemia.plots.networks import (
     LABELS,
@@ -31,28 +21,17 @@ from prunemia.plots.networks import (
     capacity,
     changes,
     class_differences,
-    effects,
     effects_over_sparsity,
+    knowing,
+    leak_and_accuracy,
     matrix,
     over_sparsity,
+    overfitting,
+    plane,
     privacy_against_compute,
+    ranked,
+    strengths,
     training_history,
+    verdict_map,
 )
-from prunemia.plots.style import (
-    ATTACKS,
-    COLORS,
-    DEFENSES,
-    DENSE,
-    MEMBERS,
-    NONMEMBERS,
-    ORIGINAL,
-    PRUNED,
-    PRUNERS,
-    VERDICTS,
-    WIDTH,
-    figure,
-    intervals,
-    legend_above,
-    setup,
-)
-from prunemia.plots.threat import threat_model
+from prunemia.plots.style import COLORS, VERDICTS, WIDTH, figure, intervals, legend_above, setup

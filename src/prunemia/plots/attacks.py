@@ -1,4 +1,4 @@
-"""The figures of attacks: what they see, what they decide, how well, and who is exposed."""
+"""The figures of attacks: who sees what, what they decide, how well, and who is exposed."""
 
 from __future__ import annotations
 
@@ -11,22 +11,74 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
 from prunemia.metrics import summarize
-from prunemia.plots.style import (
-    ATTACKS,
-    COLORS,
-    DEFENSES,
-    MEMBERS,
-    NONMEMBERS,
-    WIDTH,
-    intervals,
-    legend_above,
-    spread,
-)
+from prunemia.plots.style import COLORS, POINTS, WIDTH, colors_of, intervals, legend_above, spread
+from prunemia.registry import ATTACKS, DEFENSES
+
+SPARE = [("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":"), ("#CC79A7", "--")]
+"""Colours and lines of curves that no table has a colour for: a reader's own attacks."""
+
+INK: dict[str, Any] = {"ha": "center", "va": "center", "color": "0.15", "fontsize": 13}
+PARTS = [(0.45, COLORS["members"]), (0.10, "#BBBBBB"), (0.45, COLORS["non-members"])]
+"""The shares of a half that a network trains on, validates on and tests on, with their colours."""
+Point = tuple[float, float]
+
+
+def threat_model(ax: Axes) -> None:
+    """Draw the threat model: data at the top, networks below, the attack's decision at the bottom.
+
+    It shows no measured number, so it needs no data. It fills axes about as high as they are wide.
+    """
+    ax.set(xlim=(0, 10), ylim=(0, 11.4))
+    ax.axis("off")
+    victim, adversary = 2.4, 7.5  # where the two columns stand
+    _box(ax, (5, 10.9), "One population of samples", width=6)
+    for x, owner, first, second in (
+        (victim, "Victim's half", "Original network", "Pruned network,\nopen to queries"),
+        (adversary, "Adversary's half", "Shadow networks", "Pruned shadow\nnetworks"),
+    ):
+        _arrow(ax, (5 + (x - 5) / 2, 10.5), (x, 9.95))
+        ax.text(x, 9.6, owner, weight="bold", **INK)
+        _arrow(ax, (x, 7.7), (x, 6.95), "train on members")
+        _box(ax, (x, 6.5), first)
+        _arrow(ax, (x, 6.05), (x, 4.95), "prune, fine-tune")
+        _box(ax, (x, 4.3), second, height=1.2)
+    # the victim's half, and one per shadow network, each with members of its own
+    for x, y in ((victim, 8.75), *((adversary + 0.2 * i, 8.75 + 0.15 * i) for i in (2, 1, 0))):
+        left = x - 2.1
+        for share, color in PARTS:
+            part = Rectangle((left, y - 0.3), share * 4.2, 0.6, fc=color, ec="white", lw=1)
+            ax.add_patch(part)
+            left += share * 4.2
+    for x, name in ((1.25, "members"), (3.6, "non-members")):
+        ax.text(x, 8.05, name, **{**INK, "color": COLORS[name]})
+    ax.text(adversary, 8.05, "split per shadow network", **INK)
+    _arrow(ax, (adversary, 3.65), (adversary, 2.85), "learn the rule")
+    _box(ax, (adversary, 2.3), "Attack", height=1.0)
+    _arrow(ax, (5.4, 2.55), (victim + 0.6, 3.65))
+    ax.text(4.75, 3.35, "sample", **INK)
+    _arrow(ax, (victim - 0.4, 3.65), (5.4, 2.05))
+    ax.text(2.4, 2.2, "posterior", **INK)
+    _arrow(ax, (adversary, 1.75), (adversary, 1.05))
+    _box(ax, (adversary, 0.6), "member, or not?")
+
+
+def _box(ax: Axes, at: Point, text: str, *, width: float = 4.4, height: float = 0.8) -> None:
+    corner = (at[0] - width / 2, at[1] - height / 2)
+    look: dict[str, Any] = {"boxstyle": "round,pad=0.05", "fc": "#F2F2F2", "ec": "0.15", "lw": 1}
+    ax.add_patch(FancyBboxPatch(corner, width, height, **look))
+    ax.text(*at, text, **INK)
+
+
+def _arrow(ax: Axes, start: Point, end: Point, text: str = "") -> None:
+    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.15", "lw": 1.3})
+    beside = (start[0] + end[0]) / 2 + 0.15, (start[1] + end[1]) / 2
+    ax.text(*beside, text, **{**INK, "ha": "left", "fontsize": 12})
 
 
 def distributions(
@@ -34,7 +86,6 @@ def distributions(
     membership: ArrayLike,
     ax: Axes,
     *,
-    bins: int = 40,
     log: bool = False,
     names: tuple[str, str] = ("members", "non-members"),
 ) -> None:
@@ -45,19 +96,19 @@ def distributions(
     """
     x = np.asarray(values, dtype=float)
     member = np.asarray(membership, dtype=bool)
-    if log:
+    if not log:
+        edges = np.histogram_bin_edges(x, 40)
+    else:
         positive = x[x > 0]
         x = np.clip(x, np.quantile(positive, 0.001) if len(positive) else 1e-12, None)
-        edges = np.geomspace(x.min(), x.max() * 1.0001, bins + 1).tolist()
+        edges = np.geomspace(x.min(), x.max() * 1.0001, 41)
         ax.set_xscale("log")
-    else:
-        edges = np.histogram_bin_edges(x, bins).tolist()
-    for name, group, color in zip(names, (member, ~member), (MEMBERS, NONMEMBERS), strict=True):
+    for name, group, concept in zip(names, (member, ~member), COLORS, strict=False):
         weights = np.full(int(group.sum()), 1 / max(1, group.sum()))
-        filled: dict[str, Any] = {"histtype": "stepfilled", "alpha": 0.35, "label": name}
+        bars: dict[str, Any] = {"weights": weights, "color": COLORS[concept]}
         # Drawn twice: the outline of one must show through the area of the other.
-        ax.hist(x[group], edges, weights=weights, color=color, **filled)
-        ax.hist(x[group], edges, weights=weights, color=color, histtype="step")
+        ax.hist(x[group], edges.tolist(), histtype="stepfilled", alpha=0.35, label=name, **bars)
+        ax.hist(x[group], edges.tolist(), histtype="step", **bars)
     ax.set_ylabel("Share of samples")
     legend_above(ax)
 
@@ -72,18 +123,14 @@ def marks(values: ArrayLike, ax: Axes, *, label: str) -> None:
 def learned(tops: ArrayLike, scores: Mapping[str, ArrayLike], ax: Axes) -> None:
     """Draw an attack's score against the largest posterior, one curve per kind of answer.
 
-    ``tops``: shape (k,), 0 … 1; ``scores`` maps what is said of the rest of the posterior, or of
-    the label, to scores of shape (k,). The dotted line, 0, is where the attack decides.
+    ``tops``: shape (k,), 0 … 1; ``scores`` maps at most three kinds (what the rest of the posterior
+    or the label is) to scores of shape (k,). At the dotted line, 0, the attack decides.
     """
     for (name, values), style in zip(scores.items(), ("-", "--", "-."), strict=False):
         ax.plot(np.asarray(tops), np.asarray(values), ls=style, lw=1.8, label=name)
     ax.axhline(0, color="0.4", ls=":")
     ax.set(xlabel="Largest posterior", ylabel="Score (above 0: member)")
     legend_above(ax)
-
-
-SPARE = [("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":"), ("#CC79A7", "--")]
-"""Colours and lines of curves that no table has a colour for: a reader's own attacks."""
 
 
 def roc(
@@ -98,7 +145,7 @@ def roc(
     1 / non-members: no smaller false-positive rate can be measured.
     """
     floor = 1.0
-    known = colors or {**COLORS, **ATTACKS}
+    known = colors or colors_of(ATTACKS)
     spare = iter(SPARE * len(curves))
     for label, (membership, scores) in curves.items():
         member = np.asarray(membership, dtype=bool)
@@ -117,11 +164,10 @@ def class_accuracy(tables: Mapping[str, pd.DataFrame], ax: Axes) -> None:
 
     ``tables`` maps "original" and "pruned" to `metrics.by_class`.
     """
-    shifts = np.linspace(-0.15, 0.15, len(tables))
+    shifts = np.linspace(-0.15, 0.15, len(tables)).tolist()
     for shift, (name, table) in zip(shifts, tables.items(), strict=True):
         named = table.rename(columns={"low": "accuracy_low", "high": "accuracy_high"}).reset_index()
-        color = COLORS[name]
-        intervals(named, "class", "accuracy", ax, color=color, label=name, shift=float(shift))
+        intervals(named, "class", "accuracy", ax, color=COLORS[name], label=name, shift=shift)
     ax.axhline(0.5, color="0.4", ls=":")
     ax.set(xlabel="Class", ylabel="Attack accuracy")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -133,18 +179,17 @@ def attack_intervals(
 ) -> None:
     """Draw ``value`` and its interval, one line per attack, for each network or defense.
 
-    ``tables`` maps "original" and "pruned", or defenses, to a table with columns attack, value,
-    value_low, value_high. A missing value is left out. ``reach``: how far they stand above and
-    below the attack's line.
+    ``tables`` maps "original" and "pruned", or defenses, to columns attack, value, value_low,
+    value_high. A missing value is left out. ``reach``: how far they stand from the attack's line.
     """
     attacks = list(dict.fromkeys(name for table in tables.values() for name in table["attack"]))
     lines = np.arange(len(attacks))[::-1]
-    shifts = np.linspace(reach, -reach, len(tables))
-    for shift, (name, table) in zip(shifts, tables.items(), strict=True):
+    colors = colors_of(DEFENSES)
+    for shift, (name, table) in zip(
+        np.linspace(reach, -reach, len(tables)), tables.items(), strict=True
+    ):
         middle, bars = spread(table.set_index("attack").reindex(attacks), value)
-        marker: dict[str, Any] = {"fmt": "o", "ms": 5, "capsize": 2.5}
-        color = {**COLORS, **DEFENSES}[name]
-        ax.errorbar(middle, lines + shift, xerr=bars, color=color, label=name, **marker)
+        ax.errorbar(middle, lines + shift, xerr=bars, color=colors[name], label=name, **POINTS)
     ax.set_yticks(lines, attacks)
     ax.set_xlabel(xlabel)
     legend_above(ax)
@@ -157,22 +202,19 @@ def attention(weights: ArrayLike, ax: Axes) -> None:
     ax.set(xlabel="Class attended to", ylabel="Class that attends")
 
 
-STYLES = {"offline": "-", "online": "--"}
-
-
 def by_references(points: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
-    """Draw a measure against the number of references, one line per attack and setting.
+    """Draw a measure against the number of references (log axis), a line per attack and setting.
 
     ``points``: columns attack, setting ("offline", "online"), references, value; runs are averaged,
-    bars are 95 % t-intervals. The axis is logarithmic.
+    bars are 95 % t-intervals.
     """
     for place, ((attack, setting), part) in enumerate(points.groupby(["attack", "setting"])):
         means = summarize(part, ["value"], by=["references"]).sort_values("references")
-        color = ATTACKS[str(attack)]
         means["references"] *= 1.03 ** (place - 1.5)  # so that bars stand side by side
-        label = f"{attack}, {setting}"
+        color = ATTACKS[str(attack)].colour
         intervals(means, "references", "value", ax, color=color)
-        style = STYLES[str(setting)]  # in the legend, too: a colour is an attack's
+        style = {"offline": "-", "online": "--"}[str(setting)]  # a colour is an attack's
+        label = f"{attack}, {setting}"
         ax.plot(means["references"], means["value"], style, color=color, lw=1.4, label=label)
     ax.set(xscale="log", xlabel="References (log scale)", ylabel=ylabel)
     counts = sorted(points["references"].unique())
@@ -182,10 +224,9 @@ def by_references(points: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
 
 
 def exposure_curves(table: pd.DataFrame, score: str, ax: Axes) -> None:
-    """Draw the samples' exposure in order of size, one line per network.
+    """Draw the samples' exposure in order of size, one line per network; dotted: chance level.
 
-    ``table``: of `results.exposed`. The horizontal axis is the share of samples that are at least
-    as exposed; the dotted line is chance level.
+    ``table``: of `results.exposed`.
     """
     for network, part in table.groupby("network", sort=False):
         values = np.sort(part[score].dropna())[::-1]
@@ -205,10 +246,10 @@ def exposure_against(
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.02), ylim=(0, 1.02))
 
 
-def drawn(features: NDArray[Any], titles: Sequence[str], *, columns: int = 6) -> Figure:
-    """Draw samples in rows: a curve of one channel, an image, or bars of feature values."""
-    rows = -(-len(features) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, 1.25 * rows), squeeze=False)
+def drawn(features: NDArray[Any], titles: Sequence[str]) -> Figure:
+    """Draw samples in rows of six: a curve of one channel, an image, or bars of feature values."""
+    rows = -(-len(features) // 6)
+    figure, axes = plt.subplots(rows, 6, figsize=(WIDTH, 1.25 * rows), squeeze=False)
     for ax in axes.flat[len(features) :]:
         ax.set_axis_off()
     for x, title, ax in zip(features, titles, axes.flat, strict=False):
@@ -219,6 +260,5 @@ def drawn(features: NDArray[Any], titles: Sequence[str], *, columns: int = 6) ->
         else:
             ax.bar(np.arange(len(x)), x, color="0.3", width=1.0)
         ax.set_title(title, fontsize=8)
-        ax.set_xticks([])
-        ax.set_yticks([])
+        ax.set(xticks=[], yticks=[])
     return figure

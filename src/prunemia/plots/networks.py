@@ -2,196 +2,54 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from prunemia import registry
 from prunemia.metrics import Estimate, summarize
 from prunemia.plots.style import (
     COLORS,
-    DEFENSES,
-    DENSE,
-    ORIGINAL,
-    PRUNED,
-    PRUNERS,
+    POINTS,
     VERDICTS,
+    crosses,
+    figure,
     intervals,
     legend_above,
     spread,
 )
+from prunemia.registry import PRUNERS
 
-if TYPE_CHECKING:
-    from prunemia.claims import Claim
-
-EFFECTS = {"total": ORIGINAL, "training": DENSE, "pruning": PRUNED}
-"""A colour per effect."""
 LABELS = {
     "total": "pruning + fine-tuning",
     "training": "fine-tuning alone",
     "pruning": "removing weights",
 }
 """What figures call each effect."""
-
-
-def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
-    """Draw each effect against sparsity, with its interval.
-
-    ``table``: columns effect, sparsity, value, value_low, value_high.
-    """
-    for place, (name, color) in enumerate(EFFECTS.items()):
-        part = table[table["effect"] == name].sort_values("sparsity")
-        shift = 0.012 * (place - 1)
-        intervals(part, "sparsity", "value", ax, color=color, label=LABELS[name], shift=shift)
-    ax.set(xlabel="Sparsity (fraction removed)", ylabel=ylabel)
-    ax.label_outer()
-    legend_above(ax)
-
-
-ROLE_COLORS = {"training": ORIGINAL, "dense": DENSE, "pruned": PRUNED}
-"""A colour for each of what happens along the epochs."""
-
-
-def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> None:
-    """Draw ``value`` against the epochs since the first, with intervals over runs.
-
-    ``points``: of `Lab.along_epochs`, one attack and measure, pruned at one sparsity. Fine-tuning,
-    dense and pruned, goes on where training ended.
-    """
-    trained = points.loc[points["role"] == "training", "epochs"].max()
-    for role, color in ROLE_COLORS.items():
-        part = points[points["role"] == role]
-        means = summarize(part, [value], by=["epochs"]).sort_values("epochs")
-        if role != "training":
-            means["epochs"] += trained
-        shift = {"training": 0.0, "dense": -0.12, "pruned": 0.12}[role]
-        intervals(means, "epochs", value, ax, color=color, label=role, shift=shift)
-        ax.plot(means["epochs"] + shift, means[value], color=color, lw=1)
-    ax.axvline(trained, color="0.7", lw=0.8, ls=":")
-    ax.set(xlabel="Epochs since training began", ylabel=ylabel)
-    legend_above(ax)
-
-
-def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
-    """Draw each effect over width and sparsity as a heat map; a star where zero is excluded.
-
-    ``cells``: of `claims.capacity`. Framed cells are in the paper's regime. One scale for all.
-    """
-    most = cells["value"].abs().max()
-    for ax, (effect, part) in zip(axes, cells.groupby("effect", sort=False), strict=True):
-        shape = {"index": "sparsity", "columns": "width"}
-        values = part.pivot(**shape, values="value")
-        signed = (part["low"] > 0) | (part["high"] < 0)
-        texts = [f"{v:+.2f}{'*' if s else ''}" for v, s in zip(part["value"], signed, strict=True)]
-        annot = part.assign(text=texts).pivot(**shape, values="text")
-        scale = {"cmap": "PuOr_r", "center": 0, "vmin": -most, "vmax": most}
-        sns.heatmap(values, ax=ax, annot=annot, fmt="", annot_kws={"size": 8}, cbar=False, **scale)
-        for y, x in zip(*part.pivot(**shape, values="regime").to_numpy().nonzero(), strict=True):
-            ax.add_patch(Rectangle((x, y), 1, 1, fill=False, ec="black", lw=1.4))
-        ax.set(
-            title=LABELS[str(effect)], xlabel="Width", ylabel="Sparsity" if ax is axes[0] else ""
-        )
-        ax.tick_params(axis="y", rotation=0)
-    axes[0].figure.supxlabel(label, fontsize=9)
-
-
-SHAPES = "osD^vPX*"
-"""The markers of sparsities, in rising order."""
-
-
-def matrix(table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2) -> None:
-    """Draw a table of numbers as a heat map with each number in its cell.
-
-    ``table``: shape (rows, columns); the names of its index and columns become the axes' labels.
-    ``label``: what the numbers are.
-    """
-    numbers: dict[str, Any] = {"annot": True, "fmt": f".{digits}f", "annot_kws": {"size": 9}}
-    bar = {"label": label}
-    sns.heatmap(table.astype(float), ax=ax, cmap="cividis", cbar_kws=bar, **numbers)
-    ax.set(xlabel=table.columns.name, ylabel=table.index.name)
-    ax.tick_params(axis="y", rotation=0)
-    ax.tick_params(axis="x", rotation=0 if pd.api.types.is_numeric_dtype(table.columns) else 20)
-
-
-def over_sparsity(
-    tables: Mapping[str, pd.DataFrame],
-    ax: Axes,
-    *,
-    value: str,
-    ylabel: str,
-    levels: Mapping[str, Estimate] = MappingProxyType({}),
-) -> None:
-    """Draw ``value`` against sparsity with its interval, one line per pruning method.
-
-    ``tables`` maps a method to a table with columns sparsity, value, value_low, value_high.
-    ``levels``: the same of the networks that are not pruned, "original" and "dense": a dotted line
-    each with its interval as a band.
-    """
-    for place, (name, table) in enumerate(tables.items()):
-        shift = 0.008 * (place - (len(tables) - 1) / 2)
-        intervals(table, "sparsity", value, ax, color=PRUNERS[name], label=name, shift=shift)
-        ax.plot(table["sparsity"] + shift, table[value], color=PRUNERS[name], lw=1)
-    for name, level in levels.items():
-        ax.axhline(level.value, color=COLORS[name], ls=":", label=name)
-        ax.axhspan(level.low, level.high, color=COLORS[name], alpha=0.15, lw=0)
-    ax.set(xlabel="Sparsity (fraction removed)", ylabel=ylabel)
-    ax.label_outer()
-
-
-def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
-    """Draw an attack's accuracy against the multiplications that the cut network keeps.
-
-    Colour: the pruning method; shape: the sparsity (numbers beside the points would overlap, for
-    methods meet where little is kept).
-
-    ``table``: columns pruner, sparsity, kept (fraction of the original's multiplications, 0 … 1),
-    accuracy, accuracy_low, accuracy_high.
-    """
-    levels = sorted(table["sparsity"].unique())
-    shapes = dict(zip(levels, itertools.cycle(SHAPES)))
-    for name, part in table.groupby("pruner", sort=False):
-        color = PRUNERS[str(name)]
-        ordered = part.sort_values("sparsity")
-        ax.plot(ordered["kept"], ordered["accuracy"], color=color, lw=0.8, alpha=0.6)
-        for level, point in ordered.groupby("sparsity"):
-            middle, bars = spread(point, "accuracy")
-            style: dict[str, Any] = {"fmt": shapes[level], "ms": 6, "capsize": 2, "lw": 1}
-            ax.errorbar(point["kept"], middle, yerr=bars, color=color, **style)
-        ax.plot([], [], color=color, lw=3, label=str(name))
-    for level, shape in shapes.items():
-        ax.plot([], [], shape, color="0.4", label=f"sparsity {level:g}")
-    ax.set(xlim=(-0.03, 1.1))
-    ax.set_xlabel("Multiplications kept (fraction of the original's)")
-    # Beside the axes: methods and sparsities are too many names for one line.
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-
-
-def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax: Axes) -> None:
-    """Draw the victim's accuracy on members and non-members against sparsity.
-
-    A broad bar behind each point spans the shadow networks; dotted lines: the unpruned victim.
-
-    ``table``: columns sparsity, and members, nonmembers (the victim's), each with _low and _high
-    (the shadows' smallest and largest); ``original``: the unpruned victim's two values.
-    """
-    for name, column in (("members", "members"), ("non-members", "nonmembers")):
-        color = COLORS[name]
-        low = table[f"{column}_low"]
-        high = table[f"{column}_high"]
-        ax.vlines(table["sparsity"], low, high, color=color, alpha=0.3, lw=6)
-        ax.plot(table["sparsity"], table[column], "o-", ms=5, lw=1, color=color, label=name)
-        ax.axhline(original[column], color=color, ls=":", label=f"{name}, original")
-    ax.set(xlabel="Sparsity (fraction removed)", ylabel="Accuracy", ylim=(0, 1.03))
-    ax.legend(ncols=2, loc="lower left")
+SPARSITY = "Sparsity (fraction removed)"
+ROLES = {"original": "s", "dense": "D", "pruned": "o"}
+"""Beside its colour each kind of network has a marker."""
+SIGNS = {
+    "supported": "▲",
+    "contradicted": "▼",
+    "no difference that matters": "=",
+    "not decided": "?",
+    "open": "○",
+}
+"""Beside its colour each verdict has a sign, so that nobody needs to see colours."""
+DATA = {name: label.split(" (")[0] for name, label in sorted(registry.LABELS.items())}
+"""Data sets as figures call them; others go by their own name."""
+ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
+"""The colour and line of an adversary."""
+BLUE = "#0072B2"
 
 
 def training_history(histories: Mapping[str, Any], ax: Axes) -> None:
@@ -208,18 +66,30 @@ def training_history(histories: Mapping[str, Any], ax: Axes) -> None:
     ax.legend(loc="lower right")
 
 
-def class_differences(
-    table: pd.DataFrame, ax: Axes, ylabel: str, *, sides: tuple[str, str] = ("original", "pruned")
-) -> None:
-    """Draw the mean difference between members and non-members, per class, of two networks.
+def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax: Axes) -> None:
+    """Draw the victim's accuracy on both sides against sparsity; dotted: unpruned (``original``).
 
-    ``table``: one quantity of `divergence.by_class`; columns class, and each of ``sides`` (names
-    of networks or defenses) with _low and _high.
+    ``table``: columns sparsity, and members, nonmembers (the victim's), each with _low and _high
+    (the shadows' smallest and largest, which a broad bar spans).
+    """
+    for name in ("members", "non-members"):
+        column, color = name.replace("-", ""), COLORS[name]
+        ends = table[f"{column}_low"], table[f"{column}_high"]
+        ax.vlines(table["sparsity"], *ends, color=color, alpha=0.3, lw=6)
+        ax.plot(table["sparsity"], table[column], "o-", ms=5, lw=1, color=color, label=name)
+        ax.axhline(original[column], color=color, ls=":", label=f"{name}, original")
+    ax.set(xlabel=SPARSITY, ylabel="Accuracy", ylim=(0, 1.03))
+    ax.legend(ncols=2, loc="lower left")
+
+
+def class_differences(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
+    """Draw the mean difference between members and non-members per class, original and pruned.
+
+    ``table``: one quantity of `divergence.by_class`.
     """
     order = table.sort_values("class")
-    colors = {**COLORS, **DEFENSES}
-    for name, shift in zip(sides, (-0.15, 0.15), strict=True):
-        intervals(order, "class", name, ax, color=colors[name], label=name, shift=shift)
+    for name, shift in (("original", -0.15), ("pruned", 0.15)):
+        intervals(order, "class", name, ax, color=COLORS[name], label=name, shift=shift)
     ax.axhline(0, color="0.4", lw=0.8)
     ax.set(xlabel="Class", ylabel=ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -230,35 +100,289 @@ def class_differences(
 def changes(table: pd.DataFrame, ax: Axes) -> None:
     """Draw how each distance changed from the original to the pruned network, one line each.
 
-    ``table``: indexed by what changed; columns value, low, high, in units of the original's
-    distance.
+    ``table``: by what changed, columns value, low, high, in units of the original's distance.
     """
     at = np.arange(len(table))[::-1]
-    middle = table["value"].to_numpy(dtype=float)
-    reach = np.stack([middle - table["low"], table["high"] - middle]).clip(min=0)
-    ax.errorbar(middle, at, xerr=np.nan_to_num(reach), fmt="o", ms=5, capsize=2.5, color=PRUNED)
+    named = table.rename(columns={"low": "value_low", "high": "value_high"})
+    middle, bars = spread(named, "value")
+    ax.errorbar(middle, at, xerr=bars, color=COLORS["pruned"], **POINTS)
     ax.axvline(0, color="0.4", lw=0.8)
     ax.set_yticks(at, table.index)
-    ax.set_ylim(-0.6, len(table) - 0.4)
-    ax.set_xlabel("Relative change, original to pruned")
+    ax.set(ylim=(-0.6, len(table) - 0.4), xlabel="Relative change, original to pruned")
 
 
-def effects(claims: Sequence[Claim], ax: Axes) -> None:
-    """Draw each claim's effect in half-widths of its interval, coloured by its verdict.
+def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
+    """Draw each effect against sparsity, with its interval.
 
-    Beyond the dotted lines the interval excludes zero. A claim without an interval is left out.
+    ``table``: columns effect, sparsity, value, value_low, value_high.
     """
-    shown = [c for c in claims if not math.isnan(c.effect.low) and c.effect.high > c.effect.low]
-    half = [(c.effect.high - c.effect.low) / 2 for c in shown]
-    at = np.arange(len(shown))[::-1]
-    for c, width, y in zip(shown, half, at, strict=True):
-        ax.plot(c.effect.value / width, y, "o", color=VERDICTS[c.verdict])
-    for word, color in VERDICTS.items():
-        ax.plot([], [], "o", color=color, label=word)
-    ax.axvline(0, color="0.4", lw=0.8)
-    for edge in (-1, 1):
-        ax.axvline(edge, color="0.4", ls=":")
-    ax.set_yticks(at, [textwrap.fill(c.text, 42) for c in shown], fontsize=8)
-    ax.set_xlabel("Effect, in half-widths of its interval")
-    below = 0.84 / ax.get_figure(root=True).get_figheight()  # type: ignore[union-attr]
-    ax.legend(loc="upper center", bbox_to_anchor=(0.2, -below), ncols=2, fontsize=8)
+    colors = {"total": "original", "training": "dense", "pruning": "pruned"}
+    for place, (effect, name) in enumerate(colors.items()):
+        part = table[table["effect"] == effect].sort_values("sparsity")
+        look: dict[str, Any] = {"color": COLORS[name], "label": LABELS[effect]}
+        intervals(part, "sparsity", "value", ax, shift=0.012 * (place - 1), **look)
+    ax.set(xlabel=SPARSITY, ylabel=ylabel)
+    ax.label_outer()
+    legend_above(ax)
+
+
+def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> None:
+    """Draw ``value`` against the epochs since the first, with intervals over runs.
+
+    ``points``: of `Lab.along_epochs`, one attack, measure and sparsity. Fine-tuning, dense and
+    pruned, goes on where training ended.
+    """
+    trained = points.loc[points["role"] == "training", "epochs"].max()
+    colors = {**COLORS, "training": COLORS["original"]}
+    for role, shift in {"training": 0.0, "dense": -0.12, "pruned": 0.12}.items():
+        part = points[points["role"] == role]
+        means = summarize(part, [value], by=["epochs"]).sort_values("epochs")
+        means["epochs"] += 0 if role == "training" else trained
+        intervals(means, "epochs", value, ax, color=colors[role], label=role, shift=shift)
+        ax.plot(means["epochs"] + shift, means[value], color=colors[role], lw=1)
+    ax.axvline(trained, color="0.7", lw=0.8, ls=":")
+    ax.set(xlabel="Epochs since training began", ylabel=ylabel)
+    legend_above(ax)
+
+
+def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
+    """Draw each effect over width and sparsity as a heat map; a star where zero is excluded.
+
+    ``cells``: of `claims.capacity`. Framed cells are in the paper's regime. One scale for all.
+    """
+    most = cells["value"].abs().max()
+    look = {"cmap": "PuOr_r", "center": 0, "vmin": -most, "vmax": most, "cbar": False}
+    for ax, (effect, part) in zip(axes, cells.groupby("effect", sort=False), strict=True):
+        stars = np.where((part["low"] > 0) | (part["high"] < 0), "*", "")
+        wide = part.assign(text=part["value"].map("{:+.2f}".format) + stars)
+        wide = wide.pivot(index="sparsity", columns="width", values=["value", "text", "regime"])
+        values = wide["value"].astype(float)
+        sns.heatmap(values, ax=ax, annot=wide["text"], fmt="", annot_kws={"size": 8}, **look)
+        for y, x in zip(*wide["regime"].to_numpy(dtype=bool).nonzero(), strict=True):
+            ax.add_patch(Rectangle((x, y), 1, 1, fill=False, ec="black", lw=1.4))
+        ax.set(title=LABELS[str(effect)], xlabel="Width", ylabel="")
+        ax.tick_params(axis="y", rotation=0)
+    axes[0].set_ylabel("Sparsity")
+    axes[0].figure.supxlabel(label, fontsize=9)
+
+
+def matrix(table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2) -> None:
+    """Draw a table as a heat map with each number in its cell; ``label``: what the numbers are.
+
+    The names of the table's index and columns become the axes' labels.
+    """
+    look = {"fmt": f".{digits}f", "annot_kws": {"size": 9}, "cbar_kws": {"label": label}}
+    sns.heatmap(table.astype(float), ax=ax, cmap="cividis", annot=True, **look)
+    ax.set(xlabel=table.columns.name, ylabel=table.index.name)
+    ax.tick_params(axis="y", rotation=0)
+    ax.tick_params(axis="x", rotation=0 if pd.api.types.is_numeric_dtype(table.columns) else 20)
+
+
+def over_sparsity(
+    tables: Mapping[str, pd.DataFrame],
+    ax: Axes,
+    *,
+    value: str,
+    ylabel: str,
+    levels: Mapping[str, Estimate] | None = None,
+) -> None:
+    """Draw ``value`` against sparsity with its interval, one line per pruning method.
+
+    ``tables`` maps a method to columns sparsity, value, value_low, value_high. ``levels``: the same
+    of "original" and "dense", which are not pruned: a dotted line each, its interval as a band.
+    """
+    for place, (name, table) in enumerate(tables.items()):
+        shift, color = 0.008 * (place - (len(tables) - 1) / 2), PRUNERS[name].colour
+        intervals(table, "sparsity", value, ax, color=color, label=name, shift=shift)
+        ax.plot(table["sparsity"] + shift, table[value], color=color, lw=1)
+    for name, level in (levels or {}).items():
+        ax.axhline(level.value, color=COLORS[name], ls=":", label=name)
+        ax.axhspan(level.low, level.high, color=COLORS[name], alpha=0.15, lw=0)
+    ax.set(xlabel=SPARSITY, ylabel=ylabel)
+    ax.label_outer()
+
+
+def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
+    """Draw an attack's accuracy against the multiplications that the cut network keeps.
+
+    ``table``: columns pruner, sparsity, kept (a fraction, 0 … 1), accuracy, accuracy_low,
+    accuracy_high. Colours are pruners, shapes sparsities: numbers beside points would overlap.
+    """
+    levels = sorted(table["sparsity"].unique())
+    shapes = ["osD^vPX*"[place % 8] for place in range(len(levels))]
+    for name, part in table.groupby("pruner", sort=False):
+        color = PRUNERS[str(name)].colour
+        ordered = part.sort_values("sparsity")
+        ax.plot(ordered["kept"], ordered["accuracy"], color=color, lw=0.8, alpha=0.6)
+        for level, point in ordered.groupby("sparsity"):
+            middle, bars = spread(point, "accuracy")
+            style: dict[str, Any] = {"fmt": shapes[levels.index(level)], "ms": 6, "capsize": 2}
+            ax.errorbar(point["kept"], middle, yerr=bars, color=color, lw=1, **style)
+        ax.plot([], [], color=color, lw=3, label=str(name))
+    for level, shape in zip(levels, shapes, strict=True):
+        ax.plot([], [], shape, color="0.4", label=f"sparsity {level:g}")
+    ax.set(xlim=(-0.03, 1.1), xlabel="Multiplications kept (fraction of the original's)")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
+    """Draw the leak against the test accuracy of every network, a small panel per data set.
+
+    ``networks``: of `claims.networks`, of all data sets. A line goes from the original over the
+    dense network to the pruned ones, sparsest last; bars are 95 % intervals over runs.
+    """
+    parts = list(networks.groupby("dataset", sort=False))
+    fig, axes = figure(-(-len(parts) // 2), height=2.3, columns=2, sharey=True, squeeze=False)
+    for ax, (name, part) in zip(axes.flat, parts, strict=False):
+        ax.plot(part["test"], part["leak"], color="0.75", lw=1, zorder=1)
+        for role, marker in ROLES.items():
+            own, color = part[part["role"] == role], COLORS[role]
+            at = crosses(own, "test", "leak", ax, color=color, alpha=0.4)
+            ax.plot(*at, marker, color=color, ms=6, label=role)
+        look: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "color": "0.3"}
+        for row in part[part["role"] == "pruned"].itertuples():
+            level = str(row.network).removeprefix("pruned ")
+            ax.annotate(level, (row.test, row.leak), (4, -11), **look)
+        ax.axhline(0.5, color="0.4", ls=":", lw=1)
+        ax.set_title(DATA.get(str(name), str(name)), fontsize=11)
+        ax.margins(0.15)
+    fig.supxlabel("Test accuracy", fontsize=11)
+    fig.supylabel("Leak (accuracy of SAMIA)", fontsize=11)
+    if len(parts) == axes.size:
+        legend_above(axes.flat[0], gap=0.12)
+    else:
+        axes.flat[-1].axis("off")
+        named = axes.flat[0].get_legend_handles_labels()
+        axes.flat[-1].legend(*named, loc="center", fontsize=11)
+    return fig
+
+
+def verdict_map(table: pd.DataFrame) -> Figure:
+    """Draw the map of verdicts: a band per claim, a cell per data set, with sign and effect.
+
+    ``table``: of `claims.registry`. Claims stand above their cells, so that a phone can show them.
+    """
+    known = [name for name in DATA if name in set(table["dataset"])]
+    bands = [part for _, part in table.groupby("id", sort=False)]
+    texts = [textwrap.fill(str(part["text"].iloc[0]), 66) for part in bands]
+    fig, ax = figure(height=sum(0.75 + 0.2 * text.count("\n") for text in texts) + 0.5)
+    for at, name in enumerate(known):
+        ax.text(at + 0.5, -0.12, DATA[name], ha="center", va="bottom", fontsize=10)
+    y = 0.0
+    middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10}
+    for part, text in zip(bands, texts, strict=True):
+        y += 0.2 * (text.count("\n") + 1)
+        ax.text(0.02, y, text, va="bottom", fontsize=10)
+        y += 0.04
+        for row in part[part["dataset"].isin(known)].to_dict("records"):
+            at, verdict = known.index(row["dataset"]), row["verdict"]
+            weak = verdict in ("open", "not decided")
+            look: dict[str, Any] = {"fc": VERDICTS[verdict], "alpha": 0.3 if weak else 0.85}
+            ax.add_patch(Rectangle((at + 0.02, y), 0.96, 0.36, **look))
+            shown = "" if np.isnan(row["effect"]) else f"{SIGNS[verdict]} {row['effect']:+.3f}"
+            color = "0.2" if weak else "white"
+            ax.text(at + 0.5, y + 0.18, shown.replace("-", "−"), color=color, **middle)
+        y += 0.51
+    ax.set(xlim=(0, len(known)), ylim=(y, -0.45))
+    ax.axis("off")
+    return fig
+
+
+def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
+    """Draw the leak against the generalization gap: a point per network, a line per data set.
+
+    The line goes from the dense over the pruned networks, sparsest last; the original stands alone.
+    ``networks``: of `claims.networks`, of all data sets.
+    """
+    look: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "color": "0.25"}
+    look |= {"bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}}
+    for name, part in networks.groupby("dataset", sort=False):
+        tuned = part[part["role"] != "original"]
+        ax.plot(tuned["gap"], tuned["leak"], color="0.7", lw=1, zorder=1)
+        top = part.iloc[int(part["leak"].argmax())]
+        place = top["gap"], top["leak_high"]
+        ax.annotate(DATA.get(str(name), str(name)), place, (0, 4), fontsize=9, zorder=4, **look)
+    for role, marker in ROLES.items():
+        part = networks[networks["role"] == role]
+        at = crosses(part, "gap", "leak", ax, color=COLORS[role], alpha=0.35)
+        ax.plot(*at, marker, color=COLORS[role], ms=5, label=role)
+    ax.axhline(0.5, color="0.4", ls=":", lw=1)
+    ax.set(xlabel="Generalization gap (train − test accuracy)", ylabel=ylabel)
+    ax.margins(y=0.1)
+    legend_above(ax)
+
+
+def strengths(
+    tables: Mapping[str, pd.DataFrame], ax: Axes, *, value: str, ylabel: str, none: Estimate
+) -> None:
+    """Draw ``value`` and its interval against a defense's strength, on a log2 axis.
+
+    Dotted, with its interval as a band: the network without the defense (``none``). ``tables`` maps
+    "adaptive" and "non-adaptive" to columns strength (> 0), value, value_low, value_high.
+    """
+    for shift, (label, table) in zip((-0.04, 0.04), tables.items(), strict=True):
+        color, line = ADVERSARIES[label]
+        moved = table.assign(strength=table["strength"] * 2**shift)  # lest bars hide bars
+        intervals(moved, "strength", value, ax, color=color, label=label)
+        ax.plot(moved["strength"], moved[value], color=color, ls=line, lw=1.4)
+    ax.axhline(none.value, color="0.4", ls=":", label="no defense")
+    ax.axhspan(none.low, none.high, color="0.4", alpha=0.12, lw=0)
+    ticks = sorted({float(x) for table in tables.values() for x in table["strength"]})
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(ticks, [f"{x:g}" for x in ticks])
+    ax.set_ylabel(ylabel)
+    legend_above(ax)
+
+
+def plane(points: pd.DataFrame, front: pd.Series, ax: Axes, named: Mapping[str, str]) -> None:
+    """Draw the leak (better if low) against test accuracy (better if high), one point per way.
+
+    ``points``: of `claims.points`. Those of ``front``, a mask, are coloured and joined by a dotted
+    line; ``named`` maps a way's name to the label that stands beside it.
+    """
+    for mask, color in ((~front, "0.75"), (front, BLUE)):
+        part = points[mask]
+        across, up = crosses(part, "test", "leak", ax, color=color, alpha=0.3)
+        for undefended, marker, face in ((True, "o", "white"), (False, "^", color)):
+            own = (part["defense"] == "none") == undefended
+            ax.plot(across[own], up[own], marker, ms=6, color=color, mfc=face)
+    best = points[front].sort_values("test")
+    ax.plot(best["test"], best["leak"], color=BLUE, ls=":", lw=1.2, zorder=1)
+    look: dict[str, Any] = {"arrowprops": {"arrowstyle": "-", "color": "0.5", "lw": 0.6}}
+    look |= {"textcoords": "offset points", "fontsize": 9}
+    for row in points[points["name"].isin(named)].to_dict("records"):
+        place = row["test"], row["leak"]
+        ax.annotate(named[row["name"]], place, (6, 5), **look)
+        ax.plot(*place, "s", ms=9, mfc="none", color="0.2", mew=1.1)
+    for label, marker, face in (("no defense", "o", "white"), ("a defense", "^", "0.5")):
+        ax.plot([], [], marker, color="0.5", mfc=face, label=label)
+    ax.plot([], [], "-", color=BLUE, lw=3, label="on the front")
+    legend_above(ax)
+
+
+def ranked(table: pd.DataFrame, ax: Axes, *, name: str, value: str, xlabel: str) -> None:
+    """Draw a value and its interval in one row per name, from the top in the table's order.
+
+    ``table``: columns name, value, value_low, value_high.
+    """
+    middle, reach = spread(table, value)
+    rows = np.arange(len(table), dtype=float)
+    ax.errorbar(middle, rows, xerr=reach, lw=1.2, color=BLUE, **POINTS)
+    ax.set_yticks(rows, table[name])
+    ax.invert_yaxis()
+    ax.set_xlabel(xlabel)
+
+
+def knowing(points: Mapping[str, pd.DataFrame], ax: Axes) -> None:
+    """Draw each defended way's leak under both adversaries, one row each, joined by a line.
+
+    ``points`` maps "non-adaptive" and "adaptive" to columns name and leak.
+    """
+    leaks = pd.concat({who: each.set_index("name")["leak"] for who, each in points.items()}, axis=1)
+    rows = np.arange(len(leaks), dtype=float)
+    ax.hlines(rows, leaks.min(axis=1), leaks.max(axis=1), color="0.75", lw=1.5, zorder=1)
+    for who in points:
+        ax.plot(leaks[who], rows, "o", ms=6, color=ADVERSARIES[who][0], label=who)
+    ax.set_yticks(rows, leaks.index)
+    ax.invert_yaxis()
+    legend_above(ax)

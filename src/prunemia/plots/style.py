@@ -1,12 +1,9 @@
-"""Every figure of the book: the caller owns the axes, the axes carry meaning.
-
-One style, one colour for each concept in the whole book (Okabe and Ito's palette, safe for the
-colour-blind); wherever something was sampled, its 95 % interval is drawn.
-"""
+"""The book's style: Okabe and Ito's colours, safe for the colour-blind, and bars for intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -18,45 +15,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from prunemia import registry
+from prunemia.registry import PRUNERS
 
 Floats = NDArray[np.float64]
 
-MEMBERS = "#D55E00"
-NONMEMBERS = "#0072B2"
-ORIGINAL = "#999999"
-DENSE = "#CC79A7"
-PRUNED = "#009E73"
 COLORS = {
-    "members": MEMBERS,
-    "non-members": NONMEMBERS,
-    "original": ORIGINAL,
-    "dense": DENSE,
-    "pruned": PRUNED,
+    "members": "#D55E00",
+    "non-members": "#0072B2",
+    "original": "#999999",
+    "dense": PRUNERS["dense"].colour,
+    "pruned": "#009E73",
 }
-
-
-class Colours(Mapping[str, str]):
-    """The colours of all that a registry holds, by name; what is registered later is in it, too."""
-
-    def __init__(self, kinds: Mapping[str, Any]) -> None:
-        self._kinds = kinds
-
-    def __getitem__(self, name: str) -> str:
-        return str(self._kinds[name].colour)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._kinds)
-
-    def __len__(self) -> int:
-        return len(self._kinds)
-
-
-ATTACKS = Colours(registry.ATTACKS)
-DEFENSES = Colours(registry.DEFENSES)
-PRUNERS = Colours(registry.PRUNERS)
-"""One colour for each across the whole book, as its table in `prunemia.registry` says."""
-
+"""One colour for each concept in the whole book."""
 VERDICTS = {
     "supported": "#009E73",
     "contradicted": "#D55E00",
@@ -64,9 +34,15 @@ VERDICTS = {
     "not decided": "#999999",
     "open": "#CCCCCC",
 }
-
 WIDTH = 6.4
 """Inches: the text's width on a desktop; on a phone a figure of one column stays readable."""
+POINTS: dict[str, Any] = {"fmt": "o", "ms": 5, "capsize": 2.5}
+"""How points with intervals look."""
+
+
+def colors_of(kinds: Mapping[str, Any]) -> dict[str, str]:
+    """Return `COLORS` and the colours of a table of `prunemia.registry`, by name."""
+    return COLORS | {name: kind.colour for name, kind in kinds.items()}
 
 
 def setup() -> None:
@@ -85,13 +61,11 @@ def setup() -> None:
             "grid.alpha": 0.5,
         }
     )
-    try:
+    with contextlib.suppress(ImportError, AttributeError):  # not in a notebook
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         # an executed page is not trusted by JupyterLab, which then shows the PNG alone
         set_matplotlib_formats("png", "svg", metadata={"Date": None})
-    except (ImportError, AttributeError):  # not in a notebook
-        pass
 
 
 def figure(
@@ -102,12 +76,11 @@ def figure(
 
 
 def spread(table: pd.DataFrame, value: str) -> tuple[Floats, Floats]:
-    """Return the values and how far their intervals reach below and above.
+    """Return the values, shape (n,), and how far their intervals reach below and above, (2, n).
 
-    Shapes (n,) and (2, n); a reach of 0 where a value has no interval.
+    A value without an interval has a reach of 0.
     """
-    middle = table[value].to_numpy(dtype=float)
-    low, high = (table[f"{value}_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
+    middle, low, high = table[[value, f"{value}_low", f"{value}_high"]].to_numpy(dtype=float).T
     return middle, np.nan_to_num(np.stack([middle - low, high - middle])).clip(min=0)
 
 
@@ -128,16 +101,14 @@ def intervals(
     ax: Axes,
     *,
     color: str,
-    label: str | None = None,
+    label: str = "",
     shift: float = 0.0,
 ) -> None:
     """Draw ``value`` against ``x`` as points with the intervals ``value_low`` … ``value_high``."""
     middle, bars = spread(table, value)
     names = table[x].dtype == object
     at = np.arange(len(table), dtype=float) if names else table[x].to_numpy(dtype=float)
-    ax.errorbar(
-        at + shift, middle, yerr=bars, fmt="o", ms=5, capsize=2.5, lw=1.4, color=color, label=label
-    )
+    ax.errorbar(at + shift, middle, yerr=bars, lw=1.4, color=color, label=label, **POINTS)
     if names:
         ax.set_xticks(at, table[x])
 
@@ -145,17 +116,13 @@ def intervals(
 def legend_above(ax: Axes, *, gap: float = 0.0) -> None:
     """Name what is drawn above the axes on the right, where no bar can hide it.
 
-    ``gap``: room for a title below a legend that is as wide as the axes, as a fraction of their
-    height.
+    ``gap``: room for a title below a wide legend, as a fraction of the axes' height.
     """
-    handles, labels = ax.get_legend_handles_labels()
     ax.legend(
-        handles,
-        labels,
         loc="lower right",
         bbox_to_anchor=(1.0, 1.0 + gap),
         borderaxespad=0.2,
-        ncols=max(1, len(labels)),
+        ncols=max(1, len(ax.get_legend_handles_labels()[1])),
         handletextpad=0.3,
         columnspacing=1.2,
     )
