@@ -77,10 +77,20 @@ def test_a_claim_is_said_in_a_clause_and_without_one_this_run_decides_nothing():
     effect = registry.find("total-0.5", "mnist1d").effect
     said = registry.said(EXP, "total-0.5", "it adds", "it takes")
 
-    assert said == f"it adds (+0.101 [{effect.low:.3f}, {effect.high:.3f}])"
-    assert registry.said(EXP, "pruning-0.9", "it adds", "it takes").startswith("it takes (-0.0")
+    low, high = (100 * end for end in (effect.low, effect.high))
+    assert said == f"it adds (+10.1 points [{low:.1f}, {high:.1f}])"
+    assert registry.said(EXP, "pruning-0.9", "it adds", "it takes").startswith("it takes (-")
     other = registry.said(EXP.replace(seed=7), "total-0.5", "it adds", "it takes", 0.02)
-    assert other == "+0.020 in this one run, which decides nothing"
+    assert other == "+2.0 points in this one run, which decides nothing"
+
+
+@pytest.mark.usefixtures("tables")
+def test_a_tally_names_the_data_sets_that_decide(monkeypatch):
+    decided = [("q", c) for _, c in registry.claims() if c.id == "total-0.5" and c.verdict != OPEN]
+    assert len(decided) == 1
+    monkeypatch.setattr(registry, "claims", lambda: decided * 2)
+    assert registry.tally("total-0.5") == "supported on 2 data sets"
+    assert registry.tally("total-0.5") != registry.tally("training")
 
 
 @pytest.mark.usefixtures("tables")
@@ -165,7 +175,7 @@ def test_a_claim_of_two_runs_is_said_without_an_interval(landed):
     del landed
     exp = min(results.experiments("control_cifar10"), key=lambda exp: exp.seed)
 
-    assert registry.said(exp, "total-0.7") == "open (+0.134 (2 runs: no interval))"
+    assert registry.said(exp, "total-0.7") == "has an effect that is open (+13.4 points (2 runs: no interval))"
 
 
 def test_no_claim_about_pruning_is_decided_under_fewer_than_three_rules(landed):

@@ -272,7 +272,8 @@ def answer(text: str) -> None:
     if words > MOST_WORDS or len(intervals) > MOST_INTERVALS:
         most = f"{MOST_WORDS} words and {MOST_INTERVALS} intervals"
         raise ValueError(f"an answer has at most {most}; this has {words} and {len(intervals)}")
-    display_markdown(f"{ANSWER}{text}", raw=True)
+    minus = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+    display_markdown(f"{ANSWER}{minus}", raw=True)
 
 
 def answer_of(notebook: Any) -> str:

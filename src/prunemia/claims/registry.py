@@ -142,34 +142,34 @@ def _claim(known: str, dataset: str) -> Claim | None:
 def said(
     exp: Experiment,
     known: str,
-    more: str = "it raises the leak",
-    less: str = "it lowers the leak",
+    more: str = "raises the leak",
+    less: str = "lowers the leak",
     here: float = math.nan,
 ) -> str:
-    """Say what a claim's runs say of an effect, in a clause with its interval.
+    """Say what a claim's runs say of an effect on a rate, in a clause with its interval in points.
 
     ``more``, ``less``: the clause where the claim is supported, and where it is contradicted.
     Without a claim on the experiment: ``here``, the effect in the page's own run, decides nothing.
     """
     claim = of(exp, known)
     if claim is None:
-        return f"{here:+.3f} in this one run, which decides nothing"
+        return f"{100 * here:+.1f} points in this one run, which decides nothing"
     clauses = {
         SUPPORTED: more,
         CONTRADICTED: less,
-        NEGLIGIBLE: "no difference that matters",
-        UNDECIDED: f"{claim.runs} runs cannot tell",
-        OPEN: "open",
+        NEGLIGIBLE: "makes no difference that matters",
+        UNDECIDED: f"has no effect that {claim.runs} runs can tell",
+        OPEN: "has an effect that is open",
     }
-    return f"{clauses[claim.verdict]} ({claim.effect.text(signed=True)})"
+    return f"{clauses[claim.verdict]} ({claim.effect.points})"
 
 
 def tally(known: str) -> str:
-    """Say what a claim's verdicts are: "not decided on 3 data sets, open on 2"."""
-    verdicts = pd.Series([claim.verdict for _, claim in claims() if claim.id == known])
-    (first, count), *rest = verdicts.value_counts(sort=True).items()
-    said = f"{first} on {count} data set{'s' if count > 1 else ''}"
-    return ", ".join([said, *(f"{verdict} on {count}" for verdict, count in rest)])
+    """Say what a claim's verdicts are: "supported on 1 data set, contradicted on 2"."""
+    count = pd.Series([claim.verdict for _, claim in claims() if claim.id == known]).value_counts()
+    decided = [v for v in (SUPPORTED, CONTRADICTED) if v in count]
+    said = [f"{v} on {count[v]} data set{'s' if count[v] > 1 else ''}" for v in decided]
+    return ", ".join(said) or f"decided on none of {count.sum()} data sets"
 
 
 def shown(*ids: str, question: str | None = None, exp: Experiment | None = None) -> pd.DataFrame:

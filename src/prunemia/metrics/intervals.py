@@ -68,6 +68,11 @@ class Estimate:
         """The value and its interval in per cent, as text: "4.5 % [1.2, 7.6]"."""
         return self.text(1, 100, " %")
 
+    @property
+    def points(self) -> str:
+        """A difference of rates in percentage points, as text: "+4.5 points [1.2, 7.6]"."""
+        return self.text(1, 100, " points", signed=True)
+
     def columns(self, name: str) -> dict[str, float]:
         """Return the cells of a table's row: name, name_low, name_high."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
