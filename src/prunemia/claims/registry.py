@@ -161,7 +161,7 @@ def said(
         UNDECIDED: f"has no effect that {claim.runs} runs can tell",
         OPEN: "has an effect that is open",
     }
-    return f"{clauses[claim.verdict]} ({claim.effect.points})"
+    return f"{clauses[claim.verdict]} ({claim.effect.text(1, 100, ' points', signed=True)})"
 
 
 def tally(known: str) -> str:

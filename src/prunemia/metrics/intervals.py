@@ -70,8 +70,8 @@ class Estimate:
 
     @property
     def points(self) -> str:
-        """A difference of rates in percentage points, as text: "+4.5 points [1.2, 7.6]"."""
-        return self.text(1, 100, " points", signed=True)
+        """A difference of rates in percentage points, as text: "4.5 points [1.2, 7.6]"."""
+        return self.text(1, 100, " points")
 
     def columns(self, name: str) -> dict[str, float]:
         """Return the cells of a table's row: name, name_low, name_high."""
