@@ -175,7 +175,8 @@ def test_a_claim_of_two_runs_is_said_without_an_interval(landed):
     del landed
     exp = min(results.experiments("control_cifar10"), key=lambda exp: exp.seed)
 
-    assert registry.said(exp, "total-0.7") == "has an effect that is open (+13.4 points (2 runs: no interval))"
+    said = registry.said(exp, "total-0.7")
+    assert said == "has an effect that is open (+13.4 points (2 runs: no interval))"
 
 
 def test_no_claim_about_pruning_is_decided_under_fewer_than_three_rules(landed):
