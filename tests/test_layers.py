@@ -8,8 +8,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "prunemia"
 ROOMS = (
-    *("errors", "files", "registry", "experiment", "store", "metrics", "data", "models"),
-    *("signals", "pruning", "divergence", "training", "defenses", "attacks", "lab"),
+    *("errors", "files", "checks", "registry", "experiment", "store", "metrics", "data"),
+    *("models", "signals", "pruning", "divergence", "training", "defenses", "attacks", "lab"),
     *("results", "claims", "plots", "audit", "book", "cli"),
 )
 """From the bottom up: a room imports only from rooms that stand before it, and from itself."""

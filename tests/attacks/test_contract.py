@@ -318,12 +318,18 @@ def spoilt(value):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"posteriors": spoilt(np.nan)}, "posteriors: row 2 holds NaN"),
-        ({"posteriors": spoilt(0.5)}, "posteriors: row 2 sums to 1.16667"),
-        ({"posteriors": spoilt(-0.1)}, "posteriors: -0.1 to"),
-        ({"labels": np.array([0, 1, 2, 3])}, "labels: 0 to 3; allowed: 0 to 2"),
-        ({"labels": np.array([0, 1, -1, 2])}, "labels: -1 to 2"),
-        ({"sensitivities": -np.ones((4, 3))}, "sensitivities: smallest value -1"),
+        (
+            {"posteriors": spoilt(np.nan)},
+            "row 2: posterior 1 is 'nan'; allowed: 0 to 1",
+        ),
+        ({"posteriors": spoilt(0.5)}, "posteriors: row 2: the sum of the posteriors is 1.16667"),
+        ({"posteriors": spoilt(-0.1)}, "posteriors: row 2: posterior 1 is '-0.1'"),
+        ({"labels": np.array([0, 1, 2, 3])}, "labels: row 3: label is '3'; allowed: 0 to 2"),
+        ({"labels": np.array([0, 1, -1, 2])}, "labels: row 2: label is '-1'"),
+        (
+            {"sensitivities": -np.ones((4, 3))},
+            "row 0: sensitivity 0 is '-1.0'; allowed",
+        ),
     ],
 )
 def test_bad_rows_never_reach_an_attack(fields, sentence):

@@ -30,33 +30,32 @@ def changed(name, place, value):
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (changed("posteriors", (1, 0), np.nan), "posteriors: row 1 holds NaN"),
+        (changed("posteriors", (1, 0), np.nan), "row 1: posterior 0 is 'nan'; allowed: 0 to 1"),
         (
             changed("posteriors", 2, [0.501234, 0.2, 0.2]),
-            r"posteriors: row 2 sums to 0\.901234; allowed: 1 within 0.001 \(is a class left out",
+            r"row 2: the sum .* is 0\.901234; allowed: 1 within 0.001 \(is a class left out",
         ),
         (
             changed("posteriors", 0, [1.5, -0.5, 0.0]),
-            r"posteriors: -0\.5 to 1\.5; allowed: 0 to 1 \(logits\?\) \(row 0\)",
+            r"posteriors: row 0: posterior 0 is '1\.5'; allowed: 0 to 1 \(logits\?\)",
         ),
-        (changed("sensitivities", (0, 0), -1), "sensitivities: smallest value -1; allowed: 0 or"),
-        (changed("sensitivities", (3, 1), np.inf), "sensitivities: row 3 holds NaN or infinity"),
-        (changed("labels", 0, 3), r"labels: 0 to 3; allowed: 0 to 2 \(row 0\)"),
-        (changed("model", 0, -1), "model: smallest value -1"),
-        (fields() | {"labels": np.zeros(3, dtype=int)}, r"labels: shape \(3,\)"),
+        (changed("sensitivities", (0, 0), -1), "row 0: sensitivity 0 is '-1.0'; allowed: 0 or m"),
+        (changed("sensitivities", (3, 1), np.inf), "row 3: sensitivity 1 is 'inf'"),
+        (changed("labels", 0, 3), r"labels: row 0: label is '3'; allowed: 0 to 2"),
+        (changed("model", 0, -1), "model: row 0: model is '-1'; allowed: 0 or more"),
+        (fields() | {"labels": np.zeros(3)}, r"labels: shape \(3,\)"),
         (fields() | {"labels": np.full(4, 0.5)}, "row 0: label is '0.5'; allowed: a whole number"),
         (fields() | {"labels": ["cat", 1, 1, 1]}, "label is 'cat'; .* as classes are numbered"),
         (fields() | {"labels": np.ones((4, 3))}, r"labels: shape \(4, 3\); .*one-hot rows"),
         (fields() | {"labels": np.ma.array([0, 1, 2, 0], mask=[0, 1, 0, 0])}, "row 1: label is"),
         (fields() | {"membership": np.full(4, 0.5)}, "row 0: member is '0.5'; allowed: 0 or 1"),
         (fields() | {"membership": ["train", "test", "no", "test"]}, "row 2: .*test or train"),
-        (
-            fields() | {"sensitivities": np.zeros((4, 2))},
-            r"sensitivities: shape \(4, 2\); allowed: \(4, 3\)",
-        ),
+        (fields() | {"sensitivities": np.zeros((4, 2))}, r"\(4, 2\), .*allowed: \(4, 3\) of num"),
+        (fields() | {"logits": np.ones((4, 2))}, r"logits: shape \(4, 2\), .*allowed: \(4, 3\)"),
+        (fields() | {"references": np.ones(4)}, r"references: .* allowed: \(4, k\) of numbers"),
+        (fields() | {"trained_on": np.ones((4, 1), bool)}, "allowed: None without references"),
         (fields() | {"posteriors": np.ones((4, 1))}, "make the columns 1 - p and p"),
         (fields() | {"posteriors": np.array([["a", "b"]])}, "of numbers"),
-        (fields() | {"logits": np.ones((4, 2))}, r"logits: shape \(4, 2\); allowed: \(4, 3\)"),
         (fields(0), "at least 1 row"),
     ],
 )
@@ -74,12 +73,8 @@ def test_what_is_observed_holds_no_membership():
     assert np.array_equal(seen.posteriors, signals.posteriors)
     with pytest.raises(ValueError, match="membership: None"):
         seen.require_membership()
-
-
-@pytest.mark.parametrize("value", [True, False])
-def test_members_alone_or_non_members_alone_are_refused_where_both_are_needed(value):
     with pytest.raises(ValueError, match="allowed: 1 or more of each"):
-        pm.Signals(**fields() | {"membership": np.full(4, value)}).require_membership()
+        signals.subset([0, 1]).require_membership()
 
 
 def test_arrays_cannot_be_changed_from_outside():
@@ -147,12 +142,8 @@ def test_subset_and_concatenate_undo_each_other():
     assert all(np.array_equal(a, again.arrays()[name]) for name, a in signals.arrays().items())
 
 
-def without_sensitivities(n=6):
-    return pm.Signals(**fields(n) | {"sensitivities": None})
-
-
 def test_signals_without_sensitivities_are_kept_and_cut_like_others(tmp_path):
-    signals = without_sensitivities()
+    signals = pm.Signals(**fields(6) | {"sensitivities": None})
     signals.save(tmp_path / "s.npz")
 
     for each in (
@@ -169,10 +160,9 @@ def test_signals_without_sensitivities_are_kept_and_cut_like_others(tmp_path):
 
 
 def test_what_only_some_parts_have_cannot_be_put_together():
-    signals, bare = pm.Signals(**fields(6)), without_sensitivities()
-    for parts, name in ([signals, bare], "sensitivities"), ([bare, bare.observed()], "membership"):
-        with pytest.raises(ValueError, match=f"{name}: only one of parts 0 and 1 has it"):
-            pm.Signals.concatenate(parts)
+    signals = pm.Signals(**fields(6))
+    with pytest.raises(ValueError, match="membership: only one of parts 0 and 1 has it"):
+        pm.Signals.concatenate([signals, signals.observed()])
 
 
 def test_tensors_are_taken_with_their_gradients_and_in_half_precision():
@@ -192,21 +182,17 @@ def test_tensors_are_taken_with_their_gradients_and_in_half_precision():
 
 CLASSES = fields()["labels"]
 LABELS = {
-    "floats": CLASSES.astype(float),
     "half": CLASSES.astype(np.float16),
     "uint8": CLASSES.astype(np.uint8),
     "one-hot": np.eye(3)[CLASSES],
-    "one-hot of bool": np.eye(3, dtype=bool)[CLASSES],
     "a column": CLASSES[:, None],
     "text": CLASSES.astype(str),
-    "a list": CLASSES.tolist(),
     "bfloat16": torch.tensor(CLASSES).bfloat16(),
     "nullable": pd.Series(CLASSES, dtype="Int64"),
     "categories": pd.Series(CLASSES.astype(str), dtype="category"),
 }
 FIRST = fields()["membership"]
 MEMBERS = {
-    "ints": FIRST.astype(int),
     "floats": FIRST.astype(float),
     "a column": FIRST[:, None],
     "nullable": pd.Series(FIRST, dtype="boolean"),
@@ -237,11 +223,10 @@ def test_labels_that_are_one_too_high_throughout_are_lowered_and_it_is_told():
     ("rounded", "word"),
     [
         (lambda p: p.round(2), "2 decimals"),
-        (lambda p: p.round(3), "3 decimals"),
         (lambda p: torch.tensor(0.983 * p).bfloat16(), "bfloat16"),
         (lambda p: p.astype(np.float16) * np.float16(0.996), "float16"),
     ],
-    ids=["2 decimals", "3 decimals", "bfloat16", "float16"],
+    ids=["2 decimals", "bfloat16", "float16"],
 )
 def test_rounded_posteriors_are_divided_by_their_sums(rounded, word):
     exact = np.random.default_rng(0).dirichlet(np.ones(30), size=50)

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from prunemia.attacks import log_odds
 from prunemia.attacks.likelihood import on_both_sides
+from prunemia.checks import ids as checked_ids
 from prunemia.errors import UsageError, shortened
 from prunemia.registry import suggest
 from prunemia.signals import FieldError, Signals, SignalWarning
-from prunemia.signals.checks import ids as checked_ids
 from prunemia.signals.signals import load_arrays
 
 FEWEST = 10
@@ -59,10 +59,7 @@ class Answers:
     @classmethod
     def of(cls, signals: Signals, name: str, ids: Any = None) -> Answers:
         """Return signals with ids, shape (n,); None: the rows' numbers."""
-        try:
-            return cls(signals, checked_ids(ids, len(signals), signals.model), name)
-        except FieldError as error:
-            raise UsageError(str(error)) from None
+        return cls(signals, checked_ids(ids, len(signals), signals.model), name)
 
     def subset(self, rows: NDArray[np.bool_]) -> Answers:
         """Return some of the rows."""

@@ -11,11 +11,11 @@ import numpy as np
 from prunemia.audit import fitting
 from prunemia.audit.answers import FEWEST, Answers
 from prunemia.audit.fitting import AttackOutput, Bools, Floats, Tell
+from prunemia.checks import PROBABILITIES, are_probabilities
 from prunemia.errors import UsageError
 from prunemia.metrics import FPRS, LEVEL, Estimate, Evaluation, evaluate, intervals
 from prunemia.registry import ATTACKS
 from prunemia.signals import Signals
-from prunemia.signals.checks import PROBABILITIES, are_probabilities
 
 Family = dict[str, dict[str, Estimate]]
 """For each attack, estimates by measure; their intervals hold all at once."""

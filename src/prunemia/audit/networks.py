@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
+from prunemia import checks
 from prunemia.audit.answers import Answers
 from prunemia.audit.audit import Audit, warned
 from prunemia.audit.epsilon import DELTA
@@ -37,7 +38,7 @@ from prunemia.experiment import content_key, seed_of
 from prunemia.files import pack_arrays, unpack_arrays
 from prunemia.lab import sweep
 from prunemia.models import one_thread
-from prunemia.signals import Signals, SignalWarning, checks, query
+from prunemia.signals import Signals, SignalWarning, query
 from prunemia.store import Store, default_root
 
 VICTIM = 0
@@ -107,10 +108,7 @@ def network(
     """
     options = {"shadows": shadows, "seed": seed, "epsilon": epsilon, "draws": draws}
     plan = Plan.of(train, prune, features, labels, name, **options)
-    try:
-        named = checks.ids(ids, len(plan.labels))
-    except checks.FieldError as error:
-        raise UsageError(str(error)) from None
+    named = checks.ids(ids, len(plan.labels))
     names = None if attacks is None else list(attacks)
     if names is not None:
         chosen(names, plan.example())  # refuses what there is not, before anything is trained
@@ -204,10 +202,7 @@ class Plan:
         if not options["epsilon"] > 0:
             raise UsageError(f"epsilon: {options['epsilon']}; allowed: more than 0")
         inputs = _features(features)
-        try:
-            classes = checks.labels(labels, len(inputs))
-        except checks.FieldError as error:
-            raise UsageError(str(error)) from None
+        classes = checks.labels(labels, len(inputs))
         known = name if name is not None else identity(train=train, prune=prune)
         dense = "dense" in inspect.signature(prune).parameters
         return cls(train, prune, inputs, classes, **options, identity=known, dense=dense)

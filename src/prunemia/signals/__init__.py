@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prunemia.signals.checks import FieldError, SignalWarning
+from prunemia.checks import FieldError, SignalWarning
 from prunemia.signals.query import answers, logits, posteriors, sensitivity
 from prunemia.signals.signals import JointSignals, SignalPair, Signals, each_release
 

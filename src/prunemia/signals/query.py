@@ -1,7 +1,7 @@
 """Query a network: its logits, its posteriors, and how sensitive they are to small changes.
 
-Every query goes through one check of what the network answers (`_Query`), and leaves no trace: each
-layer's mode is restored, and the answers are ordinary tensors without a gradient.
+Every query goes through one check of what the network answers (`_asking`), and leaves no trace:
+each layer's mode is restored, and the answers are ordinary tensors without a gradient.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prunemia.checks import PROBABILITIES, SignalWarning, are_probabilities, as_array
 from prunemia.models import evaluating, one_thread
-from prunemia.signals.checks import PROBABILITIES, SignalWarning, are_probabilities, as_array
 
 FOLDED_ON_CPU, FOLDED_ELSEWHERE = 256, 4096
 """Samples per forward pass, perturbed ones included: on a CPU few enough to stay in its cache."""
@@ -25,6 +24,15 @@ PROBED = 16
 """Samples that are asked twice."""
 ROUNDINGS = 4
 """Times the rounding of the type in use that a perturbation has to be, at least."""
+TWICE = (
+    "module: two queries of the same samples differ by up to {:.3g}; allowed: an answer that stays "
+    "the same (does F.dropout run without training=self.training, or does the network draw noise?)"
+)
+BESIDE = (
+    "module: its answers to the same samples differ by up to {:.3g} with the other samples that it "
+    "is asked; allowed: an answer to each sample by itself (does a BatchNorm use the batch's "
+    "statistics, by track_running_stats=False or training=True?)"
+)
 
 
 def logits(module: nn.Module, x: Any, batch: int = 1024) -> Tensor:
@@ -43,14 +51,10 @@ def logits(module: nn.Module, x: Any, batch: int = 1024) -> Tensor:
         (n, C ≥ 2), or differ from one query of the same samples to the next, or with the samples
         that are asked beside them.
 
-    Warns
-    -----
-    SignalWarning
-        The answers are probabilities already.
+    A `SignalWarning` tells where the answers are probabilities already.
     """
-    with _answering(module):
-        query = _Query.of(module, x)
-        answers = torch.cat([query(part).to(torch.float64) for part in query.x.split(batch)])
+    with _asking(module, x) as samples:
+        answers = torch.cat([_ask(module, part).double() for part in samples.split(batch)])
     _warn_of_probabilities(answers)
     return answers
 
@@ -83,8 +87,9 @@ def answers(
 ) -> tuple[Tensor, Tensor]:
     """Return the posteriors, and how much each moves when the input is perturbed a little.
 
-    s_c = mean over ``draws`` of |p_c(x + εu) − p_c(x)| / ε with u ~ N(0, I), in evaluation mode; it
-    tends to √(2/π)·‖∇ₓ p_c‖ as ε → 0. With ten draws it carries about 16 % of sampling noise.
+    Both have shape (n, C), in float64. s_c = mean over ``draws`` of |p_c(x + εu) − p_c(x)| / ε with
+    u ~ N(0, I), in evaluation mode; it tends to √(2/π)·‖∇ₓ p_c‖ as ε → 0. With ten draws it carries
+    about 16 % of sampling noise.
 
     The network computes in its own precision; softmax and difference are taken in float64. So an
     error of the logits is damped by p(1 − p) like the signal itself, and s keeps its digits where p
@@ -97,11 +102,6 @@ def answers(
     draws : perturbations per sample, >= 1.
     generator : of the perturbations, on the network's device; None: torch's global one.
 
-    Returns
-    -------
-    Posteriors, shape (n, C), float64 probabilities; sensitivities, shape (n, C), float64, >= 0,
-    posterior per unit of input.
-
     Raises
     ------
     ValueError
@@ -112,17 +112,15 @@ def answers(
     if not epsilon > 0 or draws < 1:
         raise ValueError(f"epsilon: {epsilon}, draws: {draws}; allowed: epsilon > 0 and draws >= 1")
     plain, base, moved = [], [], []
-    with _answering(module):
-        query = _Query.of(module, x)
-        x = query.x
-        _require_felt(x, epsilon)
-        folded = FOLDED_ON_CPU if x.device.type == "cpu" else FOLDED_ELSEWHERE
-        for part in x.split(max(1, folded // (1 + draws))):
+    with _asking(module, x) as samples:
+        _require_felt(samples, epsilon)
+        folded = FOLDED_ON_CPU if samples.device.type == "cpu" else FOLDED_ELSEWHERE
+        for part in samples.split(max(1, folded // (1 + draws))):
             # the samples themselves and all their perturbed copies share one forward pass
-            asked = torch.empty((1 + draws, *part.shape), dtype=x.dtype, device=x.device)
+            asked = torch.empty((1 + draws, *part.shape), dtype=part.dtype, device=part.device)
             asked[1:].normal_(generator=generator).mul_(epsilon)
             asked[0] = 0
-            z = query(asked.add_(part).flatten(0, 1)).to(torch.float64)
+            z = _ask(module, asked.add_(part).flatten(0, 1)).double()
             plain.append(z[: len(part)])
             p = z.softmax(dim=1).unflatten(0, (1 + draws, len(part)))
             base.append(p[0])
@@ -132,81 +130,50 @@ def answers(
 
 
 @contextlib.contextmanager
-def _answering(module: nn.Module) -> Iterator[None]:
-    """Evaluate without gradients, in full float32 precision, on one thread."""
+def _asking(module: nn.Module, x: Any) -> Iterator[Tensor]:
+    """Evaluate without gradients, in full float32 precision, on one thread; give the samples.
+
+    They have the network's device and type, and a few of them were seen to be answered twice alike.
+    """
     with (
         evaluating(module),
         torch.no_grad(),
         torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
         one_thread(),
     ):
-        yield
+        samples = _brought(module, x)
+        _require_repeatable(module, samples[:PROBED])
+        yield samples
 
 
-@dataclass(frozen=True)
-class _Query:
-    """A network, and samples that it was seen to answer twice alike; calling it gives logits."""
-
-    module: nn.Module
-    x: Tensor
-
-    @classmethod
-    def of(cls, module: nn.Module, x: Any) -> _Query:
-        """Bring the samples to the network's device and type, and ask a few of them twice."""
-        given = x if isinstance(x, Tensor) else _tensor(x)
-        if not given.ndim:
-            raise ValueError("x: one number; allowed: samples of shape (n, …)")
-        parts = [*module.parameters(), *module.buffers()]
-        device = parts[0].device if parts else given.device
-        floating = next((p.dtype for p in parts if p.is_floating_point()), None)
-        if given.is_floating_point():
-            types = [floating or given.dtype]
-        else:  # what a network of indices takes, or what one of numbers takes
-            types = [floating or torch.float32, torch.int64]
-            if any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in module.modules()):
-                types.reverse()
-        failures: list[Exception] = []
-        for dtype in types:
-            query = cls(module, given.to(device, dtype))
-            try:
-                first = module(query.x[:PROBED])
-            except (RuntimeError, TypeError, ValueError, IndexError) as error:
-                failures.append(error)
-                continue
-            query._require_repeatable(_taken(first, len(query.x[:PROBED])))
-            return query
-        reason = (str(failures[0]).splitlines() or [type(failures[0]).__name__])[0]
-        raise ValueError(
-            f"module: cannot be asked samples of shape {tuple(given.shape[1:])}, {given.dtype}: "
-            f"{reason}"
-        ) from failures[0]
-
-    def __call__(self, part: Tensor) -> Tensor:
-        z = _taken(self.module(part), len(part))
-        if not torch.isfinite(z).all():
-            row = int((~torch.isfinite(z)).any(dim=1).int().argmax())
-            raise ValueError(f"module: answers sample {row} with NaN or infinity; allowed: numbers")
-        return z
-
-    def _require_repeatable(self, first: Tensor) -> None:
-        again = _taken(self.module(self.x[:PROBED]), len(first))
-        apart = (again.double() - first.double()).abs()
-        if apart.numel() and apart.max() > 1e-5 * (1 + first.double().abs().max()):
-            raise ValueError(
-                f"module: two queries of the same samples differ by up to {apart.max():.3g}; "
-                "allowed: an answer that stays the same (does F.dropout run without "
-                "training=self.training, or does the network draw noise?)"
-            )
-        some = (len(first) + 1) // 2
-        apart = (_taken(self.module(self.x[:some]), some).double() - first[:some].double()).abs()
-        coarse = torch.finfo(first.dtype).eps if first.is_floating_point() else 0.0
-        if apart.numel() and apart.max() > max(1e-2, 64 * coarse) * (1 + first.abs().max()):
-            raise ValueError(
-                f"module: its answers to the same samples differ by up to {apart.max():.3g} with "
-                "the other samples that it is asked; allowed: an answer to each sample by itself "
-                "(does a BatchNorm use the batch's statistics, by track_running_stats=False or "
-                "training=True?)"
-            )
+def _brought(module: nn.Module, x: Any) -> Tensor:
+    """Bring samples to the network's device, and to the first type that it takes."""
+    given = x if isinstance(x, Tensor) else _tensor(x)
+    if not given.ndim:
+        raise ValueError("x: one number; allowed: samples of shape (n, …)")
+    parts = [*module.parameters(), *module.buffers()]
+    device = parts[0].device if parts else given.device
+    floating = next((p.dtype for p in parts if p.is_floating_point()), None)
+    if given.is_floating_point():
+        types = [floating or given.dtype]
+    else:  # what a network of indices takes, or what one of numbers takes
+        types = [floating or torch.float32, torch.int64]
+        if any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in module.modules()):
+            types.reverse()
+    failures: list[Exception] = []
+    for dtype in types:
+        samples = given.to(device, dtype)
+        try:
+            module(samples[:PROBED])
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            failures.append(error)
+        else:
+            return samples
+    reason = (str(failures[0]).splitlines() or [type(failures[0]).__name__])[0]
+    raise ValueError(
+        f"module: cannot be asked samples of shape {tuple(given.shape[1:])}, {given.dtype}: "
+        f"{reason}"
+    ) from failures[0]
 
 
 def _tensor(x: Any) -> Tensor:
@@ -218,8 +185,22 @@ def _tensor(x: Any) -> Tensor:
     return torch.from_numpy(np.require(array, native, ["C", "W"]))
 
 
-def _taken(answer: Any, n: int) -> Tensor:
-    """Return the logits of what a network answers to n samples."""
+def _require_repeatable(module: nn.Module, probe: Tensor) -> None:
+    """Refuse answers that differ from one query to the next, or with the samples beside."""
+    first = _ask(module, probe)
+    rounding = torch.finfo(first.dtype).eps if first.is_floating_point() else 0.0
+    coarse = max(1e-2, 64 * rounding)
+    some = (len(probe) + 1) // 2
+    for part, tolerance, sentence in ((len(probe), 1e-5, TWICE), (some, coarse, BESIDE)):
+        apart = (_ask(module, probe[:part]).double() - first[:part].double()).abs()
+        if apart.numel() and apart.max() > tolerance * (1 + first.double().abs().max()):
+            raise ValueError(sentence.format(apart.max()))
+
+
+def _ask(module: nn.Module, part: Tensor) -> Tensor:
+    """Return a network's logits, finite and of shape (n, C), to n samples."""
+    n = len(part)
+    answer = module(part)
     if hasattr(answer, "logits"):
         answer = answer.logits
     elif isinstance(answer, Mapping) and "logits" in answer:
@@ -245,6 +226,9 @@ def _taken(answer: Any, n: int) -> Tensor:
             f"module: answers with shape {tuple(answer.shape)}; "
             f"allowed: logits of shape ({n}, C), C 2 or more{hint}"
         )
+    if not torch.isfinite(answer).all():
+        row = int((~torch.isfinite(answer)).any(dim=1).int().argmax())
+        raise ValueError(f"module: answers sample {row} with NaN or infinity; allowed: numbers")
     return answer
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from prunemia import checks
 from prunemia.files import read_npz
-from prunemia.signals import checks
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +33,8 @@ class Signals:
         the threshold attacks rank answers whose posteriors would be rounded to 1.
 
     Each may be an array, a list, a column of pandas, or a tensor on any device, with or without a
-    gradient; `checks` has the one reading of each.
-
-    Raises
-    ------
-    ValueError
-        A field has a wrong shape, type, range, or values that are not finite.
-
-    Warns
-    -----
-    SignalWarning
-        Something can be read one way only, but is unusual: labels 1 … C, rounded posteriors.
+    gradient. One that is wrong raises a ValueError that names it and the row; what can be read one
+    way only, but is unusual (labels 1 … C, rounded posteriors), brings a `SignalWarning`.
 
     Source: Yuan & Zhang (2022), section 5.1 (the inputs of SAMIA).
     """
@@ -55,30 +46,36 @@ class Signals:
     model: NDArray[np.int64] | None = None
     references: NDArray[np.float32] | None = None
     trained_on: NDArray[np.bool_] | None = None
-
     logits: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         posteriors = checks.posteriors(self.posteriors)
         n, classes = posteriors.shape
-        fields: dict[str, NDArray[Any] | None] = {
-            "posteriors": posteriors,
-            "labels": checks.labels(self.labels, n, classes),
-            "model": checks.model(self.model, n),
-        }
-        if self.sensitivities is not None:
-            fields["sensitivities"] = checks.sensitivities(self.sensitivities, posteriors.shape)
+        self._keep("posteriors", posteriors)
+        self._keep("labels", checks.labels(self.labels, n, classes))
+        self._keep("model", checks.model(self.model, n))
         if self.membership is not None:
-            fields["membership"] = checks.membership(self.membership, n)
+            self._keep("membership", checks.membership(self.membership, n))
+        if self.sensitivities is not None:
+            at_least_0 = checks.matrix(
+                *("sensitivities", "sensitivity", self.sensitivities, posteriors.shape),
+                allowed="0 or more",
+                low=0,
+            )
+            self._keep("sensitivities", at_least_0.astype(np.float32))
         if self.references is not None:
-            fields["references"] = checks.references(self.references, n)
-        fields["trained_on"] = checks.trained_on(self.trained_on, fields.get("references"))
+            odds = checks.matrix("references", "log-odds", self.references, (n, "k"))
+            self._keep("references", odds.astype(np.float32))
+        self._keep("trained_on", checks.trained_on(self.trained_on, self.references))
         if self.logits is not None:
-            fields["logits"] = logits = checks.matrix("logits", self.logits).astype(np.float64)
-            if logits.shape != posteriors.shape:
-                raise checks.FieldError("logits", f"shape {logits.shape}; allowed: {n, classes}")
-        for name, value in fields.items():
-            object.__setattr__(self, name, checks.read_only(value))
+            self._keep("logits", checks.matrix("logits", "logit", self.logits, posteriors.shape))
+
+    def _keep(self, name: str, array: NDArray[Any] | None) -> None:
+        """Keep an array that nobody can change, not even through another name."""
+        if array is not None:
+            array = array.copy() if array.base is not None or array.flags.writeable else array
+            array.flags.writeable = False
+        object.__setattr__(self, name, array)
 
     @classmethod
     def from_logits(
@@ -86,12 +83,8 @@ class Signals:
     ) -> Self:
         """Build signals from logits, shape (n, C), through a softmax in float64.
 
-        The logits are kept where single precision would round a posterior to 1.
-
-        Warns
-        -----
-        SignalWarning
-            Each row is 0 or more and sums to one: they are probabilities already.
+        The logits are kept where single precision would round a posterior to 1. A `SignalWarning`
+        tells where they are probabilities already: each row is 0 or more and sums to one.
         """
         z = checks.logits(logits)
         p = np.exp(z - z.max(axis=1, keepdims=True))
@@ -161,11 +154,11 @@ class Signals:
 
     def without_logits(self) -> Self:
         """Return the same by its posteriors alone."""
-        return self.from_arrays({**self.arrays(), "logits": None})
+        return replace(self, logits=None)
 
     def observed(self) -> Self:
         """Return the same without membership: all that an attack gets of the target."""
-        return self.from_arrays({**self.arrays(), "membership": None})
+        return replace(self, membership=None)
 
     def subset(self, mask: ArrayLike) -> Self:
         """Return the rows that ``mask`` selects (shape (n,) of bool, or row numbers)."""
@@ -176,9 +169,8 @@ class Signals:
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Return the rows of all ``parts``, in order.
 
-        A field that may be None (membership, sensitivities, references …) is there in all parts or
-        in none, and the number of references is the same: ValueError otherwise. Logits that only
-        some parts have are dropped.
+        Membership, sensitivities and references are there in all parts or in none: ValueError
+        otherwise. Logits that only some parts have are dropped.
         """
         if any(part.logits is None for part in parts):
             parts = [part if part.logits is None else part.without_logits() for part in parts]
@@ -188,11 +180,6 @@ class Signals:
                 raise ValueError(
                     f"{differing[0]}: only one of parts 0 and {place} has it; allowed: all or none"
                 )
-            k = [len(part["references"].T) for part in (fields[0], each) if "references" in part]
-            if len(set(k)) > 1:
-                raise ValueError(
-                    f"references: {k[0]} in part 0 and {k[1]} in part {place}; allowed: as many"
-                )
         whole = {name: np.concatenate([each[name] for each in fields]) for name in fields[0]}
         return cls.from_arrays(whole)
 
@@ -200,6 +187,11 @@ class Signals:
         """Return the fields by name; a hidden membership and missing sensitivities are left out."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, Any]) -> Self:
+        """Return the signals of what `arrays` gave."""
+        return cls(**{"sensitivities": None, **arrays})
 
     def save(self, path: str | Path) -> None:
         """Write an .npz (no pickle) that `load` reads."""
@@ -209,20 +201,20 @@ class Signals:
     def load(cls, path: Any) -> Self:
         """Read what `save` wrote, from a path or an open binary file.
 
-        Raises
-        ------
-        ValueError
-            It cannot be read, is no .npz of arrays, or a field is missing, unknown, or wrong.
+        ValueError: it cannot be read, is no .npz of arrays, or a field is missing, unknown, wrong.
         """
         arrays = load_arrays(path, cls.__dataclass_fields__)
         if missing := {"posteriors", "labels"} - arrays.keys():
             raise ValueError(f"{path}: misses {', '.join(sorted(missing))}")
         return cls.from_arrays(arrays)
 
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, Any]) -> Self:
-        """Return the signals of what `arrays` gave."""
-        return cls(**{"sensitivities": None, **arrays})
+
+def load_arrays(path: Any, known: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an .npz as `read_npz`; ValueError where one is not ``known``."""
+    arrays = read_npz(path)
+    if unknown := sorted(arrays.keys() - set(known)):
+        raise ValueError(f"{path}: holds {', '.join(unknown)}; allowed: {', '.join(known)}")
+    return arrays
 
 
 @dataclass(frozen=True)
@@ -235,7 +227,7 @@ class SignalPair:
 
 @dataclass(frozen=True, eq=False)
 class JointSignals(Signals):
-    """The answers of R releases of the same networks to the same n samples.
+    """The answers of R releases of the same networks to the same n samples; `of` makes them.
 
     The fields of `Signals` are the first release's; those of the others stand beside them, so that
     hiding the membership, or taking some of the samples, is done to all at once.
@@ -244,88 +236,50 @@ class JointSignals(Signals):
     ----------
     others : shape (n, R − 1, C), the further releases' posteriors; None: there are none.
     moved : shape (n, R − 1, C), their sensitivities; None where nobody asked for them.
-
-    `of` makes them, and checks that the releases belong together.
     """
 
     others: NDArray[np.float32] | None = None
     moved: NDArray[np.float32] | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("others", "moved"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, checks.read_only(value))
-
     @classmethod
     def of(cls, releases: Sequence[Signals]) -> Self:
         """Return what the releases' signals are together; the first one's membership counts.
 
-        Raises
-        ------
-        ValueError
-            There is none, or they are not of the same samples, classes, networks and members.
+        ValueError: there is none, or they are not of the same samples, classes, networks, members.
         """
         if not releases:
             raise ValueError("releases: none; allowed: 1 or more")
-        first = releases[0]
-        for place, each in enumerate(releases[1:], start=2):
-            _require_same(first, each, place)
-        arrays: dict[str, Any] = first.arrays()
-        arrays.pop("logits", None)
-        if any(each.sensitivities is None for each in releases):
-            arrays.pop("sensitivities", None)
-        if further := releases[1:]:
+        first, *further = releases
+        for place, other in enumerate(further, start=2):
+            if first.posteriors.shape != other.posteriors.shape:
+                raise ValueError(
+                    f"releases: number {place} has {len(other)} samples of {other.classes} "
+                    f"classes; allowed: {len(first)} of {first.classes}, as the first has"
+                )
+            for name in ("labels", "model", "membership"):
+                if not np.array_equal(getattr(first, name), getattr(other, name)):
+                    raise ValueError(f"releases: number {place} has other {name} than the first")
+        arrays: dict[str, Any] = {**first.arrays(), "logits": None}
+        moved = [each.sensitivities for each in releases]
+        if any(each is None for each in moved):
+            arrays["sensitivities"] = None
+        elif further:
+            arrays["moved"] = np.stack(moved[1:], axis=1)  # type: ignore[arg-type]
+        if further:
             arrays["others"] = np.stack([each.posteriors for each in further], axis=1)
-            if "sensitivities" in arrays:
-                moved = [each.require_sensitivities() for each in further]
-                arrays["moved"] = np.stack(moved, axis=1)
         return cls.from_arrays(arrays)
 
     @property
     def each(self) -> list[Signals]:
         """The releases' signals, one by one, in order."""
-        answers: list[Any] = [self.posteriors]
-        moved: list[Any] = [self.sensitivities]
+        found = [(self.posteriors, self.sensitivities)]
         if self.others is not None:
-            further = self.others.swapaxes(0, 1)
-            answers += list(further)
-            moved += (
-                [None] * len(further) if self.moved is None else list(self.moved.swapaxes(0, 1))
-            )
-        return [
-            Signals(p, s, self.labels, self.membership, self.model)
-            for p, s in zip(answers, moved, strict=True)
-        ]
+            for place in range(self.others.shape[1]):
+                moved = None if self.moved is None else self.moved[:, place]
+                found.append((self.others[:, place], moved))
+        return [Signals(p, s, self.labels, self.membership, self.model) for p, s in found]
 
 
 def each_release(signals: Signals) -> list[Signals]:
     """Return the signals of each release; of plain signals, themselves."""
     return signals.each if isinstance(signals, JointSignals) else [signals]
-
-
-def _require_same(first: Signals, other: Signals, place: int) -> None:
-    """Refuse signals of other samples, classes, networks or members than the first release's."""
-    if first.posteriors.shape != other.posteriors.shape:
-        raise ValueError(
-            f"releases: number {place} has {other.posteriors.shape[0]} samples of "
-            f"{other.classes} classes; allowed: {len(first)} of {first.classes}, as the first has"
-        )
-    for name in ("labels", "model", "membership"):
-        one, two = getattr(first, name), getattr(other, name)
-        if (one is None) != (two is None) or (one is not None and not np.array_equal(one, two)):
-            raise ValueError(f"releases: number {place} has other {name} than the first")
-
-
-def load_arrays(path: Any, known: Collection[str]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an .npz, a path or an open binary file; nothing is unpickled.
-
-    Raises
-    ------
-    ValueError
-        It cannot be read or is no such archive, or an array is damaged, pickled, or not ``known``.
-    """
-    arrays = read_npz(path)
-    if unknown := sorted(arrays.keys() - set(known)):
-        raise ValueError(f"{path}: holds {', '.join(unknown)}; allowed: {', '.join(known)}")
-    return arrays
