@@ -23,7 +23,7 @@ import pytest
         (["-p", "sparsity"], "-p sparsity: a parameter needs a name and a value"),
         (["-p", "seed", "2024-99-99"], "seed: is not YAML: month must be in 1..12"),
         (["-p", "seed", "9" * 5000], "seed: is not YAML: Exceeds the limit"),
-        (["-p", "sparsity", "[" * 5000], "sparsity: is not YAML: "),
+        (["-p", "sparsity", "[" * 1500], "sparsity: is not YAML: "),
         (["-p", "dataset", "x" * 200 + ".npz"], "dataset: 'xxx"),
         (["--html", "x" * 300], "--html xxx"),
         (["--html", "book"], "--html book: is a folder; name another file to write"),

@@ -10,19 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prunemia import files
 from prunemia.errors import RunError, UsageError
-from prunemia.files import (
-    atomic_write,
-    load_yaml,
-    pack_arrays,
-    pack_json,
-    read_yaml,
-    require_file,
-    require_folder,
-    unpack_arrays,
-    unpack_json,
-    write_text,
-)
+from prunemia.files import load_yaml, pack_arrays, pack_json, read_yaml, unpack_arrays, write_text
 
 
 def test_a_file_is_replaced_whole_or_stays(tmp_path):
@@ -33,33 +23,30 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path):
 
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
-    with atomic_write(path) as aside:
+    with files.atomic_write(path) as aside:
         aside.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
-
-
-def test_a_file_gets_the_permissions_of_any_other(tmp_path):
     (tmp_path / "other").touch()
-    write_text(tmp_path / "file", "")
-
-    assert (tmp_path / "file").stat().st_mode == (tmp_path / "other").stat().st_mode
-
-
-def test_a_full_disk_names_the_file_and_leaves_no_half_of_it(small_disk):
-    path = small_disk / "page.ipynb"
-
-    with pytest.raises(RunError, match=r"disk/page\.ipynb: cannot be written: No space left"):
-        write_text(path, "x" * 100_000)
-    assert list(small_disk.iterdir()) == []
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_an_error_names_the_file_that_was_to_be(tmp_path):
     with (
         pytest.raises(RunError, match=r"/table: cannot be written: No space"),
-        atomic_write(tmp_path / "table"),
+        files.atomic_write(tmp_path / "table"),
     ):
         raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_names_the_file_and_is_refused_beforehand(small_disk):
+    with pytest.raises(RunError, match=r"disk/page\.ipynb: cannot be written: No space left"):
+        write_text(small_disk / "page.ipynb", "x" * 100_000)
+    assert list(small_disk.iterdir()) == []
+    with pytest.raises(OSError, match="No space"):
+        (small_disk / "filler").write_bytes(b"x" * 100_000)
+    with pytest.raises(UsageError, match="the store: cannot be written: No space"):
+        files.require_folder(small_disk / "store", "the store")
 
 
 @pytest.mark.parametrize(
@@ -76,31 +63,25 @@ def test_a_file_that_cannot_be_written_is_refused(tmp_path, name, message):
     (tmp_path / "file").touch()
 
     with pytest.raises(UsageError, match=f"--html .*: {message}"):
-        require_file(tmp_path / name, "--html")
+        files.require_file(tmp_path / name, "--html")
 
 
 def test_trying_leaves_nothing_behind(tmp_path):
-    require_file(tmp_path / "deep" / "er" / "out")
-    require_folder(tmp_path / "deep", "the folder")
+    files.require_file(tmp_path / "deep" / "er" / "out")
+    files.require_folder(tmp_path / "deep", "the folder")
 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_refused_beforehand(small_disk):
-    with pytest.raises(OSError, match="No space"):
-        (small_disk / "filler").write_bytes(b"x" * 100_000)
-
-    with pytest.raises(UsageError, match="the store: cannot be written: No space"):
-        require_folder(small_disk / "store", "the store")
+MERGED = "a: &a {x: 1}\nb: [{k: &b {<<: *a, x: 2}}, {<<: *b}]"
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
     [
         ("", None),
-        ("0.5", 0.5),
         ("[1, two, {three: null}]", [1, "two", {"three": None}]),
-        ("base: &base {a: 1}\nb: {<<: *base, a: 2}", {"base": {"a": 1}, "b": {"a": 2}}),
+        (MERGED, yaml.safe_load(MERGED)),  # no key is given twice
     ],
 )
 def test_ordinary_yaml_is_read(text, value):
@@ -110,45 +91,43 @@ def test_ordinary_yaml_is_read(text, value):
 @pytest.mark.parametrize(
     ("text", "refusal"),
     [
-        ("a: [", "is not YAML: while parsing"),
-        ("[" * 90_000, "is not YAML: "),
-        ("seed: 2024-99-99", "is not YAML: month must be in"),
-        ("!!bool maybe", "is not YAML: 'maybe'"),
-        ("!!timestamp noon", "is not YAML: "),
-        ("!!int x", "is not YAML: "),
-        ("seed: " + "9" * 5_000, "is not YAML: "),
-        ("{seed: 0, seed: 1}", "seed: given twice"),
+        ("a: [", "while parsing"),
+        ("[" * 1_500, ""),
+        ("seed: 2024-99-99", "month must be in"),
+        ("!!bool maybe", "'maybe'"),
+        ("!!timestamp noon", ""),
+        ("seed: " + "9" * 5_000, ""),
+        ("{seed: 0, seed: 1}", "seed: given twice .*line 1"),
         ("grids: [{&a b: 1, b: 2}]", "b: given twice"),
-        ("{[1]: 2}", "is not YAML: .* unhashable key"),
-        ("a: 1\n--- \nb: 2", "is not YAML: expected a single document"),
-        ("!!python/object/apply:os.system [ls]", "is not YAML: could not determine a constructor"),
-        ("\0", "is not YAML"),
+        ("{[1]: 2}", ".* unhashable key"),
+        ("a: 1\n--- \nb: 2", "expected a single document"),
+        ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        ("\0", ""),
     ],
 )
 def test_a_refusal_is_one_sentence_that_names_the_source(text, refusal):
-    with pytest.raises(UsageError, match=f"^mine: .*{refusal}") as caught:
+    with pytest.raises(UsageError, match=f"^mine: is not YAML: {refusal}") as caught:
         load_yaml(text, "mine")
 
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text("[]{}:,-&*a1.!<|#'\" \n\t%?é", max_size=30))
 def test_any_text_is_read_as_pyyaml_reads_it_or_refused_in_one_sentence(text):
     try:
-        value = load_yaml(text, "mine")
+        said = f"mine: is not YAML: {load_yaml(text, 'mine')!r}"
+        assert said.removeprefix("mine: is not YAML: ") == repr(yaml.safe_load(text))
     except UsageError as refusal:
-        message = str(refusal)
-    else:
-        message = f"mine: {value!r}"
-        assert repr(value) == repr(yaml.safe_load(text))
-
-    assert message.startswith("mine: ")
-    assert "\n" not in message
+        said = str(refusal)
+    assert said.startswith("mine: is not YAML: ")
+    assert "\n" not in said
 
 
-def test_files_that_cannot_be_read(tmp_path):
+def test_a_file_is_read_or_refused(tmp_path):
+    (tmp_path / "a.yml").write_text("sparsity: [0.5, 0.7]  # é\n", encoding="utf-8")
+    assert read_yaml(tmp_path / "a.yml") == {"sparsity": [0.5, 0.7]}
     (tmp_path / "latin.yml").write_bytes(b"a: \xff")
     for path, refusal in [
         (tmp_path / "none.yml", "cannot be read: No such file or directory"),
@@ -159,51 +138,29 @@ def test_files_that_cannot_be_read(tmp_path):
             read_yaml(path)
 
 
-def test_a_file_is_read(tmp_path):
-    (tmp_path / "a.yml").write_text("sparsity: [0.5, 0.7]  # é\n", encoding="utf-8")
+ARRAYS = {
+    "b": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "a": np.array(True),
+    "c": np.array(["x", "yy"]),
+}
 
-    assert read_yaml(tmp_path / "a.yml") == {"sparsity": [0.5, 0.7]}
 
-
-def test_packed_arrays_come_back_and_are_deterministic():
-    arrays = {
-        "b": np.arange(6, dtype=np.float32).reshape(2, 3),
-        "a": np.array(True),
-        "c": np.array(["x", "yy"]),
-    }
-    data = pack_arrays(arrays)
-    back = unpack_arrays(data)
-    assert set(back) == set(arrays)
-    for name, array in arrays.items():
-        assert back[name].dtype == array.dtype
-        assert back[name].shape == array.shape
+def test_packed_arrays_come_back():
+    back = unpack_arrays(pack_arrays(ARRAYS))
+    assert set(back) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+        assert (back[name].dtype, back[name].shape) == (array.dtype, array.shape)
         np.testing.assert_array_equal(back[name], array)
-    assert (
-        pack_arrays({"c": arrays["c"], "a": arrays["a"], "b": np.asfortranarray(arrays["b"])})
-        == data
-    )
 
 
-def test_objects_are_not_packed():
-    with pytest.raises(ValueError, match="Object arrays"):
-        pack_arrays({"a": np.array([{}], dtype=object)})
-
-
-def test_packed_json_is_canonical():
-    assert pack_json({"b": [1, 2.5], "a": None}) == b'{"a":null,"b":[1,2.5]}'
-    assert unpack_json(pack_json({"a": "é"})) == {"a": "é"}
-    with pytest.raises(ValueError, match="JSON"):
-        pack_json(float("nan"))
-
-
-def test_arrays_have_no_time_and_no_order(monkeypatch):
-    arrays = {"b": np.arange(3), "a": np.zeros(2)}
-    before = pack_arrays(arrays)
+def test_packed_arrays_have_no_time_and_no_order(monkeypatch):
+    before = pack_arrays(ARRAYS)
     monkeypatch.setattr("time.time", lambda: 2e9)  # the year 2033
     monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
-    assert pack_arrays(dict(reversed(arrays.items()))) == before
+    others = dict(reversed(ARRAYS.items())) | {"b": np.asfortranarray(ARRAYS["b"])}
+    assert pack_arrays(others) == before
     with zipfile.ZipFile(io.BytesIO(before)) as archive:
-        assert archive.namelist() == ["a.npy", "b.npy"]
+        assert archive.namelist() == ["a.npy", "b.npy", "c.npy"]
         assert {member.date_time[0] for member in archive.infolist()} == {1980}
 
 
@@ -212,16 +169,21 @@ def test_another_value_dtype_or_shape_gives_other_bytes():
     assert len({pack_arrays({"a": array}) for array in variants}) == len(variants)
 
 
-def test_pickles_are_not_unpacked():
+def test_objects_are_neither_packed_nor_unpacked():
     """NumPy writes object arrays as pickles, which run code when they are read."""
+    objects = np.array([{}], dtype=object)
+    with pytest.raises(ValueError, match="Object arrays"):
+        pack_arrays({"a": objects})
     buffer = io.BytesIO()
-    np.savez(buffer, a=np.array([{}], dtype=object))
+    np.savez(buffer, a=objects)
     with pytest.raises(ValueError, match="allow_pickle=False"):
         unpack_arrays(buffer.getvalue())
     with pytest.raises(ValueError, match="pickled"):
         unpack_arrays(pickle.dumps({"a": 1}))
 
 
-def test_json_is_sorted_at_every_depth():
-    assert pack_json([{"b": {"d": 1, "c": 2}}]) == pack_json([{"b": {"c": 2, "d": 1}}])
-    assert pack_json([{"b": {"d": 1, "c": 2}}]) == b'[{"b":{"c":2,"d":1}}]'
+def test_packed_json_is_canonical():
+    assert pack_json([{"b": {"d": 1, "c": 2.5}, "a": None}]) == b'[{"a":null,"b":{"c":2.5,"d":1}}]'
+    assert files.unpack_json(pack_json({"a": "é"})) == {"a": "é"}
+    with pytest.raises(ValueError, match="JSON"):
+        pack_json(float("nan"))

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, refused where that cannot work; YAML; bytes for arrays."""
+"""Files: written whole or not at all, refused where that cannot work; YAML, JSON, arrays."""
 
 from __future__ import annotations
 
@@ -23,12 +23,8 @@ from prunemia.errors import RunError, UsageError
 def atomic_write(path: Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to, which takes its place once the block has ended well.
 
-    Who reads ``path`` sees the file of before or the new one, whenever the writer is killed.
-
-    Raises
-    ------
-    RunError
-        The disk is full, or the folder does not take the file; the text names it.
+    Who reads ``path`` sees the file of before or the new one, whenever the writer is killed. Where
+    the disk is full, or the folder does not take the file, a `RunError` names it.
     """
     # A name of each process's own, so that two who write one file do not write into one another's.
     aside = path.with_name(f".{path.name[:50]}.{os.getpid()}.partial")
@@ -50,105 +46,76 @@ def write_text(path: Path, text: str) -> None:
 
 
 def require_file(path: Path, option: str = "") -> None:
-    """Refuse a path at which no file can be written; nothing stays behind.
-
-    Raises
-    ------
-    UsageError
-        It is a folder, its name is too long, or its folder cannot be written.
-    """
+    """Refuse, with a `UsageError`, a path at which no file can be written; nothing stays behind."""
     shown = f"{option} {path}".strip()
-    try:
-        if path.is_dir():
-            raise UsageError(f"{shown}: is a folder; name another file to write")
+    with _refused(shown, "written"):
         if path.exists() and not path.is_file():
-            raise UsageError(f"{shown}: is no ordinary file; name another to write")
-    except OSError as error:
-        raise UsageError(f"{shown}: cannot be written: {error.strerror}") from error
+            what = "a folder" if path.is_dir() else "no ordinary file"
+            raise UsageError(f"{shown}: is {what}; name another file to write")
     require_folder(path.parent, shown)
 
 
 def require_folder(folder: Path, shown: str) -> None:
-    """Refuse a folder that can neither be written nor be made.
-
-    Raises
-    ------
-    UsageError
-        Its nearest ancestor that exists takes no files.
-    """
-    try:
+    """Refuse, with a `UsageError`, a folder that can neither be written nor be made."""
+    with _refused(shown, "written"):
         # Trying is the only proof: permissions, read-only mounts and full disks differ by system.
         nearest = next(place for place in (folder, *folder.resolve().parents) if place.exists())
         with tempfile.NamedTemporaryFile(dir=nearest, prefix=".prunemia-") as probe:
             probe.write(b"x" * 4096)
+
+
+@contextlib.contextmanager
+def _refused(shown: object, done: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise UsageError(f"{shown}: cannot be written: {error.strerror}") from error
+        raise UsageError(f"{shown}: cannot be {done}: {error.strerror or error}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice: PyYAML lets the last one win, in silence."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                said = f"{key.value[:60]}: given twice"
+                raise yaml.composer.ComposerError(None, None, said, key.start_mark)
+            seen.add(key.value)
+        return node
 
 
 def load_yaml(text: str, source: str) -> Any:
     """Return the value of a YAML text, as ``yaml.safe_load`` does.
 
-    ``source`` says where it comes from (a file, a parameter); every message begins with it.
-
-    Raises
-    ------
-    UsageError
-        It is not YAML, or gives a key twice.
+    ``source``: where it comes from (a file, a parameter), with which a UsageError begins: it is not
+    YAML, or gives a key twice.
     """
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
-        repeated = None if root is None else _repeated(root, set())
-        value = yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except (
         *(yaml.YAMLError, RecursionError),
         *(ValueError, LookupError, AttributeError, TypeError),  # of !!int x, 2024-99-99
     ) as error:
         raise UsageError(f"{source}: is not YAML: {' '.join(str(error).split())[:300]}") from error
-    if repeated is not None:  # PyYAML lets the last one win, in silence
-        raise UsageError(f"{source}: {repeated[:60]}: given twice")
-    return value
 
 
 def read_yaml(path: Path) -> Any:
-    """Return what `load_yaml` makes of a file.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read, is not UTF-8, or `load_yaml` refuses its text.
-    """
+    """Return what `load_yaml` makes of a file in UTF-8, or refuses; a UsageError."""
+    with _refused(path, "read"):
+        data = path.read_bytes()
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+        return load_yaml(data.decode(), str(path))
     except UnicodeDecodeError as error:
         raise UsageError(f"{path}: is not YAML: byte {error.start} is not UTF-8") from error
-    return load_yaml(text, str(path))
-
-
-def _repeated(node: yaml.Node, seen: set[int]) -> str | None:
-    """Return a key that a mapping, or one inside it, gives twice."""
-    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
-        return None
-    seen.add(id(node))  # an alias may stand for what contains it
-    children = node.value
-    if isinstance(node, yaml.MappingNode):
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        if len(keys) > len(set(keys)):
-            return str(next(key for key in keys if keys.count(key) > 1))
-        children = [child for pair in node.value for child in pair]
-    return next(filter(None, (_repeated(child, seen) for child in children)), None)
 
 
 def pack_arrays(arrays: Mapping[str, ArrayLike]) -> bytes:
     """Return the bytes of an uncompressed .npz, never a pickle; equal arrays, equal bytes.
 
     ``numpy.savez`` is not used: since Python 3.14 its zip members may carry the time of day.
-
-    Raises
-    ------
-    ValueError
-        An array holds Python objects, which only pickle could store.
+    ValueError: an array holds Python objects, which only pickle could store.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -167,13 +134,7 @@ def unpack_arrays(data: bytes) -> dict[str, NDArray[Any]]:
 
 
 def pack_json(value: Any) -> bytes:
-    """Return the canonical JSON of a value: keys sorted, no spaces.
-
-    Raises
-    ------
-    ValueError
-        A number is infinite or not a number.
-    """
+    """Return the canonical JSON of a value: keys sorted, no spaces; ValueError for a NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
@@ -185,10 +146,7 @@ def unpack_json(data: bytes) -> Any:
 def read_npz(file: Any) -> dict[str, NDArray[Any]]:
     """Return the arrays of an .npz, a path or an open binary file, by name; nothing is unpickled.
 
-    Raises
-    ------
-    UsageError
-        It cannot be read, is no such archive, or an array is damaged or pickled.
+    UsageError: it cannot be read, is no such archive, or an array is damaged or pickled.
     """
     name = ""
     arrays = {}
