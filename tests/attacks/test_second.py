@@ -9,7 +9,6 @@ from sklearn.metrics import roc_auc_score
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks.referenced import combined
 
 
 def world(n, shift, moved, seed):
@@ -32,7 +31,7 @@ def world(n, shift, moved, seed):
 @cache
 def auc(name, shift, moved, second="none"):
     """Return the AUC on a target, and the attack, fitted on as many samples."""
-    n = 20_000 if name == "lira" else 6000  # theory speaks of lira alone
+    n = 8000 if name == "lira" else 3000  # theory speaks of lira alone
     shadow, target = (world(n, shift, moved, seed) for seed in (1, 2))
     attack = attacks.get(name)(second=second).fit(shadow)
     return roc_auc_score(target.membership, attack.decision_function(target)), attack
@@ -42,29 +41,28 @@ def auc(name, shift, moved, second="none"):
 def test_two_independent_signals_add_up_to_theory(name):
     # Both shift by one deviation of a normal law, so their sum separates by √2: AUC = Φ(√2 / √2).
     # The score's own deviation is that of log-odds and reference mean; rmia only ranks by it.
+    # Standard error on 4,000 against 4,000: at most 0.006.
     both, _ = auc(name, 1.0, 1.0, "sensitivity")
     score, _ = auc(name, 1.0, 1.0)
     still = norm.cdf(1 / np.sqrt(2))
-    assert both > max(score, still) + 0.05
+    assert both > max(score, still) + 0.04
     if name == "lira":
-        assert both == pytest.approx(norm.cdf(np.sqrt(1 + 1 / (1 + 1 / 40)) / np.sqrt(2)), abs=0.01)
+        theory = norm.cdf(np.sqrt(1 + 1 / (1 + 1 / 40)) / np.sqrt(2))
+        assert both == pytest.approx(theory, abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["lira", "rmia"])
 def test_a_second_signal_that_says_nothing_changes_nothing(name):
-    both, _ = auc(name, 1.0, 0.0, "sensitivity")
-    alone, _ = auc(name, 1.0, 0.0)
-    assert both == pytest.approx(alone, abs=0.01)
+    assert auc(name, 1.0, 0.0, "sensitivity")[0] == pytest.approx(auc(name, 1.0, 0.0)[0], abs=0.015)
 
 
 def test_neither_signal_gives_one_half():
-    found, _ = auc("lira", 0.0, 0.0, "sensitivity")
-    assert found == pytest.approx(0.5, abs=0.02)
+    assert auc("lira", 0.0, 0.0, "sensitivity")[0] == pytest.approx(0.5, abs=0.025)
 
 
 def test_zero_is_the_threshold_of_best_balanced_accuracy_on_the_shadows():
     _, attack = auc("lira", 1.0, 1.0, "sensitivity")
-    shadow = world(20_000, 1.0, 1.0, seed=1)
+    shadow = world(8000, 1.0, 1.0, seed=1)
     scores, member = attack.decision_function(shadow), shadow.membership
     balanced = lambda t: ((scores >= t)[member].mean() + (scores < t)[~member].mean()) / 2  # noqa: E731
     assert all(balanced(0.0) >= balanced(t) - 1e-12 for t in np.quantile(scores, [0.1, 0.4, 0.6]))
@@ -72,10 +70,10 @@ def test_zero_is_the_threshold_of_best_balanced_accuracy_on_the_shadows():
 
 def test_the_combination_by_hand():
     # Centre (1, 2), scale (2, 4): (3, -2) becomes (1, -1): squares 1 and 1, product -1.
-    odds = combined(
-        np.array([3.0]), np.array([-2.0]), np.array([1.0, 2.0]), np.array([2.0, 4.0]),
-        np.array([1.0, 10.0, 100.0, 1000.0, 10_000.0, 0.5]),
-    )  # fmt: skip
+    attack = attacks.get("lira")(second="sensitivity")
+    attack.centre_, attack.scale_ = np.array([1.0, 2.0]), np.array([2.0, 4.0])
+    attack.weights_ = np.array([1.0, 10.0, 100.0, 1000.0, 10_000.0, 0.5])
+    odds = attack._combined(np.array([[3.0, -2.0]]))
     assert odds == pytest.approx([1 - 10 + 100 + 1000 - 10_000 + 0.5])
 
 
@@ -89,18 +87,15 @@ def test_it_survives_being_stored():
 def test_without_it_the_identity_is_as_it_was_and_sensitivities_may_be_missing():
     assert attacks.get("lira")().identity() == {"setting": "offline", "spread": None}
     assert attacks.get("lira")(second="sensitivity").identity()["second"] == "sensitivity"
-    signals = world(50, 1.0, 1.0, seed=3)
-    bare = pm.Signals.from_arrays({**signals.arrays(), "sensitivities": None})
+    bare = pm.Signals.from_arrays({**world(50, 1.0, 1.0, seed=3).arrays(), "sensitivities": None})
     attacks.get("lira")().fit(bare)
     with pytest.raises(ValueError, match="sensitivities: None"):
         attacks.get("lira")(second="sensitivity").fit(bare)
-    with pytest.raises(ValueError, match="second: 'gap' is not allowed; allowed: 'none', 'sens"):
-        attacks.get("lira")(second="gap").fit(signals)
 
 
 def test_the_lab_gives_each_shadow_its_own_sensitivities(tmp_path):
     lab = pm.Lab(tmp_path, device="cpu", progress=False)
-    exp = pm.Experiment(dataset="digits", model="columnfc", samples=400, shadows=3, epochs=3)
+    exp = pm.Experiment(dataset="digits", model="columnfc", samples=400, shadows=2, epochs=2)
     from prunemia.lab import references
     from prunemia.lab.steps import attack_step
 

@@ -37,10 +37,12 @@ ROW = [[0.5, 0.25, 0.25]]
         ("xent", -1.5 * math.log(2)),
         ("mentr", -(0.75 * math.log(4) + 0.5 * math.log(2) + 0.25 * math.log(4 / 3))),
         ("top1conf", 0.5),
+        ("top1conf, true_class", 0.25),  # as the published code has it
     ],
 )
 def test_statistics_by_hand(name, expected):
-    assert attacks.get(name)().values(signals(ROW, [1])) == pytest.approx([expected])
+    name, *statistic = name.split(", ")
+    assert attacks.get(name)(*statistic).values(signals(ROW, [1])) == pytest.approx([expected])
 
 
 def test_the_modified_entropy_is_bounded_where_the_network_is_surely_wrong():
@@ -56,18 +58,6 @@ def test_a_row_that_sums_to_more_than_one_within_the_tolerance_gives_numbers():
     row = signals([[1.0004, 0.0001]], [0])
 
     assert np.isfinite([attacks.get(name)().values(row)[0] for name in THRESHOLDS]).all()
-
-
-def test_top1conf_of_the_published_code_takes_the_true_class():
-    attack = attacks.get("top1conf")(statistic="true_class")
-
-    assert attack.values(signals(ROW, [1])) == pytest.approx([0.25])
-    with pytest.raises(
-        ValueError, match="statistic: 'mean' is not allowed; allowed: 'max', 'true_class'"
-    ):
-        attacks.get("top1conf")(statistic="mean").fit(
-            signals([[1, 0], [0, 1]], [0, 0], [True, False])
-        )
 
 
 def test_thresholds_by_hand():
@@ -95,7 +85,7 @@ def test_a_value_at_the_threshold_is_a_members():
     assert attack.predict(shadow).tolist() == [True, False]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=40).filter(
         lambda rows: 0 < sum(member for _, member in rows) < len(rows)
@@ -115,30 +105,6 @@ def test_no_candidate_does_better_and_row_order_does_not_matter(rows, random):
     assert best_threshold(values[order], member[order]) == threshold
 
 
-@pytest.mark.parametrize("name", THRESHOLDS)
-def test_a_shift_of_the_logit_is_found_as_theory_says(name):
-    # Two classes, true class 0, logit difference N(2, 1) for members, N(1, 1) for others: p_y
-    # increases with it, so the AUC of conf is Φ(1 / √2) = 0.760. mentr = -(1 - p) ln p - (1 - p) ln
-    # p falls with p as well: the same AUC.
-    draw = np.random.default_rng(0)
-    member = np.arange(4000) % 2 == 0
-    z = draw.normal(size=4000) + 1 + member
-    target = pm.Signals.from_logits(
-        np.stack([z, 0 * z], 1), np.zeros((4000, 2)), np.zeros(4000, dtype=int), membership=member
-    )
-
-    attack = attacks.get(name)().fit(target)
-    area = roc_auc_score(member, attack.decision_function(target))
-
-    if name in ("conf", "mentr"):
-        assert area == pytest.approx(norm.cdf(0.5**0.5), abs=0.025)
-        assert balanced(attack.values(target), member, attack.thresholds_[0]) == pytest.approx(
-            norm.cdf(0.5), abs=0.025
-        )
-    else:  # they also count it when the wrong class is sure, which blurs them
-        assert 0.6 < area < norm.cdf(0.5**0.5) + 0.025
-
-
 def shifted(n, shift, seed, easy=0.0, apart=0.0):
     """Two classes, n members and n others: margins N(easy + shift, 1) and N(easy, 1).
 
@@ -152,28 +118,19 @@ def shifted(n, shift, seed, easy=0.0, apart=0.0):
     return pm.Signals.from_logits(logits, np.zeros((2 * n, 2)), labels, membership=member)
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.5, 1.5])
+@pytest.mark.parametrize("shift", [0.0, 1.0])
 @pytest.mark.parametrize("name", THRESHOLDS)
-def test_every_statistic_ranks_sure_networks_rows_by_margin(name, shift):
+def test_every_statistic_ranks_sure_networks_samples_by_margin(name, shift):
     # Margins about 4: all four statistics rise with a positive margin (3 in 100,000 are not). AUC
-    # Φ(shift / √2): ½ in the null; on 4,000 rows a side its standard error is at most √(¼ / 4000) =
-    # 0.008: four of them.
+    # Φ(shift / √2): ½ in the null, where the balanced accuracy is ½, too; halfway between the two
+    # means it is Φ(shift / 2). On 4,000 samples a side the standard errors are at most √(¼ / 4000)
+    # = 0.008: four of them.
     target = shifted(4000, shift, seed=2, easy=4)
-    scores = attacks.get(name)().fit(shifted(4000, shift, seed=1, easy=4)).decision_function(target)
+    attack = attacks.get(name)().fit(shifted(4000, shift, seed=1, easy=4))
+    scores, member = attack.decision_function(target), target.membership
 
-    assert roc_auc_score(target.membership, scores) == pytest.approx(
-        norm.cdf(shift / 2**0.5), abs=0.032
-    )
-
-
-@pytest.mark.parametrize("name", THRESHOLDS)
-def test_a_null_is_guessing(name):
-    # Nothing to find in 2,000 rows a side: accuracy ½, standard error √(¼ / 4000) = 0.008, four of
-    # them.
-    target = shifted(2000, 0, seed=6, apart=1)
-    found = attacks.get(name)().fit(shifted(2000, 0, seed=5, apart=1)).predict(target)
-
-    assert balanced(found, target.membership, True) == pytest.approx(0.5, abs=0.032)
+    assert roc_auc_score(member, scores) == pytest.approx(norm.cdf(shift / 2**0.5), abs=0.032)
+    assert balanced(scores, member, 0.0) == pytest.approx(norm.cdf(shift / 2), abs=0.032)
 
 
 @pytest.mark.parametrize("name", ["conf", "xent", "mentr"])
@@ -199,7 +156,7 @@ def test_top1conf_has_one_threshold_and_cannot_serve_both():
 
 
 @pytest.mark.parametrize("name", THRESHOLDS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(n=st.integers(4, 60), classes=st.integers(2, 7), seed=st.integers(0, 999))
 def test_on_its_own_shadows_it_decides_as_the_quadratic_loop(name, n, classes, seed):
     # Row by row: every threshold of its class, or of all rows where that class lacks a side;

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, ValidationError, validate_call
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from prunemia.experiment import explain
 from prunemia.signals import Signals
 
 Floats = NDArray[np.float64]
@@ -22,10 +25,10 @@ Floating = TypeVar("Floating", bound=np.floating)
 class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     """A membership inference attack, as a scikit-learn estimator over `Signals`.
 
-    A subclass stores its options verbatim in ``__init__`` and fills three hooks:
-    ``_check_options``, ``_fit`` and ``_decide``. ``fit``, ``decision_function``, ``predict`` and
-    ``_observed`` are final: a subclass that overrides one, or inherits another, is refused with a
-    TypeError, for that is where the target's membership is taken away.
+    A subclass stores its options verbatim in ``__init__``, whose annotations say what is allowed,
+    and fills ``_fit`` and ``_decide``. ``fit``, ``decision_function``, ``predict`` and
+    ``_observed`` are sealed (to override one, or inherit another, is a TypeError), for that is
+    where the target's membership is taken away.
 
     Attributes
     ----------
@@ -54,13 +57,11 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     def fit(self, shadow: Signals) -> Self:
         """Learn from the shadow networks' signals, whose membership the adversary knows.
 
-        TypeError where ``shadow`` is no `Signals`; ValueError where its membership is hidden, all
-        are members, or none is, or an option is not allowed.
+        ValueError where it is hidden, or is one side alone, or an option is not allowed.
         """
         _require_signals("shadow", shadow)
         self._check_options()
-        membership = shadow.require_membership()
-        self._fit(shadow, membership)
+        self._fit(shadow, shadow.require_membership())
         self.n_classes_ = shadow.classes
         return self
 
@@ -68,8 +69,8 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     def decision_function(self, target: Signals) -> Floats:
         """Return one score per sample, shape (n,): larger for likelier members, 0 the threshold.
 
-        TypeError where ``target`` is no `Signals`, ValueError where it has other classes than the
-        shadows, sklearn's NotFittedError before `fit`.
+        ValueError where ``target`` has other classes than the shadows, sklearn's NotFittedError
+        before `fit`.
         """
         return np.asarray(self._decide(self._observed(target)), dtype=np.float64)
 
@@ -78,25 +79,40 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         """Return True for the samples taken for members, shape (n,): a score of 0 or more."""
         return self.decision_function(target) >= 0
 
+    @final
+    def _observed(self, target: Signals) -> Signals:
+        """Return the target without its membership; refuse one of other classes, or no fit."""
+        check_is_fitted(self, "n_classes_")
+        _require_signals("target", target)
+        if target.classes != self.n_classes_:
+            raise ValueError(
+                f"target: {target.classes} classes; allowed: {self.n_classes_}, as the shadows have"
+            )
+        return target.observed()
+
+    @abstractmethod
+    def _fit(self, shadow: Signals, membership: Bools) -> None:
+        """Learn from ``shadow``; ``membership`` is its own, with members and others."""
+
+    @abstractmethod
+    def _decide(self, target: Signals) -> Floats:
+        """Score the samples of ``target``, which comes without membership."""
+
     def identity(self) -> dict[str, Any]:
         """Return the options that decide what it learns, by name: not the device, nor progress."""
         return {k: v for k, v in self.get_params().items() if k not in ("device", "progress")}
 
     def learned(self) -> dict[str, NDArray[Any]]:
-        """Return what was learned, as arrays by name, which `restore` takes.
+        """Return what was learned: each number and array named like_this_, for `restore`.
 
-        That is every number and array named like_this_; an attack that learned something else
-        overrides both, or is refused with a TypeError. NotFittedError before `fit`.
+        An attack that learned something else overrides both, or is refused with a TypeError.
         """
         check_is_fitted(self, "n_classes_")
         learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
         arrays = {name: np.asarray(value) for name, value in self._as_arrays(learned).items()}
-        for name, value in arrays.items():
-            if value.dtype.kind not in "biuf":
-                raise TypeError(
-                    f"{type(self).__name__}.{name} is no number or array: "
-                    "override learned and restore"
-                )
+        if wrong := [name for name, value in arrays.items() if value.dtype.kind not in "biuf"]:
+            name = f"{type(self).__name__}.{wrong[0]}"
+            raise TypeError(f"{name} is no number or array: override learned and restore")
         return arrays
 
     def _as_arrays(self, learned: dict[str, Any]) -> dict[str, Any]:
@@ -110,48 +126,19 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
             setattr(self, name, value if value.ndim else value.item())
         return self
 
-    @final
-    def _observed(self, target: Signals) -> Signals:
-        """Return the target without its membership; refuse one of other classes, or no fit."""
-        check_is_fitted(self, "n_classes_")
-        _require_signals("target", target)
-        if target.classes != self.n_classes_:
-            raise ValueError(
-                f"target: {target.classes} classes; allowed: {self.n_classes_}, as the shadows have"
-            )
-        return target.observed()
-
     def _check_options(self) -> None:
-        """Refuse options that are not allowed, with a ValueError."""
-
-    @abstractmethod
-    def _fit(self, shadow: Signals, membership: Bools) -> None:
-        """Learn from ``shadow``; ``membership`` is its own, with members and others."""
-
-    @abstractmethod
-    def _decide(self, target: Signals) -> Floats:
-        """Score the samples of ``target``, which comes without membership."""
-
-
-def require_choice(option: str, value: object, allowed: Collection[object]) -> None:
-    """Refuse an option's value that is none of ``allowed``."""
-    if not any(value is item or (type(value) is type(item) and value == item) for item in allowed):
-        raise ValueError(
-            f"{option}: {value!r} is not allowed; allowed: {', '.join(map(repr, allowed))}"
-        )
-
-
-def require_integer(option: str, value: object, low: int, high: int = 2**63 - 1) -> None:
-    """Refuse an option's value that is no integer from ``low`` to ``high``."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not low <= int(value) <= high:  # type: ignore[call-overload]
-        raise ValueError(
-            f"{option}: {value!r} is not allowed; allowed: an integer from {low} to {high}"
-        )
+        """Refuse options that the annotations of ``__init__`` do not allow, with a ValueError."""
+        config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+        given = self.get_params().items()
+        options = {name: v.item() if isinstance(v, np.generic) else v for name, v in given}
+        try:
+            if options:  # pydantic checks them; the copy is what it may set them on
+                validate_call(config=config)(type(self).__init__)(copy.copy(self), **options)
+        except ValidationError as error:
+            raise ValueError(explain(error)) from None
 
 
 def _require_signals(name: str, value: object) -> None:
-    """Refuse what is no `Signals`."""
     if not isinstance(value, Signals):
         raise TypeError(f"{name}: {type(value).__name__}; allowed: Signals")
 

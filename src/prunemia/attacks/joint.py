@@ -1,24 +1,23 @@
 """Attacks by an adversary who holds several releases of one network: original and pruned, say.
 
-Each is an attack on one release, given the answers of all. With one release alone it is that
-attack, to the bit. It learns on shadow networks that were released the same way.
+Each is an attack on one release, given the answers of all; with one alone it is that attack, to the
+bit. It learns on shadow networks that were released the same way.
 
-Source: CompLeak (2025, arXiv 2507.16872), whose attacks on several compressed versions concatenate
-signals or take differences; here inputs and networks are those of the attacks on one release.
+Source: CompLeak (2025, arXiv 2507.16872), whose attacks concatenate signals or take differences.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from prunemia.attacks.base import Attack, Bools, Floats, Inputs, one_hot, require_choice
+from prunemia.attacks.base import Attack, Bools, Floats, Inputs, one_hot
 from prunemia.attacks.neural import PosteriorAndLabel
 from prunemia.attacks.samia import SAMIA
 from prunemia.attacks.threshold import Confidence
 from prunemia.signals import Signals, each_release
-
-STATISTICS = ("mean", "difference", "change")
 
 
 class _Together(Attack):
@@ -39,26 +38,17 @@ class _Together(Attack):
 
 
 class JointConfidence(_Together, Confidence):
-    """conf on several releases: what the posteriors of the true class say together.
+    """conf on several releases, one threshold per class.
 
-    One threshold per class, as for conf.
-
-    Parameters
-    ----------
-    statistic : ``"mean"``, p_y averaged over releases; ``"difference"``, the last release's p_y
-        minus the first's, signed as members and non-members of the shadow networks differ;
-        ``"change"``, minus the size of that difference: members are taken to move less.
-
-    Attributes
-    ----------
-    sign_ : 1, or −1 where members have the smaller difference.
+    ``statistic``: ``"mean"``, p_y averaged over releases, 0 … 1; ``"difference"``, the last
+    release's p_y minus the first's, −1 … 1, with the sign that the shadow networks' members have
+    (``sign_``); ``"change"``, minus the size of that difference: members are taken to move less.
     """
 
-    def __init__(self, statistic: str = "mean") -> None:
-        self.statistic = statistic
+    sign_: int
 
-    def _check_options(self) -> None:
-        require_choice("statistic", self.statistic, STATISTICS)
+    def __init__(self, statistic: Literal["mean", "difference", "change"] = "mean") -> None:
+        self.statistic = statistic
 
     def _fit(self, shadow: Signals, membership: Bools) -> None:
         self.sign_ = 1
@@ -67,7 +57,6 @@ class JointConfidence(_Together, Confidence):
         super()._fit(shadow, membership)
 
     def values(self, signals: Signals) -> Floats:
-        """Return the statistic, shape (n,): 0 … 1 (mean), −1 … 1 (difference), −1 … 0 (change)."""
         p = np.stack([Confidence().values(each) for each in each_release(signals)])
         if self.statistic == "mean":
             return p.mean(axis=0)
@@ -76,16 +65,15 @@ class JointConfidence(_Together, Confidence):
 
 
 class JointPerceptron(_Together, PosteriorAndLabel):
-    """nncls on several releases: the MLP on all posteriors and the true class, (n, (R + 1) C)."""
+    """nncls on R releases: the MLP on all posteriors and the true class, (n, (R + 1) C)."""
 
     def features(self, signals: Signals) -> Inputs:
-        """Return the releases' posteriors and the one-hot label side by side."""
         posteriors = [each.posteriors for each in each_release(signals)]
         return np.concatenate([*posteriors, one_hot(signals)], axis=1)
 
 
 class JointSAMIA(_Together, SAMIA):
-    """samia on several releases: self-attention over R · C tokens, one per release and class."""
+    """samia on R releases: self-attention over R · C tokens, one per release and class."""
 
     def features(self, signals: Signals) -> Inputs:
         """Return posteriors, sensitivities and labels of all releases, shape (n, 3 R C)."""

@@ -7,12 +7,10 @@ and section IV; Zarifzadeh, Liu & Shokri, "Low-Cost High-Power Membership Infere
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from prunemia.attacks.base import Bools, Floats, require_choice
+from prunemia.attacks.base import Bools, Floats
 
 SPREADS = ("pooled", "record", "shrunk")
 PRIOR = 4.0
@@ -25,8 +23,8 @@ GAMMA, A = 2.0, 0.3
 def log_odds(posteriors: ArrayLike, labels: ArrayLike) -> Floats:
     """Return the log-odds of the true class, ln p_y − ln Σ_{c≠y} p_c, shape (n,) of float64.
 
-    ``posteriors``: shape (n, C). On the logits z this is z_y − logsumexp_{c≠y} z_c. Small
-    posteriors keep their precision, so an almost sure answer keeps its own; below 1e-30 it is cut.
+    ``posteriors``: shape (n, C). On the logits z this is z_y − logsumexp_{c≠y} z_c. An almost sure
+    answer keeps its digits, since the others' posteriors do; below 1e-30 they are cut.
     """
     p = np.asarray(posteriors, dtype=np.float64)
     sample, y = np.arange(len(p)), np.asarray(labels)
@@ -45,138 +43,30 @@ def lira_scores(
     """Return LiRA's score of each sample, shape (n,); larger = more likely a member.
 
     Offline, how many standard deviations the target's log-odds φ lie above those of networks that
-    did not train on the sample: (φ − μ_out) / σ_out. Online, the log-likelihood ratio of φ under
-    the normal distributions of networks that did and that did not train on it:
-    ln N(φ; μ_in, σ_in) − ln N(φ; μ_out, σ_out).
+    did not train on the sample: (φ − μ_out) / σ_out. Online, the log-likelihood ratio
+    ln N(φ; μ_in, σ_in) − ln N(φ; μ_out, σ_out) of networks that did and that did not.
 
     Parameters
     ----------
     target : shape (n,), the target's log-odds φ of the true class (see `log_odds`).
     reference : shape (k, n), those of k networks on the same samples.
     trained_on : shape (k, n) of bool, who trained on which sample; None: offline, nobody did.
-    spread : whose standard deviation. "record": the sample's own (two networks or more on each
-        side, Bessel's correction). "pooled": one over all samples, the root of the mean variance
-        within a sample; where no sample has two networks, the deviation over samples instead.
-        "shrunk": the sample's variance drawn towards the pooled one, which counts like `PRIOR`
-        degrees of freedom: for few networks (the idea of BaVarIA, arXiv 2603.11799).
+    spread : whose standard deviation. "record": the sample's own (two networks or more on a side).
+        "pooled": the root of the mean variance within a sample, or else of that over samples.
+        "shrunk": between the two, the pooled one counting like `PRIOR` degrees of freedom (the idea
+        of BaVarIA, arXiv 2603.11799).
 
     ValueError where shapes disagree, a value is not finite, a sample lacks networks, or a
     deviation is zero.
     """
-    require_choice("spread", spread, SPREADS)
+    if spread not in SPREADS:
+        raise ValueError(f"spread: {spread!r} is not allowed; allowed: {', '.join(SPREADS)}")
     phi, others, trained = _checked(target, reference, trained_on)
-    if trained is None:
-        return deviations(phi, others, np.ones(others.shape, dtype=bool), spread)[0]
-    z_in, sd_in = deviations(phi, others, trained, spread)
     z_out, sd_out = deviations(phi, others, ~trained, spread)
-    return (z_out**2 - z_in**2) / 2 + np.log(sd_out / sd_in)
-
-
-def rmia_scores(
-    target: ArrayLike,
-    reference: ArrayLike,
-    population_target: ArrayLike,
-    population_reference: ArrayLike,
-    trained_on: ArrayLike | None = None,
-    gamma: float = GAMMA,
-    a: float = A,
-) -> Floats:
-    """Return RMIA's score of each sample, shape (n,), 0 … 1; larger = more likely a member.
-
-    The share of population samples z with ratio(x) / ratio(z) ≥ γ, where ratio(x) = p_y(x) / P(x):
-    how likely the true class is to the target, against how likely it is to networks at large.
-
-    Parameters
-    ----------
-    target : shape (n,), the target's posteriors of the true class, 0 … 1.
-    reference : shape (k, n), those of k networks on the same samples.
-    population_target, population_reference : shapes (m,) and (k, m), the same of m other samples.
-    trained_on : shape (k, n) of bool: online, P(x) = ½(mean over networks that trained on x + mean
-        over those that did not), and P(z) the mean over all. None: offline, where networks that
-        would have trained on x are guessed: P = ½[(1 + a) · mean + (1 − a)], for x and z alike.
-    gamma, a : γ > 0 and 0 ≤ a ≤ 1.
-
-    For one target, the score rises with ratio(x), whatever the population and γ: these put scores
-    of several targets on one scale. ValueError where shapes disagree, a value is no probability, a
-    sample lacks networks, or an option is wrong.
-    """
-    if not gamma > 0 or not 0 <= a <= 1:
-        raise ValueError(f"gamma: {gamma}, a: {a}; allowed: gamma > 0, a from 0 to 1")
-    p, others, trained = _checked(target, reference, trained_on)
-    z, z_others, _ = _checked(population_target, population_reference, None, "population_")
-    for values in (p, others, z, z_others):
-        if values.min() <= 0 or values.max() > 1 + 1e-6:
-            raise ValueError("target, reference: no probabilities; allowed: more than 0, at most 1")
-    if len(others) != len(z_others):
-        raise ValueError(
-            f"population_reference: {len(z_others)} networks; allowed: {len(others)}, as reference"
-        )
-    if trained is None:
-        nobody, none_of_z = (np.zeros(each.shape, dtype=bool) for each in (others, z_others))
-        return shares(p / guessed(others, nobody, a), z / guessed(z_others, none_of_z, a), gamma)
-    return shares(p / both_sides(others, trained), z / z_others.mean(axis=0), gamma)
-
-
-def guessed(values: Floats, trained: Bools, a: float) -> Floats:
-    """Return RMIA's offline P: from networks that did not train on a sample, shape (n,)."""
-    return ((1 + a) * _mean(values, ~trained) + 1 - a) / 2
-
-
-def rmia_offline(
-    p: Floats, others: Floats, trained: Bools, gamma: float = GAMMA, a: float = A
-) -> Floats:
-    """Return RMIA's offline score among the samples themselves, by who did not train on them."""
-    ratio = p / guessed(others, trained, a)
-    return shares(ratio, ratio, gamma)
-
-
-def both_sides(values: Floats, trained: Bools) -> Floats:
-    """Return RMIA's online P: half from networks that trained on a sample, half from others."""
-    return (_mean(values, trained) + _mean(values, ~trained)) / 2
-
-
-def shares(ratio: Floats, population: Floats, gamma: float) -> Floats:
-    """Return for each ratio the share of the population's that are ``gamma`` times smaller."""
-    below = np.searchsorted(np.sort(population), ratio / gamma, side="right")
-    return below / len(population)
-
-
-def on_both_sides(trained: Bools, least: int = 1) -> Bools:
-    """Return which samples ``least`` networks trained on and as many did not, (k, n) → (n,)."""
-    return (trained.sum(axis=0) >= least) & ((~trained).sum(axis=0) >= least)
-
-
-def _checked(
-    target: ArrayLike, reference: ArrayLike, trained_on: ArrayLike | None, prefix: str = ""
-) -> tuple[Floats, Floats, Bools | None]:
-    phi, others = (np.asarray(value, dtype=np.float64) for value in (target, reference))
-    if phi.ndim != 1 or others.ndim != 2 or others.shape[1:] != phi.shape or not others.size:
-        raise ValueError(
-            f"{prefix}target: shape {phi.shape}, {prefix}reference: {others.shape}; "
-            "allowed: (n,) and (k, n), both of 1 or more"
-        )
-    if not (np.isfinite(phi).all() and np.isfinite(others).all()):
-        raise ValueError(f"{prefix}target, {prefix}reference: not finite; allowed: finite numbers")
     if trained_on is None:
-        return phi, others, None
-    trained: NDArray[Any] = np.asarray(trained_on)
-    if trained.shape != others.shape or trained.dtype != np.bool_:
-        raise ValueError(
-            f"trained_on: shape {trained.shape}, dtype {trained.dtype}; "
-            f"allowed: {others.shape} of bool"
-        )
-    return phi, others, trained
-
-
-def _mean(values: Floats, among: Bools) -> Floats:
-    """Return the mean over the networks that are ``among``, sample by sample."""
-    count = among.sum(axis=0)
-    if not count.all():
-        raise ValueError(
-            f"trained_on: sample {int(count.argmin())} has no network on one side; "
-            "allowed: 1 or more that trained on it and 1 or more that did not"
-        )
-    return np.where(among, values, 0).sum(axis=0) / count
+        return z_out
+    z_in, sd_in = deviations(phi, others, trained, spread)
+    return (z_out**2 - z_in**2) / 2 + np.log(sd_out / sd_in)
 
 
 def deviations(phi: Floats, values: Floats, among: Bools, spread: str) -> tuple[Floats, Floats]:
@@ -203,3 +93,102 @@ def deviations(phi: Floats, values: Floats, among: Bools, spread: str) -> tuple[
         )
     deviation: Floats = np.sqrt(variance)
     return (phi - mean) / deviation, deviation
+
+
+def rmia_scores(
+    target: ArrayLike,
+    reference: ArrayLike,
+    population_target: ArrayLike,
+    population_reference: ArrayLike,
+    trained_on: ArrayLike | None = None,
+    gamma: float = GAMMA,
+    a: float = A,
+) -> Floats:
+    """Return RMIA's score of each sample, shape (n,), 0 … 1; larger = more likely a member.
+
+    The share of population samples z with ratio(x) / ratio(z) ≥ γ, where ratio(x) = p_y(x) / P(x):
+    how likely the true class is to the target, against how likely it is to networks at large. For
+    one target the score rises with ratio(x), whatever the population and γ.
+
+    Parameters
+    ----------
+    target : shape (n,), the target's posteriors of the true class, above 0, at most 1.
+    reference : shape (k, n), those of k networks on the same samples.
+    population_target, population_reference : shapes (m,) and (k, m), the same of m other samples.
+    trained_on : shape (k, n) of bool: online, P(x) as `at_large` and P(z) the mean over all
+        networks. None: offline, P as `at_large` for x and z alike.
+    gamma, a : γ > 0 and 0 ≤ a ≤ 1.
+
+    ValueError where shapes disagree, a value is no probability, or a sample lacks networks.
+    """
+    if not gamma > 0 or not 0 <= a <= 1:
+        raise ValueError(f"gamma: {gamma}, a: {a}; allowed: gamma > 0, a from 0 to 1")
+    p, others, trained = _checked(target, reference, trained_on, odds=False)
+    z, z_others, nobody = _checked(population_target, population_reference, None, odds=False)
+    if trained_on is None:
+        ratio, population = p / at_large(others, trained, a), z / at_large(z_others, nobody, a)
+    else:
+        ratio, population = p / at_large(others, trained), z / z_others.mean(axis=0)
+    return shares(ratio, population, gamma)
+
+
+def at_large(values: Floats, trained: Bools, a: float | None = None) -> Floats:
+    """Return RMIA's P: the probability of the true class to networks at large, shape (n,).
+
+    Online, ½(mean over networks that trained on the sample + mean over those that did not);
+    offline, with ``a``, the former is guessed: ½[(1 + a) · mean over those that did not + (1 − a)].
+    """
+    out = _mean(values, ~trained)
+    return (_mean(values, trained) + out) / 2 if a is None else ((1 + a) * out + 1 - a) / 2
+
+
+def rmia_among(
+    p: Floats, others: Floats, trained: Bools, gamma: float = GAMMA, a: float | None = A
+) -> Floats:
+    """Return RMIA's score with the samples themselves as the population; ``a`` as `at_large`."""
+    ratio = p / at_large(others, trained, a)
+    return shares(ratio, ratio, gamma)
+
+
+def shares(ratio: Floats, population: Floats, gamma: float) -> Floats:
+    """Return for each ratio the share of the population's that are ``gamma`` times smaller."""
+    below = np.searchsorted(np.sort(population), ratio / gamma, side="right")
+    return below / len(population)
+
+
+def on_both_sides(trained: Bools, least: int = 1) -> Bools:
+    """Return which samples ``least`` networks trained on and as many did not, (k, n) → (n,)."""
+    return (trained.sum(axis=0) >= least) & ((~trained).sum(axis=0) >= least)
+
+
+def _checked(
+    target: ArrayLike, reference: ArrayLike, trained_on: ArrayLike | None, odds: bool = True
+) -> tuple[Floats, Floats, Bools]:
+    """Return all three as arrays: log-``odds`` or probabilities; None: nobody trained on any."""
+    phi, others = (np.asarray(value, dtype=np.float64) for value in (target, reference))
+    trained = np.zeros(others.shape, bool) if trained_on is None else np.asarray(trained_on)
+    shapes = phi.ndim == 1 and others.ndim == 2 and trained.shape == others.shape
+    if not shapes or others.shape[1:] != phi.shape or not others.size or trained.dtype != bool:
+        raise ValueError(
+            f"target: shape {phi.shape}, reference: {others.shape}, trained_on: {trained.shape} of "
+            f"{trained.dtype}; allowed: (n,), (k, n) and (k, n) of bool, n and k of 1 or more"
+        )
+    low, high, allowed = -np.inf, np.inf, "finite log-odds"
+    if not odds:
+        low, high, allowed = 0.0, 1 + 1e-6, "probabilities, more than 0"
+    for value in (phi, others):
+        if not ((value > low) & (value < high)).all():
+            span = f"{value.min():g} to {value.max():g}"
+            raise ValueError(f"target, reference: {span}; allowed: {allowed}")
+    return phi, others, trained
+
+
+def _mean(values: Floats, among: Bools) -> Floats:
+    """Return the mean over the networks that are ``among``, sample by sample."""
+    count = among.sum(axis=0)
+    if not count.all():
+        raise ValueError(
+            f"trained_on: sample {int(count.argmin())} has no network on one side; "
+            "allowed: 1 or more that trained on it and 1 or more that did not"
+        )
+    return np.where(among, values, 0).sum(axis=0) / count

@@ -1,44 +1,34 @@
 """Attacks that are networks: what they share, and the nn family: nn, top3nn, nncls.
 
-The published code's recipe is ``recipe="paper"``. Linear weights start Xavier-normal, as in the
-victim's networks: from torch's own start nncls barely learns in the paper's 100 epochs. SAMIA's
-queries, keys and values keep the start of their own.
-
 Sources: Shokri et al. (S&P 2017) and Salem et al. (NDSS 2019) for the nn family, Yuan & Zhang
 (2022), section 5.2, for its networks.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
-from torch import nn
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from tqdm import tqdm
 
 from prunemia.attacks import fitting
-from prunemia.attacks.base import (
-    Attack,
-    Bools,
-    Floats,
-    Inputs,
-    largest,
-    one_hot,
-    require_choice,
-    require_integer,
-)
-from prunemia.attacks.fitting import PRECISIONS, AttackFitConfig, Precision
-from prunemia.models import Dropout
+from prunemia.attacks.base import Attack, Bools, Floats, Inputs, largest, one_hot
+from prunemia.attacks.fitting import Precision, Recipe
+from prunemia.models import Dropout, one_thread
 from prunemia.signals import Signals
+from prunemia.training import TrainingError, batches
 
-HELD_BACK = "held-back"
 WEIGHT = "network_."
 """What the names of a kept network's weights start with."""
-PAPER_EPOCHS = 100
+PAPER_EPOCHS, PAPER_BATCH = 100, 128
 ENOUGH_SAMPLES = 8192
 """With fewer samples the fast recipe takes more epochs, so that it still takes enough steps."""
 
@@ -46,30 +36,26 @@ ENOUGH_SAMPLES = 8192
 class NeuralAttack(Attack):
     """A network that learns on the shadows' samples to tell members from non-members.
 
-    Its score is the logit of "member" minus that of "non-member": log-odds, in nats.
+    Its score is the logit of "member" minus that of "non-member": log-odds, in nats. Linear weights
+    start Xavier-normal: from torch's own start nncls barely learns in the paper's 100 epochs.
 
     Parameters
     ----------
-    seed : of the weights, the batches and dropout. Nothing depends on, or moves, torch's global
-        generator.
+    seed : of the weights, the batches and dropout; torch's global generator has no part in them.
     recipe : ``"fast"`` standardizes the inputs and fits by AdamW under a one-cycle schedule;
-        ``"paper"`` is the published recipe (see `AttackFitConfig`).
-    epochs : how many; None: 100 for ``"paper"``, `usual_epochs` for ``"fast"`` (more with few
-        samples), which was chosen on held-back shadow networks (Location and MNIST-1D, seeds 0 and
-        1; never on a target). ``"held-back"`` chooses for the shadows at hand: half, one or two
-        times the usual, whichever ranks the last shadow network's samples best by AUC when fitted
-        without them; then it fits all. That takes four times as long.
+        ``"paper"`` is the published recipe (see `fitting.optimizer`).
+    epochs : None: 100 for ``"paper"``; for ``"fast"`` `usual_epochs`, or more with few samples.
+        These were chosen on held-back shadow networks (Location and MNIST-1D, seeds 0 and 1; never
+        on a target).
     device : where it computes; None: cuda where there is one, else cpu.
     progress : show the epochs on stderr.
-    precision : what the fit computes in, ``"float32"`` or ``"bfloat16"``; None: float32 for
-        ``"paper"``, for ``"fast"`` what is fastest on the device. Decisions are always float32.
+    precision : of the fit (decisions are float32); None: float32 for ``"paper"``, for ``"fast"``
+        what is fastest on the device.
 
     Attributes
     ----------
-    network_ : the fitted network, in evaluation mode.
-    epochs_ : how many epochs it was fitted for.
-    mean_, scale_ : shape (features,); the inputs are shifted and divided by them (0 and 1 for
-        ``"paper"``).
+    network_, epochs_ : the network, and how many epochs it was fitted for.
+    mean_, scale_ : shape (features,); the inputs are shifted and divided by them.
     """
 
     name: ClassVar[str]
@@ -80,9 +66,9 @@ class NeuralAttack(Attack):
 
     def __init__(
         self,
-        seed: int = 0,
-        recipe: str = "fast",
-        epochs: int | str | None = None,
+        seed: NonNegativeInt = 0,
+        recipe: Recipe = "fast",
+        epochs: PositiveInt | None = None,
         device: str | torch.device | None = None,
         progress: bool = False,
         precision: Precision | None = None,
@@ -93,6 +79,14 @@ class NeuralAttack(Attack):
         self.device = device
         self.progress = progress
         self.precision = precision
+
+    @abstractmethod
+    def features(self, signals: Signals) -> Inputs:
+        """Return what the network is given, shape (n, features), before it is standardized."""
+
+    @abstractmethod
+    def network(self, width: int, classes: int) -> nn.Module:
+        """Return a fresh network, from (n, width) to two logits: non-member, member."""
 
     @property
     def version(self) -> int:  # type: ignore[override]
@@ -112,28 +106,15 @@ class NeuralAttack(Attack):
         used = self.used_precision
         return options if used == "float32" else options | {"precision": used}
 
-    @abstractmethod
-    def features(self, signals: Signals) -> Inputs:
-        """Return what the network is given, shape (n, features), before it is standardized."""
-
-    @abstractmethod
-    def network(self, width: int, classes: int) -> nn.Module:
-        """Return a fresh network, from (n, features) to two logits: non-member, member."""
-
     def _check_options(self) -> None:
-        require_integer("seed", self.seed, 0)
-        require_choice("recipe", self.recipe, ("fast", "paper"))
-        if self.epochs not in (None, HELD_BACK):
-            require_integer("epochs", self.epochs, 1)
-        require_choice("progress", self.progress, (True, False))
-        require_choice("precision", self.precision, (None, *PRECISIONS))
+        super()._check_options()
         self._device()
 
     def _device(self) -> torch.device:
         try:
             device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
             torch.empty(0, device=device)
-        except (RuntimeError, AssertionError, TypeError) as error:
+        except (RuntimeError, AssertionError) as error:
             raise ValueError(
                 f"device: {self.device!r} is not usable here; allowed: cpu, or a device of yours"
             ) from error
@@ -143,44 +124,71 @@ class NeuralAttack(Attack):
         raw = self.features(shadow)
         self.mean_ = np.zeros(raw.shape[1])
         self.scale_ = np.ones(raw.shape[1])
+        usual = PAPER_EPOCHS
         if self.recipe == "fast":
             deviation = raw.std(axis=0, dtype=np.float64)
             self.mean_ = raw.mean(axis=0, dtype=np.float64)
             # an input that never varies, as one that SAMIA may not see, becomes zero
             self.scale_ = np.where(deviation > 0, deviation, 1)
-        x = self._standardized(raw)
+            usual = round(self.usual_epochs * min(10.0, max(1.0, ENOUGH_SAMPLES / len(shadow))))
+        self.epochs_ = int(self.epochs or usual)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            network = fitting.start(self.network(raw.shape[1], shadow.classes)).to(self._device())
         members = torch.from_numpy(membership.astype(np.int64))
+        self.network_ = self._trained(network, self._standardized(raw), members.to(self._device()))
 
-        def fitted(epochs: int, part: torch.Tensor | slice, title: str = self.name) -> nn.Module:
-            how = self.fast_rate, self.fast_batch, self.used_precision, self._device()
-            where = int(self.seed), title, self.progress
-            config = AttackFitConfig(self.recipe, epochs, *how, *where)
-            network = fitting.build(lambda: self.network(raw.shape[1], shadow.classes), config)
-            fitting.fit(network, x[part], members[part], config)
-            return network
+    def _trained(self, network: nn.Module, x: Tensor, members: Tensor) -> nn.Module:
+        """Fit the network in place by cross-entropy; TrainingError where the loss is no number.
 
-        usual = PAPER_EPOCHS
-        if self.recipe == "fast":
-            more = min(10.0, max(1.0, ENOUGH_SAMPLES / len(shadow)))
-            usual = round(self.usual_epochs * more)
-        self.epochs_ = usual if self.epochs in (None, HELD_BACK) else int(self.epochs)
-        if self.epochs == HELD_BACK:
-            held = torch.from_numpy(_held_back(shadow, membership))
-            aucs = {}
-            # each from the start: a schedule cut short says little of one carried through
-            for epochs in (max(1, usual // 2), usual, 2 * usual):
-                trial = fitted(epochs, ~held, f"{self.name}, trial of {epochs}")
-                scores = fitting.member_log_odds(trial, x[held], self._device())
-                aucs[epochs] = roc_auc_score(members[held].numpy(), scores)
-            self.epochs_ = max(aucs, key=aucs.__getitem__)
-        self.network_ = fitted(self.epochs_, slice(None))
+        Batches and dropout have generators of their own. The network computes in `used_precision`;
+        the loss and the weights that the optimizer moves are float32.
+        """
+        weights = fitting.FlatWeights(network, self.used_precision)
+        x = x.to(weights.dtype)
+        order = torch.Generator().manual_seed(int(self.seed))
+        fitting.draw_dropout_from(torch.Generator(x.device).manual_seed(int(self.seed)), network)
+        cuts = batches(len(x), self.fast_batch if self.recipe == "fast" else PAPER_BATCH)
+        optimizer, schedule = fitting.optimizer(
+            self.recipe, weights.vector, self.epochs_, len(cuts), self.fast_rate
+        )
+        title, hidden = f"{self.name}, {self.recipe} recipe", not self.progress
+        epochs = tqdm(range(self.epochs_), title, unit="epoch", leave=False, disable=hidden)
+        network.train()
+        with one_thread(), epochs:
+            for epoch in epochs:
+                shuffled = torch.randperm(len(x), generator=order).to(x.device)
+                total = torch.zeros((), device=x.device)
+                for samples in [shuffled[a:b] for a, b in cuts]:
+                    loss = F.cross_entropy(network(x[samples]).float(), members[samples])
+                    loss.backward()
+                    weights.collect()
+                    optimizer.step()
+                    schedule.step()
+                    weights.publish()
+                    # summed on the device: reading each loss would wait for each step
+                    total += loss.detach() * len(samples)
+                mean = float(total) / len(x)
+                if not math.isfinite(mean):
+                    raise TrainingError(
+                        f"{title}: the loss is {mean} in epoch {epoch + 1}; look for extreme inputs"
+                    )
+                epochs.set_postfix_str(f"loss {mean:.3f}", refresh=False)
+        fitting.draw_dropout_from(None, network)
+        weights.release()
+        return network.eval()
 
-    def _standardized(self, raw: Inputs) -> torch.Tensor:
-        return torch.from_numpy(((raw - self.mean_) / self.scale_).astype(np.float32))
+    def _standardized(self, raw: Inputs) -> Tensor:
+        x = ((raw - self.mean_) / self.scale_).astype(np.float32)
+        return torch.from_numpy(x).to(self._device())
 
     def _decide(self, target: Signals) -> Floats:
         x = self._standardized(self.features(target))
-        return fitting.member_log_odds(self.network_, x, self._device())
+        self.network_.eval()
+        with torch.inference_mode(), one_thread():
+            logits = torch.cat([self.network_(part) for part in torch.split(x, 1024)])
+        non_member, member = logits.to("cpu", torch.float64).T.numpy()
+        return member - non_member
 
     def _as_arrays(self, learned: dict[str, Any]) -> dict[str, Any]:
         """Return the network as its weights: ``network_.`` and their name."""
@@ -197,26 +205,12 @@ class NeuralAttack(Attack):
         return self
 
 
-def _held_back(shadow: Signals, membership: Bools) -> Bools:
-    """Return True for the last shadow network's samples; ValueError where a part lacks a side."""
-    assert shadow.model is not None
-    held: Bools = shadow.model == shadow.model.max()
-    if not all(0 < membership[part].sum() < part.sum() for part in (held, ~held)):
-        raise ValueError(
-            f"epochs: {HELD_BACK!r} needs two or more shadow networks, "
-            "each with members and non-members; "
-            f"here: {len(np.unique(shadow.model))}"
-        )
-    return held
-
-
 class _Perceptron(NeuralAttack):
     """An MLP 512-256-128-2 with ReLU and dropout 0.2."""
 
     usual_epochs = 12
 
-    def network(self, width: int, classes: int) -> nn.Module:  # noqa: ARG002 (SAMIA needs the classes)
-        """Return the MLP."""
+    def network(self, width: int, classes: int) -> nn.Module:
         layers: list[nn.Module] = []
         for before, after in ((width, 512), (512, 256), (256, 128)):
             layers += [nn.Linear(before, after), nn.ReLU(), Dropout(0.2)]
@@ -229,17 +223,15 @@ class Posterior(_Perceptron):
     name = "nn"
 
     def features(self, signals: Signals) -> Inputs:
-        """Return the posterior."""
         return signals.posteriors
 
 
 class TopThree(_Perceptron):
-    """top3nn: an MLP on the three largest posteriors; with two classes, on both and a zero."""
+    """top3nn: an MLP on the three largest posteriors, descending; of two classes, and a zero."""
 
     name = "top3nn"
 
     def features(self, signals: Signals) -> Inputs:
-        """Return the three largest posteriors, shape (n, 3), descending."""
         three = largest(signals.posteriors, 3)
         return np.pad(three, ((0, 0), (0, 3 - three.shape[1])))
 
@@ -250,5 +242,4 @@ class PosteriorAndLabel(_Perceptron):
     name = "nncls"
 
     def features(self, signals: Signals) -> Inputs:
-        """Return the posterior and the one-hot label side by side."""
         return np.concatenate([signals.posteriors, one_hot(signals)], axis=1)

@@ -23,7 +23,7 @@ from scipy.stats import rankdata
 
 from prunemia.attacks import get as attack_class
 from prunemia.attacks import lira_scores, log_odds, rmia_scores
-from prunemia.attacks.likelihood import deviations, on_both_sides, rmia_offline
+from prunemia.attacks.likelihood import deviations, on_both_sides, rmia_among
 from prunemia.attacks.referenced import SETTINGS
 from prunemia.data import OWN, split, victims_half
 from prunemia.errors import UsageError
@@ -323,7 +323,7 @@ def by_references(found: References) -> dict[str, Floats]:
         rows = {
             "lira offline": deviations(phi, others, ~trained, "pooled")[0],
             "lira online": lira_scores(phi, others, trained),
-            "rmia offline": rmia_offline(mine, theirs, trained),
+            "rmia offline": rmia_among(mine, theirs, trained),
             "rmia online": rmia_scores(mine, theirs, mine, theirs, trained),
         }
         for name, row in rows.items():
