@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from prunemia.claims import questions
 from prunemia.claims.base import Claim
-from prunemia.claims.questions import QUESTIONS
 
 RULES = ("warm-up", "published", "last")
 MEASURES = {"accuracy": "samia", "train accuracy": "", "test accuracy": "", "confidence AUC": ""}
@@ -15,9 +15,10 @@ MEASURES = {"accuracy": "samia", "train accuracy": "", "test accuracy": "", "con
 
 def answers(question: str, table: pd.DataFrame, kind: str = "") -> dict[str, Claim]:
     """Return what a table (of a kind, if several answer) says of a question, by id, each once."""
-    asked = [q for q in QUESTIONS if q.text == question and kind in ("", q.kind)]
+    asked = [q for q in questions.QUESTIONS if q["question"] == question]
+    asked = [q for q in asked if kind in ("", q["kind"])]
     assert asked
-    found = [claim for each in asked for claim in each.answers(table)]
+    found = [claim for each in asked for claim in questions.answers(each, table)]
     named = {claim.id: claim for claim in found}
     assert len(named) == len(found)
     return named

@@ -9,7 +9,7 @@ from made_up import RULES, answers, table
 from prunemia import results
 from prunemia.claims import questions
 from prunemia.claims.base import CONTRADICTED, OPEN, SUPPORTED, UNDECIDED
-from prunemia.claims.registry import networks
+from prunemia.claims.registry import all_networks
 
 LEAK = {0.5: 0.70, 0.7: 0.65, 0.9: 0.55}
 """Beside 0.6 of the originals and 0.65 of the dense networks."""
@@ -72,8 +72,10 @@ def test_a_claim_outside_of_the_papers_regime_says_so(fit, inside):
     assert found["training"].note == ""
 
 
-def test_networks_are_counted_once_a_run_under_one_rule_by_one_attack():
-    found = networks(table(LEAK, fit=(0.9, 0.7))).set_index("network")
+def test_networks_are_counted_once_a_run_under_one_rule_by_one_attack(monkeypatch):
+    levels = {"d": ("control_d", table(LEAK, fit=(0.9, 0.7)))}
+    monkeypatch.setattr(results, "by_dataset", lambda _: levels)
+    found = all_networks().set_index("network")
 
     assert set(found.index) == {"original", "dense", "pruned 0.5", "pruned 0.7", "pruned 0.9"}
     assert set(found["runs"]) == {4}

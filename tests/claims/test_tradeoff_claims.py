@@ -7,7 +7,7 @@ from scipy import stats
 
 from prunemia import claims
 from prunemia.claims.base import CONTRADICTED, OPEN, SUPPORTED
-from prunemia.claims.tradeoff import defended, names
+from prunemia.claims.tradeoff import defended, names, rivals
 
 # way: pruner, sparsity, defense, strength, whole; test accuracy; leak by conf, by samia
 WAYS = [
@@ -66,7 +66,7 @@ def test_the_front_is_what_no_other_beats():
 
 
 def test_the_rival_is_the_undefended_way_of_least_leak_at_equal_accuracy():
-    found = claims.rivals(claims.points(table(4, swing=0.0), "accuracy"))
+    found = rivals(claims.points(table(4, swing=0.0), "accuracy"))
 
     # Within a point: PPB 1 at .77 meets slim 0.5 at .78 alone, PPB 4 at .69 slim 0.9 at .70.
     by_name = found.set_index("name")
@@ -86,7 +86,7 @@ def test_a_rival_is_neither_more_nor_less_accurate_by_over_a_point(test, rival):
     plane = claims.points(table(4, swing=0.0), "accuracy")
     plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "test"] = test
 
-    found = claims.rivals(plane).set_index("name")["rival"]
+    found = rivals(plane).set_index("name")["rival"]
 
     assert set(found[found.index == "PPB λ = 1 on slim 0.5"]) == rival
 
@@ -96,10 +96,10 @@ def test_a_rival_was_fine_tuned_as_long_and_the_original_not_at_all():
     plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "finetune_epochs"] = 16
     plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "test"] = 0.79
     # of original .80, dense .79 and slim 0.5 .78, the last two had 8 epochs
-    found = claims.rivals(plane).set_index("name")["rival"]
+    found = rivals(plane).set_index("name")["rival"]
     assert found["PPB λ = 1 on slim 0.5"] == "original"
     plane.loc[plane["name"] == "slim 0.5", "finetune_epochs"] = 16
-    found = claims.rivals(plane).set_index("name")["rival"]
+    found = rivals(plane).set_index("name")["rival"]
     assert found["PPB λ = 1 on slim 0.5"] == "slim 0.5"
 
 
@@ -111,7 +111,7 @@ def test_early_stopping_meets_its_own_network_without_it_alone():
     none = none.assign(stopping="published", accuracy=0.68, test_accuracy=0.775)
 
     def met(*parts):
-        found = claims.rivals(claims.points(pd.concat([table(4, swing=0.0), *parts]), "accuracy"))
+        found = rivals(claims.points(pd.concat([table(4, swing=0.0), *parts]), "accuracy"))
         return dict(zip(found["name"], found["rival"], strict=True)).get(
             "early stopping on slim 0.5"
         )
@@ -136,22 +136,22 @@ def test_a_strength_that_ruins_the_network_has_no_rival():
     ruined = plane["name"] == "PPB λ = 4 on slim 0.5"
     plane.loc[plane["name"] == "slim 0.9", "test"] = 0.63
     plane.loc[ruined, "test"] = 0.631  # of slim 0.5's 0.78
-    assert "PPB λ = 4 on slim 0.5" in set(claims.rivals(plane)["name"])
+    assert "PPB λ = 4 on slim 0.5" in set(rivals(plane)["name"])
 
     plane.loc[ruined, "test"] = 0.629
 
-    assert "PPB λ = 4 on slim 0.5" not in set(claims.rivals(plane)["name"])
+    assert "PPB λ = 4 on slim 0.5" not in set(rivals(plane)["name"])
 
 
 def test_a_rival_that_is_pruned_alike_has_the_same_method():
     plane = claims.points(table(4, swing=0.0), "accuracy")
     plane.loc[plane["name"] == "slim 0.9", "pruner"] = "l1structured"
 
-    found = claims.rivals(plane, pruned_alike=True).set_index("name")
+    found = rivals(plane, pruned_alike=True).set_index("name")
 
     assert list(found.index) == ["PPB λ = 1 on slim 0.5"]  # PPB 4 has l1structured 0.9 beside it
     assert found.loc["PPB λ = 1 on slim 0.5", "rival"] == "slim 0.5"
-    assert "PPB λ = 4 on slim 0.5" in set(claims.rivals(plane)["name"])
+    assert "PPB λ = 4 on slim 0.5" in set(rivals(plane)["name"])
 
 
 def by_id(table):
@@ -232,11 +232,7 @@ def test_what_has_no_rival_is_listed_with_the_reason():
         "PPB": "every strength costs over 15 points of test accuracy",
         "adversarial regularization": "no undefended network within 1 point of test accuracy",
     }
-    assert by_id(alone) == {}
-    assert list(claims.without_rival(alone, pruned_alike=True)) == [
-        "PPB on slim",
-        "adversarial regularization on slim",
-    ]
+    assert by_id(alone) == by_id(table(5)) == {}
 
 
 def test_what_only_the_choosing_runs_show_is_not_claimed():
@@ -245,9 +241,6 @@ def test_what_only_the_choosing_runs_show_is_not_claimed():
     assert ppb.note.startswith("PPB λ = 4 on slim 0.5")  # chosen as before
     assert ppb.verdict == CONTRADICTED  # 0.03 − 0.05 on the runs that judge
 
-
-def test_without_runs_that_judge_there_is_no_claim():
-    assert by_id(table(5)) == {}
 
 
 def test_advice_within_a_larger_price():

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from prunemia.claims.base import (
     CONTRADICTED,
-    MARGIN,
     NEGLIGIBLE,
     OPEN,
     RULES,
     SUPPORTED,
-    TEST_MARGIN,
     UNDECIDED,
     VERDICTS,
     Claim,
@@ -17,8 +15,8 @@ from prunemia.claims.base import (
     runs_needed,
     simultaneous,
     verdict,
+    where,
 )
-from prunemia.claims.questions import regime, where
 from prunemia.claims.registry import (
     all_networks,
     capacity,
@@ -26,22 +24,12 @@ from prunemia.claims.registry import (
     common,
     counts,
     find,
-    networks,
     of,
     pooled,
     registry,
     said,
     show,
-    shown,
     tally,
 )
-from prunemia.claims.tradeoff import (
-    advice,
-    halves,
-    name_of,
-    on_front,
-    points,
-    rivals,
-    without_rival,
-)
+from prunemia.claims.tradeoff import advice, halves, name_of, on_front, points, without_rival
 from prunemia.results.references import agreement

@@ -9,17 +9,18 @@ Holm's tests decide a little more, but their intervals end at zero for each clai
 
 Which epoch of fine-tuning is kept moves the leak as much as pruning does. So a claim about pruning
 or fine-tuning is tried under three stopping rules, and its interval covers those of all three.
-Where fewer were tried it is open, whatever its interval says.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from prunemia.metrics import LEVEL, Estimate, over_seeds
@@ -34,26 +35,18 @@ RULES = ("warm-up", "published", "last")
 
 MARGIN = 0.01
 """The difference in balanced accuracy or AUC up to which it does not matter; fixed beforehand."""
-
-TEST_MARGIN = 0.02
-"""The same for the test accuracy."""
-
 LEAST_RUNS = 3
 """With fewer runs a claim is open, and has no interval: that of two is twelve times as wide as they
 are apart."""
 
-MOST_RUNS = 1000
-"""How many runs `runs_needed` tries before it gives up."""
-
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim on one data set and what its runs say of it.
+    """A claim on one data set, true where its effect is positive, and what its runs say of it.
 
     Attributes
     ----------
-    id : what the claim is called on every data set.
-    text : the claim in words; true where the effect is positive.
+    id, text : what the claim is called on every data set, and the claim in words.
     by_rule : stopping rule → the effect in each run.
     measure, comparison : of what the effect is a difference, and which difference.
     margin : the size up to which an effect does not matter; 0: no such size was stated beforehand.
@@ -79,7 +72,7 @@ class Claim:
     source: str = ""
     tests: int = 1
     note: str = ""
-    open: str = field(default="", kw_only=True)
+    open: str = ""
 
     @cached_property
     def effects(self) -> dict[str, Estimate]:
@@ -91,10 +84,10 @@ class Claim:
         """The mean over stopping rules, with the interval that covers the interval of each."""
         found = list(self.effects.values())
         value = float(np.mean([effect.value for effect in found]))
-        low, high = min(e.low for e in found), max(e.high for e in found)
-        if math.isnan(sum(effect.low for effect in found)):
-            return Estimate(value, note=found[0].note or "no interval under every rule")
-        return Estimate(value, low, high)
+        low = float(np.min([effect.low for effect in found]))  # NaN where one is
+        high = float(np.max([effect.high for effect in found]))
+        missing = found[0].note or "no interval under every rule"
+        return Estimate(value, low, high, missing if math.isnan(low) else "")
 
     @property
     def runs(self) -> int:
@@ -102,14 +95,10 @@ class Claim:
         return min(len(values) for values in self.by_rule.values())
 
     @property
-    def few(self) -> str:
-        """Say that its runs are fewer than `LEAST_RUNS`, "" where they are not."""
-        return f"{self.runs} run{'s' * (self.runs > 1)} alone" if self.runs < LEAST_RUNS else ""
-
-    @property
     def verdict(self) -> str:
         """One of `VERDICTS`; open where it says why, or where rules or runs are missing."""
-        if self.open or self.few or (self.ruled and set(self.by_rule) != set(RULES)):
+        untried = self.ruled and set(self.by_rule) != set(RULES)
+        if self.open or untried or self.runs < LEAST_RUNS:
             return OPEN
         return verdict(self.effect, self.margin)
 
@@ -120,9 +109,9 @@ class Claim:
         decided = self.verdict in (SUPPORTED, CONTRADICTED)
         small = decided and -self.margin < low and high < self.margin
         parts = (
-            self._rules(),
+            self._rules() if self.ruled else "",
             "within the margin" if small else "",
-            self.few,
+            f"{self.runs} run{'s' * (self.runs > 1)} alone" if self.runs < LEAST_RUNS else "",
             self.open,
             self.note,
         )
@@ -130,14 +119,19 @@ class Claim:
 
     def _rules(self) -> str:
         """Say what each stopping rule says, and whether they differ."""
-        if not self.ruled:
-            return ""
         if len(self.by_rule) < len(RULES):
             count = "one stopping rule" if len(self.by_rule) == 1 else "two stopping rules"
             return f"tried under {count} alone ({', '.join(self.by_rule)})"
         each = ", ".join(f"{rule} {effect.value:+.3f}" for rule, effect in self.effects.items())
         signs = {effect.value > 0 for effect in self.effects.values()}
         return each if len(signs) == 1 else f"{each}: the rules differ in sign"
+
+
+def where(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
+    """Return the rows whose columns have these values."""
+    for name, value in wanted.items():
+        table = table[table[name] == value]
+    return table
 
 
 def simultaneous(values: Sequence[float], tests: int) -> Estimate:
@@ -155,10 +149,10 @@ def simultaneous(values: Sequence[float], tests: int) -> Estimate:
 
 
 def verdict(effect: Estimate, margin: float = 0.0) -> str:
-    """Return the verdict that an interval gives.
+    """Return the verdict that an interval gives, which has to be simultaneous where it is of many.
 
     Supported above 0, contradicted below 0, no difference that matters within ± ``margin``, else
-    not decided. Where several effects are judged together the interval has to be simultaneous.
+    not decided.
     """
     if effect.low > 0:
         return SUPPORTED
@@ -168,10 +162,9 @@ def verdict(effect: Estimate, margin: float = 0.0) -> str:
 
 
 def by_verdict(claim: Claim | None, below: str, around: str, above: str, unknown: str) -> str:
-    """Return the words that a claim's verdict calls for.
+    """Return the words that a verdict calls for: contradicted ``below``, supported ``above``.
 
-    Contradicted: ``below``; supported: ``above``; any other verdict: ``around``. ``unknown``: there
-    is no claim, since no kept table has this run's parameters (`registry.of`).
+    Any other: ``around``. ``unknown``: no kept table has this run's parameters (`registry.of`).
     """
     if claim is None:
         return unknown
@@ -179,22 +172,18 @@ def by_verdict(claim: Claim | None, below: str, around: str, above: str, unknown
 
 
 def runs_needed(claim: Claim) -> int | None:
-    """Return how many runs would decide an effect of this size; None where that is not known.
+    """Return how many runs would decide an effect of this size, at most 1000; None: not known.
 
     It takes mean and spread over runs for known, so with that many runs about one repetition in two
-    decides; plan for more. Of stopping rules it is the most that any needs; None where their
-    effects differ in sign, or `MOST_RUNS` are too few.
+    decides; plan for more. It is the most that any stopping rule needs, and not known where the
+    effects under the rules differ in sign.
     """
-    effects = claim.effects
-    if len({effect.value > 0 for effect in effects.values()}) > 1:
+    means = np.array([effect.value for effect in claim.effects.values()])
+    if len({*(means > 0)}) > 1 or math.isnan(claim.effect.low):
         return None
-    runs = np.arange(2, MOST_RUNS + 1)
+    runs = np.arange(2, 1001)
     quantiles = stats.t.isf((1 - LEVEL) / claim.tests / 2, runs - 1)
-    needed = []
-    for rule, effect in effects.items():
-        if math.isnan(effect.low):
-            return None
-        half = quantiles * np.std(claim.by_rule[rule], ddof=1) / np.sqrt(runs)
-        size = abs(effect.value)
-        needed.append(runs[(half < size) | (size + half < claim.margin)][:1])
-    return int(max(needed)[0]) if all(map(len, needed)) else None
+    spreads = [np.std(values, ddof=1) for values in claim.by_rule.values()]
+    half, size = np.outer(spreads, quantiles / np.sqrt(runs)), np.abs(means)[:, None]
+    decided = ((half < size) | (size + half < claim.margin)).all(axis=0)
+    return int(runs[decided.argmax()]) if decided.any() else None

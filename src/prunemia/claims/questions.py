@@ -1,4 +1,4 @@
-"""The questions of ``claims.yml``, and how their claims' effects are read off the kept tables.
+"""How the claims of ``claims.yml`` are read off the kept tables.
 
 Yuan & Zhang (2022) compare the pruned and fine-tuned network with the original. That is the sum of
 two effects (`prunemia.lab.effects`), and each is a claim of its own here.
@@ -6,8 +6,8 @@ two effects (`prunemia.lab.effects`), and each is a claim of its own here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from prunemia import results
-from prunemia.claims.base import MARGIN, RULES, TEST_MARGIN, Claim
+from prunemia.claims.base import RULES, Claim, where
 from prunemia.claims.tradeoff import defended
 from prunemia.lab.lengths import excess
 from prunemia.registry import PRUNERS
@@ -25,204 +25,118 @@ from prunemia.results.references import CHANCE, FEW
 from prunemia.results.tables import CURVE_MEASURE
 
 Table = pd.DataFrame
-Words = dict[str, Any]
-Case = tuple[Words, Table]
-"""What fills a family's words, and a table with a row per run and stopping rule: its columns are
+Case = tuple[dict[str, Any], Table]
+"""What fills a claim's words, and a table with a row per run and stopping rule: its columns are
 what can be subtracted from one another."""
 
 OWN = {"pruner": "l1unstructured", "defense": "none"}
 """What the tables of all data sets have in common."""
-SPARSITIES = (0.5, 0.7, 0.9)
 SPARSITY = 0.7
 """At which attacks, adversaries, defenses and releases are compared."""
-LABELS = {"lira": "LiRA", "rmia": "RMIA"}
-RATES = {"TPR at 0.001": "0.1", "TPR at 0.01": "1"}
-"""The rates of attacks where few are accused, and the false positives that they allow, in %."""
-RELEASES_ATTACK = "nncls"
-"""The attack on releases, named beforehand: learned, cheap, and able to take several of them."""
-TOGETHER = {
-    "original + pruned": ("original", "pruned"),
-    "original + dense": ("original", "dense"),
-    "0.5 + 0.7 + 0.9": ("pruned to 0.5", "pruned to 0.7", "pruned to 0.9"),
-    "pruned + its 4 bits": ("pruned", "pruned, 4 bits"),
-}
-"""Releases that an adversary holds together, and each alone."""
+TEST_MARGIN = 0.02
+"""The loss of test accuracy up to which it does not matter; fixed beforehand."""
+ENTRY = ("question", "kind", "cases", "names", "effects", "everywhere")
+"""What an entry of ``claims.yml`` says itself; all else it says of each of its effects."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Effect:
-    """A claim in words, with a place in braces for whatever a case says.
+def answers(entry: Mapping[str, Any], table: Table) -> list[Claim]:
+    """Return the claims of an entry of ``claims.yml`` on one table of its kind."""
+    cases, names = CASES[entry["cases"]](table), entry.get("names", [""])
+    if "effects" not in entry:
+        return list(cases)
+    about = {name: value for name, value in entry.items() if name not in ENTRY}
+    short = names if isinstance(names, dict) else dict(zip(names, names, strict=True))
+    found = [
+        _claim({**words, "short": key, "name": name}, runs, **{**about, **effect})
+        for place, (words, runs) in enumerate(cases)
+        for key, name in short.items()
+        for effect in entry["effects"]
+        if place == 0 or not effect.get("once")
+    ]
+    return [claim for claim in found if claim]
 
-    The effect is the column ``plus`` minus the column ``minus``, either of which may be a number.
-    ``once``: the same in every case, so that the first one's is taken; ``complete``: no claim where
-    a run could not be measured, else such a run is left out. All others: as of `Claim`.
+
+def _claim(
+    words: dict[str, Any],
+    runs: Table,
+    plus: str,
+    minus: str | float = 0.0,
+    once: bool = False,
+    complete: bool = False,
+    **about: Any,
+) -> Claim | None:
+    """Return the claim on one case; None where the table has no such numbers.
+
+    Its effect is the column ``plus`` minus the column (or number) ``minus``. ``once``: it is the
+    same in every case; ``complete``: no claim where a run could not be measured, else such a run is
+    left out. The words of ``about`` have a place in braces for whatever the case says.
     """
-
-    id: str
-    text: str
-    plus: str | float
-    minus: str | float = 0.0
-    measure: str = "balanced accuracy"
-    comparison: str = "{plus} − {minus}"
-    margin: float = MARGIN
-    ruled: bool = False
-    paper: bool = False
-    note: str = ""
-    once: bool = False
-    complete: bool = False
-
-    def claim(self, words: Words, runs: Table) -> Claim | None:
-        """Return the claim on one case; None where the table has no such numbers."""
-        words = {"sparsity": SPARSITY, **words}
-        if not self.ruled and "stopping" in runs:
-            runs = where(runs, stopping=RULES[0])
-        sides: dict[str, Any] = {}
-        for side, end in (("plus", self.plus), ("minus", self.minus)):
-            name = end.format(**words) if isinstance(end, str) else end
-            if isinstance(name, str) and name not in runs:
-                return None
-            sides[side] = runs[name] if isinstance(name, str) else name
-            words |= {side: name, f"{side}_test": words.get("test", {}).get(name)}
-        values = by_rule(runs.assign(effect=sides["plus"] - sides["minus"]), "effect")
-        if self.complete and sum(map(len, values.values())) < len(runs):
-            return None
-        said: dict[str, Any] = {name: getattr(self, name).format(**words) for name in SAID}
-        about: dict[str, Any] = {name: getattr(self, name) for name in ("margin", "ruled", "paper")}
-        sparsity = None if self.once else words["sparsity"]
-        return Claim(**said, **about, by_rule=values, sparsity=sparsity)
-
-
-SAID = ("id", "text", "measure", "comparison", "note")
-"""The words of an `Effect`."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a group of claims asks, the kind of table that answers, and how it does.
-
-    ``everywhere``: each claim is asked on every data set with such a table, also where it gets no
-    number.
-    """
-
-    text: str
-    kind: str
-    answers: Callable[[Table], Iterable[Claim]]
-    everywhere: bool = False
-
-
-def questions() -> tuple[Question, ...]:
-    """Return the questions of ``claims.yml``, which says what each entry means."""
-    text = files("prunemia.claims").joinpath("claims.yml").read_text("utf-8")
-    return tuple(_question(**entry) for entry in yaml.safe_load(text))
-
-
-def _question(
-    question: str,
-    kind: str,
-    cases: str,
-    names: Sequence[str] = (),
-    effects: Sequence[Mapping[str, Any]] = (),
-    everywhere: bool = False,
-    **common: Any,
-) -> Question:
-    answers = ANSWERS.get(cases)
-    if answers is None:
-        read = partial(CASES[cases], names=names) if names else CASES[cases]
-        answers = partial(_read_off, read, [Effect(**{**common, **effect}) for effect in effects])
-    return Question(question, kind, answers, everywhere)
-
-
-def _read_off(
-    read: Callable[[Table], Iterable[Case]], effects: Sequence[Effect], table: Table
-) -> Iterator[Claim]:
-    """Yield the claims of each case of a table."""
-    for place, (words, runs) in enumerate(read(table)):
-        for effect in effects:
-            claim = effect.claim(words, runs) if place == 0 or not effect.once else None
-            if claim is not None:
-                yield claim
+    if not about.get("ruled") and "stopping" in runs:
+        runs = where(runs, stopping=RULES[0])
+    words = {"sparsity": SPARSITY, **words}
+    names = {"plus": plus.format(**words), "minus": str(minus).format(**words)}
+    if names["plus"] not in runs or (isinstance(minus, str) and names["minus"] not in runs):
+        return None
+    effect = runs[names["plus"]] - (runs[names["minus"]] if isinstance(minus, str) else minus)
+    values = by_rule(runs.assign(effect=effect), "effect")
+    fewest = min(map(len, values.values()), default=0)
+    if fewest == 0 or (complete and effect.isna().any()):
+        return None
+    tests = {f"{side}_test": words.get("test", {}).get(name) for side, name in names.items()}
+    said = {"comparison": "{plus} − {minus}", **about}
+    for name, text in said.items():
+        said[name] = text.format(**words, **names, **tests) if isinstance(text, str) else text
+    return Claim(**said, by_rule=values, sparsity=None if once else words["sparsity"])
 
 
 # --- Reading cases off tables --------------------------------------------------------------------
 
 
-def where(table: Table, **wanted: Any) -> Table:
-    """Return the rows whose columns have these values."""
-    for name, value in wanted.items():
-        table = table[table[name] == value]
-    return table
-
-
 def by_rule(runs: Table, column: str) -> dict[str, tuple[float, ...]]:
-    """Return a column by stopping rule, one value per run; what could not be measured is left out.
-
-    What no rule is about counts as tried under ours.
-    """
+    """Return a column by stopping rule (ours, where none is said), one value per measured run."""
     runs = (runs if "stopping" in runs else runs.assign(stopping=RULES[0])).sort_values("seed")
     values = {rule: where(runs, stopping=rule)[column] for rule in RULES}
     return {rule: tuple(found.dropna()) for rule, found in values.items() if len(found)}
 
 
-def wide(rows: Table, columns: str, values: str = "value") -> Table:
-    """Return a row per run and stopping rule, and a column for each of what ``columns`` names."""
+def wide(rows: Table, *columns: str, values: str = "value") -> Table:
+    """Return a row per run and stopping rule, and a column for each of what ``columns`` say."""
     keys = [name for name in ("stopping", "seed") if name in rows]
-    return rows.pivot(index=keys, columns=columns, values=values).reset_index()
+    label = rows[list(columns)].astype(str).agg(" ".join, axis=1)
+    return rows.assign(label=label).pivot(index=keys, columns="label", values=values).reset_index()
 
 
-def levels(table: Table) -> Iterator[Case]:
-    """Yield SAMIA's accuracy on original, dense and pruned networks, by sparsity."""
-    for sparsity in SPARSITIES:
-        at = where(table, **OWN, measure="accuracy", attack="samia", sparsity=sparsity)
-        if len(at):
-            note = regime(where(table, pruner=OWN["pruner"], sparsity=sparsity))
-            yield {"sparsity": sparsity, "regime": note}, at
+def levels(table: Table, own: bool = True) -> Iterator[Case]:
+    """Yield SAMIA's accuracy on original, dense and pruned networks, by method and sparsity.
 
-
-def mild_and_hard(table: Table) -> Iterator[Case]:
-    """Yield SAMIA's accuracy on networks pruned little and much, a column for each sparsity."""
-    samia = where(table, **OWN, measure="accuracy", attack="samia")
-    level = samia["sparsity"].map("pruned to {:g}".format)
-    words = {"mild": f"{min(SPARSITIES):g}", "hard": f"{max(SPARSITIES):g}", "sparsity": None}
-    yield words, wide(samia.assign(level=level), "level", "pruned")
-
-
-def methods(table: Table) -> Iterator[Case]:
-    """Yield the levels of each further pruning method, by sparsity."""
+    ``own``: of the method that all tables have, else of each further one.
+    """
     samia = where(table, measure="accuracy", attack="samia")
     for (pruner, sparsity), at in samia.groupby(["pruner", "sparsity"], sort=False):
-        if pruner != OWN["pruner"] and not PRUNERS[str(pruner)].control:
+        if (pruner == OWN["pruner"]) is own and not PRUNERS[str(pruner)].control:
             note = regime(where(table, pruner=pruner, sparsity=sparsity))
             yield {"pruner": pruner, "sparsity": float(str(sparsity)), "regime": note}, at
 
 
 def accuracies(table: Table) -> Iterator[Case]:
-    """Yield each attack's accuracy on pruned networks, a column each."""
-    yield {}, wide(where(table, **OWN, measure="accuracy", sparsity=SPARSITY), "attack", "pruned")
+    """Yield each attack's accuracy on pruned networks: a column each, as in "samia 0.7"."""
+    rows = where(table, **OWN, measure="accuracy")
+    yield {}, wide(rows, "attack", "sparsity", values="pruned")
 
 
-def statistics(table: Table, names: Sequence[str]) -> Iterator[Case]:
-    """Yield names of the paper's table; a column for each statistic and name."""
-    runs = wide(table.assign(number=table["statistic"] + " " + table["name"]), "number")
-    change = pd.Series(dtype=float)
+def statistics(table: Table) -> Iterator[Case]:
+    """Yield the numbers of the paper's table, a column for each statistic and name."""
+    runs = wide(table, "statistic", "name")
+    change = pd.Series(np.nan, runs.index)
     if {"test ppb", "test no defense"} <= set(runs):
         change = runs["test ppb"] - runs["test no defense"]
-        runs["loss"], runs["allowed loss"] = -change, TEST_MARGIN
-    for name in names:
-        slug = name.removeprefix("sparsity ").replace(" ", "-")
-        last = name.split(" ")[-1]
-        yield {"name": name, "slug": slug, "last": last, "change": change.mean()}, runs
+    yield {"change": change.mean()}, runs.assign(loss=-change, **{"allowed loss": TEST_MARGIN})
 
 
 def few(table: Table) -> Iterator[Case]:
-    """Yield each rate and attack by few networks; a column for each setting and attack."""
+    """Yield attacks by few networks, a column for each setting, attack and measure."""
     rows = where(table, network="pruned", by="attack", sparsity=SPARSITY)
-    rows = rows[(rows["references"] <= FEW) & rows["attack"].isin(["samia", *LABELS])]
-    named = rows.assign(how=rows["setting"] + " " + rows["attack"])
-    for measure, percent in RATES.items():
-        runs = wide(where(named, measure=measure), "how")
-        for attack, label in LABELS.items():
-            rate = measure.replace("TPR at", "TPR at FPR")
-            yield {"percent": percent, "attack": attack, "label": label, "rate": rate}, runs
+    yield {}, wide(rows[rows["references"] <= FEW], "setting", "attack", "measure")
 
 
 def strongest(table: Table) -> Iterator[Case]:
@@ -250,32 +164,30 @@ def exposure(table: Table) -> Iterator[Case]:
     yield {}, wide(table, "statistic").assign(chance=CHANCE)
 
 
-def together(table: Table) -> Iterator[Case]:
-    """Yield releases that are held together; a column "best" for the better one alone.
-
-    That is the single release that is the better one on the other runs: the larger of several
-    accuracies within a run is too high by chance.
-    """
-    ((_, runs),) = releases(table)
-    for name, parts in TOGETHER.items():
-        if set(parts) <= set(runs):
-            slug = name.replace(" + ", "-").replace("its 4 bits", "4-bits")
-            best = best_on_others(runs[list(parts)])
-            yield {"name": name, "slug": slug, "attack": RELEASES_ATTACK}, runs.assign(best=best)
-
-
-def best_on_others(found: Table) -> pd.Series:
-    """Return in each run the column that is largest over all other runs; rows are runs."""
-    values = found.to_numpy()
-    best = (values.sum(axis=0) - values).argmax(axis=1)
-    return pd.Series(values[range(len(values)), best], found.index)
+TOGETHER = {
+    "original + pruned": ["original", "pruned"],
+    "original + dense": ["original", "dense"],
+    "0.5 + 0.7 + 0.9": ["pruned to 0.5", "pruned to 0.7", "pruned to 0.9"],
+    "pruned + its 4 bits": ["pruned", "pruned, 4 bits"],
+}
+"""Releases that an adversary holds together, and each alone."""
 
 
 def releases(table: Table) -> Iterator[Case]:
-    """Yield an attack's accuracy on each release, a column each."""
-    rows = where(table, attack=RELEASES_ATTACK, measure="accuracy")
-    test = rows.groupby("release")["test_accuracy"].mean()
-    yield {"test": test, "attack": RELEASES_ATTACK}, wide(rows, "release")
+    """Yield the accuracy of nncls on each release, a column each.
+
+    It was named beforehand: learned, cheap, and able to take several releases. A column "best of …"
+    is the better one alone of those that are held together: better on the other runs, since the
+    larger of several accuracies within a run is too high by chance.
+    """
+    rows = where(table, attack="nncls", measure="accuracy")
+    runs = wide(rows, "release")
+    for name, parts in TOGETHER.items():
+        if set(parts) <= set(runs):
+            alone = runs[parts].to_numpy()
+            best = (alone.sum(axis=0) - alone).argmax(axis=1)
+            runs[f"best of {name}"] = alone[range(len(alone)), best]
+    yield {"test": rows.groupby("release")["test_accuracy"].mean()}, runs
 
 
 def recipes(table: Table) -> Iterator[Case]:
@@ -283,10 +195,8 @@ def recipes(table: Table) -> Iterator[Case]:
     for attack, rows in table.groupby("attack", sort=False):
         for column, measure in (("accuracy", "balanced accuracy"), ("auc", "AUC")):
             words = {"attack": attack, "column": column, "measure": measure}
-            yield words, wide(rows, "recipe", column)
+            yield words, wide(rows, "recipe", values=column)
 
-
-# --- Pruned networks beside dense ones that are as good ------------------------------------------
 
 COMPARATORS = {
     "equal training accuracy": ("fit", "a dense one that fits its members as well"),
@@ -298,58 +208,45 @@ FEWEST = 5
 """Runs that a comparator must have a number in: those that have one are a selection."""
 
 
-def equally_good(curve: Table) -> list[Claim]:
-    """Return what pruned networks leak beyond dense ones that are as good, by each comparator.
+def equally_good(curve: Table) -> Iterator[Claim]:
+    """Yield what pruned networks leak beyond dense ones that are as good, by each comparator.
 
     ``curve``: of `results.tables.curve`; the pruned networks are those of the same data set's table
     of levels. Where the two comparisons at equal test accuracy differ in sign, both are open: which
     dense network is taken decides, not the pruning.
     """
-    control = results.by_dataset("control").get(str(curve["dataset"].iloc[0]))
-    if control is None:
-        return []
-    # a table of nothing but empty cells is read as numbers; a network without a width has none
-    dense = curve.assign(attack="", width=curve["width"].fillna(0))
-    rows = excess(pd.concat([dense, _pruned(control[1])], ignore_index=True))
-    found: list[Claim] = []
-    for sparsity in SPARSITIES:
-        at = where(rows, sparsity=sparsity)
-        claims = [claim for name in COMPARATORS if (claim := _excess(at, name, sparsity))]
-        pair = [claim for claim in claims if not claim.id.startswith("fit")]
+    kept = results.by_dataset("control").get(str(curve["dataset"].iloc[0]))
+    if kept is None:
+        return
+    keys = ["dataset", "model", "width", "sparsity", "stopping", "seed"]
+    own = where(kept[1], **OWN, attack="").fillna({"width": 0})  # not every network has a width
+    pruned = own.pivot(index=keys, columns="measure", values="pruned").reset_index()
+    names = {"train accuracy": "train_accuracy", "test accuracy": "test_accuracy"}
+    pruned = pruned.rename(columns={**names, CURVE_MEASURE: "value"})
+    pruned = pruned.assign(role="kept", epochs=0, attack="", measure=CURVE_MEASURE)
+    # a table of nothing but empty cells is read as numbers
+    dense = curve.assign(attack="").fillna({"width": 0})
+    rows = excess(pd.concat([dense, pruned], ignore_index=True))
+    for _, at in rows.groupby("sparsity"):
+        found = [_excess(part, str(name)) for name, part in at.groupby("comparator", sort=False)]
+        pair = [claim for claim in found[1:] if claim]
         signs = {effect.value > 0 for claim in pair for effect in claim.effects.values()}
         differ = "the comparators at equal test accuracy disagree in sign"
         why = differ if len(pair) == 2 and len(signs) == 2 else ""
-        found += [replace(claim, open=why if claim in pair else "") for claim in claims]
-    return found
+        yield from (replace(c, open=why if c in pair else "") for c in found if c)
 
 
-def _pruned(control: Table) -> Table:
-    """Return the pruned networks of a table of levels as rows of `prunemia.lab.lengths.points`."""
-    own = where(control, **OWN, attack="")
-    own = own.assign(width=own["width"].fillna(0))
-    keys = ["dataset", "model", "width", "sparsity", "stopping", "seed"]
-    flat = own.pivot_table("pruned", keys, "measure", dropna=False).dropna(how="all").reset_index()
-    return flat[keys].assign(
-        role="kept",
-        epochs=0,
-        train_accuracy=flat["train accuracy"],
-        test_accuracy=flat["test accuracy"],
-        attack="",
-        measure=CURVE_MEASURE,
-        value=flat[CURVE_MEASURE],
-    )
-
-
-def _excess(rows: Table, comparator: str, sparsity: float) -> Claim | None:
-    at = where(rows, comparator=comparator)
-    values = by_rule(at, "excess")
+def _excess(rows: Table, comparator: str) -> Claim | None:
+    """Return the claim by one comparator; None where too few runs have a dense network as good."""
+    values = by_rule(rows, "excess")
     runs = min(map(len, values.values()), default=0)
     if runs < FEWEST:
-        return None  # no dense network that is as good in so few runs
+        return None
+    sparsity = float(rows["sparsity"].iloc[0])
     known, end = COMPARATORS[comparator]
-    wanted = at.groupby("stopping")["seed"].nunique().max()
+    wanted = rows.groupby("stopping")["seed"].nunique().max()
     few = f"{runs} of {wanted} runs have such a dense network" if runs < wanted else ""
-    price = "" if known == "test" else f"test accuracy {at['test_difference'].mean():+.3f}"
+    price = "" if known == "test" else f"test accuracy {rows['test_difference'].mean():+.3f}"
     return Claim(
         f"{known}-{sparsity:g}",
         f"At sparsity {sparsity:g} the pruned network leaks more than {end}",
@@ -382,11 +279,13 @@ def regime(table: Table) -> str:
     return f"outside of the paper's regime: training accuracy {train:.2f}, test {-lost:+.3f}"
 
 
-READ = (levels, mild_and_hard, methods, accuracies, statistics, few, strongest, exposure, together,
-        releases, recipes)  # fmt: skip
-CASES: dict[str, Callable[..., Iterator[Case]]] = {read.__name__: read for read in READ}
-ANSWERS: dict[str, Callable[[Table], Iterable[Claim]]] = {
+READ = (levels, accuracies, statistics, few, strongest, exposure, releases, recipes)
+CASES: dict[str, Callable[..., Iterable[Any]]] = {read.__name__: read for read in READ} | {
+    "methods": partial(levels, own=False),
     "equally_good": equally_good,
     "defended": defended,
 }
-QUESTIONS = questions()
+QUESTIONS: list[dict[str, Any]] = yaml.safe_load(
+    files("prunemia.claims").joinpath("claims.yml").read_text("utf-8")
+)
+"""The entries of ``claims.yml``, which says what each means."""

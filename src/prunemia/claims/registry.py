@@ -28,8 +28,9 @@ from prunemia.claims.base import (
     UNDECIDED,
     VERDICTS,
     Claim,
+    where,
 )
-from prunemia.claims.questions import OWN, QUESTIONS, regime, where
+from prunemia.claims.questions import OWN, QUESTIONS, answers, regime
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
 from prunemia.metrics import LEVEL, Estimate, summarize
@@ -42,14 +43,6 @@ COLUMNS = (
     "id", "question", "text", "dataset", "measure", "comparison", "sparsity", "rules", "effect",
     "low", "high", "verdict", "runs", "family", "source", "note", "paper",
 )  # fmt: skip
-NAMES = {
-    "train accuracy": "train",
-    "test accuracy": "test",
-    "generalization gap": "gap",
-    "accuracy": "leak",
-    "TPR at 0.01": "found",
-}
-"""Measures of a table of levels, as `networks` calls them."""
 
 
 def registry() -> pd.DataFrame:
@@ -57,84 +50,68 @@ def registry() -> pd.DataFrame:
 
     Columns (`COLUMNS`): as `claims.base.Claim` says; question, what is asked; rules, the stopping
     rules under which it was tried; effect, low and high, the mean over runs and rules with the
-    interval that the verdict rests on; family, on how many data sets the claim was asked.
-
-    Raises
-    ------
-    UsageError
-        This is not the book's repository, or a table is stale.
+    interval that the verdict rests on; family, on how many data sets the claim was asked. A
+    UsageError where this is not the book's repository, or a table is stale.
     """
     rows = [
-        (
-            claim.id, question, claim.text, claim.dataset, claim.measure, claim.comparison,
-            claim.sparsity, ", ".join(claim.by_rule), claim.effect.value, claim.effect.low,
-            claim.effect.high, claim.verdict, claim.runs, claim.tests, claim.source, claim.remark,
-            claim.paper,
-        )
+        {**vars(claim), "question": question, "rules": ", ".join(claim.by_rule)}
+        | {"effect": claim.effect.value, "low": claim.effect.low, "high": claim.effect.high}
+        | {"verdict": claim.verdict, "runs": claim.runs, "family": claim.tests}
+        | {"note": claim.remark}
         for question, claim in claims()
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def claims() -> tuple[tuple[str, Claim], ...]:
-    """Return every question and claim: by question, by what is claimed, by sparsity.
-
-    The data sets of a claim follow one another.
-    """
+    """Return every question and claim: by question, claim and sparsity, data set after data set."""
     return _claims(folder())
 
 
 @lru_cache(maxsize=1)
 def _claims(_: Path) -> tuple[tuple[str, Claim], ...]:
     """Compute the claims; ``_``: the folder, for another repository has other tables."""
-    tables = {kind: results.by_dataset(kind) for kind in {q.kind for q in QUESTIONS}}
+    tables = {kind: results.by_dataset(kind) for kind in {entry["kind"] for entry in QUESTIONS}}
     groups: dict[tuple[str, str], list[Claim]] = {}
-    for question in QUESTIONS:
-        for dataset, (source, table) in tables[question.kind].items():
-            for claim in question.answers(table):
+    asked: dict[str, int] = {}  # on how many data sets, where each claim is asked everywhere
+    for entry in QUESTIONS:
+        question, found = entry["question"], tables[entry["kind"]]
+        if entry.get("everywhere"):
+            runs = [table["seed"].nunique() for _, table in found.values()]
+            asked[question] = sum(count >= LEAST_RUNS for count in runs)
+        for dataset, (source, table) in found.items():
+            for claim in answers(entry, table):
                 named = replace(claim, dataset=dataset, source=source)
-                groups.setdefault((question.text, claim.id), []).append(named)
-    asked = {
-        kind: sum(table["seed"].nunique() >= LEAST_RUNS for _, table in found.values())
-        for kind, found in tables.items()
-    }
-    everywhere = {q.text: asked[q.kind] for q in QUESTIONS if q.everywhere}
-    sizes = {key: sum(not claim.few for claim in group) for key, group in groups.items()}
-    questions = list(dict.fromkeys(question.text for question in QUESTIONS))
+                groups.setdefault((question, claim.id), []).append(named)
+    questions = list(dict.fromkeys(entry["question"] for entry in QUESTIONS))
     stems = list(dict.fromkeys(known.rpartition("-")[0] for _, known in groups))
 
     def place(key: tuple[str, str]) -> tuple[int, int, float]:
-        question, known = key
         sparsity = groups[key][0].sparsity or 0.0
-        return questions.index(question), stems.index(known.rpartition("-")[0]), sparsity
+        return questions.index(key[0]), stems.index(key[1].rpartition("-")[0]), sparsity
 
-    return tuple(
-        (key[0], replace(claim, tests=max(1, sizes[key], everywhere.get(key[0], 0))))
-        for key in sorted(groups, key=place)
-        for claim in groups[key]
-    )
+    ordered = []
+    for key in sorted(groups, key=place):
+        size = sum(claim.runs >= LEAST_RUNS for claim in groups[key])
+        tests = max(1, size, asked.get(key[0], 0))
+        ordered += [(key[0], replace(claim, tests=tests)) for claim in groups[key]]
+    return tuple(ordered)
 
 
 def of(exp: Experiment, known: str) -> Claim | None:
     """Return a claim on an experiment's data set; None where its table lacks the experiment."""
-    claim = _claim(known, exp.dataset)
+    claim = _find(known, exp.dataset)
     return claim if claim and exp in results.experiments(claim.source) else None
 
 
 def find(known: str, dataset: str) -> Claim:
-    """Return a claim by its id and data set.
-
-    Raises
-    ------
-    UsageError
-        There is no such claim.
-    """
-    if claim := _claim(known, dataset):
+    """Return a claim by its id and data set; UsageError where there is none."""
+    if claim := _find(known, dataset):
         return claim
     raise UsageError(f"claims: no claim {known!r} on data set {dataset!r}; see registry()")
 
 
-def _claim(known: str, dataset: str) -> Claim | None:
+def _find(known: str, dataset: str) -> Claim | None:
     found = (claim for _, claim in claims() if (claim.id, claim.dataset) == (known, dataset))
     return next(found, None)
 
@@ -154,14 +131,14 @@ def said(
     claim = of(exp, known)
     if claim is None:
         return f"{100 * here:+.1f} points in this one run, which decides nothing"
-    clauses = {
+    clause = {
         SUPPORTED: more,
         CONTRADICTED: less,
         NEGLIGIBLE: "makes no difference that matters",
         UNDECIDED: f"has no effect that {claim.runs} runs can tell",
         OPEN: "has an effect that is open",
-    }
-    return f"{clauses[claim.verdict]} ({claim.effect.text(1, 100, ' points', signed=True)})"
+    }[claim.verdict]
+    return f"{clause} ({claim.effect.text(1, 100, ' points', signed=True)})"
 
 
 def tally(known: str) -> str:
@@ -172,12 +149,11 @@ def tally(known: str) -> str:
     return ", ".join(said) or f"decided on none of {count.sum()} data sets"
 
 
-def shown(*ids: str, question: str | None = None, exp: Experiment | None = None) -> pd.DataFrame:
+def show(*ids: str, question: str | None = None, exp: Experiment | None = None) -> Any:
     """Return claims as a table for a page: by id (a prefix will do), question or experiment.
 
-    Columns: claim, data set, effect with its interval, verdict, runs, note. ``exp``: of its data
-    set alone, and none where it is not an experiment of the claim's table: a page that was run with
-    other parameters gives no verdict.
+    ``exp``: of its data set alone, and none where it is not an experiment of the claim's table: a
+    page that was run with other parameters gives no verdict, and a sentence says so.
     """
     table = registry()
     if question is not None:
@@ -187,24 +163,16 @@ def shown(*ids: str, question: str | None = None, exp: Experiment | None = None)
         table = table[(table["dataset"] == exp.dataset) & table["source"].map(own)]
     if ids:
         table = table[table["id"].str.startswith(ids)]
-    numbers = table[["effect", "low", "high"]].to_numpy(dtype=float).tolist()
-    table = table.assign(**{"effect [95 %]": [str(Estimate(*each)) for each in numbers]})
-    named = table.rename(columns={"text": "claim"})
-    named["data set"] = table["dataset"].replace(LABELS)
-    return named[["claim", "data set", "effect [95 %]", "verdict", "runs", "note"]]
-
-
-def show(*ids: str, question: str | None = None, exp: Experiment | None = None) -> Any:
-    """Return `shown` as every tool shows it: wrapped, the verdict beside the claim.
-
-    Where there is no claim a sentence says so. The data set is left out where it is the page's.
-    """
-    found = shown(*ids, question=question, exp=exp)
-    if found.empty:
+    if table.empty:
         return Markdown("*No claim: no kept table has these parameters, or none could be judged.*")
-    order = ["claim", *(["data set"] if exp is None else []), "verdict", "effect [95 %]", "runs"]
+    numbers = table[["effect", "low", "high"]].to_numpy(dtype=float).tolist()
+    table = table.drop(columns="effect").rename(columns={"text": "claim"})
+    table["data set"] = table["dataset"].replace(LABELS)
+    table["effect [95 %]"] = [str(Estimate(*each)) for each in numbers]
+    place = ["data set"] if exp is None else []  # else it is the page's
     wrapped = "white-space: normal; text-align: left; vertical-align: top"
-    return found[[*order, "note"]].style.hide().map(lambda _: wrapped)
+    columns = ["claim", *place, "verdict", "effect [95 %]", "runs", "note"]
+    return table[columns].style.hide().map(lambda _: wrapped)
 
 
 def counts(table: pd.DataFrame) -> pd.DataFrame:
@@ -219,10 +187,9 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 def common(rule: str = RULES[0]) -> pd.DataFrame:
     """Return each claim's mean effect over data sets (`pooled`), where `LEAST` of them answer it.
 
-    Under one stopping rule; a claim that needs all rules and was not tried under all on a data set
-    is left out there. Columns: id, claim, data sets, effect with its interval, between (standard
-    deviation of the effects between data sets). A few data sets that nobody drew at random are a
-    thin sample.
+    Under one stopping rule, without data sets where the claim is open. Columns: id, claim, data
+    sets, effect with its interval, between (standard deviation of the effects between data sets).
+    A few data sets that nobody drew at random are a thin sample.
     """
     found = []
     for (known, text), group in itertools.groupby(
@@ -243,13 +210,10 @@ def common(rule: str = RULES[0]) -> pd.DataFrame:
 def pooled(values: list[tuple[float, ...]]) -> tuple[Estimate, float]:
     """Return the mean effect of several data sets, and the standard deviation between them.
 
-    ``values``: per data set one effect per run. The variance between data sets is Paule and
-    Mandel's: the one at which the weighted squares around the mean add up to k − 1, 0 if they do
-    not reach it. The interval is Hartung and Knapp's, with k − 1 degrees of freedom, never narrower
-    than that of weights taken as known.
-
-    Source: Paule & Mandel (1982); Hartung & Knapp (2001), equation 2; Röver, Knapp & Friede (2015),
-    section 2.
+    ``values``: per data set one effect per run. The variance between data sets is that at which
+    the weighted squares around the mean add up to k − 1, 0 if they do not reach it (Paule & Mandel
+    1982). The interval has k − 1 degrees of freedom (Hartung & Knapp 2001, equation 2), and is
+    never narrower than that of weights taken as known (Röver, Knapp & Friede 2015, section 2).
     """
     means = np.array([np.mean(each) for each in values])
     within = np.array([np.var(each, ddof=1) / len(each) for each in values])
@@ -273,16 +237,17 @@ def pooled(values: list[tuple[float, ...]]) -> tuple[Estimate, float]:
 # --- Networks, described without a verdict --------------------------------------------------------
 
 
-def networks(table: pd.DataFrame, rule: str = RULES[0], attack: str = "samia") -> pd.DataFrame:
-    """Return how far each network of a table of levels over-fits, and how much it leaks.
+def all_networks() -> pd.DataFrame:
+    """Return how far each network over-fits, and how much it leaks, on each data set.
 
     Columns: dataset; network ("original", "dense", "pruned 0.5", …); role (the same without
-    sparsity); train, test, gap (train − test accuracy), leak (the attack's balanced accuracy) and
-    found (its TPR at 1 % FPR), each a mean over runs with its 95 % interval in _low and _high;
-    runs, of which fewer than `LEAST_RUNS` have no interval.
+    sparsity); train, test, gap (train − test accuracy), leak (SAMIA's balanced accuracy) and found
+    (its TPR at 1 % FPR), each a mean over runs under our stopping rule with its 95 % interval in
+    _low and _high; runs, of which fewer than `LEAST_RUNS` have no interval.
     """
-    own = where(table, **OWN, stopping=rule)
-    own = own[own["attack"].isin(["", attack])]
+    table = pd.concat([table for _, table in results.by_dataset("control").values()])
+    own = where(table, **OWN, stopping=RULES[0])
+    own = own[own["attack"].isin(["", "samia"])]
     long = own.melt(
         ["dataset", "sparsity", "seed", "measure"], ["original", "dense", "pruned"], "role"
     )
@@ -291,31 +256,28 @@ def networks(table: pd.DataFrame, rule: str = RULES[0], attack: str = "samia") -
     keys = ["dataset", "network", "role", "seed"]
     # the original and the dense network stand in the table once per sparsity
     once = long.drop_duplicates([*keys, "measure"])
-    wide = once.pivot_table("value", keys, "measure", sort=False).rename(columns=NAMES)
-    found = summarize(
-        wide.reset_index(), [name for name in NAMES.values() if name in wide], keys[:3]
-    )
+    names = {
+        "train accuracy": "train",
+        "test accuracy": "test",
+        "generalization gap": "gap",
+        "accuracy": "leak",
+        "TPR at 0.01": "found",
+    }
+    wide = once.pivot_table("value", keys, "measure", sort=False).rename(columns=names)
+    found = summarize(wide.reset_index(), list(names.values()), keys[:3])
     found.loc[found["runs"] < LEAST_RUNS, found.filter(regex="_(low|high)$").columns] = np.nan
     return found
 
 
-def all_networks(rule: str = RULES[0]) -> pd.DataFrame:
-    """Return `networks` of every data set that results/ has a table of the control of."""
-    tables = [table for _, table in results.by_dataset("control").values()]
-    return pd.concat([networks(table, rule) for table in tables], ignore_index=True)
-
-
-def capacity(table: pd.DataFrame, attack: str, measure: str = "accuracy") -> pd.DataFrame:
+def capacity(table: pd.DataFrame, attack: str) -> pd.DataFrame:
     """Return each effect on an attack by width and sparsity: a description, no verdict.
 
-    ``table``: of `as_effects`, over widths and sparsities, under one stopping rule. Columns:
-    effect, width, sparsity, runs, value, low, high (95 % over runs, each by itself), regime
-    (whether the pruned networks are in the paper's).
+    ``table``: of `as_effects`, under one stopping rule. Columns: effect, width, sparsity, runs,
+    value, low, high (95 % over runs), regime (whether the pruned networks are in the paper's).
     """
-    rows = where(table, attack=attack, measure=measure)
-    found = summarize(rows, ["value"], by=["effect", "width", "sparsity"])
-    parts = where(table, effect="total").groupby(["width", "sparsity"])
-    inside = {cell: regime(part) == "" for cell, part in parts}
-    cells = zip(found["width"], found["sparsity"], strict=True)
-    found = found.rename(columns={"value_low": "low", "value_high": "high"})
-    return found.assign(regime=[inside[cell] for cell in cells])
+    cell = ["width", "sparsity"]
+    found = summarize(where(table, attack=attack, measure="accuracy"), ["value"], ["effect", *cell])
+    parts = where(table, effect="total").groupby(cell)
+    inside = pd.Series({key: regime(part) == "" for key, part in parts}, name="regime")
+    found = found.join(inside, on=cell)
+    return found.rename(columns={"value_low": "low", "value_high": "high"})

@@ -7,19 +7,17 @@ and judged on the others, which had no part in it (`halves`).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from prunemia.claims.base import RULES, Claim, simultaneous
+from prunemia.claims.base import RULES, Claim, simultaneous, where
 from prunemia.experiment import Experiment
-from prunemia.metrics import Estimate, over_seeds
+from prunemia.metrics import Estimate, over_seeds, summarize
 from prunemia.registry import DEFENSES
-from prunemia.results.tables import ADAPTIVE, ORIGINAL, VALIDATION, WAY
+from prunemia.results.tables import ADAPTIVE, ORIGINAL, WAY
 
 CHOOSING = 5
 """The first runs of a table, by seed: they choose."""
@@ -38,58 +36,19 @@ SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "
 # --- Points -------------------------------------------------------------------------------------
 
 
-def completed(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of trade-offs with all its columns, and with each original network once.
+def named(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of trade-offs with the name of each way, and each original network once.
 
-    Older tables lack `VALIDATION`. An original comes with every control that was fine-tuned from
-    it; it has no epochs of fine-tuning itself: 0.
+    An original comes with every control that was fine-tuned from it; it has no epochs of
+    fine-tuning itself: 0.
     """
-    lacking = dict.fromkeys([name for name in VALIDATION if name not in table], np.nan)
+    if "name" in table:
+        return table
     original = table["pruner"] == ORIGINAL
-    epochs = table["finetune_epochs"].mask(original, 0)
-    result = table.assign(finetune_epochs=epochs, **lacking)
-    again = result.duplicated([*WAY, "seed", "adversary", "attack"])
-    return result[~(original & again)]
-
-
-def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of the runs that choose, and of those that judge; few runs only choose."""
-    table = completed(table)
-    choosing = table["seed"].isin(sorted(table["seed"].unique())[:CHOOSING])
-    return table[choosing], table[~choosing]
-
-
-def points(table: pd.DataFrame, measure: str, adversary: str = ADAPTIVE) -> pd.DataFrame:
-    """Return one point per way: test accuracy and the leak by the attack strongest on it.
-
-    An undefended network has one adversary, who is adaptive. Columns: `WAY`, attack, runs; test and
-    leak, each with _low and _high (95 % t-interval over runs); validation_attack and validation,
-    the attack strongest on validation samples and their leak ("" and missing for ways that do not
-    train on them); worst, the larger of the two leaks; name (of `names`).
-    """
-    table = completed(table)
-    faced = table[(table["adversary"] == adversary) | (table["defense"] == "none")]
-    groups = faced.groupby(list(WAY), dropna=False, sort=False)
-    result = pd.DataFrame(
-        dict(zip(WAY, key, strict=True)) | _point(part, measure) for key, part in groups
-    )
-    return result.assign(name=names(result))
-
-
-def _point(part: pd.DataFrame, measure: str) -> dict[str, Any]:
-    attack = part.groupby("attack")[measure].mean().idxmax()
-    own = part[part["attack"] == attack]
-    row: dict[str, Any] = {"attack": attack, "runs": len(own)}
-    for name, column in (("test", "test_accuracy"), ("leak", measure)):
-        row |= _interval(name, over_seeds(own[column].to_list(), rate=True))
-    moved = part.groupby("attack")[f"validation_{measure}"].mean()
-    known, most = bool(moved.notna().any()), float(moved.max())
-    row |= {"validation_attack": moved.idxmax() if known else "", "validation": most}
-    return row | {"worst": max(row["leak"], most) if known else row["leak"]}
-
-
-def _interval(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+    table = table.assign(finetune_epochs=table["finetune_epochs"].mask(original, 0))
+    table = table[~(original & table.duplicated([*WAY, "seed", "adversary", "attack"]))]
+    ways = table[list(WAY)].drop_duplicates()
+    return table.merge(ways.assign(name=names(ways)), how="left", on=list(WAY))
 
 
 def names(ways: pd.DataFrame) -> pd.Series:
@@ -115,6 +74,37 @@ def _name(way: Any) -> str:
     return name if usual else f"{name}, {way.stopping} stopping"
 
 
+def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the runs that choose, and of those that judge; few runs only choose."""
+    table = named(table)
+    choosing = table["seed"].isin(sorted(table["seed"].unique())[:CHOOSING])
+    return table[choosing], table[~choosing]
+
+
+def points(table: pd.DataFrame, measure: str, adversary: str = ADAPTIVE) -> pd.DataFrame:
+    """Return one point per way: test accuracy and the leak by the attack strongest on it.
+
+    An undefended network has one adversary, who is adaptive. Columns: name, `WAY`, attack, runs;
+    test and leak, each with _low and _high (95 % t-interval over runs); validation_attack and
+    validation, the attack strongest on validation samples and their leak ("" and missing for ways
+    that do not train on them); worst, the larger of the two leaks.
+    """
+    table = named(table)
+    faced = table[(table["adversary"] == adversary) | (table["defense"] == "none")]
+    faced = faced.rename(columns={"test_accuracy": "test"})
+    found = faced[["name", *WAY]].drop_duplicates().set_index("name")
+    means = faced.groupby(["name", "attack"])[[measure, f"validation_{measure}"]].mean()
+    leak, moved = (means[column].unstack().reindex(found.index) for column in means)
+    found["attack"] = leak.idxmax(axis=1)
+    strongest = faced[faced["attack"] == faced["name"].map(found["attack"])]
+    rates = summarize(strongest, ["test", measure], ["name"]).set_index("name")
+    found = found.join(rates.rename(columns=lambda column: column.replace(measure, "leak")))
+    found["validation_attack"] = moved.dropna(how="all").idxmax(axis=1)
+    found["validation"] = moved.max(axis=1)
+    found["worst"] = found[["leak", "validation"]].max(axis=1)
+    return found.fillna({"validation_attack": ""}).reset_index()
+
+
 def on_front(plane: pd.DataFrame) -> pd.Series:
     """Return which points no other dominates: at least its test accuracy and at most its leak."""
     test, leak = plane["test"].to_numpy(), plane["leak"].to_numpy()
@@ -130,96 +120,80 @@ def name_of(plane: pd.DataFrame, exp: Experiment) -> str:
     return str(plane.loc[(plane[list(own)] == list(own.values())).all(axis=1), "name"].iloc[0])
 
 
-def _by_run(table: pd.DataFrame, way: Any, column: str, attack: str = "") -> dict[int, float]:
-    """Return a column of one way, by seed, at ``attack`` (else its own), adaptive adversary."""
-    own = (table["attack"] == (attack or way["attack"])) & (table["adversary"] == ADAPTIVE)
-    for name in WAY:
-        own &= table[name].isna() if pd.isna(way[name]) else table[name] == way[name]
-    return dict(zip(table.loc[own, "seed"], table.loc[own, column], strict=True))
+def by_run(table: pd.DataFrame, name: str, attack: str, column: str) -> pd.Series:
+    """Return a column of one way, by seed, against one attack of the adaptive adversary."""
+    rows = where(table, name=name, attack=attack, adversary=ADAPTIVE)
+    return rows.set_index("seed")[column].sort_index()
 
 
-def _differences(table: pd.DataFrame, first: Any, second: Any, column: str) -> list[float]:
-    """Return a column of the second way minus that of the first, in each run that has both."""
-    own, other = (_by_run(table, way, column) for way in (first, second))
-    return [other[seed] - own[seed] for seed in sorted(own.keys() & other.keys())]
+def differences(first: pd.Series, second: pd.Series) -> list[float]:
+    """Return the first minus the second, in each run that has both."""
+    first, second = first.align(second, join="inner")
+    found: list[float] = (first - second).tolist()
+    return found
 
 
 # --- Defenses against undefended networks of their test accuracy ---------------------------------
 
 
-def rivals(plane: pd.DataFrame, *, pruned_alike: bool = False) -> pd.DataFrame:
-    """Return for each defended point the undefended one that leaks least at its test accuracy.
+def rivals(plane: pd.DataFrame, pruned_alike: bool = False) -> pd.DataFrame:
+    """Return each defended point with the undefended one that leaks least at its test accuracy.
 
     That is `WITHIN` above or below, after as many epochs of fine-tuning, dense ones included; or
     ``pruned_alike``, by the same method. The original is one of them, though never fine-tuned: it
     is what an owner has who does nothing. Early stopping has one possible rival: the same network
     but for the epoch that is kept.
 
-    Columns: name, rival, gain (the rival's leak minus its own). A point without a rival is left
-    out, and so is one that costs more than `USABLE`.
+    Columns added: usable (it costs at most `USABLE` against the same pruning without it); rival,
+    its name, rival_attack, and gain, the rival's leak minus its own: missing where there is none,
+    and for a point that is not usable.
     """
-    undefended = plane[plane["defense"] == "none"]
-    rows = []
-    for point in plane[plane["defense"] != "none"].to_dict("records"):
-        close = (undefended["test"] - point["test"]).abs() <= WITHIN + ROUNDING
-        able = undefended["finetune_epochs"] == point["finetune_epochs"]
-        if point["defense"] == "earlystop":
-            able &= undefended["stopping"].eq(point["stopping"]) & _alike(undefended, point)
-        else:
-            able |= undefended["pruner"].eq(ORIGINAL)
-        if pruned_alike:
-            able &= undefended["pruner"].eq(point["pruner"])
-        found = undefended[close & able]
-        if len(found) and _usable(undefended, point):
-            best = found.iloc[int(found["leak"].argmin())]
-            gain = best["leak"] - point["leak"]
-            rows.append({"name": point["name"], "rival": best["name"], "gain": gain})
-    return pd.DataFrame(rows, columns=["name", "rival", "gain"])
+    defended, undefended = (plane[plane["defense"].ne("none") == side] for side in (True, False))
+    pairs = defended.merge(undefended.add_prefix("rival_"), how="cross")
+
+    def equal(*columns: str) -> pd.Series:
+        return pd.concat([pairs[c] == pairs[f"rival_{c}"] for c in columns], axis=1).all(axis=1)
+
+    best = pairs["rival_test"].where(equal("pruner", "sparsity")).groupby(pairs["name"]).max()
+    usable = ~(defended["test"] < defended["name"].map(best) - USABLE)
+    able = equal("finetune_epochs") | (pairs["rival_pruner"] == ORIGINAL)
+    stopped = equal("finetune_epochs", "stopping", "pruner", "sparsity")
+    able = able.mask(pairs["defense"] == "earlystop", stopped)
+    able &= (pairs["rival_test"] - pairs["test"]).abs() <= WITHIN + ROUNDING
+    able &= pairs["name"].isin(defended.loc[usable, "name"])
+    if pruned_alike:
+        able &= equal("pruner")
+    met = pairs[able].sort_values("rival_leak", kind="stable").drop_duplicates("name")
+    met = met[["name", "rival_name", "rival_attack", "rival_leak"]]
+    found = defended.assign(usable=usable).merge(met, how="left", on="name")
+    found = found.rename(columns={"rival_name": "rival"})
+    return found.assign(gain=found.pop("rival_leak") - found["leak"])
 
 
-def _alike(undefended: pd.DataFrame, point: Mapping[Any, Any]) -> pd.Series:
-    """Return which undefended networks are pruned by the same method to the same sparsity."""
-    return undefended["pruner"].eq(point["pruner"]) & undefended["sparsity"].eq(point["sparsity"])
+def duels(table: pd.DataFrame, pruned_alike: bool = False) -> Iterator[tuple[Any, str]]:
+    """Yield each defense at the strength of the largest gain, and why its rival is not judged.
 
-
-def _usable(undefended: pd.DataFrame, point: Mapping[Any, Any]) -> bool:
-    """Return whether a defense costs at most `USABLE` against the same pruning without it."""
-    alike = undefended.loc[_alike(undefended, point), "test"]
-    return bool(point["test"] >= (alike.max() if len(alike) else -math.inf) - USABLE)
-
-
-@dataclass(frozen=True)
-class _Duel:
-    """A defense at its best strength against its rival, both as points; judged run by run.
-
-    ``reason``: why there is no rival, or no run to judge it.
+    The first is a row of `rivals`, the second "" where there is a rival and a run to judge it.
     """
-
-    defense: Any
-    rival: Any = None
-    gains: tuple[float, ...] = ()
-    reason: str = ""
-
-
-def _duels(table: pd.DataFrame, measure: str, pruned_alike: bool) -> Iterator[_Duel]:
-    """Yield each defense at the strength of the largest gain, or why it has no rival."""
     choosing, judging = halves(table)
-    plane = points(choosing, measure)
-    undefended = plane[plane["defense"] == "none"].set_index("name", drop=False)
-    against = plane.merge(rivals(plane, pruned_alike=pruned_alike), on="name", how="left")
+    met = rivals(points(choosing, "accuracy"), pruned_alike)
     columns = ["defense", "whole", *(["pruner"] if pruned_alike else [])]
-    for _, part in against[against["defense"] != "none"].groupby(columns, sort=False):
-        met = part.dropna(subset="rival")
-        if len(met):
-            best = met.iloc[int(met["gain"].argmax())]
-            rival = undefended.loc[best["rival"]]
-            gains = tuple(_differences(judging, best, rival, measure))
-            yield _Duel(best, rival, gains, "" if gains else "no run was left to judge it")
-            continue
-        why = f"every strength costs over {100 * USABLE:g} points of test accuracy"
-        if any(_usable(undefended, point) for point in part.to_dict("records")):
+    for _, part in met.groupby(columns, sort=False):
+        best: Any = part.iloc[int(part["gain"].fillna(-np.inf).argmax())]
+        why = ""
+        if not part["usable"].any():
+            why = f"every strength costs over {100 * USABLE:g} points of test accuracy"
+        elif part["gain"].isna().all():
             why = f"no undefended network within {100 * WITHIN:g} point of test accuracy"
-        yield _Duel(part.iloc[0], reason=why)
+        elif not _gains(judging, best, "accuracy"):
+            why = "no run was left to judge it"
+        yield best, why
+
+
+def _gains(judging: pd.DataFrame, way: Any, column: str) -> list[float]:
+    """Return a column of a defense's rival minus its own, run by run."""
+    rival = by_run(judging, way["rival"], way["rival_attack"], column)
+    return differences(rival, by_run(judging, way["name"], way["attack"], column))
 
 
 def defended(table: pd.DataFrame) -> Iterator[Claim]:
@@ -231,27 +205,28 @@ def defended(table: pd.DataFrame) -> Iterator[Claim]:
     _, judging = halves(table)
     fought = set()
     for alike in (False, True):
-        for duel in _duels(table, "accuracy", alike):
-            way, rival = duel.defense, duel.rival
-            if duel.reason or (pair := (way["name"], rival["name"])) in fought:
+        for way, reason in duels(table, alike):
+            if reason or (pair := (way["name"], way["rival"])) in fought:
                 continue  # the best rival of all is pruned alike: one hypothesis, one claim
             fought.add(pair)
-            label = DEFENSES[way["defense"]].label
-            label = label[0].upper() + label[1:] + (", in training too," if way["whole"] else "")
-            against = f"alike-{way['pruner']}" if alike else "defense"
+            kind, whole = DEFENSES[way["defense"]], way["whole"]
+            label = kind.label[0].upper() + kind.label[1:] + (", in training too," if whole else "")
             text = f"{label} leaks less than an undefended network of its test accuracy"
-            further = simultaneous(_differences(judging, way, rival, "test_accuracy"), 1)
-            note = f"{way['name']} against {rival['name']}; rival's test accuracy {further}"
-            moved = _by_run(judging, way, "validation_accuracy", way["validation_attack"])
+            gains = tuple(_gains(judging, way, "accuracy"))
+            further = simultaneous(_gains(judging, way, "test_accuracy"), 1)
+            note = f"{way['name']} against {way['rival']}; rival's test accuracy {further}"
+            column = "validation_accuracy"
+            moved = by_run(judging, way["name"], way["validation_attack"], column).dropna()
             unmeasured = ""
-            if values := [value for value in moved.values() if not math.isnan(value)]:
-                note += f"; its validation samples leak {np.mean(values):.3f}"
-            elif DEFENSES[way["defense"]].uses_validation and np.mean(duel.gains) > 0:
+            if len(moved):
+                note += f"; its validation samples leak {np.mean(moved.tolist()):.3f}"
+            elif kind.uses_validation and np.mean(gains) > 0:
                 unmeasured = "the leak of its validation samples was not measured"
+            against = f"alike-{way['pruner']}" if alike else "defense"
             yield Claim(
-                f"{against}-{way['defense']}{'-whole' if way['whole'] else ''}",
+                f"{against}-{way['defense']}{'-whole' if whole else ''}",
                 text + (f", both pruned by {way['pruner']}" if alike else ""),
-                {RULES[0]: duel.gains},
+                {RULES[0]: gains},
                 "balanced accuracy of the strongest adaptive attack",
                 "rival − defense",
                 note=note,
@@ -259,24 +234,19 @@ def defended(table: pd.DataFrame) -> Iterator[Claim]:
             )
 
 
-def without_rival(
-    table: pd.DataFrame, measure: str = "accuracy", *, pruned_alike: bool = False
-) -> dict[str, str]:
+def without_rival(table: pd.DataFrame) -> dict[str, str]:
     """Return the defenses that `defended` makes no claim about, each with the reason."""
-    reasons = {}
-    for duel in _duels(table, measure, pruned_alike):
-        if duel.reason:
-            name = DEFENSES[duel.defense["defense"]].label
-            name += " (training, too)" if duel.defense["whole"] else ""
-            name += f" on {duel.defense['pruner']}" if pruned_alike else ""
-            reasons[name] = duel.reason
-    return reasons
+    return {
+        DEFENSES[way["defense"]].label + (" (training, too)" if way["whole"] else ""): reason
+        for way, reason in duels(table)
+        if reason
+    }
 
 
 # --- What is recommended ------------------------------------------------------------------------
 
 
-def advice(table: pd.DataFrame, measure: str = "accuracy", within: float = WITHIN) -> pd.Series:
+def advice(table: pd.DataFrame, within: float = WITHIN) -> pd.Series:
     """Return what leaks least at a price of at most ``within`` of the original's test accuracy.
 
     A leak is by the strongest adaptive attack; of a way that trains on validation samples, the leak
@@ -289,33 +259,28 @@ def advice(table: pd.DataFrame, measure: str = "accuracy", within: float = WITHI
     validation, both of its leaks.
     """
     choosing, judging = halves(table)
-    plane = points(choosing, measure)
-    own = plane.set_index("name", drop=False).loc["original"]
-    able = plane["test"] >= own["test"] - within - ROUNDING
+    plane = points(choosing, "accuracy")
+    own: Any = plane.set_index("name", drop=False).loc["original"]
     trains = plane["defense"].map(lambda name: DEFENSES[str(name)].uses_validation)
-    able &= ~(trains & plane["validation"].isna())
-    best = plane[able].iloc[int(plane.loc[able, "worst"].argmin())]
-    before = _by_run(judging, own, measure)
-    leaks = {
-        "members": _by_run(judging, best, measure),
-        "validation": _by_run(judging, best, f"validation_{measure}", best["validation_attack"]),
-    }
-    moved = "validation" if best["validation"] > best["leak"] else "members"
-    after = leaks[moved]
-    both = sorted(before.keys() & after.keys())
-    row: dict[str, Any] = {"chosen": best["name"], "runs": len(both), "leaks": moved}
-    rates = {"before": [before[seed] for seed in both], "after": [after[seed] for seed in both]}
-    differences = {
-        "gain": [before[seed] - after[seed] for seed in both],
-        "price": _differences(judging, best, own, "test_accuracy"),
-    }
-    for name, values in (rates | differences | leaks).items():
-        numbers = list(values.values()) if isinstance(values, dict) else values
-        row |= _interval(name, _mean(numbers, rate=name not in differences))
+    able = plane[~(trains & plane["validation"].isna())]
+    able = able[able["test"] >= own["test"] - within - ROUNDING]
+    best: Any = able.loc[able["worst"].idxmin()]
+
+    members = by_run(judging, best["name"], best["attack"], "accuracy")
+    validation = by_run(judging, best["name"], best["validation_attack"], "validation_accuracy")
+    moved = bool(best["validation"] > best["leak"])
+    before, after = by_run(judging, "original", own["attack"], "accuracy").align(
+        validation if moved else members, join="inner"
+    )
+    tests = (by_run(judging, w["name"], w["attack"], "test_accuracy") for w in (own, best))
+    rates = {"before": before, "after": after, "members": members, "validation": validation}
+    row: dict[str, Any] = {"chosen": best["name"], "runs": len(before)}
+    row["leaks"] = "validation" if moved else "members"
+    for name, values in rates.items():
+        found = (
+            over_seeds(values.tolist(), rate=True) if len(values) else Estimate.missing("no run")
+        )
+        row |= found.columns(name)
+    for name, gains in {"gain": differences(before, after), "price": differences(*tests)}.items():
+        row |= (simultaneous(gains, 1) if gains else Estimate.missing("no run")).columns(name)
     return pd.Series(row)
-
-
-def _mean(values: list[float], rate: bool) -> Estimate:
-    if not values:
-        return Estimate.missing("no run")
-    return over_seeds(values, rate=True) if rate else simultaneous(values, 1)
