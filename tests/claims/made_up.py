@@ -10,7 +10,7 @@ from prunemia.claims import questions
 from prunemia.claims.base import Claim
 
 RULES = ("warm-up", "published", "last")
-MEASURES = {"accuracy": "samia", "train accuracy": "", "test accuracy": "", "confidence AUC": ""}
+BY_ATTACK = ("accuracy", "TPR at 0.01")
 
 
 def answers(question: str, table: pd.DataFrame, kind: str = "") -> dict[str, Claim]:
@@ -43,15 +43,18 @@ def table(
         {
             "dataset": dataset, "model": "m", "width": 8, "pruner": pruner, "sparsity": sparsity,
             "defense": "none", "stopping": rule, "seed": seed, "measure": measure,
-            "attack": MEASURES[measure], "original": original, "dense": tuned, "pruned": level,
+            "attack": "samia" if measure in BY_ATTACK else "",
+            "original": original, "dense": tuned, "pruned": level,
         }
         for rule, more in (rules or dict.fromkeys(RULES, 0.0)).items()
         for sparsity, leak in pruned.items()
         for seed in range(runs)
         for measure, original, tuned, level in (
             ("accuracy", 0.6, dense + more, leak + more + seed / 1000),
+            ("TPR at 0.01", 0.1, 0.1, 0.1),
             ("train accuracy", 1.0, 1.0, fit[0]),
             ("test accuracy", 0.8, 0.8, fit[1]),
+            ("generalization gap", 0.2, 0.2, fit[0] - fit[1]),
             ("confidence AUC", 0.7, 0.75, leak + 0.1 + more + seed / 1000),
         )
     ]  # fmt: skip

@@ -109,7 +109,6 @@ def test_a_family_of_true_nulls_is_decided_in_one_of_twenty_at_most():
     assert 0.03 < wrong < 0.065
 
 
-
 @pytest.mark.parametrize(
     "values", [[0.3], [0.0, 0.0], [0.3, 0.3, 0.3], [0.3, 0.1 + 0.2], [0.1, math.nan]]
 )
@@ -146,7 +145,6 @@ def test_three_rules_decide_together(each, margin, word):
     assert tried(*each, margin=margin).verdict == word
 
 
-
 def test_under_several_rules_the_interval_covers_that_of_each():
     # Means 0.10, 0.03 and -0.05; a half-width is 4.303 s / √3: 0.1242, 0.0248 and 0.1242.
     claim = tried((0.05, 0.10, 0.15), (0.02, 0.03, 0.04), (-0.10, -0.05, 0.0))
@@ -155,8 +153,6 @@ def test_under_several_rules_the_interval_covers_that_of_each():
     assert (claim.effect.low, claim.effect.high) == pytest.approx((-0.1742, 0.2242), abs=1e-4)
     each = "warm-up +0.100, published +0.030, last -0.050"
     assert claim.remark == f"{each}: the rules differ in sign"
-
-
 
 
 def test_a_claim_may_say_why_it_is_open():

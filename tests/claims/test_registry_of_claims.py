@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from made_up import RULES, table
+from made_up import table
 from scipy import stats
 
 import prunemia as pm
@@ -106,7 +106,7 @@ def test_a_page_shows_claims_by_prefix_question_or_experiment():
     assert set(registry.show(question="Which attack?").data["claim"]) == {
         "SAMIA is more accurate than conf on pruned networks"
     }
-    assert registry.show("total-0.5").data["data set"].tolist() == ["MNIST-1D", "Letter"]
+    assert registry.show("total-0.5").data["data set"].tolist() == ["MNIST-1D", "Letters"]
     own = registry.show("total-0.5", exp=EXP)
     assert own.data["verdict"].tolist() == [SUPPORTED]
     assert own.data["effect [95 %]"].tolist() == [str(registry.find("total-0.5", "mnist1d").effect)]
@@ -180,7 +180,6 @@ def test_a_claim_of_two_runs_is_said_without_an_interval(landed):
 
     said = registry.said(exp, "total-0.7")
     assert said == "has an effect that is open (+13.4 points (2 runs: no interval))"
-
 
 
 def test_every_verdict_follows_from_its_own_interval(landed):
@@ -287,7 +286,6 @@ def test_the_variance_between_data_sets_is_where_the_squares_add_up():
     centre = (weights * means).sum() / weights.sum()
     assert between > 0
     assert (weights * (means - centre) ** 2).sum() == pytest.approx(2, rel=1e-6)
-
 
 
 def test_the_interval_covers_the_mean_of_the_population():

@@ -7,7 +7,8 @@ from scipy import stats
 
 from prunemia import claims
 from prunemia.claims.base import CONTRADICTED, OPEN, SUPPORTED
-from prunemia.claims.tradeoff import defended, names, rivals
+from prunemia.claims.tradeoff import defended, names
+from prunemia.claims.tradeoff import rivals as with_rivals
 
 # way: pruner, sparsity, defense, strength, whole; test accuracy; leak by conf, by samia
 WAYS = [
@@ -19,6 +20,10 @@ WAYS = [
     ("slim", 0.5, "ppb", 4.0, False, 0.69, 0.50, 0.55),
     ("slim", 0.5, "adv", 1.0, False, 0.69, 0.60, 0.59),
 ]
+
+
+LONG = {"finetune_epochs": 16}
+PPB_1, PPB_4 = "PPB λ = 1 on slim 0.5", "PPB λ = 4 on slim 0.5"
 
 
 def table(runs=10, swing=0.001, **late):
@@ -38,9 +43,20 @@ def table(runs=10, swing=0.001, **late):
                             "finetune_epochs": 8, "seed": seed, "adversary": adversary,
                             "test_accuracy": test, "attack": attack,
                             "accuracy": leak + (moved if defense != "none" else 0.0) - less,
+                            "validation_accuracy": np.nan,
                         }
                     )  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def plane():
+    return claims.points(table(4, swing=0.0), "accuracy")
+
+
+def rivals(points, pruned_alike=False):
+    """Return name → rival of the defended points that have one."""
+    found = with_rivals(points, pruned_alike).dropna(subset="rival")
+    return dict(zip(found["name"], found["rival"], strict=True))
 
 
 def test_a_point_is_the_strongest_attack_on_a_way():
@@ -49,14 +65,14 @@ def test_a_point_is_the_strongest_attack_on_a_way():
     assert len(plane) == len(WAYS)
     slim = plane.loc["slim 0.5"]
     assert (slim["attack"], slim["leak"], slim["test"], slim["runs"]) == ("conf", 0.63, 0.78, 4)
-    ppb = plane.loc["PPB λ = 4 on slim 0.5"]
+    ppb = plane.loc[PPB_4]
     assert (ppb["attack"], ppb["leak"]) == ("samia", pytest.approx(0.55))
 
 
 def test_the_other_adversary_is_asked_of_defenses_and_networks_without_have_one():
     plane = claims.points(table(4, swing=0.0), "accuracy", "non-adaptive").set_index("name")
 
-    assert plane.loc["PPB λ = 4 on slim 0.5", "leak"] == pytest.approx(0.45)
+    assert plane.loc[PPB_4, "leak"] == pytest.approx(0.45)
     assert plane.loc["slim 0.5", "leak"] == pytest.approx(0.63)
 
 
@@ -66,55 +82,44 @@ def test_the_front_is_what_no_other_beats():
 
 
 def test_the_rival_is_the_undefended_way_of_least_leak_at_equal_accuracy():
-    found = rivals(claims.points(table(4, swing=0.0), "accuracy"))
+    found = with_rivals(plane()).set_index("name")
 
     # Within a point: PPB 1 at .77 meets slim 0.5 at .78 alone, PPB 4 at .69 slim 0.9 at .70.
-    by_name = found.set_index("name")
-    assert by_name.loc["PPB λ = 1 on slim 0.5", "rival"] == "slim 0.5"
-    assert by_name.loc["PPB λ = 1 on slim 0.5", "gain"] == pytest.approx(0.63 - 0.64)
-    assert by_name.loc["PPB λ = 4 on slim 0.5", "rival"] == "slim 0.9"
-    assert by_name.loc["PPB λ = 4 on slim 0.5", "gain"] == pytest.approx(0.58 - 0.55)
+    assert found.loc[PPB_1, "rival"] == "slim 0.5"
+    assert found.loc[PPB_1, "gain"] == pytest.approx(0.63 - 0.64)
+    assert found.loc[PPB_4, "rival"] == "slim 0.9"
+    assert found.loc[PPB_4, "gain"] == pytest.approx(0.58 - 0.55)
 
 
-@pytest.mark.parametrize(("test", "rival"), [
-    (0.80, {"dense"}),  # original .80, dense .79; slim 0.5 at .78 is two points less accurate
-    (0.77, {"slim 0.5"}),  # dense is two points more accurate
-    (0.7599, set()),  # 2.01 points below slim 0.5
-    (0.9, set()),
+@pytest.mark.parametrize(("changes", "rival"), [
+    ({PPB_1: {"test": 0.80}}, "dense"),  # original .80, dense .79; slim 0.5 lies two points below
+    ({PPB_1: {"test": 0.77}}, "slim 0.5"),  # dense is two points more accurate
+    ({PPB_1: {"test": 0.7599}}, None),  # 2.01 points below slim 0.5
+    ({PPB_1: {"test": 0.9}}, None),
+    # of original .80, dense .79 and slim 0.5 .78, the last two were fine-tuned for 8 epochs
+    ({PPB_1: {"test": 0.79, **LONG}}, "original"),
+    ({PPB_1: {"test": 0.79, **LONG}, "slim 0.5": LONG}, "slim 0.5"),
 ])  # fmt: skip
-def test_a_rival_is_neither_more_nor_less_accurate_by_over_a_point(test, rival):
-    plane = claims.points(table(4, swing=0.0), "accuracy")
-    plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "test"] = test
+def test_a_rival_is_as_accurate_within_a_point_and_fine_tuned_as_long(changes, rival):
+    points = plane().set_index("name")
+    for name, values in changes.items():
+        points.loc[name, list(values)] = list(values.values())
 
-    found = rivals(plane).set_index("name")["rival"]
-
-    assert set(found[found.index == "PPB λ = 1 on slim 0.5"]) == rival
-
-
-def test_a_rival_was_fine_tuned_as_long_and_the_original_not_at_all():
-    plane = claims.points(table(4, swing=0.0), "accuracy")
-    plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "finetune_epochs"] = 16
-    plane.loc[plane["name"] == "PPB λ = 1 on slim 0.5", "test"] = 0.79
-    # of original .80, dense .79 and slim 0.5 .78, the last two had 8 epochs
-    found = rivals(plane).set_index("name")["rival"]
-    assert found["PPB λ = 1 on slim 0.5"] == "original"
-    plane.loc[plane["name"] == "slim 0.5", "finetune_epochs"] = 16
-    found = rivals(plane).set_index("name")["rival"]
-    assert found["PPB λ = 1 on slim 0.5"] == "slim 0.5"
+    assert rivals(points.reset_index()).get(PPB_1) == rival
 
 
 def test_early_stopping_meets_its_own_network_without_it_alone():
-    early = table(4, swing=0.0).query("defense == 'ppb' and strength == 1")
-    early = early.assign(defense="earlystop", strength=np.nan, stopping="published")
-    early["test_accuracy"] = 0.78
-    none = table(4, swing=0.0).query("defense == 'none' and pruner == 'slim' and sparsity == 0.5")
-    none = none.assign(stopping="published", accuracy=0.68, test_accuracy=0.775)
+    every = table(4, swing=0.0)
+    early = every.query("defense == 'ppb' and strength == 1").assign(
+        defense="earlystop", strength=np.nan, stopping="published", test_accuracy=0.78
+    )
+    none = every.query("defense == 'none' and pruner == 'slim' and sparsity == 0.5").assign(
+        stopping="published", accuracy=0.68, test_accuracy=0.775
+    )
 
     def met(*parts):
-        found = rivals(claims.points(pd.concat([table(4, swing=0.0), *parts]), "accuracy"))
-        return dict(zip(found["name"], found["rival"], strict=True)).get(
-            "early stopping on slim 0.5"
-        )
+        found = rivals(claims.points(pd.concat([every, *parts]), "accuracy"))
+        return found.get("early stopping on slim 0.5")
 
     assert met(early) is None  # slim 0.5 at .78 has another stopping rule
     assert met(early, none) == "slim 0.5, published stopping"
@@ -124,34 +129,29 @@ def test_early_stopping_meets_its_own_network_without_it_alone():
 def test_an_original_comes_once_whatever_was_fine_tuned_from_it():
     longer = table(10).query("pruner in ['none', 'dense']").assign(finetune_epochs=16)
 
-    plane = claims.points(pd.concat([table(10), longer]), "accuracy").set_index("name")
+    points = claims.points(pd.concat([table(10), longer]), "accuracy").set_index("name")
 
-    assert plane.loc["original", "runs"] == 10
-    assert plane.loc["original", "finetune_epochs"] == 0
-    assert {"dense, 8 epochs", "dense, 16 epochs"} <= set(plane.index)
+    assert points.loc["original", "runs"] == 10
+    assert points.loc["original", "finetune_epochs"] == 0
+    assert {"dense, 8 epochs", "dense, 16 epochs"} <= set(points.index)
 
 
-def test_a_strength_that_ruins_the_network_has_no_rival():
-    plane = claims.points(table(4, swing=0.0), "accuracy")
-    ruined = plane["name"] == "PPB λ = 4 on slim 0.5"
-    plane.loc[plane["name"] == "slim 0.9", "test"] = 0.63
-    plane.loc[ruined, "test"] = 0.631  # of slim 0.5's 0.78
-    assert "PPB λ = 4 on slim 0.5" in set(rivals(plane)["name"])
+@pytest.mark.parametrize(("test", "usable"), [(0.631, True), (0.629, False)])
+def test_a_strength_that_ruins_the_network_has_no_rival(test, usable):
+    points = plane().set_index("name")
+    points.loc["slim 0.9", "test"] = 0.63
+    points.loc[PPB_4, "test"] = test  # of slim 0.5's 0.78
 
-    plane.loc[ruined, "test"] = 0.629
-
-    assert "PPB λ = 4 on slim 0.5" not in set(rivals(plane)["name"])
+    assert (PPB_4 in rivals(points.reset_index())) is usable
 
 
 def test_a_rival_that_is_pruned_alike_has_the_same_method():
-    plane = claims.points(table(4, swing=0.0), "accuracy")
-    plane.loc[plane["name"] == "slim 0.9", "pruner"] = "l1structured"
+    points = plane()
+    points.loc[points["name"] == "slim 0.9", "pruner"] = "l1structured"
 
-    found = rivals(plane, pruned_alike=True).set_index("name")
-
-    assert list(found.index) == ["PPB λ = 1 on slim 0.5"]  # PPB 4 has l1structured 0.9 beside it
-    assert found.loc["PPB λ = 1 on slim 0.5", "rival"] == "slim 0.5"
-    assert "PPB λ = 4 on slim 0.5" in set(rivals(plane)["name"])
+    # PPB 4 has l1structured 0.9 beside it
+    assert rivals(points, pruned_alike=True) == {PPB_1: "slim 0.5"}
+    assert PPB_4 in rivals(points)
 
 
 def by_id(table):
@@ -242,16 +242,15 @@ def test_what_only_the_choosing_runs_show_is_not_claimed():
     assert ppb.verdict == CONTRADICTED  # 0.03 − 0.05 on the runs that judge
 
 
-
 def test_advice_within_a_larger_price():
     assert claims.advice(table(), within=0.02)["chosen"] == "slim 0.5"
-    assert claims.advice(table(), within=0.11)["chosen"] == "PPB λ = 4 on slim 0.5"
+    assert claims.advice(table(), within=0.11)["chosen"] == PPB_4
 
 
 def test_a_way_that_is_more_accurate_than_the_original_is_advised_too():
     better = table()
     better.loc[better["defense"] == "ppb", "test_accuracy"] = 0.9
-    assert claims.advice(better)["chosen"] == "PPB λ = 4 on slim 0.5"
+    assert claims.advice(better)["chosen"] == PPB_4
 
 
 def test_a_defense_that_trains_on_unmeasured_validation_samples_is_not_advised():

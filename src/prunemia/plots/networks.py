@@ -228,7 +228,7 @@ def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
 def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
     """Draw the leak against the test accuracy of every network, a small panel per data set.
 
-    ``networks``: of `claims.networks`, of all data sets. A line goes from the original over the
+    ``networks``: of `claims.all_networks`, of all data sets. A line goes from the original over the
     dense network to the pruned ones, sparsest last; bars are 95 % intervals over runs.
     """
     parts = list(networks.groupby("dataset", sort=False))
@@ -292,7 +292,7 @@ def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
     """Draw the leak against the generalization gap: a point per network, a line per data set.
 
     The line goes from the dense over the pruned networks, sparsest last; the original stands alone.
-    ``networks``: of `claims.networks`, of all data sets.
+    ``networks``: of `claims.all_networks`, of all data sets.
     """
     look: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "color": "0.25"}
     look |= {"bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}}
