@@ -88,7 +88,7 @@ def publish(server: Server, data_folder: Path, monkeypatch: pytest.MonkeyPatch) 
                 )
             )
         small = dataclasses.replace(source, archives=tuple(archives), **changes)
-        monkeypatch.setattr(data, "SOURCES", {**data.SOURCES, name: small})
+        monkeypatch.setitem(data.SOURCES, name, small)
         return small
 
     return published

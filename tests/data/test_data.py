@@ -28,34 +28,32 @@ def test_sheets_are_complete() -> None:
 
 
 def test_mnist1d_is_what_is_published() -> None:
-    from mnist1d.data import make_dataset
+    from mnist1d.data import get_dataset_args, make_dataset
 
-    dataset = data.load("mnist1d")
-    assert (dataset.features.shape, dataset.features.dtype) == ((5000, 1, 40), np.float32)
+    arguments = get_dataset_args()
+    assert arguments.num_samples == data.SOURCES["mnist1d"].rows
+    arguments.num_samples = 500
+    published = make_dataset(arguments)
+    features = np.concatenate([published["x"], published["x_test"]]).astype(np.float32)
+    labels = np.concatenate([published["y"], published["y_test"]])
+
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    expected = random.random(), float(np.random.random())  # noqa: NPY002
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    dataset = data.load("mnist1d", samples=500)
+    # the generator's own global seeds are put back
+    assert (random.random(), float(np.random.random())) == expected  # noqa: NPY002
+    np.testing.assert_array_equal(dataset.features[:, 0], features)
+    np.testing.assert_array_equal(dataset.labels, labels)
+    assert (dataset.features.shape, dataset.features.dtype) == ((500, 1, 40), np.float32)
     assert (dataset.labels.dtype, dataset.classes, dataset.shape) == (np.int64, 10, (1, 40))
-    assert np.bincount(dataset.labels).tolist() == [500] * 10
-    published = make_dataset()
-    np.testing.assert_array_equal(dataset.features[:4000, 0], published["x"].astype(np.float32))
-    np.testing.assert_array_equal(dataset.labels[4000:], published["y_test"])
 
 
-def test_mnist1d_leaves_the_global_generators_alone() -> None:
-    def draws() -> tuple[float, ...]:
-        return random.random(), float(np.random.random())  # noqa: NPY002
-
-    random.seed(1)
-    np.random.seed(1)  # noqa: NPY002
-    expected = draws()
-    random.seed(1)
-    np.random.seed(1)  # noqa: NPY002
-    data.load("mnist1d", samples=100)
-    assert draws() == expected
-
-
-@pytest.mark.parametrize("samples", [100, 1005])
-def test_mnist1d_of_any_size_is_the_same_each_time(samples: int) -> None:
-    first, second = (data.load("mnist1d", samples=samples) for _ in range(2))
-    assert len(first) == samples
+def test_mnist1d_of_any_size_is_the_same_each_time() -> None:
+    first, second = (data.load("mnist1d", samples=105) for _ in range(2))
+    assert len(first) == 105
     assert first.fingerprint == second.fingerprint
 
 
@@ -74,7 +72,7 @@ def test_samples_are_fixed_and_nested() -> None:
         data.load("digits", samples=1798)
 
 
-@pytest.mark.parametrize(("name", "samples"), [("mnist1d", 205), ("digits", 205)])
+@pytest.mark.parametrize(("name", "samples"), [("mnist1d", 50), ("digits", 205)])
 def test_a_seed_draws_samples_of_its_own_and_the_same_each_time(name: str, samples: int) -> None:
     def rows(seed: int | None) -> set[bytes]:
         features = data.load(name, samples, rows_seed=seed).features
@@ -87,25 +85,16 @@ def test_a_seed_draws_samples_of_its_own_and_the_same_each_time(name: str, sampl
     assert all(10 < count < 40 for count in shared) if name == "digits" else shared == [0, 0]
 
 
-def test_a_seeds_smaller_draw_is_part_of_its_larger_one() -> None:
+def test_samples_that_there_are_not_are_refused() -> None:
     large, small = (data.load("digits", samples, rows_seed=7) for samples in (500, 200))
     np.testing.assert_array_equal(large.features[:200], small.features)
-
-
-@pytest.mark.parametrize("samples", [None, 1797])
-def test_all_samples_cannot_be_drawn_by_a_seed(samples: int | None) -> None:
     sentence = "rows: 'fresh' is not allowed with all 1797 samples of data set 'digits'; allowed: "
-    with pytest.raises(DataError, match=sentence):
-        data.load("digits", samples, rows_seed=0)
-
-
-@pytest.mark.parametrize("samples", [-1, 0, 1_000_001])
-def test_samples_out_of_bounds_are_refused_before_any_is_generated(samples: int) -> None:
-    with pytest.raises(DataError, match=f"samples: {samples} of .*; allowed: 1 to 1000000"):
-        data.load("mnist1d", samples=samples)
-
-
-def test_an_unknown_name_is_one_sentence() -> None:
+    for samples in None, 1797:
+        with pytest.raises(DataError, match=sentence):
+            data.load("digits", samples, rows_seed=0)
+    for samples in 0, 1_000_001:  # before any is generated
+        with pytest.raises(DataError, match=f"samples: {samples} of .*; allowed: 1 to 1000000"):
+            data.load("mnist1d", samples=samples)
     with pytest.raises(DataError, match="'nosuch' is not known; allowed: mnist1d, digits"):
         data.load("nosuch")
 
@@ -176,22 +165,22 @@ def test_a_split_depends_on_data_seed_and_index_alone() -> None:
     assert train(dataset, 0, 0) != sorted(train(dataset, 0, 0))  # in random order
 
 
-@pytest.mark.parametrize("samples", [2, 10, 20])
-def test_too_few_samples_are_one_sentence(samples: int) -> None:
-    with pytest.raises(DataError, match=f"'random': {samples} samples are too few to split"):
-        data.split(random_dataset(samples), 0, 0)
-
-
-def test_178_samples_are_enough() -> None:
-    # 89 → ⌈40.05⌉ = 41 for testing; ⌈.1818·48 = 8.7⌉ = 9 for validation; 39 for training
-    parts = data.split(random_dataset(178), 0, 0)
-    assert (len(parts.train), len(parts.validation), len(parts.test)) == (39, 9, 41)
-
-
-def test_training_samples_of_one_class_are_one_sentence() -> None:
+def test_data_that_cannot_be_split_are_one_sentence() -> None:
+    for samples in 2, 20:
+        with pytest.raises(DataError, match=f"'random': {samples} samples are too few to split"):
+            data.split(random_dataset(samples), 0, 0)
     dataset = Dataset("random", np.zeros((100, 2), np.float32), np.zeros(100, np.int64), 2)
     with pytest.raises(DataError, match="training samples of network 1 are all of one class"):
         data.split(dataset, 0, 1)
+
+
+def test_references_come_in_pairs_that_train_on_what_tests_the_other() -> None:
+    dataset = random_dataset(201)  # the victim's half has 100: 45 to test, 10, 45 to train
+    half = set(data.victims_half(dataset, 3))
+    first, second = (data.split(dataset, 3, data.OWN + index) for index in (4, 5))
+    assert half == set(indices_of(data.split(dataset, 3, 0))) == set(indices_of(first))
+    assert set(second.train) == set(first.test)
+    assert set(second.test) == set(first.train)
 
 
 @pytest.fixture(scope="module")

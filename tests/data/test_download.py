@@ -24,10 +24,11 @@ ARCHIVE = tar_gz({"bangkok": TEXT})
 
 
 def test_the_published_format_is_downloaded_verified_and_kept(
-    publish: Publish, server: Server, data_folder: Path
+    publish: Publish, server: Server, data_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     publish("location", {FILE: ARCHIVE}, rows=60)
-    dataset = data.load("location", progress=False)
+    dataset = data.load("location")
+    assert "100%" in capfd.readouterr().err
     np.testing.assert_array_equal(dataset.features, ROWS[:, 1:])
     np.testing.assert_array_equal(dataset.labels, ROWS[:, 0] - 1)
     assert (dataset.features.dtype, dataset.shape, dataset.classes) == (np.float32, (446,), 30)
@@ -36,12 +37,6 @@ def test_the_published_format_is_downloaded_verified_and_kept(
     assert server.requests == [f"/{FILE}"]  # once
     assert data.fetch("location") == [data_folder / FILE]
     assert data.fetch("digits") == []
-
-
-def test_progress_is_shown(publish: Publish, capfd: pytest.CaptureFixture[str]) -> None:
-    publish("location", {FILE: ARCHIVE}, rows=60)
-    data.load("location", progress=True)
-    assert "100%" in capfd.readouterr().err
 
 
 def test_without_a_named_folder_the_cache_is_used(
@@ -82,15 +77,6 @@ def test_a_copy_of_the_readers_is_used_and_never_changed(
     assert server.requests == []
 
 
-def test_a_wrong_checksum(publish: Publish, data_folder: Path) -> None:
-    publish("location", {FILE: ARCHIVE}, checksum="sha256:" + "0" * 64, rows=60)
-    with pytest.raises(
-        DataError, match=r"was downloaded, but its sha256 checksum is .*nothing was kept"
-    ):
-        data.load("location", progress=False)
-    assert kept(data_folder) == []
-
-
 def test_a_broken_connection(publish: Publish, server: Server, data_folder: Path) -> None:
     publish("location", {FILE: ARCHIVE}, rows=60)
     server.cut = 100
@@ -104,15 +90,10 @@ def test_a_broken_connection(publish: Publish, server: Server, data_folder: Path
     assert len(data.load("location", progress=False)) == 60
 
 
-@pytest.mark.parametrize(
-    ("status", "reason"), [(503, "503 Service Unavailable"), (404, "404 Not Found")]
-)
-def test_a_server_error(
-    publish: Publish, server: Server, data_folder: Path, status: int, reason: str
-) -> None:
+def test_a_server_error(publish: Publish, server: Server, data_folder: Path) -> None:
     publish("location", {FILE: ARCHIVE}, rows=60)
-    server.status = status
-    with pytest.raises(DataError, match=f"cannot be downloaded: the server answered {reason}"):
+    server.status = 503
+    with pytest.raises(DataError, match="cannot be downloaded: the server answered 503 Service U"):
         data.load("location", progress=False)
     assert kept(data_folder) == []
 
@@ -154,14 +135,10 @@ def test_two_threads_download_once(publish: Publish, server: Server, data_folder
     ("content", "sentence"),
     [
         (ARCHIVE[:-200], "cannot be read as what was published: "),
-        (b"junk", "cannot be read as what was published: "),
         (tar_gz({}), "cannot be read as what was published: "),
         (tar_gz({"bangkok": b'"1",0,x\n'}), "cannot be read as what was published: "),
         (tar_gz({"../../evil": TEXT[:100]}), "cannot be read|as published"),
-        (
-            tar_gz({"bangkok": TEXT[: len(TEXT) // 2]}),
-            "cannot be read|as published",
-        ),
+        (tar_gz({"bangkok": TEXT[: len(TEXT) // 2]}), "cannot be read|as published"),
         (tar_gz({"bangkok": TEXT.replace(b'"30"', b'"29"')}), "labels 0 to 28, not 0 to 29"),
     ],
 )
@@ -181,10 +158,7 @@ def test_only_the_published_checksum_vouches_for_an_archive(
     publish("location", {FILE: ARCHIVE}, checksum=f"gitblob:{blob}", rows=60)
     assert len(data.load("location", progress=False)) == 60
     assert kept(data_folder) == [FILE]
-    changed = ARCHIVE + b"x"
-    (data_folder / FILE).write_bytes(changed)
-    beside = data_folder / f"{FILE}.sha256"
-    beside.write_text(f"{hashlib.sha256(changed).hexdigest()}  {FILE}\n")
+    (data_folder / FILE).write_bytes(ARCHIVE + b"x")
     with pytest.raises(DataError, match="its gitblob checksum"):
         data.load("location")
 

@@ -13,7 +13,7 @@ import pytest
 import prunemia as pm
 from prunemia import data
 from prunemia.data import DataError, LayoutWarning, ScaleWarning, standardized
-from prunemia.data.own import FIRST, LAST, as_labels
+from prunemia.data.own import FIRST, GREY, LAST, SERIES, SERIES_LAST
 
 
 def saved(path: Path, **arrays: Any) -> Path:
@@ -21,18 +21,25 @@ def saved(path: Path, **arrays: Any) -> Path:
     return path
 
 
-def test_own_features(tmp_path: Path) -> None:
-    features = np.arange(40, dtype=np.float64).reshape(10, 4)
-    labels = np.array([7, -1, 3, 7, -1, 3, 7, -1, 3, 3])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [7, -1, 3, 7],
+        np.array([[2.0], [0], [1], [2]]),
+        np.eye(3)[[2, 0, 1, 2]],
+        np.eye(3, dtype=bool)[[2, 0, 1, 2]],
+        np.array([9, 3, 5, 9], np.uint8),
+    ],
+)
+def test_features_and_labels_of_any_form_are_float32_and_classes_from_0(
+    tmp_path: Path, labels: Any
+) -> None:
+    features = np.arange(16, dtype=np.float64).reshape(4, 4)
     dataset = data.load(saved(tmp_path / "own.npz", features=features, labels=labels))
     np.testing.assert_array_equal(dataset.features, features.astype(np.float32))
-    assert dataset.labels.tolist() == [2, 0, 1, 2, 0, 1, 2, 0, 1, 1]
-    assert (dataset.classes, dataset.labels.dtype, dataset.features.dtype) == (
-        3,
-        np.int64,
-        np.float32,
-    )
-    assert len(data.load(str(tmp_path / "own.npz"), samples=5)) == 5
+    assert dataset.labels.tolist() == [2, 0, 1, 2]
+    assert (dataset.labels.dtype, dataset.features.dtype) == (np.int64, np.float32)
+    assert (dataset.classes, len(dataset.sample(2))) == (3, 2)
 
 
 @pytest.mark.parametrize(
@@ -40,16 +47,12 @@ def test_own_features(tmp_path: Path) -> None:
     [
         ("images", (6, 8, 9, 3), (3, 8, 9)),  # channels last
         ("images", (6, 3, 8, 9), (3, 8, 9)),
-        ("images", (6, 8, 9), (1, 8, 9)),
+        ("images", (6, 3, 9), (1, 3, 9)),
         ("features", (6, 8, 9, 1), (1, 8, 9)),
         ("features", (6, 1, 4, 4), (1, 4, 4)),
         ("features", (6, 3, 9), (3, 9)),  # a series of three channels
-        ("features", (6, 1, 9), (1, 9)),
         ("features", (6, 1, 3), (1, 3)),
-        ("features", (6, 2, 9), (2, 9)),  # two sensors, no image of two lines
-        ("features", (6, 5, 5), (1, 5, 5)),
         ("features", (6, 8, 8), (1, 8, 8)),  # eight is no number of channels
-        ("images", (6, 3, 9), (1, 3, 9)),
         ("features", (6, 9), (9,)),
     ],
 )
@@ -70,19 +73,11 @@ def test_own_shapes(
 @pytest.mark.parametrize(
     ("shape", "read", "expected", "layout", "otherwise"),
     [
-        ((40, 1), "length, channels", (1, 40), "channels, length", (40, 1)),
-        ((9, 2), "length, channels", (2, 9), "channels, length", (9, 2)),
-        ((3, 1), "length, channels", (1, 3), "channels, length", (3, 1)),
-        ((2, 3), "channels, length", (2, 3), "length, channels", (3, 2)),
-        ((12, 100), "height, width", (1, 12, 100), "channels, length", (12, 100)),
-        ((100, 12), "height, width", (1, 100, 12), "length, channels", (12, 100)),
-        (
-            (28, 20, 2),
-            "channels, height, width",
-            (28, 20, 2),
-            "height, width, channels",
-            (2, 28, 20),
-        ),
+        ((40, 1), SERIES_LAST, (1, 40), SERIES, (40, 1)),
+        ((2, 3), SERIES, (2, 3), SERIES_LAST, (3, 2)),
+        ((12, 100), GREY, (1, 12, 100), SERIES, (12, 100)),
+        ((100, 12), GREY, (1, 100, 12), SERIES_LAST, (12, 100)),
+        ((28, 20, 2), FIRST, (28, 20, 2), LAST, (2, 28, 20)),
         ((3, 50, 3), FIRST, (3, 50, 3), LAST, (3, 3, 50)),
     ],
 )
@@ -96,7 +91,7 @@ def test_a_shape_that_can_be_read_in_several_ways_is_told_unless_the_file_says_w
         guessed = data.load(path)
     assert guessed.shape == expected
     (text,) = [str(warning.message) for warning in caught]
-    assert text.startswith(f"{path}: field 'features' has shape {features.shape}, which is read as")
+    assert text.startswith(f"{path}: features: shape {features.shape}, which is read as")
     assert f"({read}) and may as well be " in text
     assert f"({layout})" in text
     np.testing.assert_array_equal(guessed.features, arranged(features, read))
@@ -107,95 +102,37 @@ def test_a_shape_that_can_be_read_in_several_ways_is_told_unless_the_file_says_w
 
 
 def arranged(features: np.ndarray, layout: str) -> np.ndarray:
-    if layout == "height, width":
+    if layout == GREY:
         return features[:, np.newaxis]
     return np.moveaxis(features, -1, 1) if layout.endswith("channels") else features
 
 
-@pytest.mark.parametrize(
-    ("shape", "layout", "allowed"),
-    [
-        ((6, 40, 1), "NCL", "'channels, length' or 'length, channels' or 'height, width'"),
-        (
-            (6, 8, 8, 2),
-            "length, channels",
-            f"{FIRST!r} or {LAST!r}",
-        ),
-        ((6, 4), "length, channels", "'features'"),
-    ],
-)
-def test_a_layout_that_does_not_fit_is_refused(
-    tmp_path: Path, shape: Any, layout: str, allowed: str
-) -> None:
-    path = saved(tmp_path / "own.npz", features=np.ones(shape), labels=np.arange(6), layout=layout)
-    with pytest.raises(DataError, match=f"'layout' is '{layout}'; allowed: {allowed}$"):
-        data.load(path)
-
-
-@pytest.mark.parametrize(
-    "labels",
-    [
-        [7, -1, 3, 7],
-        [2.0, 0.0, 1.0, 2.0],
-        np.array([[2], [0], [1], [2]]),
-        np.eye(3)[[2, 0, 1, 2]],
-        np.eye(3, dtype=bool)[[2, 0, 1, 2]],
-        np.array([9, 3, 5, 9], np.uint8),
-    ],
-)
-def test_labels_of_any_form_are_classes_from_0(labels: Any) -> None:
-    found, classes = as_labels(labels)
-    assert found.tolist() == [2, 0, 1, 2]
-    assert (found.dtype, classes) == (np.int64, 3)
-
-
-def test_two_classes_may_be_true_and_false() -> None:
-    assert as_labels([True, False, True])[0].tolist() == [1, 0, 1]
-
-
 GOOD = np.ones((6, 2))
+SIX = np.arange(6)
 
 
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"labels": np.arange(6)}, "field 'features' is missing; its fields are labels"),
+        ({"labels": SIX}, "field 'features' is missing; its fields are labels"),
         ({"features": GOOD}, "field 'labels' is missing"),
-        (
-            {"features": GOOD, "labels": np.arange(5)},
-            "'labels' has 5 samples and field 'features' 6",
-        ),
-        (
-            {"features": GOOD, "labels": np.arange(6) / 2},
-            "'labels' has shape .* type float64; allowed: whole numbers of shape",
-        ),
-        ({"features": GOOD, "labels": np.full((6, 2), 0.5)}, r"'labels' has shape \(6, 2\)"),
+        ({"features": GOOD, "labels": SIX[:5]}, r"labels: shape \(5,\), .*allowed: \(6,\)"),
+        ({"features": GOOD, "labels": SIX / 2}, "labels: row 1: label is '0.5'; allowed: a whole"),
         ({"features": GOOD, "labels": np.ones((6, 2), int)}, "or one-hot rows"),
-        ({"features": GOOD, "labels": np.full(6, np.nan)}, "allowed: whole numbers"),
-        ({"features": GOOD, "labels": np.full(6, "a")}, "type <U1; allowed: whole numbers"),
+        ({"features": GOOD, "labels": np.full(6, "a")}, "labels: row 0: label is 'a'"),
+        ({"features": GOOD, "labels": SIX * 0}, "labels: all alike; allowed: 2 or more classes"),
+        ({"features": np.full((6, 2), "a"), "labels": SIX}, "features: .* allowed: numbers"),
+        ({"features": np.ones(6), "labels": SIX}, "features: .* allowed: numbers of 2 to 4 dim"),
+        ({"images": GOOD, "labels": SIX}, r"images: .* 2 to 4 dimensions \(images 3 or 4\)"),
+        ({"features": np.ones((6, 0)), "labels": SIX}, "none of them empty"),
+        ({"features": GOOD * np.nan, "labels": SIX}, "row 0: value 0 is 'nan'; allowed: finite"),
+        ({"features": GOOD * 1e300, "labels": SIX}, "value 0 is 'inf'; allowed: finite numbers"),
+        ({"features": np.array([{}] * 6), "labels": SIX}, "'features' is pickled, which is not"),
         (
-            {"features": GOOD, "labels": np.ones(6, int)},
-            "'labels' has 1 different values; at least 2",
+            {"features": np.ones((6, 40, 1)), "labels": SIX, "layout": "NCL"},
+            f"layout: 'NCL' with shape .*allowed: '{SERIES}' or '{SERIES_LAST}' or '{GREY}'$",
         ),
-        (
-            {"features": np.full((6, 2), "a"), "labels": np.arange(6)},
-            "'features' .* allowed: numbers",
-        ),
-        (
-            {"features": np.ones(6), "labels": np.arange(6)},
-            "'features' .* allowed: 2 to 4 dimensions",
-        ),
-        ({"images": GOOD, "labels": np.arange(6)}, "'images' .* allowed: 2 to 4 dimensions"),
-        ({"features": np.ones((6, 0)), "labels": np.arange(6)}, "none of them empty"),
-        (
-            {"features": np.full((6, 2), np.nan), "labels": np.arange(6)},
-            "'features' .* sample 0 that is not finite",
-        ),
-        ({"features": np.full((6, 2), 1e300), "labels": np.arange(6)}, "not finite"),
-        (
-            {"features": np.array([{}] * 6), "labels": np.arange(6)},
-            "'features' is pickled, which is not read",
-        ),
+        ({"features": GOOD, "labels": SIX, "layout": SERIES}, "allowed: 'features'$"),
     ],
 )
 def test_what_is_wrong_with_own_arrays_is_one_sentence(
@@ -233,12 +170,9 @@ FLIPPED = WHOLE[:1000] + bytes([WHOLE[1000] ^ 255]) + WHOLE[1001:]
         (npy(GOOD), r"is no \.npz archive"),
         (WHOLE[:50_000], "truncated"),
         (FLIPPED, "field 'features' is damaged: Bad CRC-32"),
-        (archive(features_npy=b"junk"), "field 'features' is damaged"),
         (archive(readme=b"text"), "field 'readme' is damaged"),
-        (archive(features_npy=npy(GOOD)[:-8]), "field 'features' is damaged"),
         (archive(features_npy=npy(GOOD) + b"more"), "damaged: 4 bytes more than its header"),
         (archive(labels_npy=npy(GOOD), labels=npy(GOOD)), "field 'labels' .* it is there twice"),
-        (archive(features_npy=npy([{}], pickled=True)), "'features' is pickled, which is not read"),
     ],
 )
 def test_a_file_that_is_no_archive_is_one_sentence(
@@ -259,7 +193,7 @@ def test_a_file_damaged_anywhere_raises_nothing_but_data_errors(tmp_path: Path) 
     features = np.random.default_rng(0).normal(size=(20, 3))
     np.savez_compressed(path, features=features, labels=np.arange(20))
     whole, refused = path.read_bytes(), 0
-    for place in range(0, len(whole), 2):
+    for place in range(0, len(whole), 8):
         flipped = bytearray(whole)
         flipped[place] ^= 255
         path.write_bytes(flipped)
@@ -267,7 +201,7 @@ def test_a_file_damaged_anywhere_raises_nothing_but_data_errors(tmp_path: Path) 
             data.load(path)
         except DataError:
             refused += 1
-    assert refused > len(whole) / 4  # of half as many places
+    assert refused > len(whole) / 16  # of an eighth as many places
 
 
 def test_standardized_by_the_training_samples_counted_by_hand() -> None:
@@ -276,16 +210,6 @@ def test_standardized_by_the_training_samples_counted_by_hand() -> None:
     scaled = standardized(features, [0, 2])
     assert scaled.tolist() == [[-1, 0], [3, 2], [1, 0]]
     assert scaled.dtype == np.float32
-
-
-def test_training_samples_have_mean_0_and_deviation_1_and_the_others_not() -> None:
-    generator = np.random.default_rng(0)
-    features = generator.normal(1000, 50, (40, 2, 3)).astype(np.float32)
-    features[20:] += 100
-    scaled = standardized(features, np.arange(20))
-    np.testing.assert_allclose(scaled[:20].mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(scaled[:20].std(axis=0), 1, rtol=1e-5)
-    assert scaled[20:].mean() > 1
 
 
 def own(path: Path, features: Any) -> Path:
@@ -313,7 +237,6 @@ def test_who_standardizes_is_not_warned(tmp_path: Path) -> None:
         np.array([[0, 3], [1, 103], [0.5, 3]]),  # a ratio of 100
         np.eye(20_000, 2),  # rare binary features
         np.ones((3, 2)),  # all constant
-        np.array([[[[0]], [[0]], [[0]]], [[[1]], [[1]], [[1000]]]]),  # images
         np.array([[-3e38, 0], [3e38, 6e38 / 10]]),  # beyond float32
     ],
 )

@@ -7,7 +7,7 @@ import hashlib
 import io
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +56,8 @@ def test_checksums_are_those_of_torchvision() -> None:
 def test_texas(publish: Publish) -> None:
     features = GENERATOR.integers(0, 2, (200, 69), dtype=np.uint8)
     labels = GENERATOR.permutation(np.arange(200) % 100 + 1)
-    other = {"texas/75/feats": b"1\n", "texas/75/labels": b"1\n"}
-    members = {
-        "texas/100/labels": lines(labels[:, None]),
-        **other,
-        "texas/100/feats": lines(features),
-    }
+    members = {"texas/100/labels": lines(labels[:, None]), "texas/75/feats": b"1\n"}
+    members |= {"texas/100/feats": lines(features)}
     publish("texas", {"dataset_texas.tgz": tar_gz(members)}, rows=200, shape=(69,))
     dataset = data.load("texas", progress=False)
     np.testing.assert_array_equal(dataset.features, features)
@@ -78,40 +74,23 @@ def test_texas_without_labels(publish: Publish) -> None:
         data.load("texas", progress=False)
 
 
-def test_purchase(publish: Publish) -> None:
-    table = GENERATOR.integers(0, 2, (200, 601))
-    table[:, 0] = GENERATOR.permutation(np.arange(200) % 100 + 1)
-    publish(
-        "purchase", {"dataset_purchase.tgz": tar_gz({"dataset_purchase": lines(table)})}, rows=200
-    )
-    dataset = data.load("purchase", progress=False)
-    np.testing.assert_array_equal(dataset.features, table[:, 1:])
-    np.testing.assert_array_equal(dataset.labels, table[:, 0] - 1)
-
-
 def cifar(
     reader: Any, key: str, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[bytes, Any, Any]:
     """Return an archive of Python pickles as published, its rows of bytes and its labels."""
-    count = len(reader.train_list) + len(reader.test_list)
-    rows, labels = (
-        pixels(count, classes, 3072),
-        [GENERATOR.permutation(classes).tolist() for _ in range(count)],
-    )
-    records = [
-        {"data": rows[i], key: labels[i], "filenames": ["x.png"] * classes} for i in range(count)
-    ]
-    batches = [pickle.dumps(record, protocol=2) for record in records]
-    meta = pickle.dumps({reader.meta["key"]: [f"class {i}" for i in range(classes)]}, protocol=2)
     names = [name for name, _ in (*reader.train_list, *reader.test_list)]
-    lists = [[name, md5(batch)] for name, batch in zip(names, batches, strict=True)]
+    rows = pixels(len(names), classes, 3072)
+    labels = [GENERATOR.permutation(classes).tolist() for _ in names]
+    members = {
+        name: pickle.dumps({"data": pixels, key: classes}, protocol=2)
+        for name, pixels, classes in zip(names, rows, labels, strict=True)
+    }
+    lists = [[name, md5(batch)] for name, batch in members.items()]
     monkeypatch.setattr(reader, "train_list", lists[: len(reader.train_list)])
     monkeypatch.setattr(reader, "test_list", lists[len(reader.train_list) :])
+    meta = pickle.dumps({reader.meta["key"]: [f"class {i}" for i in range(classes)]}, protocol=2)
     monkeypatch.setattr(reader, "meta", reader.meta | {"md5": md5(meta)})
-    members = dict(zip(names, batches, strict=True)) | {
-        reader.meta["filename"]: meta,
-        "readme.html": b"text",
-    }
+    members |= {reader.meta["filename"]: meta, "readme.html": b"text"}
     archive = tar_gz({f"{reader.base_folder}/{name}": content for name, content in members.items()})
     return archive, rows.reshape(-1, 3, 32, 32), np.concatenate(labels)
 
@@ -189,12 +168,7 @@ def test_fashion_mnist(publish: Publish, data_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        bytes([0, 0, 8, 1, 0, 0, 0, 9]) + bytes(10),
-        bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]),
-        bytes([0, 0, 13, 1, 0, 0, 0, 1, 1]),
-    ],
+    "content", [bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]), bytes([0, 0, 13, 1, 0, 0, 0, 1, 1])]
 )
 def test_a_system_file_that_is_no_idx_is_one_sentence(publish: Publish, content: bytes) -> None:
     files = fashion(pixels(40, 28, 28), (np.arange(40) % 10).astype(np.uint8))
@@ -270,29 +244,22 @@ def test_letter(publish: Publish) -> None:
 @pytest.mark.parametrize("lines", ["A,1,2\nB,1\n", "A,x\n", ""])
 def test_letters_that_are_none_are_one_sentence(publish: Publish, lines: str) -> None:
     publish("letter", {"letter+recognition.zip": letters(lines)}, rows=2)
-    with pytest.raises(DataError, match="cannot be read as what was published"):
+    with pytest.raises(DataError, match="cannot be read|as published"):
         data.load("letter", progress=False)
 
 
-def junk(name: str) -> Mapping[str, bytes]:
-    return {archive.file: b"junk" for archive in data.SOURCES[name].archives}
-
-
 @pytest.mark.parametrize("name", FETCHED)
-def test_junk_with_the_right_checksum_is_one_sentence(publish: Publish, name: str) -> None:
-    publish(name, junk(name))
-    with pytest.raises(DataError, match="cannot be read as what was published: "):
-        data.load(name, progress=False)
-
-
-@pytest.mark.parametrize("name", FETCHED)
-def test_junk_with_the_published_checksum_is_not_kept(
+def test_junk_is_one_sentence_and_not_kept_under_a_published_checksum(
     publish: Publish, data_folder: Path, name: str
 ) -> None:
-    published = data.SOURCES[name].archives[0].checksum
-    publish(name, junk(name), checksum=published)
-    with pytest.raises(
-        DataError, match=f"its {published.split(':')[0]} checksum is .* nothing was kept"
-    ):
+    source = data.SOURCES[name]
+    junk = {archive.file: b"junk" for archive in source.archives}
+    published = source.archives[0].checksum
+    publish(name, junk, checksum=published)
+    sentence = f"its {published.split(':')[0]} checksum is .* nothing was kept"
+    with pytest.raises(DataError, match=sentence):
         data.load(name, progress=False)
     assert kept(data_folder) == []
+    publish(name, junk)
+    with pytest.raises(DataError, match="cannot be read as what was published: "):
+        data.load(name, progress=False)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from prunemia.errors import RunError
 from prunemia.experiment import seed_of
@@ -24,10 +24,7 @@ class DataError(RunError):
 
 
 def as_features(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Return numbers of any type as float32, pixels scaled to 0 … 1.
-
-    Pixels are whole bytes (uint8) of three dimensions and more.
-    """
+    """Return numbers as float32; bytes (uint8) of three dimensions and more, pixels, as 0 … 1."""
     with np.errstate(over="ignore"):
         features = np.ascontiguousarray(array, dtype=np.float32)
     if array.dtype == np.uint8 and array.ndim > 2:
@@ -45,7 +42,7 @@ def check_samples(samples: int | None, name: str, size: int) -> None:
 class Dataset:
     """The samples of one data set, all of them pooled.
 
-    Parameters
+    Attributes
     ----------
     name : what it is called: a source's name, or an archive's path.
     features : shape (n, …) float32: (n, f), (n, channels, length) or (n, channels, height, width).
@@ -70,11 +67,8 @@ class Dataset:
     def fingerprint(self) -> str:
         """32 hexadecimal digits of SHA-256 of the contents; the name is not part of them."""
         digest = hashlib.sha256(repr((self.features.shape, self.classes)).encode())
-        for array in (
-            np.ascontiguousarray(self.features, "<f4"),
-            np.ascontiguousarray(self.labels, "<i8"),
-        ):
-            digest.update(array.reshape(-1).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(self.features, "<f4").data)
+        digest.update(np.ascontiguousarray(self.labels, "<i8").data)
         return digest.hexdigest()[:32]
 
     def sample(self, samples: int | None, seed: int | None = None) -> Self:
@@ -82,11 +76,7 @@ class Dataset:
 
         Without a ``seed`` they are always the same ones: the choice depends on the data set's size
         alone. With one, every seed has its own. A smaller choice is part of a larger one.
-
-        Raises
-        ------
-        DataError
-            ``samples`` is not among 1 … n; with a seed, not among 1 … n-1.
+        DataError where there are fewer, or, with a seed, where all are to be chosen.
         """
         size = len(self)
         check_samples(samples, self.name, size)
@@ -98,8 +88,7 @@ class Dataset:
         if samples is None or samples == size:
             return self
         purpose = ["samples", size] if seed is None else ["samples", size, seed]
-        order = np.random.default_rng(seed_of(*purpose)).permutation(size)
-        chosen = order[:samples]
+        chosen = np.random.default_rng(seed_of(*purpose)).permutation(size)[:samples]
         return type(self)(self.name, self.features[chosen], self.labels[chosen], self.classes)
 
 
@@ -124,11 +113,10 @@ class Split:
 def split(dataset: Dataset, seed: int, index: int) -> Split:
     """Return the parts of network ``index``: 0 the victim, 1 … k shadows, from `OWN` references.
 
-    A permutation seeded by the data and ``seed`` gives the victim its first
-    n // 2 samples and the adversary the rest. Each network permutes its owner's half
-    anew and takes 45 % for testing, then 18.18 % of the remainder for
-    validation, both rounded up (as scikit-learn does), and trains on the rest:
-    45 / 10 / 45 %. Shadows overlap one another, never the victim. References share the
+    A permutation seeded by the data and ``seed`` gives the victim its first n // 2 samples and the
+    adversary the rest. Each network permutes its owner's half anew and takes 45 % for testing, then
+    18.18 % of the remainder for validation, both rounded up (as scikit-learn does), and trains on
+    the rest: 45 / 10 / 45 %. Shadows overlap one another, never the victim. References share the
     victim's half and come in pairs: the second trains on what tests the first, and the other way
     round, so that half of an even number of them trained on a sample (but for validation samples,
     and for a few where the parts' sizes differ).
@@ -145,8 +133,8 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     # The victim's half is never the larger one, and its test part never its smallest.
     if min(_shares(n // 2)[:2]) < FEWEST:
         raise DataError(
-            f"data set {dataset.name!r}: "
-            f"{n} samples are too few to split among victim and adversary"
+            f"data set {dataset.name!r}: {n} samples are too few to split among victim and "
+            "adversary"
         )
     order = _permutation(n, dataset.fingerprint, seed, "halves")
     reference = index >= OWN
@@ -158,13 +146,12 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     test, train = shuffled[:tests], shuffled[tests + validations :]
     if drawn != index:  # as many as the first's; the test part is never the smaller one
         test, train = np.concatenate([test[len(train) :], train]), test[: len(train)]
-    parts = Split(train, validation, test)
-    if len(np.unique(dataset.labels[parts.train])) < 2:
+    if len(np.unique(dataset.labels[train])) < 2:
         raise DataError(
-            f"data set {dataset.name!r}: "
-            f"the training samples of network {index} are all of one class"
+            f"data set {dataset.name!r}: the training samples of network {index} are all of one "
+            "class"
         )
-    return parts
+    return Split(train, validation, test)
 
 
 def victims_half(dataset: Dataset, seed: int) -> NDArray[np.int64]:
@@ -174,13 +161,10 @@ def victims_half(dataset: Dataset, seed: int) -> NDArray[np.int64]:
 
 
 def _shares(half: int) -> tuple[int, int, int]:
-    tests = _ceil_share(half, 4500)
-    validations = _ceil_share(half - tests, 1818)
+    """Return how many samples of a half are for training, validation and testing."""
+    tests = -(-half * 4500 // 10_000)
+    validations = -(-(half - tests) * 1818 // 10_000)
     return half - tests - validations, validations, tests
-
-
-def _ceil_share(samples: int, per_10_000: int) -> int:
-    return -(-samples * per_10_000 // 10_000)
 
 
 def _permutation(samples: int, *purpose: str | int) -> NDArray[np.int64]:
@@ -204,15 +188,10 @@ class Canaries:
 
 
 def plant(dataset: Dataset, seed: int, count: int) -> Canaries:
-    """Return ``count`` canaries, drawn from the victim's test samples.
+    """Return ``count`` canaries, drawn from the victim's test samples, of which two have to remain.
 
     Each gets a label drawn uniformly from the other classes, and each is included with probability
-    1/2, independently of the others, as an audit in one run assumes.
-
-    Raises
-    ------
-    DataError
-        The victim has fewer than ``count`` + 2 test samples.
+    1/2, independently of the others, as an audit in one run assumes. DataError: too many.
 
     Source: Steinke, Nasr & Jagielski (2023), algorithm 1; mislabelled samples as canaries: Nasr et
     al. (2021).
@@ -228,3 +207,16 @@ def plant(dataset: Dataset, seed: int, count: int) -> Canaries:
     shift = draw.integers(1, dataset.classes, count)
     labels = (dataset.labels[samples] + shift) % dataset.classes
     return Canaries(samples, labels, draw.random(count) < 0.5)
+
+
+def standardized(features: NDArray[np.float32], train_samples: ArrayLike) -> NDArray[np.float32]:
+    """Return features, shape (n, …), of mean 0 and deviation 1 on the training samples.
+
+    ``train_samples`` are their indices. The other samples are shifted and scaled by the same
+    numbers, so that nothing of them flows into training. A feature that is constant on the training
+    samples is shifted only: it is zero there.
+    """
+    train = features[np.asarray(train_samples)].astype(np.float64)
+    deviation = train.std(axis=0)
+    scale = np.where(deviation > 0, deviation, 1.0)
+    return np.asarray((features - train.mean(axis=0)) / scale, dtype=np.float32)

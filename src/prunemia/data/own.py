@@ -1,14 +1,16 @@
-"""The reader's own arrays, an .npz with ``features`` or ``images`` and ``labels``; scales."""
+"""The reader's own arrays, an .npz with ``features`` or ``images`` and ``labels``."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from prunemia import checks
 from prunemia.data.dataset import DataError, Dataset, as_features
 from prunemia.errors import UsageError
 from prunemia.files import read_npz
@@ -45,112 +47,66 @@ def load_own(path: Path) -> Dataset:
 
     ``images`` instead of ``features``: images of any height and width. Numbers of any type; whole
     bytes (uint8) of three dimensions and more are pixels, and scaled to 0 … 1. ``labels``: any two
-    or more whole numbers, as `as_labels` takes them. ``layout``, a text, says what the dimensions
-    after the first are where that could be something else, as in ``"channels, length"``.
+    or more whole numbers, or one-hot rows. ``layout``, a text, says what the dimensions after the
+    first are, as in ``"channels, length"``; a `LayoutWarning` tells where that could be something
+    else and is not said, a `ScaleWarning` where the features are not on one scale.
 
-    Warns
-    -----
-    LayoutWarning
-        The dimensions can be read in several ways, and no ``layout`` says which.
-    ScaleWarning
-        The features are not on one scale.
-
-    Raises
-    ------
-    DataError
-        The file or a field is not like that. Pickled arrays are refused.
+    DataError: the file or a field is not like that. Pickled arrays are refused.
     """
-    dataset, guess = _read(path)
-    if guess:
-        warnings.warn(guess, LayoutWarning, stacklevel=3)
-    warn_of_scales(str(path), dataset.features)
-    return dataset
-
-
-def as_labels(value: ArrayLike) -> tuple[NDArray[np.int64], int]:
-    """Return labels as classes 0 … C-1, in ascending order of what they were, and C.
-
-    Whole numbers of any type, shape (n,) or (n, 1), or the rows of the unit matrix (one-hot).
-
-    Raises
-    ------
-    ValueError
-        They are something else, or of fewer than two classes.
-    """
-    array = np.asarray(value)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    whole = array.dtype.kind in "biuf" and bool(np.isfinite(array).all())
-    whole = whole and bool((array == np.trunc(array)).all())
-    if whole and array.ndim == 2 and ((array != 0).sum(axis=1) == 1).all() and array.max() == 1:
-        array = array.argmax(axis=1)
-    if not whole or array.ndim != 1:
-        raise ValueError(
-            f"field 'labels' has shape {array.shape} and type {array.dtype}; "
-            "allowed: whole numbers of shape (n,), or one-hot rows"
-        )
-    values, labels = np.unique(array, return_inverse=True)
-    if len(values) < 2:
-        raise ValueError(
-            f"field 'labels' has {len(values)} different values; at least 2 classes are needed"
-        )
-    return labels.astype(np.int64), len(values)
-
-
-def _read(path: Path) -> tuple[Dataset, str]:
-    """Return the data set, and a sentence where its layout is a guess, else ""."""
     try:
         arrays = read_npz(path)
     except UsageError as error:
         raise DataError(str(error)) from None
+    name = "images" if "images" in arrays and "features" not in arrays else "features"
+    for field in (name, "labels"):
+        if field not in arrays:
+            known = ", ".join(arrays) or "none"
+            raise DataError(f"{path}: field {field!r} is missing; its fields are {known}")
     try:
-        name = "images" if "images" in arrays and "features" not in arrays else "features"
-        for field in (name, "labels"):
-            if field not in arrays:
-                fields = ", ".join(arrays) or "none"
-                raise ValueError(f"field {field!r} is missing; its fields are {fields}")
-        labels, classes = as_labels(arrays["labels"])
-        samples = len(np.atleast_1d(arrays[name]))
-        if len(labels) != samples:
-            raise ValueError(
-                f"field 'labels' has {len(labels)} samples and field {name!r} {samples}"
-            )
-        features, guess = _features(name, arrays[name], arrays.get("layout"))
-    except ValueError as error:
+        features, guess = _features(name, arrays)
+        values, labels = np.unique(
+            checks.classes(arrays["labels"], len(features)), return_inverse=True
+        )
+        if len(values) < 2:
+            raise checks.FieldError("labels", "all alike; allowed: 2 or more classes")
+    except checks.FieldError as error:
         raise DataError(f"{path}: {error}") from None
-    return Dataset(str(path), features, labels, classes), guess and f"{path}: {guess}"
+    if guess:
+        warnings.warn(f"{path}: {guess}", LayoutWarning, stacklevel=3)
+    _warn_of_scales(path, features)
+    return Dataset(str(path), features, labels.astype(np.int64), len(values))
 
 
-def _features(
-    name: str, array: NDArray[Any], layout: NDArray[Any] | None
-) -> tuple[NDArray[np.float32], str]:
-    shape = f"field {name!r} has shape {array.shape}"
+def _features(name: str, arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float32], str]:
+    """Return features, channels first, and a sentence where their layout is a guess, else ""."""
+    array = arrays[name]
     least = 3 if name == "images" else 2
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{shape} and type {array.dtype}; allowed: numbers")
-    if not least <= array.ndim <= 4 or 0 in array.shape:
-        raise ValueError(f"{shape}; allowed: 2 to 4 dimensions (images 3 or 4), none of them empty")
-    likely, *others = _readings(name, array.shape)
+    shape = f"shape {array.shape}"
+    if array.dtype.kind not in "biuf" or not least <= array.ndim <= 4 or 0 in array.shape:
+        raise checks.FieldError(
+            name,
+            f"{shape}, type {array.dtype}; allowed: numbers of 2 to 4 dimensions (images 3 or 4), "
+            "none of them empty",
+        )
+    layout, *others = _readings(name, array.shape)
     guess = ""
-    if layout is not None:
-        likely = str(layout)
-        if likely not in LAYOUTS[array.ndim]:
+    if "layout" in arrays:
+        layout = str(arrays["layout"])
+        if layout not in LAYOUTS[array.ndim]:
             allowed = " or ".join(map(repr, LAYOUTS[array.ndim]))
-            raise ValueError(f"{shape} and field 'layout' is {likely[:60]!r}; allowed: {allowed}")
+            raise checks.FieldError("layout", f"{layout[:60]!r} with {shape}; allowed: {allowed}")
     elif others:
         guess = (
-            f"{shape}, which is read as ({likely}) and may as well be ({') or ('.join(others)}); "
-            f"say which it is by a field layout, as in np.savez(…, layout={others[0]!r})"
+            f"{name}: {shape}, which is read as ({layout}) and may as well be "
+            f"({') or ('.join(others)}); say which it is by a field layout, as in "
+            f"np.savez(…, layout={others[0]!r})"
         )
-    if likely == GREY:
+    if layout == GREY:
         array = array[:, np.newaxis]
-    if likely in (LAST, SERIES_LAST):
+    if layout in (LAST, SERIES_LAST):
         array = np.moveaxis(array, -1, 1)
     features = as_features(array)
-    finite = np.isfinite(features)
-    if not finite.all():
-        sample = int((~finite).reshape(len(finite), -1).any(axis=1).argmax())
-        raise ValueError(f"field {name!r} holds a value in sample {sample} that is not finite")
+    checks.refuse(name, "value", features, ~np.isfinite(features), "finite numbers")
     return features, guess
 
 
@@ -173,24 +129,7 @@ def _readings(name: str, shape: tuple[int, ...]) -> list[str]:
     return [SERIES_LAST, SERIES] if last < first else [SERIES, SERIES_LAST]
 
 
-def standardized(features: NDArray[np.float32], train_samples: ArrayLike) -> NDArray[np.float32]:
-    """Return features of mean 0 and deviation 1 on the training samples.
-
-    The other samples are shifted and scaled by the same numbers, so that nothing of them flows into
-    training. A feature that is constant on the training samples is shifted only: it is zero there.
-
-    Parameters
-    ----------
-    features : shape (n, …), all samples.
-    train_samples : the indices of the training samples; at least one.
-    """
-    train = features[np.asarray(train_samples)].astype(np.float64)
-    deviation = train.std(axis=0)
-    scale = np.where(deviation > 0, deviation, 1.0)
-    return np.asarray((features - train.mean(axis=0)) / scale, dtype=np.float32)
-
-
-def warn_of_scales(name: str, features: NDArray[np.float32]) -> None:
+def _warn_of_scales(path: Path, features: NDArray[np.float32]) -> None:
     """Give one `ScaleWarning` where the ranges of features, shape (n, f), differ a hundredfold.
 
     Ranges and not deviations: a rare binary feature has a small deviation, but the range of all the
@@ -204,7 +143,7 @@ def warn_of_scales(name: str, features: NDArray[np.float32]) -> None:
     if len(ranges) and ranges.max() > LARGEST_RATIO * ranges.min():
         warnings.warn(
             # no page has this parameter, so `-p standardize true` would be refused
-            f"{name}: features are not on one scale (their ranges go from {ranges.min():.3g} to "
+            f"{path}: features are not on one scale (their ranges go from {ranges.min():.3g} to "
             f"{ranges.max():.3g}); set standardize=True in the Experiment",
             ScaleWarning,
             stacklevel=4,

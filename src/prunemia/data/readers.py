@@ -1,7 +1,6 @@
 """Features and labels of the published data sets: generated, built in, or from verified archives.
 
-Readers get their archives in order and return all parts of a data set, pooled. Archives are read as
-streams, named members only: nothing goes where a member says.
+Readers get their archives in order and return all parts of a data set, pooled.
 """
 
 from __future__ import annotations
@@ -9,16 +8,16 @@ from __future__ import annotations
 import gzip
 import random
 import re
-import shutil
 import tarfile
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
@@ -32,10 +31,9 @@ _GLOBAL_RANDOM_STATE = threading.Lock()
 def generate_mnist1d(samples: int, seed: int | None = None) -> Arrays:
     """Generate MNIST-1D, its training and test parts pooled; without a seed as published (by 42).
 
-    Every other ``seed``, 0 to 2³¹-1, generates other samples, by 43 + seed.
-
-    The generator makes equally many of each of the ten classes: the next multiple of ten samples is
-    returned. It seeds Python's and NumPy's global generators: their state is put back.
+    A ``seed``, 0 to 2³¹-1, generates other samples, by 43 + seed. The generator makes equally many
+    of each of the ten classes: the next multiple of ten samples is returned. It seeds Python's and
+    NumPy's global generators: their state is put back.
     """
     from mnist1d.data import get_dataset_args, make_dataset
 
@@ -64,53 +62,45 @@ def read_digits(_: Sequence[Path]) -> Arrays:
 
 def read_label_first(paths: Sequence[Path]) -> Arrays:
     """Read a tar archive of one file with lines ``label,f1,…``; labels from 1, quoted or not."""
-    (table,) = [_numbers(content) for _, content in _tar_members(paths[0])]
+    (table,) = _tables(paths[0])
     return table[:, 1:], table[:, 0].astype(np.int64) - 1
 
 
 def read_texas(paths: Sequence[Path]) -> Arrays:
     """Read ``texas/100/feats``, lines ``f1,…``, and ``texas/100/labels``, labels from 1."""
-    names = ("texas/100/feats", "texas/100/labels")
-    members = _tar_members(paths[0])
-    tables = {name: _numbers(content) for name, content in members if name in names}
-    features, labels = (tables[name] for name in names)
+    features, labels = _tables(paths[0], "texas/100/feats", "texas/100/labels")
     return features, labels[:, 0].astype(np.int64) - 1
+
+
+def _tables(path: Path, *names: str) -> list[NDArray[np.uint8]]:
+    """Read the tables of bytes in a tar archive that have these names; none given: all of them."""
+    tables = []
+    with tarfile.open(path) as archive:
+        members = {str(PurePosixPath(each.name)): each for each in archive if each.isreg()}
+        for name in names or members:
+            file: Any = archive.extractfile(members[name])
+            tables.append(pd.read_csv(file, header=None, dtype=np.uint8).to_numpy())
+    return tables
 
 
 def read_letter(paths: Sequence[Path]) -> Arrays:
     """Read ``letter-recognition.data``, lines ``T,2,8,…``: 16 attributes of 0 … 15, to 0 … 1."""
-    with zipfile.ZipFile(paths[0]) as archive:
-        text = archive.read("letter-recognition.data").decode("ascii")
-    letters, *attributes = zip(*(line.split(",") for line in text.split()), strict=True)
-    labels = np.array([ord(letter) for letter in letters]) - ord("A")
-    return np.array(attributes, dtype=np.float32).T / 15, labels
+    with zipfile.ZipFile(paths[0]) as archive, archive.open("letter-recognition.data") as file:
+        table = pd.read_csv(file, header=None)
+    return table.loc[:, 1:].to_numpy(np.float32) / 15, table[0].map(ord).to_numpy() - ord("A")
 
 
-def read_cifar10(paths: Sequence[Path]) -> Arrays:
-    """Read the archive of CIFAR-10, training and test batches, as torchvision does."""
-    from torchvision.datasets import CIFAR10
+def read_cifar(paths: Sequence[Path]) -> Arrays:
+    """Read the archive of CIFAR-10, or of CIFAR-100 with its fine labels, as torchvision does.
 
-    return _read_cifar(paths[0], CIFAR10)
+    It verifies each of the batches before it unpickles it.
+    """
+    from torchvision.datasets import CIFAR10, CIFAR100
 
-
-def read_cifar100(paths: Sequence[Path]) -> Arrays:
-    """Read the archive of CIFAR-100 with its 100 fine labels, as torchvision does."""
-    from torchvision.datasets import CIFAR100
-
-    return _read_cifar(paths[0], CIFAR100)
-
-
-def _read_cifar(path: Path, reader: Any) -> Arrays:
-    """Let torchvision read the batches; it verifies each of them before it unpickles it."""
-    names = {name for name, _ in (*reader.train_list, *reader.test_list)}
-    names.add(reader.meta["filename"])
+    reader: Any = CIFAR100 if "cifar-100" in paths[0].name else CIFAR10
     with tempfile.TemporaryDirectory() as folder:
-        batches = Path(folder, reader.base_folder)
-        batches.mkdir()
-        for member, content in _tar_members(path):
-            if PurePosixPath(member).name in names:
-                with (batches / PurePosixPath(member).name).open("wb") as file:
-                    shutil.copyfileobj(content, file)
+        with tarfile.open(paths[0]) as archive:
+            archive.extractall(folder, filter="data")  # refuses what would leave the folder
         parts = [reader(folder, train=train) for train in (True, False)]
     pixels = np.concatenate([part.data for part in parts]).transpose(0, 3, 1, 2)
     return pixels, np.concatenate([part.targets for part in parts])
@@ -135,17 +125,12 @@ def read_fashion_mnist(paths: Sequence[Path]) -> Arrays:
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read bytes in IDX format.
-
-    Its header: 0, 0, type 8, how many dimensions, and the size of each in four bytes, most
-    significant first.
-    """
-    with gzip.open(path) as file:
-        if file.read(3) != b"\0\0\x08":
-            raise ValueError("it is not in IDX format")
-        dimensions = file.read(1)[0]
-        shape = np.frombuffer(file.read(4 * dimensions), ">u4", count=dimensions).tolist()
-        return np.frombuffer(file.read(), np.uint8).reshape(shape)
+    """Read IDX: 0, 0, type 8, how many dimensions, their sizes in four bytes each, the bytes."""
+    content = gzip.decompress(path.read_bytes())
+    if content[:3] != b"\0\0\x08":
+        raise ValueError("it is not in IDX format")
+    shape = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape)
 
 
 def read_chmnist(paths: Sequence[Path]) -> Arrays:
@@ -164,15 +149,3 @@ def read_chmnist(paths: Sequence[Path]) -> Arrays:
                 tiles[name] = int(match[1]) - 1, np.asarray(small).transpose(2, 0, 1)
     labels, images = zip(*(tiles[name] for name in sorted(tiles)), strict=True)
     return np.stack(images), np.array(labels)
-
-
-def _tar_members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the name and content of every regular file; read one before the next is taken."""
-    with tarfile.open(path, "r|*") as archive:
-        for member in archive:
-            if (content := archive.extractfile(member) if member.isreg() else None) is not None:
-                yield str(PurePosixPath(member.name)), content
-
-
-def _numbers(content: IO[bytes]) -> NDArray[np.uint8]:
-    return np.loadtxt(content, delimiter=",", quotechar='"', dtype=np.uint8, ndmin=2)
