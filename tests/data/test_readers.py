@@ -244,7 +244,7 @@ def test_letter(publish: Publish) -> None:
 @pytest.mark.parametrize("lines", ["A,1,2\nB,1\n", "A,x\n", ""])
 def test_letters_that_are_none_are_one_sentence(publish: Publish, lines: str) -> None:
     publish("letter", {"letter+recognition.zip": letters(lines)}, rows=2)
-    with pytest.raises(DataError, match="cannot be read|as published"):
+    with pytest.raises(DataError, match=r"cannot be read|as published"):
         data.load("letter", progress=False)
 
 
