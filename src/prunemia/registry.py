@@ -161,7 +161,7 @@ PRUNERS = Registry(
         "l1structured": PrunerKind(f"{_MASKS}:l1_filters", "convolution filters", "#E69F00"),
         "l2structured": PrunerKind(f"{_MASKS}:l2_filters", "convolution filters", "#CC79A7"),
         "slim": PrunerKind(f"{_MASKS}:slim", "BatchNorm scales", "#009E73"),
-        "dense": PrunerKind(f"{_MASKS}:nothing", "weights", "#CC79A7", control=True),
+        "dense": PrunerKind(f"{_MASKS}:unstructured", "weights", "#CC79A7", control=True),
     },
 )
 

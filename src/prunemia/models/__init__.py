@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from prunemia.models.computing import evaluating, macs, one_thread
-from prunemia.models.networks import Dropout, Pool, build, dropout_mask
+from prunemia.models.networks import (
+    Dropout,
+    Pool,
+    build,
+    dropout_mask,
+    evaluating,
+    macs,
+    one_thread,
+)
 
 __all__ = ["Dropout", "Pool", "build", "dropout_mask", "evaluating", "macs", "one_thread"]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from prunemia.registry import NETWORKS, NetworkKind, load
+from prunemia.registry import NETWORKS, load
+
+FORMS = {
+    "features": ("features",),
+    "series": ("channels", "length"),
+    "images": ("channels", "height", "width"),
+}
+"""The samples that networks take, dimension by dimension."""
 
 
 class Dropout(nn.Dropout):
@@ -29,10 +37,8 @@ class Dropout(nn.Dropout):
 def dropout_mask(
     shape: Sequence[int], p: float, generator: torch.Generator | None, device: torch.device | str
 ) -> Tensor:
-    """Draw 0 with probability p and 1 / (1 - p) otherwise, shape ``shape``.
-
-    Four entries share one 64-bit draw: p is met to 2**-17, at a quarter of bernoulli's cost.
-    """
+    """Draw 0 with probability p, met to 2**-17, and 1 / (1 - p) otherwise, shape ``shape``."""
+    # four entries share one 64-bit draw, at a quarter of bernoulli's cost
     count = math.prod(shape)
     bits = torch.empty(-(-count // 4), dtype=torch.int64, device=device)
     bits.random_(-(2**63), None, generator=generator)
@@ -63,7 +69,12 @@ def build(
     """
     kind = NETWORKS.find(name)
     shape = tuple(input_shape)
-    _require_shape(name, kind, shape)
+    if kind.takes is not None and len(shape) != len(FORMS[kind.takes]):
+        form = ", ".join(FORMS[kind.takes])
+        raise ValueError(f"model: {name!r} takes samples of shape ({form}); this data has {shape}")
+    if kind.takes == "images" and min(shape[1:]) < kind.smallest:
+        least = f"{kind.smallest}×{kind.smallest}"
+        raise ValueError(f"model: {name!r} takes images of {least} or more; these are {shape}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module: nn.Module = load(kind.import_path)(shape, classes, width or kind.width or 0)
@@ -103,28 +114,20 @@ def cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     Kernels and strides are those of the MNIST-1D network of Greydanus & Kobak (2024).
     """
     layers: list[nn.Module] = []
-    channels = shape[0]
-    for kernel in (5, 3, 3):
+    for channels, kernel in ((shape[0], 5), (width, 3), (width, 3)):
         layers += [nn.Conv1d(channels, width, kernel, stride=2, padding=kernel // 2, bias=False)]
         layers += [nn.BatchNorm1d(width), nn.ReLU()]
-        channels = width
     return nn.Sequential(*layers, Pool(5), nn.Flatten(), nn.Linear(5 * width, classes))
 
 
 def cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     """Three halving Conv2d + BatchNorm + ReLU blocks, pooled, and a linear head: small images."""
     layers: list[nn.Module] = []
-    channels = shape[0]
-    for wide in (width, 2 * width, 4 * width):
-        layers += [
-            nn.Conv2d(channels, wide, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(wide),
-            nn.ReLU(),
-        ]
-        channels = wide
-    return nn.Sequential(
-        *layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)
-    )
+    for channels, wide in ((shape[0], width), (width, 2 * width), (2 * width, 4 * width)):
+        layers += [nn.Conv2d(channels, wide, 3, stride=2, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(wide), nn.ReLU()]
+    head = nn.Linear(4 * width, classes)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
 # torchvision's networks, for images of 32×32. Where torchvision halves a photograph of 224×224
@@ -148,7 +151,7 @@ def resnet18(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
             blocks = module._make_layer(BasicBlock, width * 2**stage, 2, stride=1 + (stage > 0))
             setattr(module, f"layer{stage + 1}", blocks)
         module.fc = nn.Linear(8 * width, classes)
-    module.conv1 = _stem(shape[0], width)
+    module.conv1 = nn.Conv2d(shape[0], width, 3, padding=1, bias=False)
     module.maxpool = nn.Identity()
     return module
 
@@ -172,31 +175,43 @@ def densenet121(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     from torchvision import models
 
     module = models.DenseNet(width // 2, (6, 12, 24, 16), width, num_classes=classes)
-    module.features.conv0 = _stem(shape[0], width)
+    module.features.conv0 = nn.Conv2d(shape[0], width, 3, padding=1, bias=False)
     module.features.pool0 = nn.Identity()
     return module
 
 
-def _stem(channels: int, width: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, width, 3, padding=1, bias=False)
+# --- how they compute, and at what cost ---
 
 
-_FORMS = {
-    "features": (1, "(features,)"),
-    "series": (2, "(channels, length)"),
-    "images": (3, "(channels, height, width)"),
-}
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one CPU thread: faster for small networks, and the same bits at any load."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
-def _require_shape(name: str, kind: NetworkKind, shape: tuple[int, ...]) -> None:
-    """Refuse samples that the network does not take."""
-    if kind.takes is None:
-        return
-    dimensions, form = _FORMS[kind.takes]
-    if len(shape) != dimensions:
-        raise ValueError(
-            f"model: {name!r} takes samples of shape {form}; this data set's are {shape}"
-        )
-    if kind.takes == "images" and min(shape[1:]) < kind.smallest:
-        least = f"{kind.smallest}×{kind.smallest}"
-        raise ValueError(f"model: {name!r} takes images of {least} or more; these are {shape}")
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Set evaluation mode, and restore afterwards the mode of each layer, one by one."""
+    modes = [(layer, layer.training) for layer in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for layer, mode in modes:
+            layer.training = mode
+
+
+@torch.no_grad()
+def macs(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """Return one sample's multiplications in convolutions and matrix products (linear layers)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with evaluating(module), counter:
+        module(torch.zeros((1, *shape)).to(next(module.parameters())))
+    return int(counter.get_total_flops()) // 2  # a multiplication and an addition are two

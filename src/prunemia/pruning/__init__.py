@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from prunemia.pruning.costs import Cost, cost
-from prunemia.pruning.cutting import cut
+from prunemia.pruning.cutting import Cost, cost, cut
 from prunemia.pruning.masks import Masks, prune, round_, rounded, schedule, survivors
 
 __all__ = [

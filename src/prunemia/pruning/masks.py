@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from prunemia.registry import PRUNERS, load
 
@@ -35,21 +35,16 @@ class Masks:
     @torch.no_grad()
     def apply_(self) -> None:
         """Set what was pruned to zero; call it after every optimizer step."""
-        parameters = dict(self.module.named_parameters())
         for name, keep in self.keep.items():
-            parameters[name].masked_fill_(~keep, 0)
+            self.module.get_parameter(name).masked_fill_(~keep, 0)
 
     @property
     def sparsity(self) -> float:
-        """The fraction removed of all prunable weights, those of every Conv and Linear.
-
-        For slim: of all BatchNorm scales.
-        """
-        sizes = {name: p.numel() for name, p in self.module.named_parameters()}
+        """The fraction removed of all prunable weights (every Conv and Linear); slim: of scales."""
         removed = sum(
             int((~keep).sum()) for name, keep in self.keep.items() if name in self.counted
         )
-        return removed / sum(sizes[name] for name in self.counted)
+        return removed / sum(self.module.get_parameter(name).numel() for name in self.counted)
 
 
 def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
@@ -76,19 +71,15 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
     slim.
     """
     kind = PRUNERS.find(method)
-    if kind.control and sparsity != 0:
-        raise ValueError(f"sparsity: {sparsity} is not allowed; {method!r} removes nothing: 0")
-    if not kind.control and not 0 < sparsity < 1:
-        raise ValueError(
-            f"sparsity: {sparsity} is not allowed; allowed: greater than 0 and less than 1"
-        )
+    if not (sparsity == 0 if kind.control else 0 < sparsity < 1):
+        allowed = "0 (it removes nothing)" if kind.control else "greater than 0 and less than 1"
+        raise ValueError(f"sparsity: {sparsity} is not allowed; allowed with {method!r}: {allowed}")
     with torch.no_grad():
         keep: dict[str, Tensor] = load(kind.import_path)(module, sparsity)
     if not keep:
         raise ValueError(f"pruner: {method!r} ranks {kind.ranks}, and this network has none")
     # slim removes channels through their scales: its sparsity is that of the scales
-    scales = kind.ranks == "BatchNorm scales"
-    kinds = NORMALIZATIONS if scales else WEIGHTED
+    kinds = NORMALIZATIONS if kind.ranks == "BatchNorm scales" else WEIGHTED
     # a parameter that layers share has one name: that under which torch lists it
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     keep = {names[id(module.get_parameter(name))]: each for name, each in keep.items()}
@@ -107,29 +98,12 @@ def survivors(scores: Tensor, sparsity: float) -> Tensor:
 
 
 def unstructured(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
-    """Rank |w| within each tensor of every Conv and Linear."""
-    weights = {
-        f"{name}.weight": layer.get_parameter("weight") for name, layer in layers(module, WEIGHTED)
-    }
-    return {name: survivors(w.abs().flatten(), sparsity).view_as(w) for name, w in weights.items()}
-
-
-def nothing(module: nn.Module, sparsity: float) -> dict[str, Tensor]:  # noqa: ARG001
-    """Keep every weight."""
-    return {
-        f"{name}.weight": torch.ones_like(layer.get_parameter("weight"), dtype=torch.bool)
-        for name, layer in layers(module, WEIGHTED)
-    }
-
-
-def l1_filters(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
-    """Rank the filters of each Conv by their L1 norm."""
-    return _filters(module, sparsity, order=1)
-
-
-def l2_filters(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
-    """Rank the filters of each Conv by their L2 norm."""
-    return _filters(module, sparsity, order=2)
+    """Rank |w| within each tensor of every Conv and Linear; at sparsity 0, keep all (dense)."""
+    keep = {}
+    for name, layer in layers(module, WEIGHTED):
+        weight = layer.get_parameter("weight")
+        keep[f"{name}.weight"] = survivors(weight.abs().flatten(), sparsity).view_as(weight)
+    return keep
 
 
 def slim(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
@@ -150,6 +124,7 @@ def slim(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
 
 
 def _filters(module: nn.Module, sparsity: float, order: int) -> dict[str, Tensor]:
+    """Rank the filters of each Conv by their norm of an order."""
     keep = {}
     for name, layer in layers(module, CONVOLUTIONS):
         weight = layer.get_parameter("weight")
@@ -159,6 +134,10 @@ def _filters(module: nn.Module, sparsity: float, order: int) -> dict[str, Tensor
         if layer.bias is not None:
             keep[f"{name}.bias"] = filters
     return keep
+
+
+l1_filters = functools.partial(_filters, order=1)
+l2_filters = functools.partial(_filters, order=2)
 
 
 def layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:
@@ -178,7 +157,9 @@ def layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[
             if what not in layer._parameters:
                 raise ValueError(
                     f"network: layer {name!r} computes its {what} from others, so nothing was "
-                    f"changed; first call {_remedy(layer, what)}"
+                    f"changed; first undo that: torch.nn.utils.prune.remove(layer, {what!r}), "
+                    f"parametrize.remove_parametrizations, remove_weight_norm, "
+                    f"remove_spectral_norm, or layer.register_parameter"
                 )
         if id(layer.weight) not in seen or layer.weight is None:
             found.append((name, layer))
@@ -186,35 +167,12 @@ def layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[
     return found
 
 
-def _remedy(layer: nn.Module, what: str) -> str:
-    """Return what makes a computed parameter a plain one."""
-    if parametrize.is_parametrized(layer, what):
-        return f"torch.nn.utils.parametrize.remove_parametrizations(layer, {what!r})"
-    if f"{what}_mask" in layer._buffers:
-        return f"torch.nn.utils.prune.remove(layer, {what!r})"
-    if f"{what}_g" in layer._parameters:
-        return f"torch.nn.utils.remove_weight_norm(layer, {what!r})"
-    if f"{what}_u" in layer._buffers:
-        return f"torch.nn.utils.remove_spectral_norm(layer, {what!r})"
-    return f"layer.register_parameter({what!r}, torch.nn.Parameter(layer.{what}))"
-
-
 def rounded(weight: Tensor, bits: int) -> Tensor:
-    """Return the weights of one layer, rounded to ``bits`` bits, symmetrically per output channel.
+    """Return the weights of one layer, (channels, …), rounded to 2 … 8 bits, symmetrically.
 
     Each channel, ``weight[c]``, has a step of its own, max |w| / (2^(bits − 1) − 1), and its
     weights go to the nearest multiple of it. Zero stays exactly zero, and so does a channel of
     zeros; the largest weight of a channel keeps its size. With 2 bits a weight is −max, 0 or max.
-
-    Parameters
-    ----------
-    weight : shape (channels, …), of a Conv or Linear.
-    bits : 2 … 8.
-
-    Raises
-    ------
-    ValueError
-        ``bits`` is out of range.
 
     Source: the symmetric, channel by channel scheme of Krishnamoorthi (2018, arXiv 1806.08342),
     section 2; here the weights alone, and without fine-tuning afterwards.
@@ -232,10 +190,7 @@ def rounded(weight: Tensor, bits: int) -> Tensor:
 def round_(module: nn.Module, bits: int) -> None:
     """Round the weights of every Conv and Linear in place; biases and BatchNorm stay as they are.
 
-    Raises
-    ------
-    ValueError
-        ``bits`` is out of range.
+    ``bits`` are those of `rounded`, which refuses others with a ValueError.
     """
     for _, layer in layers(module, WEIGHTED):
         weight = layer.get_parameter("weight")
@@ -243,22 +198,11 @@ def round_(module: nn.Module, bits: int) -> None:
 
 
 def schedule(sparsity: float, epochs: int, rounds: int) -> list[tuple[float, int]]:
-    """Return the sparsity and the fine-tuning epochs of each round.
+    """Return the sparsity and the fine-tuning epochs of each round, 1 or more.
 
     Every round removes the same share of what is left, so that the last one reaches ``sparsity``:
     after round r of R a share (1 − sparsity)^(r/R) is left. The epochs are divided as evenly as
-    they can be; later rounds get what is over.
-
-    Parameters
-    ----------
-    sparsity : the fraction that is removed in the end, 0 … 1; 0 for the control.
-    epochs : of all rounds together.
-    rounds : 1 or more; 1: pruned in one shot.
-
-    Raises
-    ------
-    ValueError
-        There are fewer epochs than rounds, or no round.
+    they can be; later rounds get what is over. A ValueError refuses fewer epochs than rounds.
 
     Source: Frankle & Carbin (2019), section 1, for the shares.
     """
