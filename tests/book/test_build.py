@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 from html import unescape
-from pathlib import Path
 
 import filelock
 import pytest
@@ -18,34 +17,27 @@ from prunemia.book.pages import discover
 from prunemia.errors import RunError, UsageError
 from prunemia.files import write_text
 
-
-class Said(list):
-    """Lines that a book says; ``take`` returns those since the last time."""
-
-    def take(self):
-        lines = list(self)
-        self.clear()
-        return lines
+BOTH = ["first", "deep/second"]
 
 
 @pytest.fixture
 def root(tmp_path):
     root = write_repository(tmp_path / "repository")
-    (root / "results").mkdir()
-    (root / "results" / "table.csv").write_text("a\n1\n")
+    write_text(root / "results" / "table.csv", "a\n1\n")
     return root
 
 
 @pytest.fixture
 def said():
-    return Said()
+    """Lines that the book says."""
+    return []
 
 
 @pytest.fixture(autouse=True)
 def package(tmp_path, monkeypatch):
     """Let the book believe that the package is this small one."""
     folder = tmp_path / "package"
-    for name in ("lab.py", "cli.py", "book/build.py", "book/pages.py", "plots/cli.py"):
+    for name in ("lab.py", "datasets.yml", "notes.txt"):
         write_text(folder / name, f"# {name}")
     monkeypatch.setattr(build, "PACKAGE", folder)
     return folder
@@ -59,8 +51,7 @@ def executed(monkeypatch):
     """
     names = []
 
-    def execute_all(tasks, jobs, say):
-        del jobs
+    def execute_all(tasks, _, say):
         failed = {}
         for task in tasks:
             names.append(task.name)
@@ -94,45 +85,30 @@ def again(executed, mini, only=(), given=None):
 def test_a_page_is_executed_again_only_where_something_changed(
     mini, root, said, executed, package, monkeypatch
 ):
-    both = ["first", "deep/second"]
-    assert again(executed, mini) == both
-    assert said.take() == ["Profile default: 2 pages, 2 to execute"]
+    assert again(executed, mini) == BOTH
     assert again(executed, mini) == []
-    assert said.take() == ["Profile default: 2 pages, 0 to execute"]
+    counts = [f"Profile default: 2 pages, {count} to execute" for count in (2, 0)]
+    assert said == counts
 
     write_page(root, "first", "print('now', sparsity)")
     assert again(executed, mini) == ["first"]
-    (root / "results" / "table.csv").write_text("a\n2\n")
-    assert again(executed, mini) == both
-    (package / "lab.py").write_text("# changed")
-    assert again(executed, mini) == both
-    (package / "plots" / "cli.py").write_text("# the name, not the place, of what runs the book")
-    assert again(executed, mini) == both
-    (package / "book" / "pages.py").write_text("# pages call it")
-    assert again(executed, mini) == both
-    (package / "datasets.yml").write_text("# a table that pages read")
-    assert again(executed, mini) == both
-    for name in ("cli.py", "book/build.py"):
-        (package / name).write_text("# no page sees this")
-        assert again(executed, mini) == []
+    changed = root / "results" / "table.csv", package / "lab.py", package / "datasets.yml"
+    for file in changed:
+        file.write_text("# changed")
+        assert again(executed, mini) == BOTH
     (package / "notes.txt").write_text("no source")
-    assert again(executed, mini) == []
     monkeypatch.syspath_prepend(package)
     assert again(executed, mini) == []
     (package / "more-1.0.dist-info").mkdir()  # another library
-    assert again(executed, mini) == both
-    assert again(executed, dataclasses.replace(mini, force=True)) == both
+    assert again(executed, mini) == BOTH
+    assert again(executed, dataclasses.replace(mini, force=True)) == BOTH
 
 
 def test_a_page_whose_output_is_gone_or_damaged_is_executed_again(mini, root, executed):
     again(executed, mini)
     output = root / "build" / "pages" / "default" / "first.ipynb"
-    for damage in (
-        "{",
-        "[]",
-        '{"metadata": {}}',
-        output.read_text().replace('"stamp": "', '"stamp": "0'),
-    ):
+    older = output.read_text().replace('"stamp": "', '"stamp": "0')
+    for damage in ("{", "[]", '{"metadata": {}}', older):
         output.write_text(damage)
         assert again(executed, mini) == ["first"]
     output.unlink()
@@ -142,13 +118,10 @@ def test_a_page_whose_output_is_gone_or_damaged_is_executed_again(mini, root, ex
 def test_given_parameters_win_over_the_profile_and_execute_a_page_again(root, said, executed):
     write_profile(root, "mine", {"sparsity": 0.5, "seed": 1})
     mine = Book(root, root / "build", "mine", said.append)
-    tasks = mine._tasks(discover(root), [], {"seed": "2"})
+    tasks = mine.tasks(discover(root), [], {"seed": "2"}, "")
 
-    assert {task.name: dict(task.parameters) for task in tasks} == {
-        "first": {"sparsity": 0.5, "seed": 2},
-        "deep/second": {"seed": 2},
-    }
-    assert len(again(executed, mine)) == 2
+    assert [dict(task.parameters) for task in tasks] == [{"sparsity": 0.5, "seed": 2}, {"seed": 2}]
+    assert again(executed, mine) == BOTH
     assert again(executed, mine, ["deep/second"], {"seed": "3"}) == ["deep/second"]
     output = root / "build" / "pages" / "mine" / "deep" / "second.ipynb"
     assert "{'seed': 3}" in output.read_text()
@@ -168,38 +141,32 @@ def test_arrays_that_a_page_reads_count(mini, tmp_path, executed, monkeypatch):
 def test_a_failing_page_fails_the_book_and_the_others_are_kept(mini, root, said, executed):
     write_page(root, "deep/second", "print('fails')", parameters="seed: int = 0\n")
 
-    with pytest.raises(RunError, match="1 of 2 pages failed: deep/second; the book was not built"):
-        mini.make([], {})
-
-    assert "  deep/second failed: as planned" in said.take()
+    for names in (BOTH, ["deep/second"]):
+        executed.clear()
+        message = f"1 of {len(names)} pages failed: deep/second; the book was not built"
+        with pytest.raises(RunError, match=message):
+            mini.make([], {})
+        assert executed == names
+    assert "  deep/second failed: as planned" in said
     assert [path.stem for path in (root / "build" / "pages").rglob("*.ipynb")] == ["first"]
-    executed.clear()
-    with pytest.raises(RunError):
-        mini.make([], {})
-    assert executed == ["deep/second"]
-
-
-def test_nothing_runs_where_a_parameter_of_any_page_is_refused(mini, root):
-    write_page(root, "deep/second", "1", parameters='model: str = "cnn1d"\nwidth: int = 8\n')
-
-    with pytest.raises(
-        UsageError, match="deep/second: width: 8 cannot be set for model 'columnfc'"
-    ):
-        mini.make([], {"model": "columnfc"})
-    assert not (root / "build").exists()
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("only", "given", "message"),
     [
-        ((["frist"], {}), r"--only frist: no such page \(did you mean 'first'\?\)"),
-        (([], {"sparcity": "1"}), r"sparcity: no such parameter \(did you mean 'sparsity'\?\)"),
-        ((["deep/second"], {"top": "0.5"}), "top: no such parameter; allowed: seed"),
+        (["frist"], {}, r"--only frist: no such page \(did you mean 'first'\?\)"),
+        ([], {"sparcity": "1"}, r"sparcity: no such parameter \(did you mean 'sparsity'\?\)"),
+        (["deep/second"], {"top": "0.5"}, "top: no such parameter; allowed: model, width"),
+        ([], {"model": "columnfc"}, "deep/second: width: 8 cannot be set for model 'columnfc'"),
     ],
 )
-def test_wrong_names_are_refused(mini, options, message):
+def test_what_is_wrong_for_any_page_is_refused_before_anything_runs(
+    mini, root, only, given, message
+):
+    write_page(root, "deep/second", "1", parameters='model: str = "cnn1d"\nwidth: int = 8\n')
     with pytest.raises(UsageError, match=message):
-        mini.make(*options)
+        mini.make(only, given)
+    assert not (root / "build").exists()
 
 
 def test_two_books_at_once_in_one_folder_are_refused(mini, root, executed):
@@ -229,40 +196,22 @@ def test_a_book_on_a_full_disk_names_a_file_there(small_disk, root):
         book.make(["first"], {}, html=False)
 
 
-def test_pages_that_were_never_executed_are_in_the_book_as_they_are(mini, root):
-    (root / "build").mkdir()
-    assert mini._fill_stage(discover(root)) == ["first", "deep/second"]
-    stage = root / "build" / "stage"
-    source = root / "notebooks" / "first.ipynb"
-    assert (stage / "notebooks" / "first.ipynb").read_bytes() == source.read_bytes()
-    assert (stage / "book" / "_toc.yml").is_file()
-
-
-def test_no_page_imports_a_file_that_does_not_count(request):
-    package = Path(request.config.rootpath) / "src" / "prunemia"
-    for name in build.NOT_SEEN_BY_PAGES:
-        module = name.removesuffix(".py").replace("/", ".")
-        for file in {*package.rglob("*.py")} - {package / each for each in build.NOT_SEEN_BY_PAGES}:
-            assert f"prunemia.{module} " not in file.read_text(), file
-
-
 @pytest.mark.book
 def test_the_book_is_built_and_a_warning_keeps_the_last_good_one(mini, root, said):
     mini.make(["deep/second"], {})
     html = root / "build" / "_build" / "html"
     assert "'seed'" in unescape((html / "notebooks/deep/second.html").read_text())
     assert (html / "notebooks" / "first.html").is_file()
-    lines = said.take()
-    assert "Never executed on this profile, so without results: first" in lines
-    assert lines[-1] == f"The book: {(html / 'index.html').as_uri()}"
+    assert "Never executed on this profile, so without results: first" in said
+    assert said[-1] == f"The book: {(html / 'index.html').as_uri()}"
 
+    said.clear()
     mini.make(["deep/second"], {})
-    assert "Building the book …" not in said.take()
+    assert "Building the book …" not in said
 
     (root / "book" / "intro.md").write_text("# Intro\n\n[nowhere](nowhere.md)\n")
-    with pytest.raises(
-        RunError, match=r"intro\.md:3: WARNING(.|\n)*nowhere(.|\n)*log: .*sphinx\.log"
-    ):
+    message = r"intro\.md:3: WARNING(.|\n)*nowhere(.|\n)*log: .*sphinx\.log"
+    with pytest.raises(RunError, match=message):
         mini.make(["deep/second"], {})
     assert (html / "index.html").is_file()
 
@@ -274,30 +223,28 @@ PAGE = "<!doctype html><meta charset=utf-8><title>{0}</title><h1>{0}</h1>"
 def built(tmp_path):
     """A repository with a table of contents, and its built pages."""
     parts = [{"caption": "One", "chapters": [{"file": "b", "sections": [{"file": "sub/c"}]}]}]
-    (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "_toc.yml").write_text(
-        yaml.safe_dump({"format": "jb-book", "root": "a", "parts": parts})
-    )
+    toc = yaml.safe_dump({"format": "jb-book", "root": "a", "parts": parts})
+    write_text(tmp_path / "book" / "_toc.yml", toc)
     for name in ("a", "b", "sub/c"):
-        page = tmp_path / "site" / f"{name}.html"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(PAGE.format(f"Page {name}"))
+        write_text(tmp_path / "site" / f"{name}.html", PAGE.format(f"Page {name}"))
     return tmp_path
 
 
-def test_a_missing_program_is_named_with_its_package(built, monkeypatch):
-    monkeypatch.setattr(build.shutil, "which", lambda _: None)
-    with pytest.raises(UsageError, match="chromium is missing; Debian's packages"):
-        build.print_book(built, built / "site", built / "out.pdf", print)
-    monkeypatch.setattr(build.shutil, "which", lambda name: None if name == "pdfunite" else name)
-    with pytest.raises(UsageError, match="pdfunite is missing"):
-        build.print_book(built, built / "site", built / "out.pdf", print)
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("chrom", "chromium is missing; Debian's packages"),
+        ("pdfunite", "pdfunite is missing"),
+        ("page", r"no whole book in .*site; build it first"),
+    ],
+)
+def test_what_is_missing_for_a_pdf_is_named(built, monkeypatch, missing, message):
+    def which(name):
+        return None if missing in name or name.startswith("google") else name
 
-
-def test_without_a_whole_book_nothing_is_printed(built, monkeypatch):
-    monkeypatch.setattr(build.shutil, "which", lambda name: name)
+    monkeypatch.setattr(build.shutil, "which", which)
     (built / "site" / "b.html").unlink()
-    with pytest.raises(UsageError, match=r"no whole book in .*site; build it first"):
+    with pytest.raises(UsageError, match=message):
         build.print_book(built, built / "site", built / "out.pdf", print)
     assert not (built / "out.pdf").exists()
 

@@ -14,7 +14,6 @@ from prunemia.book.pages import (
     in_order,
     known,
     profile,
-    require_known,
 )  # fmt: skip
 from prunemia.errors import UsageError
 
@@ -94,28 +93,23 @@ def test_what_cannot_be_given_says_so_in_one_sentence(root, given, message):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", '{"cells": 3}', "{", '{"cells": [1]}'])
+@pytest.mark.parametrize("text", ["{}", '{"cells": 3}', "{"])
 def test_a_damaged_notebook_is_refused_in_one_sentence(tmp_path, text):
     path = tmp_path / "odd.ipynb"
     path.write_text(text)
 
-    with pytest.raises(UsageError, match=r"odd\.ipynb: cannot be read") as caught:
+    with pytest.raises(UsageError, match=r"odd\.ipynb: cannot be read as a notebook"):
         _ = Page("odd", path).defaults
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"sparcity": 0.9}, r"sparcity: no such parameter \(did you mean 'sparsity'\?\)$"),
-        ({"qqq": 0.9}, r"qqq: no such parameter; allowed: dataset, "),
+        ({"q" * 5000: 0.9}, r"q{200}…: no such parameter; allowed: dataset, "),
         ({"sparsity": 1.5}, "sparsity: 1.5 is not allowed: should be less than 1"),
         ({"dataset": "nosuch"}, "dataset: 'nosuch' must be one of mnist1d, digits, location"),
-        (
-            {"model": "columnfc", "pruner": "slim"},
-            "pruner: 'slim' ranks BatchNorm scales, of which model 'columnfc' has none",
-        ),
-        ({"seed": "many"}, "seed: 'many' is not allowed"),
+        ({"model": "columnfc", "pruner": "slim"}, "pruner: 'slim' ranks BatchNorm scales, of"),
         ({"dataset": "gone.npz"}, "dataset: 'gone.npz' is a path, but there is no such file"),
     ],
 )
@@ -160,7 +154,6 @@ def test_a_page_gets_from_a_profile_what_it_knows_and_its_own_values_win(root):
         ({"pages": {"thrid": {"seed": 2}}}, r"mine\.yml: a profile maps parameters to values"),
         ("- a\n- b\n", r"mine\.yml: a profile maps parameters to values"),
         ("a: [", r"mine\.yml: is not YAML"),
-        ("pages: 3", r"mine\.yml: a profile maps parameters to values"),
     ],
 )
 def test_a_wrong_profile_is_refused(root, content, message):
@@ -181,9 +174,6 @@ def test_pages_come_in_the_order_of_the_table_of_contents(root, request):
     whole = in_order(request.config.rootpath)
     assert whole[0] == "notebooks/start"
     assert len(whole) == len(set(whole)) > 20
-
-
-def test_a_wrong_table_of_contents_is_refused(root):
     (root / "book" / "_toc.yml").write_text("format: jb-book\nchapters: []\n")
     with pytest.raises(UsageError, match=r"book/_toc\.yml: 'root' key not found"):
         in_order(root)
@@ -201,12 +191,6 @@ def test_the_root_and_a_page_are_found_from_anywhere_inside(root, monkeypatch, t
     monkeypatch.chdir(tmp_path_factory.mktemp("outside"))
     with pytest.raises(UsageError, match="is not inside the book's repository"):
         find_root()
-
-
-def test_a_long_name_is_shortened_and_the_kind_is_said():
-    require_known(["a"], {"a": 1})
-    with pytest.raises(UsageError, match=r"^--only x{200}…: no such page; allowed: a, b$"):
-        require_known(["a", "x" * 5000], {"a": 1, "b": 2}, "--only ", "page")
 
 
 CELL = 'dataset: str = "mnist1d"  # a data set\nseed: int = 3\nseeds: int = 5\n'
@@ -259,19 +243,16 @@ def test_in_a_notebook_only_parameters_cells_are_read(shown):
 
 
 @pytest.mark.parametrize(
-    ("sources", "names", "seed"),
+    ("sources", "seed"),
     [
-        ([CELL, CELL.replace("= 3", "= 4")], {"seed": 4}, 4),  # edited, and executed again
-        ([CELL + 'path = f"{seed}.csv"\n'], {"seed": 3, "path": "3.csv"}, 3),
-        (
-            [CELL.replace("= 3", "= 2 + 1")],
-            {"seed": 3},
-            3,
-        ),  # computed, and a parameter all the same
+        ([CELL, CELL.replace("= 3", "= 4")], 4),  # edited, and executed again
+        ([CELL + 'path = f"{seed}.csv"\n'], 3),
+        ([CELL.replace("= 3", "= 2 + 1")], 3),  # computed, and a parameter all the same
     ],
 )
-def test_a_parameters_cell_counts_as_it_was_executed_last(shown, sources, names, seed):
-    assert pm.experiment(cells(*sources, dataset="mnist1d", seeds=5, **names)).seed == seed
+def test_a_parameters_cell_counts_as_it_was_executed_last(shown, sources, seed):
+    names = {"dataset": "mnist1d", "seed": seed, "seeds": 5, "path": "3.csv"}
+    assert pm.experiment(cells(*sources, **names)).seed == seed
     assert f"seed {seed}" in shown[0]
 
 
@@ -289,10 +270,8 @@ def test_in_a_notebook_what_papermill_wrote_is_read(shown):
     ("fields", "line"),
     [
         ({}, "mnist1d · cnn1d · l1unstructured 0.7 · seed 0"),
-        ({"pruner": "dense"}, "mnist1d · cnn1d · dense · seed 0"),
-        ({"defense": "ppb", "strength": 8}, "mnist1d · cnn1d · l1unstructured 0.7 · ppb 8"),
+        ({"pruner": "dense", "seed": 2}, "mnist1d · cnn1d · dense · seed 2"),
         ({"defense": "ppb"}, "mnist1d · cnn1d · l1unstructured 0.7 · ppb 4"),
-        ({"stopping": "last", "seed": 2}, "l1unstructured 0.7 · stopping last · seed 2"),
         ({"finetune_epochs": 3, "width": 8}, "width 8 · finetune epochs 3"),
     ],
 )
@@ -302,13 +281,11 @@ def test_a_run_is_described_in_one_line(fields, line):
 
 def test_a_run_names_the_table_that_has_more_of_it(shown, monkeypatch):
     holding = {"control": "control_mnist1d", "paper": ""}
-    monkeypatch.setattr(results, "holding", lambda kind, asked: holding[kind] if asked else "")
-
-    pm.experiment({"seed": 0}, "control", "paper")
-    pm.experiment({"seed": 0}, "paper")
-
-    assert shown[0].endswith("computed here; more runs from results/control_mnist1d.csv.*")
-    assert shown[1].endswith("seed 0, computed here.*")
+    monkeypatch.setattr(results, "holding", lambda kind, _: holding[kind])
+    for count, so_far in ((0, ""), (1200, " (so far without 1,200 experiments of its grid)")):
+        monkeypatch.setattr(results, "lacking", lambda _, count=count: [1] * count)
+        pm.experiment({"seed": 0}, "control", "paper")
+        assert shown[-1].endswith(f"here; more runs from results/control_mnist1d.csv{so_far}.*")
 
 
 def test_an_answer_has_at_most_sixty_words_and_two_intervals(shown):

@@ -27,10 +27,7 @@ from prunemia.errors import RunError, UsageError
 from prunemia.files import atomic_write, require_folder, write_text
 from prunemia.store import default_root
 
-Pages = dict[str, Page]
 PACKAGE = Path(__file__).parents[1]
-NOT_SEEN_BY_PAGES = ("cli.py", "book/build.py")
-"""Files that no page imports, by their paths in the package. Whatever else it holds counts."""
 TEMPLATE = r"""{%- extends "index.html.j2" -%}
 {%- block html_head_js -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
@@ -106,24 +103,18 @@ def execute(
         os.environ |= {"JUPYTER_PATH": folder, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
         os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
         try:
+            seen = {"on_cell_execute": lambda **now: cells.append(now["cell"].source)}
+            with_kernel = {"kernel_name": "python3", "language": "python", "stderr_file": stderr}
             result = papermill.execute_notebook(
-                notebook,
-                None,
-                parameters=dict(parameters),
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                stderr_file=stderr,
-                store_widget_state=False,
-                record_timing=False,
-                on_cell_execute=lambda **now: cells.append(now["cell"].source),
+                notebook, None, dict(parameters), progress_bar=False, **with_kernel, **seen
             )
         except papermill.PapermillExecutionError as error:
             stderr.write(re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)) + "\n")
-            raise _failed(error.source, f"failed: {error.ename}: {error.evalue}") from error
+            why = f"failed: {error.ename}: {error.evalue}"
+            raise RunError(f"the cell «{_first_line(error.source)} …» {why}") from error
         except DeadKernelError as error:
-            likely = "most likely it took more memory than there is"
-            raise _failed(cells[-1], f"ended its process: {likely}") from error
+            why = "ended its process: most likely it took more memory than there is"
+            raise RunError(f"the cell «{_first_line(cells[-1])} …» {why}") from error
         except Exception as error:
             raise RunError(f"{type(error).__name__}: {error}") from error
     _clean(result)
@@ -132,8 +123,8 @@ def execute(
     return result
 
 
-def _failed(source: str, said: str) -> RunError:
-    return RunError(f"the cell «{source.strip().splitlines()[0][:80]} …» {said}")
+def _first_line(source: str) -> str:
+    return source.strip().splitlines()[0][:80]
 
 
 def _clean(notebook: Any) -> None:
@@ -158,8 +149,7 @@ def _clean(notebook: Any) -> None:
 def standalone(notebook: Any, source: Path) -> str:
     """Return an executed notebook as one HTML page that needs no network.
 
-    The MathJax of the book around ``source``, where it comes from, draws formulas; outside of the
-    book they stay as TeX.
+    The MathJax of the book around ``source`` draws formulas; outside of it they stay as TeX.
     """
     from nbconvert import HTMLExporter
 
@@ -192,7 +182,8 @@ class Book:
         and nothing ran; RunError: a page failed, or the book has a warning.
         """
         pages = discover(self.root)
-        tasks = self._tasks(pages, only, given)
+        shared = _digest(sorted(self.root.glob("results/*.csv")), _package())
+        tasks = self.tasks(pages, only, given, shared)
         require_folder(self.build, f"the folder {self.build}")
         self.build.mkdir(parents=True, exist_ok=True)
         try:
@@ -205,19 +196,22 @@ class Book:
                     said = f"{len(failed)} of {len(stale)} pages failed: {', '.join(failed)}"
                     raise RunError(f"{said}; the book was not built")
                 if html:
-                    self._build(pages)
+                    self._build(pages, shared)
         except Timeout as error:
             said = f"another `prunemia book` is at work in {self.build}"
             raise UsageError(f"{said}; wait until it ends") from error
 
-    def _tasks(self, pages: Pages, only: Sequence[str], given: Mapping[str, str]) -> list[Task]:
-        """Return what each wanted page is executed with; all names and values are checked."""
+    def tasks(
+        self, pages: Mapping[str, Page], only: Sequence[str], given: Mapping[str, str], shared: str
+    ) -> list[Task]:
+        """Return what each wanted page is executed with; all names and values are checked.
+
+        ``shared``: a hash of what all pages depend on.
+        """
         require_known(only, pages, "--only ", "page")
         values = profile(self.root, self.profile, pages)
         wanted = {name: page for name, page in pages.items() if name in only or not only}
         require_known(given, {n: d for p in wanted.values() for n, d in p.parameters.items()})
-        seen = [f for f in _sources() if f not in [PACKAGE / name for name in NOT_SEEN_BY_PAGES]]
-        shared = _digest([*seen, *sorted(self.root.glob("results/*.csv"))])
         tasks = []
         for name, page in wanted.items():
             own = {n: text for n, text in given.items() if n in page.parameters}
@@ -234,33 +228,30 @@ class Book:
     def _output(self, name: str) -> Path:
         return self.build / "pages" / self.profile / f"{name}.ipynb"
 
-    def _build(self, pages: Pages) -> None:
-        if missing := self._fill_stage(pages):
-            self.say(f"Never executed on this profile, so without results: {', '.join(missing)}")
-        staged = sorted(file for file in (self.build / "stage").rglob("*") if file.is_file())
-        stamp = _digest([*staged, *_sources()])
-        made = self.build / "_build" / "stamp"
-        if self.force or not made.is_file() or made.read_text(encoding="utf-8") != stamp:
-            self.say("Building the book …")
-            self._sphinx(stamp)
-        self.say(f"The book: {(made.parent / 'html' / 'index.html').resolve().as_uri()}")
+    def _build(self, pages: Mapping[str, Page], shared: str) -> None:
+        """Lay out for Sphinx what it reads, as in the repository, and call it where that changed.
 
-    def _fill_stage(self, pages: Pages) -> list[str]:
-        """Lay out for Sphinx what it reads, as in the repository; return pages without results."""
+        A page that was never executed stands there without results.
+        """
         stage = self.build / "stage"
         shutil.rmtree(stage, ignore_errors=True)
         shutil.copytree(self.root / "book", stage / "book")
         shutil.copy(self.root / "_config.yml", stage)
         if (bench := self.root / "results" / "bench.txt").is_file():
             shutil.copy(bench, stage / "book")
-        missing = []
+        missing = [name for name in pages if not self._output(name).is_file()]
         for name, page in pages.items():
             target = stage / "notebooks" / f"{name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
-            done = self._output(name)
-            shutil.copy(done if done.is_file() else page.path, target)
-            missing += [] if done.is_file() else [name]
-        return missing
+            shutil.copy(page.path if name in missing else self._output(name), target)
+        if missing:
+            self.say(f"Never executed on this profile, so without results: {', '.join(missing)}")
+        stamp = _digest(sorted(file for file in stage.rglob("*") if file.is_file()), shared)
+        made = self.build / "_build" / "stamp"
+        if self.force or not made.is_file() or made.read_text(encoding="utf-8") != stamp:
+            self.say("Building the book …")
+            self._sphinx(stamp)
+        self.say(f"The book: {(made.parent / 'html' / 'index.html').resolve().as_uri()}")
 
     def _sphinx(self, stamp: str) -> None:
         """Build build/_build from build/stage; a warning is an error, and the last book stays."""
@@ -272,8 +263,7 @@ class Book:
         quiet = {"PYTHONWARNINGS": "ignore", "NO_COLOR": "1", "PYTHONHASHSEED": "0"}
         where: Any = {"cwd": self.build / "stage", "env": os.environ | quiet}
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", **where)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(done.stdout + done.stderr, encoding="utf-8")
+        write_text(log, done.stdout + done.stderr)
         if done.returncode:
             lines = re.findall(".*(?:WARNING|ERROR|Error|Exception).*", done.stdout + done.stderr)
             raise RunError("\n".join([*lines[:20], f"the book could not be built; log: {log}"]))
@@ -291,18 +281,17 @@ def _stamp_of(output: Path) -> str:
         return ""
 
 
-def _sources() -> list[Path]:
-    """Return the package's code, templates and tables."""
-    return sorted(f for kind in ("py", "html", "css", "yml") for f in PACKAGE.rglob(f"*.{kind}"))
-
-
-def _digest(files: Iterable[Path], text: str = "") -> str:
-    """Hash a text, files with their names, and the versions of Python and of all libraries."""
+def _package() -> str:
+    """Hash the package's code, templates and tables, and the versions of Python and libraries."""
     libraries = sorted(f.name for folder in sys.path for f in Path(folder).glob("*.dist-info"))
-    total = hashlib.sha256(json.dumps([text, sys.version, libraries]).encode())
-    for file in files:
-        total.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()
+    files = sorted(f for f in PACKAGE.rglob("*.*") if f.suffix in (".py", ".html", ".css", ".yml"))
+    return _digest(files, json.dumps([sys.version, libraries]))
+
+
+def _digest(files: Iterable[Path], text: str) -> str:
+    """Hash a text, and files with their names."""
+    contents = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    return hashlib.sha256(json.dumps([text, contents]).encode()).hexdigest()
 
 
 def print_book(root: Path, site: Path, out: Path, say: Callable[[str], None]) -> None:

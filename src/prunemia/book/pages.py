@@ -40,12 +40,10 @@ def require_known(
 
 def _validated(values: Mapping[str, Any]) -> tuple[Experiment, PageParameters]:
     """Return what the values make that are a page's; `UsageError` where one is not allowed."""
-
-    def given(model: Any) -> dict[str, Any]:
-        return {name: values[name] for name in model.model_fields.keys() & values.keys()}
-
     try:
-        return Experiment(**given(Experiment)), PageParameters(**given(PageParameters))
+        experiment = Experiment(**{n: v for n, v in values.items() if n in Experiment.model_fields})
+        fields = PageParameters.model_fields
+        return experiment, PageParameters(**{n: v for n, v in values.items() if n in fields})
     except ValidationError as error:
         raise UsageError(explain(error)) from None
 
@@ -61,10 +59,9 @@ class Default:
     def read(self, name: str, text: str) -> Any:
         """Return a text of the command line, which is YAML, as a value of the literal's type."""
         value = load_yaml(text, shortened(name))
-        choices = re.split(r" *\| *", self.annotation)  # list[str] | None takes no text
-        of_text = str if {"str", "Optional[str]"} & set(choices) else Any
-        wanted = of_text if self.value is None else type(self.value)
-        if value is None and (self.value is None or "None" in self.annotation):
+        choices = self.annotation.split(" | ")  # list[str] | None takes no text
+        wanted = type(self.value) if self.value is not None else str if "str" in choices else Any
+        if value is None and (self.value is None or "None" in choices):
             return None
         if wanted is str and not isinstance(value, str):
             return text  # YAML takes it for a number, a date or a truth
@@ -122,9 +119,8 @@ class Page:
         unknown or cannot be given, or a value is not allowed; it says what is.
         """
         require_known([*values, *texts], self.parameters)
-        given = dict(values)
-        for name, text in texts.items():
-            given[name] = self.parameters[name].read(name, text)
+        read = {name: self.parameters[name].read(name, text) for name, text in texts.items()}
+        given = {**values, **read}
         for name, default in self.parameters.items():
             if default.computed_from is not None and name in given:
                 allowed = ", ".join(self.defaults) or "none"
@@ -143,20 +139,20 @@ class Page:
 def profile(root: Path, name: str, pages: Mapping[str, Page]) -> dict[str, dict[str, Any]]:
     """Return what notebooks/profiles/NAME.yml gives each page: the parameters that it knows.
 
-    The file maps parameters to values for the whole book; its key ``pages`` maps pages to values of
-    their own, which win.
+    The file maps parameters to values; its key ``pages`` maps pages to their own, which win.
     """
-    files = {file.stem: file for file in sorted((root / "notebooks" / "profiles").glob("*.yml"))}
+    files = {file.stem: file for file in sorted(root.glob("notebooks/profiles/*.yml"))}
     require_known([name], files, "--profile ", "profile")
-    where = f"{name}.yml: "
     values = read_yaml(files[name]) or {}
     own = values.pop("pages", {}) if isinstance(values, dict) else None
     if not isinstance(own, dict) or not set(own) <= set(pages):
-        raise UsageError(f"{where}a profile maps parameters to values, and pages to such")
-    require_known(values, {n: d for p in pages.values() for n, d in p.parameters.items()}, where)
+        said = "a profile maps parameters to values, and pages to such"
+        raise UsageError(f"{name}.yml: {said}")
+    known = {n: d for page in pages.values() for n, d in page.parameters.items()}
+    require_known(values, known, f"{name}.yml: ")
     return {
-        page: {n: v for n, v in values.items() if n in known.defaults} | own.get(page, {})
-        for page, known in pages.items()
+        each: {n: v for n, v in values.items() if n in page.defaults} | own.get(each, {})
+        for each, page in pages.items()
     }
 
 
@@ -209,27 +205,27 @@ def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Ex
     from IPython.display import display_markdown
 
     exp, _ = _validated(known(parameters))
-    run = f"{own or described(exp)}, computed here{_kept(exp, tables)}"
-    display_markdown(f"*This run: {run}.*", raw=True)
+    kept = []
+    for name in filter(None, (prunemia.results.holding(kind, [exp]) for kind in tables)):
+        missing = len(prunemia.results.lacking(name))
+        so_far = f" (so far without {missing:,} experiments of its grid)" if missing else ""
+        kept.append(f"results/{name}.csv{so_far}")
+    more = f"; more runs from {', '.join(kept)}" if kept else ""
+    display_markdown(f"*This run: {own or described(exp)}, computed here{more}.*", raw=True)
     return exp
 
 
 def known(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that a page's first cells set; UsageError where one is unknown."""
-    given = {name: parameters[name] for name in _assigned(parameters) if name in parameters}
-    require_known(given, NAMES)
-    return given
+    """Return the parameters that a page's first cells set; UsageError where one is unknown.
 
-
-def _assigned(parameters: Mapping[str, Any]) -> list[str]:
-    """Return the names that the parameters cell and papermill's cell assign.
-
-    These are the cells that do nothing but assign, at least one literal to a known name, or that
-    papermill wrote. Outside of a notebook all plain values are taken for parameters.
+    These cells do nothing but assign, at least one literal to a known name, or are papermill's.
+    Outside of a notebook all plain values are taken for parameters.
     """
+    plain = (str, int, float, bool, list, tuple, type(None))
     if "In" not in parameters:
-        plain = (str, int, float, bool, list, tuple, type(None))
-        return [n for n, v in parameters.items() if isinstance(v, plain) and not n.startswith("_")]
+        given = {n: v for n, v in parameters.items() if isinstance(v, plain) and n[:1] != "_"}
+        require_known(given, NAMES)
+        return given
     found: dict[str, None] = {}
     for source in parameters["In"]:
         try:
@@ -240,7 +236,8 @@ def _assigned(parameters: Mapping[str, Any]) -> list[str]:
         literal = {name for name, default in cell.items() if default.computed_from is None}
         if source.startswith("# Parameters") or literal & NAMES.keys():
             found |= dict.fromkeys(name for name in cell if name in literal or name in NAMES)
-    return list(found)
+    require_known(found, NAMES)
+    return {name: parameters[name] for name in found if name in parameters}
 
 
 def described(exp: Experiment) -> str:
@@ -252,16 +249,6 @@ def described(exp: Experiment) -> str:
     others = exp.model_dump(exclude_defaults=True, exclude={*said, "adversary", "rows"})
     parts += [f"{name.replace('_', ' ')} {value}" for name, value in others.items()]
     return " · ".join([*parts, f"seed {exp.seed}"])
-
-
-def _kept(exp: Experiment, kinds: Iterable[str]) -> str:
-    """Say which tables of results/ hold this experiment, and whether they lack others."""
-    said = []
-    for name in filter(None, (prunemia.results.holding(kind, [exp]) for kind in kinds)):
-        missing = len(prunemia.results.lacking(name))
-        so_far = f" (so far without {missing:,} experiments of its grid)" if missing else ""
-        said.append(f"results/{name}.csv{so_far}")
-    return f"; more runs from {', '.join(said)}" if said else ""
 
 
 def answer(text: str) -> None:
