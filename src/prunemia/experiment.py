@@ -179,8 +179,7 @@ class Experiment(Frozen):
         if value in SOURCES:
             return value
         if not value.endswith(".npz"):
-            names = ", ".join(SOURCES)
-            hint = suggest(value, SOURCES)
+            names, hint = ", ".join(SOURCES), suggest(value, SOURCES)
             raise ValueError(f"must be one of {names}, or the path of an .npz file{hint}")
         if not Path(value).is_file():
             raise ValueError("is a path, but there is no such file")

@@ -7,11 +7,10 @@ refused in a second, without torch, and figures and messages know every entry.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import importlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -26,18 +25,11 @@ K = TypeVar("K")
 
 
 class Registry(dict[str, K]):
-    """Entries by name, in the order in which tables and figures show them.
-
-    ``what`` one entry is called in messages, as in ``"attack"``.
-    """
+    """Entries by name, in the order of tables and figures; ``what`` one is called in messages."""
 
     def __init__(self, what: str, entries: Mapping[str, K]) -> None:
         super().__init__(entries)
         self.what = what
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names, in order."""
-        return tuple(self)
 
     def find(self, name: str) -> K:
         """Return the entry; ValueError where there is none, with what is allowed."""
@@ -45,17 +37,6 @@ class Registry(dict[str, K]):
             allowed = ", ".join(self) + suggest(name, self)
             raise ValueError(f"{self.what}: {name!r} is not allowed; allowed: {allowed}")
         return self[name]
-
-    @contextlib.contextmanager
-    def registered(self, name: str, entry: K) -> Iterator[None]:
-        """Add an entry for the duration of a block; ValueError where the name is taken."""
-        if name in self:
-            raise ValueError(f"{self.what}: {name!r} is taken; choose another name")
-        self[name] = entry
-        try:
-            yield
-        finally:
-            del self[name]
 
 
 def suggest(name: object, names: Mapping[str, Any]) -> str:
@@ -72,14 +53,11 @@ def load(import_path: str) -> Any:
 
 @dataclass(frozen=True)
 class Archive:
-    """One published file.
+    """One published file: its path inside a data folder, where it is published, its checksum.
 
-    Attributes
-    ----------
-    file, url : its path inside a data folder, and where it is published.
-    checksum : ``algorithm:hex``; algorithm ``gitblob`` is a git blob id.
-    installed : folder where the system's package manager puts a file of the same name. It has
-        verified it, and its packager may have compressed it anew: it is read as it is.
+    The checksum is ``algorithm:hex``; algorithm ``gitblob`` is a git blob id. In the folder
+    ``installed`` the system's package manager puts a file of the same name. It has verified it, and
+    its packager may have compressed it anew: it is read as it is.
     """
 
     file: str
@@ -366,15 +344,11 @@ DEFENSES = Registry(
 
 @dataclass(frozen=True)
 class AttackKind:
-    """One attack.
+    """One attack: where its class is, and a colour that no other attack has.
 
-    Attributes
-    ----------
-    colour : one that no other attack has.
-    learned : whether its fit trains a network.
-    needs_sensitivity : whether it looks at sensitivities, unless its options say otherwise.
-    needs_references : whether it looks at other networks' answers to the same samples.
-    together : where its class on several releases of a network is; empty: there is none.
+    ``learned``: whether its fit trains a network; ``needs_sensitivity``: whether it looks at
+    sensitivities, unless its options say otherwise; ``needs_references``: at other networks'
+    answers to the same samples; ``together``: where its class on several releases is, "" for none.
     """
 
     import_path: str

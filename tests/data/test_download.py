@@ -113,9 +113,7 @@ def test_a_really_full_disk(
 ) -> None:
     monkeypatch.setenv("PRUNEMIA_DATA", str(small_disk))
     publish("location", {FILE: os.urandom(500_000)}, rows=60)
-    with pytest.raises(
-        DataError, match=f"{FILE}: cannot be written: No space left on device .*bytes are free"
-    ):
+    with pytest.raises(DataError, match=f"{FILE}: cannot be written: No space left on device"):
         data.load("location", progress=False)
     assert kept(small_disk) == []
 

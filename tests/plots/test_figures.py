@@ -108,10 +108,10 @@ def test_roc_axes_end_where_the_sample_can_resolve_no_smaller_rate(ax):
     assert ax.get_lines()[0].get_color() == registry.ATTACKS["conf"].colour
 
 
-def test_a_kind_that_is_registered_later_has_its_colour_in_every_figure(ax):
+def test_a_kind_that_is_registered_later_has_its_colour_in_every_figure(ax, monkeypatch):
     toy = dataclasses.replace(registry.ATTACKS["conf"], colour="#123456")
-    with registry.ATTACKS.registered("toy", toy):
-        plots.roc({"toy": ([True, False, False], [1.0, 0.0, 0.5])}, ax)
+    monkeypatch.setitem(registry.ATTACKS, "toy", toy)
+    plots.roc({"toy": ([True, False, False], [1.0, 0.0, 0.5])}, ax)
     assert ax.get_lines()[0].get_color() == "#123456"
 
 

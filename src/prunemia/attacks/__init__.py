@@ -23,7 +23,7 @@ __all__ = [
 
 def names() -> tuple[str, ...]:
     """Return the attacks' names, in the order in which the paper introduces them."""
-    return ATTACKS.names()
+    return tuple(ATTACKS)
 
 
 def get(name: str) -> type[Attack]:

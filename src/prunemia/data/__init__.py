@@ -19,24 +19,3 @@ from prunemia.data.dataset import (
 from prunemia.data.own import LayoutWarning, ScaleWarning
 from prunemia.data.sources import fetch, folders, load, sheets
 from prunemia.registry import SOURCES, Archive, Source
-
-__all__ = [
-    "OWN",
-    "SOURCES",
-    "Archive",
-    "Canaries",
-    "DataError",
-    "Dataset",
-    "LayoutWarning",
-    "ScaleWarning",
-    "Source",
-    "Split",
-    "fetch",
-    "folders",
-    "load",
-    "plant",
-    "sheets",
-    "split",
-    "standardized",
-    "victims_half",
-]

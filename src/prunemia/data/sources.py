@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -140,11 +139,8 @@ def _find(archive: Archive, progress: bool) -> Path:
                         _download(archive, aside, progress)
             finally:
                 lock.unlink()  # who waits for it notices, and opens it anew
-    except DataError:
-        raise
     except (OSError, RunError) as error:
-        free = shutil.disk_usage(target.parent).free if target.parent.is_dir() else 0
-        raise DataError(f"{error} ({free:,} bytes are free)") from None
+        raise DataError(str(error)) from None
     return target
 
 

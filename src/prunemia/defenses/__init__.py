@@ -14,7 +14,7 @@ __all__ = ["Defense", "TrainingError", "get", "names", "ppb_divergence"]
 
 def names() -> tuple[str, ...]:
     """Return the names of all defenses."""
-    return DEFENSES.names()
+    return tuple(DEFENSES)
 
 
 def get(name: str, strength: float | None = None) -> Defense:

@@ -5,16 +5,3 @@ from __future__ import annotations
 from prunemia.checks import FieldError, SignalWarning
 from prunemia.signals.query import answers, logits, posteriors, sensitivity
 from prunemia.signals.signals import JointSignals, SignalPair, Signals, each_release
-
-__all__ = [
-    "FieldError",
-    "JointSignals",
-    "SignalPair",
-    "SignalWarning",
-    "Signals",
-    "answers",
-    "each_release",
-    "logits",
-    "posteriors",
-    "sensitivity",
-]
