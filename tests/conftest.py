@@ -6,13 +6,11 @@ import dataclasses
 import hashlib
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from minibook import write_repository
 from served import Publish, Server, serving
 
 from prunemia import data
@@ -31,18 +29,11 @@ def ax() -> Iterator[Any]:
 
 
 @pytest.fixture
-def call(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Call prunemia in a small repository."""
-    root = write_repository(tmp_path / "repository")
-    environment = os.environ | {"PRUNEMIA_STORE": str(tmp_path / "store")}
-
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "prunemia.cli", *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=root, env=environment, capture_output=True, text=True, check=False
-        )
-
-    return run
+def runner_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set back what a runner of pages sets for its kernels."""
+    for name in ("JUPYTER_PATH", "OMP_NUM_THREADS", "PYTHONHASHSEED"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "")
 
 
 @pytest.fixture
@@ -73,20 +64,14 @@ def publish(server: Server, data_folder: Path, monkeypatch: pytest.MonkeyPatch) 
     ) -> data.Source:
         source = data.SOURCES[name]
         assert {archive.file for archive in source.archives} == set(contents)
+        system = str(installed) if installed else None  # None: not what this machine has installed
         archives = []
         for archive in source.archives:
-            content = contents[archive.file]
-            path = f"/{archive.file}"
+            content, path = contents[archive.file], f"/{archive.file}"
             server.files[path] = content
             digest = checksum or f"sha256:{hashlib.sha256(content).hexdigest()}"
-            system = (
-                str(installed) if installed else None
-            )  # None: not what this very machine has installed
-            archives.append(
-                dataclasses.replace(
-                    archive, url=server.url + path, checksum=digest, installed=system
-                )
-            )
+            own = {"url": server.url + path, "checksum": digest, "installed": system}
+            archives.append(dataclasses.replace(archive, **own))
         small = dataclasses.replace(source, archives=tuple(archives), **changes)
         monkeypatch.setitem(data.SOURCES, name, small)
         return small

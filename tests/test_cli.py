@@ -1,4 +1,4 @@
-"""The command line as a user calls it: another process, its exit code, what it prints."""
+"""The command line: what it prints and writes, and what it refuses, in one sentence, at once."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from minibook import write_page
+from minibook import write_page, write_repository
 
 from prunemia import data
 from prunemia.cli import main, pair_up, parse
@@ -14,85 +14,93 @@ from prunemia.errors import UsageError
 from prunemia.store import Store
 
 
-def test_run_executes_a_page_prints_its_answer_and_writes_it_for_any_browser(call, tmp_path):
+@pytest.fixture
+def root(tmp_path, monkeypatch, runner_environment):  # noqa: ARG001
+    """A small repository, in which a user calls `prunemia`."""
+    monkeypatch.setenv("PRUNEMIA_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("PRUNEMIA_DATA", "set back after the test")
+    root = write_repository(tmp_path / "repository")
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def ended(root, capfd):  # noqa: ARG001
+    """Return a function that calls `prunemia` here; it returns exit code, stdout and stderr."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        return (caught.value.code, *capfd.readouterr())
+
+    return call
+
+
+def test_run_executes_a_page_prints_its_answer_and_writes_it_for_any_browser(ended, root):
     code = """import prunemia as pm
 exp = pm.experiment({"sparsity": sparsity})
 pm.answer(f"It is {exp.sparsity:.0%}.")"""
-    write_page(tmp_path / "repository", "told", code)
+    write_page(root, "told", code)
+    write_page(root, "bad", "1 / 0")
 
-    output = tmp_path / "new" / "out.ipynb"
-    result = call("run", "told", output, "--html", "out.html", "-p", "sparsity", "0.9")
+    code, out, err = ended("run", "told", "new/a.ipynb", "--html", "a.html", "-p", "sparsity", 0.9)
 
-    assert result.returncode == 0, result.stderr
-    first, second, *rest = result.stdout.splitlines()
+    assert code == 0, err
+    first, second, *rest = out.splitlines()
     assert first.startswith("Executing ")
-    assert second.endswith(f" s: {output} and out.html")
+    assert second.endswith(" s: new/a.ipynb and a.html")
     assert rest == ["", "It is 90%."]
-    shown = [o.data["text/markdown"] for o in nbformat.read(output, as_version=4).cells[-1].outputs]
-    assert shown == [
+    cells = nbformat.read(root / "new" / "a.ipynb", as_version=4).cells
+    assert [output.data["text/markdown"] for output in cells[-1].outputs] == [
         "*This run: mnist1d · cnn1d · l1unstructured 0.9 · seed 0, computed here.*",
         "> **Answer.** It is 90%.",
     ]
-    assert "It is 90%." in (tmp_path / "repository" / "out.html").read_text()
+    assert "It is 90%." in (root / "a.html").read_text()
+
+    code, _, err = ended("run", "notebooks/bad.ipynb", "b.ipynb")
+    said = "prunemia: the cell «1 / 0 …» failed: ZeroDivisionError: division by zero"
+    assert (code, err.splitlines()[-1]) == (1, said)
+    assert not (root / "b.ipynb").exists()
 
 
-def test_run_of_a_failing_page_names_the_cell_and_leaves_nothing(call, tmp_path):
-    write_page(tmp_path / "repository", "bad", "1 / 0")
-
-    result = call("run", "notebooks/bad.ipynb", tmp_path / "out.ipynb")
-
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == (
-        "prunemia: the cell «1 / 0 …» failed: ZeroDivisionError: division by zero"
-    )
-    assert not (tmp_path / "out.ipynb").exists()
-
-
-def test_store_commands_list_verify_and_clean(call, tmp_path):
+def test_store_commands_list_verify_and_clean(ended, tmp_path):
     store = Store(tmp_path / "store")
     for key in ("aa11", "bb22"):
         store.put("original", key, {"data.bin": b"x" * 2000})
-    listed = call("store", "list")
-    assert "original   aa11" in listed.stdout
-    assert listed.stdout.splitlines()[-1].startswith("2 results, ")
-    assert call("store", "verify").returncode == 0
+    _, listed, _ = ended("store", "list")
+    assert "original   aa11" in listed
+    assert listed.splitlines()[-1].startswith("2 results, ")
+    assert ended("store", "verify")[0] == 0
 
     [damaged] = (tmp_path / "store").glob("original/aa/*/data.bin")
     damaged.write_bytes(b"y" * 2000)
-    verified = call("store", "verify")
-    assert verified.returncode == 1
-    assert "original/aa11: " in verified.stdout
-    assert "prunemia: 1 problems in" in verified.stderr
+    code, out, err = ended("store", "verify")
+    assert code == 1
+    assert "original/aa11: data.bin does not agree" in out
+    assert "prunemia: 1 problems in" in err
 
-    assert "Would remove 1 results" in call("store", "clean", "--dry-run").stdout
-    assert "Removed 1 results" in call("store", "clean").stdout
-    assert "Removed 1 results" in call("store", "prune", "--stage", "original").stdout
-    assert call("store", "list").stdout.startswith("0 results")
-    listed = call("store", "--help").stdout.split()
-    assert "clean" in listed
-    assert "prune" not in listed  # its old name, which goes on working
+    assert "Would remove 1 results" in ended("store", "clean", "--dry-run")[1]
+    assert "Removed 1 results" in ended("store", "clean")[1]
+    assert "Removed 1 results" in ended("store", "prune", "--stage", "original")[1]
+    assert ended("store", "list")[1].startswith("0 results")
+    names = ended("store", "--help")[1].split()
+    assert "clean" in names
+    assert "prune" not in names  # its old name, which goes on working
 
 
-def test_data_commands_list_and_fetch(call):
-    listed = call("data", "list").stdout
+def test_data_commands_list_and_fetch(ended, tmp_path, monkeypatch):
+    _, listed, _ = ended("data", "list")
     assert "location: " in listed
     assert "5,010 samples of 446, 30 classes" in listed
-    assert call("data", "fetch", "digits").stdout == "digits needs no download\n"
+    assert ended("data", "fetch", "digits")[1] == "digits needs no download\n"
 
-
-def test_fetched_files_are_in_the_folder_that_was_named(tmp_path, monkeypatch, capsys):
     found = tmp_path / "cache" / "dataset_location.tgz"
     found.parent.mkdir()
     found.write_bytes(b"found")
-    monkeypatch.setenv("PRUNEMIA_DATA", "set back after the test")
     monkeypatch.setattr(data, "fetch", lambda _: [found])
-    monkeypatch.setattr(sys, "exit", lambda code: code)
-
-    main(["data", "fetch", "location", "--to", str(tmp_path / "mine")])
-
-    assert (tmp_path / "mine" / found.name).read_bytes() == b"found"
-    assert capsys.readouterr().out == f"{tmp_path / 'mine' / found.name}\n"
-    assert [path.name for path in (tmp_path / "mine").iterdir()] == [found.name]
+    mine = tmp_path / "mine"
+    assert ended("data", "fetch", "location", "--to", mine)[1] == f"{mine / found.name}\n"
+    assert [(path.name, path.read_bytes()) for path in mine.iterdir()] == [(found.name, b"found")]
 
 
 @pytest.mark.parametrize(
@@ -117,11 +125,75 @@ def test_a_text_is_split_at_its_first_equals_sign():
 
 
 def test_help_names_every_command():
-    result = subprocess.run(
-        [Path(sys.executable).with_name("prunemia"), "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [Path(sys.executable).with_name("prunemia"), "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    names = {"book", "pdf", "run", "sweep", "results", "audit", "data", "store"}
+    assert names <= set(result.stdout.split())
 
-    assert {"book", "run", "store"} <= set(result.stdout.split())
+
+RUN = ["run", "first", "out.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*RUN, "-p", "sparcity", "0.9"], "sparcity: no such parameter (did you mean 'sparsity'?)"),
+        ([*RUN, "-p", "sparsity", "1.5"], "sparsity: 1.5 is not allowed: should be less than 1"),
+        ([*RUN, "-p", "dataset", "nosuch"], "dataset: 'nosuch' must be one of mnist1d, digits, "),
+        ([*RUN, "-p", "sparsity"], "-p sparsity: a parameter needs a name and a value"),
+        ([*RUN, "-p", "seed", "2024-99-99"], "seed: is not YAML: month must be in 1..12"),
+        ([*RUN, "-p", "sparsity", "[" * 1500], "sparsity: is not YAML: "),
+        ([*RUN, "-p", "dataset", "x" * 200 + ".npz"], "dataset: 'xxx"),
+        ([*RUN, "--html", "x" * 300], "--html xxx"),
+        ([*RUN, "--html", "book"], "--html book: is a folder; name another file to write"),
+        ([*RUN, "--html", "out.ipynb"], "--html out.ipynb: is named already; name another file to"),
+        (["run", "frist", "out.ipynb"], "frist: there is no such page or notebook"),
+        (["run", "frist.ipynb", "out.ipynb"], "frist.ipynb: there is no such page or notebook"),
+        (["run", *["notebooks/first.ipynb"] * 2], "notebooks/first.ipynb: is named already; name"),
+        (["run", "first", "book/intro.md/out"], "book/intro.md/out: cannot be written"),
+        (["book", "-p", "sparsity", "1.5"], "first: sparsity: 1.5 is not allowed"),
+        (["book", "--profile", "nosuch"], "--profile nosuch: no such profile; allowed: default"),
+        (["book", "--only", "nosuch"], "--only nosuch: no such page; allowed: first, deep/second"),
+        (["data", "fetch", "nosuch"], "nosuch: no such data set; allowed: mnist1d, digits, "),
+        (
+            ["data", "fetch", "location", "--to", "book/intro.md"],
+            "--to book/intro.md: cannot be written: Not a directory",
+        ),
+        (["store", "list", "--store", "nosuch"], "--store nosuch: there is no such folder"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(ended, root, arguments, message):
+    code, out, err = ended(*arguments)
+
+    assert (code, out) == (2, "")
+    assert err.startswith(f"prunemia: {message}")
+    assert err.count("\n") == 1
+    assert not (root / "out.ipynb").exists()
+
+
+@pytest.mark.parametrize("age", ["1e300", "-1", "many"])
+def test_an_age_beyond_all_calendars_is_refused(ended, age):
+    code, _, err = ended("store", "clean", "--older-than", age)
+    assert (code, "Invalid value for '--older-than'" in err) == (2, True)
+
+
+@pytest.mark.parametrize("command", [RUN, ["book", "--no-build"]])
+def test_an_unusable_store_is_refused_once_before_anything_runs(ended, tmp_path, command):
+    (tmp_path / "store").touch()
+
+    code, out, err = ended(*command)
+
+    assert (code, "Executing" in out) == (2, False)
+    assert err.startswith(f"prunemia: the store {tmp_path}/store: cannot be written: ")
+    assert err.count("\n") == 1
+
+
+def test_refusing_imports_no_torch(root):
+    code = """import sys
+from prunemia.cli import main
+try:
+    main(["run", "first", "out.ipynb", "-p", "sparsity", "1.5"])
+finally:
+    print("torch" in sys.modules)"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "False\n")

@@ -18,9 +18,12 @@ from typing import Annotated, Any
 
 import typer
 
+import prunemia  # whose lab, results, audit and data are imported when they are first used
+from prunemia.book.build import Book, execute, print_book, standalone
 from prunemia.book.pages import answer_of, find_page, find_root, require_known
 from prunemia.errors import RunError, UsageError, shortened
 from prunemia.files import atomic_write, require_file, require_folder, write_text
+from prunemia.store import Entry, Store, default_root
 
 _group = partial(typer.Typer, no_args_is_help=True, rich_markup_mode=None)
 app = _group(
@@ -84,8 +87,6 @@ def book(
     With --only, the other pages stay as they were last executed on the profile; one that never was
     appears without results. Each page uses the given parameters that it has.
     """
-    from prunemia.book.build import Book
-
     root = find_root()
     whole = Book(root, (to or root / "build").resolve(), profile, say, jobs, force)
     whole.make(only, parse(given), html)
@@ -96,8 +97,6 @@ def pdf(out: Annotated[Some, _arg("The file to write; default: build/book.pdf.")
 
     Needs a browser (chromium) and pdfunite (poppler-utils), and a book that `prunemia book` built.
     """
-    from prunemia.book.build import print_book
-
     root = find_root()
     target = (out or root / "build" / "book.pdf").resolve()
     if target.suffix != ".pdf" or not target.parent.is_dir():
@@ -116,20 +115,17 @@ def run(
 
     Names and values are checked before anything runs; where a cell fails, no output is written.
     """
-    from prunemia.book import build as building
-    from prunemia.store import default_root
-
     page = find_page(notebook)
     values = page.check({}, parse(given))
     outputs = _outputs({"": output, "--html": html}, page.path)
     require_folder(default_root(), f"the store {default_root()}")
     started = time.monotonic()
     say(f"Executing {page.path} …")
-    result = building.execute(page.path, output, values, sys.stderr)
+    result = execute(page.path, output, values, sys.stderr)
     if html is not None:
-        write_text(html, building.standalone(result, page.path))
-    seconds = f"{time.monotonic() - started:.0f} s"
-    say(f"Written in {seconds}: {' and '.join(map(str, outputs.values()))}")
+        write_text(html, standalone(result, page.path))
+    seconds = time.monotonic() - started
+    say(f"Written in {seconds:.0f} s: {' and '.join(map(str, outputs.values()))}")
     if text := answer_of(result):
         say(f"\n{text}")
 
@@ -168,10 +164,8 @@ def sweep(
     table = output or Path(f"{grid.stem}.csv")
     if not plan:
         grids.check_output(table)
-    root = _store(where).root
-    from prunemia.lab import Lab
-
-    grids.run(asked, Lab(root, scheduler), None if plan else table, workers, say)
+    lab = prunemia.Lab(_store(where).root, scheduler)
+    grids.run(asked, lab, None if plan else table, workers, say)
 
 
 def results(
@@ -187,12 +181,9 @@ def results(
     computes them, too.
     """
     root = _store(where).root
-    from prunemia import results as tables
-    from prunemia.lab import Lab
-
-    for name in names or tables.TABLES:
+    for name in names or prunemia.results.TABLES:
         try:
-            table = tables.make(name, Lab(root), workers, anew)
+            table = prunemia.results.make(name, prunemia.Lab(root), workers, anew)
         except RunError as error:
             raise RunError(f"results/{name}.csv: not written: {error}") from error
         say(f"results/{name}.csv: {len(table):,} rows")
@@ -220,9 +211,7 @@ def audit(
     outputs = _outputs({"--html": html, "--json": json, "--csv": csv}, *inputs)
     from prunemia.audit import Limit, read, signals
 
-    def tell(line: str) -> None:
-        print(f"{line} …", file=sys.stderr, flush=True)
-
+    tell = partial(print, end=" …\n", file=sys.stderr, flush=True)
     limits = [Limit.parse(text) for text in fail_above]
     limits += [Limit.parse(text, excluded=True) for text in require_below]
     tell(f"reading {target.name[:80]}")
@@ -252,14 +241,12 @@ def audit(
 @data_app.command("list")
 def data_list() -> None:
     """List the data sets: size, license, source, checksum."""
-    from prunemia.data import folders, sheets
-
-    for name, sheet in sheets().iterrows():
+    for name, sheet in prunemia.data.sheets().iterrows():
         say(f"{name}: {sheet['about']}")
         size = f"{sheet['rows']:,} samples of {sheet['features']}, {sheet['classes']} classes"
         say(f"    {size}; {sheet['used for']}")
         say(f"    {sheet['source']}; license: {sheet['license']}; {sheet['integrity']}")
-    say(f"Downloads are looked up in, and go to: {', '.join(map(str, folders()))}")
+    say(f"Downloads are looked up in, and go to: {', '.join(map(str, prunemia.data.folders()))}")
 
 
 @data_app.command("fetch")
@@ -268,13 +255,11 @@ def data_fetch(
     to: Annotated[Some, _folder("Default: $PRUNEMIA_DATA, else the cache.")] = None,
 ) -> None:
     """Download a data set, verified."""
-    from prunemia import data
-
-    require_known([name], data.SOURCES, what="data set")
+    require_known([name], prunemia.data.SOURCES, what="data set")
     if to is not None:
         require_folder(to, f"--to {to}")
         os.environ["PRUNEMIA_DATA"] = str(to)
-    files = data.fetch(name)
+    files = prunemia.data.fetch(name)
     for number, found in enumerate(files):
         if to is not None and not found.is_relative_to(to):  # it was there already, elsewhere
             files[number] = to / found.name
@@ -283,22 +268,28 @@ def data_fetch(
     say("\n".join(map(str, files)) if files else f"{name} needs no download")
 
 
-def _store(where: Some) -> Any:
+def _store(where: Some) -> Store:
     """Return the store in a folder; None: where the pages keep theirs."""
-    from prunemia.store import Store, default_root
-
     if where is not None and not where.is_dir():
         raise UsageError(f"--store {where}: there is no such folder")
     return Store(where or default_root())
+
+
+def _size(entries: Sequence[Entry]) -> str:
+    count = sum(entry.bytes for entry in entries)
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def _row(entry: Entry, more: str) -> str:
+    return f"{entry.stage:<10} {entry.key}  {_size([entry]):>9}  {more}".rstrip()
 
 
 @store_app.command("list")
 def store_list(where: Where = None) -> None:
     """List the results: stage, key, size, time."""
     store = _store(where)
-    entries = list(store.entries())
-    for entry in entries:
-        say(f"{entry.stage:<10} {entry.key}  {_size([entry]):>9}  {entry.created:%Y-%m-%d %H:%M}")
+    for entry in (entries := store.entries()):
+        say(_row(entry, f"{entry.created:%Y-%m-%d %H:%M}"))
     say(f"{len(entries)} results, {_size(entries)}, in {store.root}")
 
 
@@ -320,24 +311,16 @@ def store_verify(where: Where = None) -> None:
 def store_clean(
     where: Where = None,
     stage: Annotated[str | None, _opt("Also remove the results of this stage.")] = None,
-    older_than: Annotated[float | None, _opt(OLDER, metavar="DAYS")] = None,
+    older_than: Annotated[float | None, _opt(OLDER, metavar="DAYS", min=0, max=100_000)] = None,
     dry_run: Annotated[bool, _opt("Say what would be removed, and leave it.", "--dry-run")] = False,
 ) -> None:
     """Remove damaged and left-over results, and those that the options select."""
-    if older_than is not None and not 0 <= older_than <= 100_000:
-        refused = f"--older-than {older_than:g}: is not allowed"
-        raise UsageError(f"{refused}; allowed: 0 to 100,000 days")
     store = _store(where)
     removed = store.clean(stage=stage, older_than_days=older_than, dry_run=dry_run)
     for entry in removed:
-        say(f"{entry.stage:<10} {entry.key}  {_size([entry]):>9}  {entry.problem}".rstrip())
+        say(_row(entry, entry.problem))
     verb = "Would remove" if dry_run else "Removed"
     say(f"{verb} {len(removed)} results, {_size(removed)}, from {store.root}")
-
-
-def _size(entries: Sequence[Any]) -> str:
-    count = sum(entry.bytes for entry in entries)
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 def pair_up(arguments: Sequence[str]) -> list[str]:
@@ -364,12 +347,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; what is refused ends in one sentence, not in a traceback."""
     try:
         app(pair_up(sys.argv[1:] if arguments is None else arguments), prog_name="prunemia")
-    except UsageError as error:
-        _end(error, 2)
     except KeyboardInterrupt:
         _end("stopped", 130)
-    except RunError as error:
-        _end(error, 1)
+    except (UsageError, RunError) as error:
+        _end(error, 2 if isinstance(error, UsageError) else 1)
     except OSError as error:
         _end(f"{error.filename}: {error.strerror}" if error.filename else error, 1)
 
