@@ -30,10 +30,10 @@ def fitted(lab, exp, group: tuple[int, ...], private: PrivateConfig) -> list:
     tried = {exp.model: replace(NETWORKS[exp.model], private=private)}
     with mock.patch.dict(NETWORKS, tried):
         if exp.whole:
-            return networks.train(Step("original", exp, "original", group), lab.context)
+            return networks.train(Step("original", exp, "original", group), lab)
         plain = pm.Experiment(dataset=exp.dataset, model=exp.model, shadows=exp.shadows)
         originals = [lab.original(plain, number) for number in group]
-        return networks.prune(Step("pruned", exp, "pruned", group), lab.context, originals)
+        return networks.prune(Step("pruned", exp, "pruned", group), lab, originals)
 
 
 def main() -> None:

@@ -162,8 +162,6 @@ def sweep(
         raise UsageError("--workers starts a cluster, --scheduler names one: give one of the two")
     asked = grids.read(grid)
     table = output or Path(f"{grid.stem}.csv")
-    if not plan:
-        grids.check_output(table)
     lab = prunemia.Lab(_store(where).root, scheduler)
     grids.run(asked, lab, None if plan else table, workers, say)
 

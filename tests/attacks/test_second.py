@@ -101,7 +101,7 @@ def test_the_lab_gives_each_shadow_its_own_sensitivities(tmp_path):
 
     step = attack_step(exp, "lira", "pruned", {"second": "sensitivity"})
     asked, queries = references.for_attack(step), references.queried(step)
-    shadows = references.as_shadows(lab.context, asked, queries)
+    shadows = references.as_shadows(lab, asked, queries)
     known = lab.signals(exp).shadow
     for number, shadow in enumerate(shadows, start=1):
         own = known.subset(known.model == number)

@@ -1,5 +1,4 @@
-import time
-import warnings
+"""GRID.yml read, refused, carried out by the command; the table written."""
 
 import pandas as pd
 import pytest
@@ -23,41 +22,27 @@ def written(tmp_path):
 
 
 def test_lists_are_crossed_in_the_order_in_which_they_are_written(written):
-    parsed = grid.read(
-        written(
-            "attacks: [mentr, conf]\nof: original\n"
-            "seed: [0, 1]\nsparsity: [0.5, 0.9]\nsamples: 300\n"
-        )
-    )
+    text = "attacks: [mentr, conf]\nof: original\nseed: [0, 1]\nsparsity: [0.5, 0.9]\nsamples: 300"
+    parsed = grid.read(written(text))
 
     base = pm.Experiment(samples=300)
-    assert parsed.experiments == tuple(
-        base.replace(seed=k, sparsity=s) for k in (0, 1) for s in (0.5, 0.9)
-    )
-    assert (parsed.attacks, parsed.of) == (("mentr", "conf"), ("original",))
-
-
-def test_without_attacks_and_networks_all_attacks_on_the_pruned_network(written):
-    parsed = grid.read(written("seed: 3\n"))
-
-    assert (parsed.experiments, parsed.attacks, parsed.of) == (
-        (pm.Experiment(seed=3),),
-        attacks.names(),
-        ("pruned",),
-    )
+    crossed = tuple(base.replace(seed=k, sparsity=s) for k in (0, 1) for s in (0.5, 0.9))
+    assert parsed == (crossed, ("mentr", "conf"), ("original",))
+    least = grid.read(written("seed: 3\n"))
+    assert least == ((pm.Experiment(seed=3),), attacks.names(), ("pruned",))
 
 
 def test_what_the_adversary_assumes_is_crossed_too(written):
-    parsed = grid.read(
-        written(
-            "sparsity: [0.5, 0.7]\n"
-            "adversary:\n  - null\n  - {sparsity: [0.5, 0.9]}\n  - {pruner: none}\n"
-        )
-    )
+    text = """
+        sparsity: [0.5, 0.7]
+        adversary:
+          - null
+          - {sparsity: [0.5, 0.9]}
+          - {pruner: none}
+    """
+    parsed = grid.read(written(text)).experiments
 
-    assumed = [
-        e.adversary and (e.adversary.pruner, e.adversary.sparsity) for e in parsed.experiments
-    ]
+    assumed = [e.adversary and (e.adversary.pruner, e.adversary.sparsity) for e in parsed]
     assert assumed == 2 * [None, (None, 0.5), (None, 0.9), ("none", None)]
 
 
@@ -82,39 +67,44 @@ def test_several_grids_share_what_stands_above_them_and_no_experiment_comes_twic
     ]
 
 
+MANY = list(range(1, 101))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("sparcity: 0.5", "sparcity: no such field; allowed: dataset, samples"),
-        (
-            "sparsity: [0.5, 1.5]",
-            "sparsity: 1.5 is not allowed: should be less than 1 (at sparsity 1.5)",
-        ),
+        ("sparsity: [0.5, 1.5]", "sparsity: 1.5 is not allowed: should be less than 1"),
         (
             "pruner: [l1unstructured, slim]\nmodel: columnfc",
             "'slim' ranks BatchNorm scales, of which model 'columnfc'",
         ),
         ("attacks: [conf, cnof]", "attacks: 'cnof' is not allowed; allowed: conf, xent"),
+        ("attacks: []", "attacks: [] is not allowed"),
         ("of: both", "of: 'both' is not allowed; allowed: pruned, original"),
-        ("seed: []", "seed: an empty list; allowed: one value or more"),
+        ("seed: []", "0 experiments (a list is empty); allowed: 1 to 100,000"),
         (
             "adversary: {sparcity: 0.5}",
             "adversary.sparcity: no such field; allowed: pruner, sparsity",
         ),
-        ("adversary: 0.5", "adversary maps names to values"),
+        ("adversary: 0.5", "adversary: 0.5 is not allowed"),
         ("grids: {}", "grids: allowed: a list of grids"),
-        ("grids: [0.5]", "grids: each maps names to values"),
+        ("grids: [0.5]", "a grid maps names to values"),
         ("- seed", "a grid maps names to values"),
         ("", "a grid maps names to values"),
         ("seed: [0", "is not YAML: "),
+        ("seed: 0\nseed: 1", "seed: given twice"),
+        # too large, and refused before it is built
         (
-            "seed: ["
-            + ", ".join(map(str, range(400)))
-            + "]\ndraws: ["
-            + ", ".join(map(str, range(1, 400)))
-            + "]",
-            "159,600 experiments",
+            f"seed: {MANY}\ndraws: {MANY}\nepochs: {MANY}\nshadows: {MANY}",
+            "100,000,000 experiments",
         ),
+        (f"seed: {MANY}\nadversary: {{pruner: {MANY}, sparsity: {MANY}}}", "1,000,000 experiments"),
+        (
+            f"seed: {MANY}\ndraws: {MANY}\ngrids: [{{epochs: {MANY[:6]}}}, {{epochs: {MANY[:6]}}}]",
+            "120,000 experiments; allowed: 1 to 100,000",
+        ),
+        ("\n".join(f"f{k}: [0, 1]" for k in range(400)), "more than 10^12 experiments"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_the_file_the_field_and_the_value(written, text, message):
@@ -125,78 +115,6 @@ def test_a_mistake_is_one_sentence_with_the_file_the_field_and_the_value(written
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-MANY = list(range(1, 101))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            f"seed: {MANY}\ndraws: {MANY}\nepochs: {MANY}\nshadows: {MANY}",
-            "100,000,000 experiments; allowed: at most 100,000",
-        ),
-        (
-            f"seed: {MANY}\nadversary: {{pruner: {MANY}, sparsity: {MANY}}}",
-            "1,000,000 experiments; allowed: at most 100,000",
-        ),
-        (
-            "adversary: {"
-            + ", ".join(f"{n}: {MANY}" for n in ("pruner", "sparsity", "defense", "strength"))
-            + "}",
-            "100,000,000 adversaries; allowed: at most 100,000",
-        ),
-        (
-            f"seed: {MANY}\ndraws: {MANY}\ngrids: [{{epochs: {MANY[:6]}}}, {{epochs: {MANY[:6]}}}]",
-            "120,000 experiments; allowed: at most 100,000",
-        ),
-        (
-            "\n".join(f"f{k}: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]" for k in range(400)),
-            "more than 10^12 experiments; allowed: at most 100,000",
-        ),
-        ("seed: 2024-99-99", "is not YAML: month must be in 1..12"),
-        ("seed: 0\nseed: 1", "seed: given twice"),
-    ],
-)
-def test_a_grid_too_large_is_refused_before_it_is_built(written, text, message):
-    started = time.process_time()
-    with pytest.raises(UsageError) as caught:
-        grid.read(written(text))
-
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert time.process_time() - started < 5
-
-
-def test_an_anchor_may_be_used_again(written):
-    text = "seed: &few [0, 1]\ngrids: [{sparsity: 0.5}, {sparsity: 0.9, seed: *few}]"
-
-    assert [(e.sparsity, e.seed) for e in grid.read(written(text)).experiments] == [
-        (0.5, 0),
-        (0.5, 1),
-        (0.9, 0),
-        (0.9, 1),
-    ]
-
-
-def test_no_such_file(tmp_path):
-    with pytest.raises(UsageError, match=r"nosuch\.yml: cannot be read: No such file"):
-        grid.read(tmp_path / "nosuch.yml")
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("table.txt", "ends in .csv or .parquet"),
-        ("no/table.csv", "there is no such folder"),
-        ("x.csv", "is a folder"),
-    ],
-)
-def test_a_table_that_could_not_be_written(tmp_path, name, message):
-    (tmp_path / "x.csv").mkdir()
-    with pytest.raises(UsageError, match=message):
-        grid.check_output(tmp_path / name)
 
 
 def test_a_table_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -257,33 +175,24 @@ def test_the_command_writes_the_table_and_lists_what_failed(written, tmp_path, c
     assert len(pd.read_csv("grid.csv")) == 2
 
 
-@pytest.mark.parametrize("options", [[], ["--plan"]])
-def test_a_scheduler_that_is_none_is_refused_before_anything_is_planned(
-    written, tmp_path, capsys, monkeypatch, options
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--scheduler", "gibberish"], "--scheduler gibberish: is no address of a Dask scheduler"),
+        (["--scheduler", "gibberish", "--plan"], "--scheduler gibberish: is no address"),
+        (["--output", "table.txt"], "--output table.txt: a table's name ends in .csv or .parquet"),
+        (["--output", "folder.csv"], "--output folder.csv: is a folder"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_refused_before_anything_is_planned(
+    written, tmp_path, capsys, monkeypatch, options, message
 ):
-    monkeypatch.setattr(sweep, "plan", lambda *_: pytest.fail("planned"))
-    output = tmp_path / "table.csv"
-    arguments = [written(FEW), "--store", tmp_path, "--output", output, "--scheduler", "gibberish"]
-    code, said, error = swept(capsys, *arguments, *options)
+    monkeypatch.setattr(sweep, "Plan", lambda *_: pytest.fail("planned"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.csv").mkdir()
+    code, said, error = swept(capsys, written(FEW), "--store", tmp_path, *options)
 
     assert (code, said) == (2, "")
-    assert error.startswith("prunemia: --scheduler gibberish: is no address of a Dask scheduler")
+    assert error.startswith(f"prunemia: {message}")
     assert error.count("\n") == 1
-    assert not output.exists()
-
-
-@pytest.mark.parametrize(("address", "warned"), [("10.0.0.5:8786", 1), ("127.0.0.1:8786", 0)])
-def test_a_sweep_says_once_that_its_scheduler_is_open(tmp_path, monkeypatch, address, warned):
-    # Warnings are errors here, so connect's own would end the test.
-    def compute(planned, scheduler):
-        if risk := sweep.risk(scheduler):  # as connecting does
-            warnings.warn(risk, sweep.OpenSchedulerWarning, stacklevel=1)
-        return dict.fromkeys(planned.todo, "not computed")
-
-    monkeypatch.setattr(sweep, "compute", compute)
-    said = []
-    few = grid.Grid((pm.Experiment(dataset="digits", model="columnfc"),), ("conf",), ("pruned",))
-    with pytest.raises(sweep.SweepError, match="not computed"):
-        grid.run(few, pm.Lab(tmp_path, address), tmp_path / "table.csv", None, said.append)
-
-    assert sum("can run code" in line for line in said) == warned
+    assert not (tmp_path / "grid.csv").exists()

@@ -37,26 +37,29 @@ def compared(table, comparator):
     return found[found["comparator"] == comparator].set_index(["seed", "sparsity"]).sort_index()
 
 
-def test_lengths_are_the_powers_of_two_and_the_end():
-    assert lengths.lengths(1) == [1]
-    assert lengths.lengths(7) == [1, 2, 4, 7]
-    assert lengths.lengths(8) == [1, 2, 4, 8]
-    assert lengths.lengths(14) == [1, 2, 4, 8, 14]
+@pytest.mark.parametrize(
+    ("most", "found"), [(1, [1]), (7, [1, 2, 4, 7]), (8, [1, 2, 4, 8]), (14, [1, 2, 4, 8, 14])]
+)
+def test_lengths_are_the_powers_of_two_and_the_end(most, found):
+    assert lengths.lengths(most) == found
 
 
-def test_the_curve_is_a_straight_line_between_points_and_ends_with_them():
-    # between (0.7, 0.58) and (0.8, 0.64) at 0.75: 0.61
-    found = lengths.at_accuracy([0.7, 0.8, 0.9], [0.58, 0.64, 0.64], [0.75, 0.7, 0.69, 0.91])
-
-    assert found[:2] == pytest.approx([0.61, 0.58])
-    assert np.isnan(found[2:]).all()
-
-
-def test_points_that_fall_are_pooled():
-    # 0.64 and 0.60 violate the order: both become their mean 0.62
-    found = lengths.at_accuracy([0.6, 0.7, 0.8], [0.5, 0.64, 0.60], [0.7, 0.75, 0.8, 0.65])
-
-    assert found == pytest.approx([0.62, 0.62, 0.62, 0.56])
+@pytest.mark.parametrize(
+    ("points", "leak", "asked", "found"),
+    [
+        # a straight line: between (0.7, 0.58) and (0.8, 0.64) at 0.75: 0.61; nothing outside
+        (
+            [0.7, 0.8, 0.9],
+            [0.58, 0.64, 0.64],
+            [0.75, 0.7, 0.69, 0.91],
+            [0.61, 0.58, np.nan, np.nan],
+        ),
+        # 0.64 and 0.60 violate the order: both become their mean 0.62
+        ([0.6, 0.7, 0.8], [0.5, 0.64, 0.60], [0.7, 0.75, 0.8, 0.65], [0.62, 0.62, 0.62, 0.56]),
+    ],
+)
+def test_the_curve_joins_points_that_grow_and_ends_with_them(points, leak, asked, found):
+    assert lengths.at_accuracy(points, leak, asked) == pytest.approx(found, nan_ok=True)
 
 
 CURVE = [
@@ -190,32 +193,34 @@ def curve_by_loops(table, row):
     return float(np.interp(asked, x, fit))
 
 
-def test_the_lab_follows_every_network_along_its_epochs(tmp_path):
-    lab = pm.Lab(tmp_path, device="cpu", progress=False)
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    return pm.Lab(tmp_path_factory.mktemp("lengths"), device="cpu", progress=False)
+
+
+def test_the_lab_follows_every_network_along_its_epochs(lab):
     exp = pm.Experiment(**TINY)
     points = lab.along_epochs([exp], ["conf"])
 
     roles = points.query("measure == 'AUC'").groupby("role")["epochs"].apply(list).to_dict()
     assert roles == {"training": [1, 2, 3], "dense": [1, 2], "pruned": [1, 2], "kept": [2]}
     whole = exp.replace(stopping="last")
-    last = points.query("role == 'dense' and epochs == 2 and measure == 'accuracy'")["value"].item()
-    dense = lab.attack(whole.replace(pruner="dense"), "conf").evaluation.accuracy.value
-    assert last == dense
-    first = points.query("role == 'training' and epochs == 1 and measure == 'AUC'").iloc[0]
-    short = whole.replace(epochs=1)
-    assert first["value"] == lab.attack(short, "conf", of="original").evaluation.auc.value
+    at = points.set_index(["role", "epochs", "measure"])["value"]
+    dense = lab.attack(whole.replace(pruner="dense"), "conf").evaluation
+    assert at["dense", 2, "accuracy"] == dense.accuracy.value
+    short = lab.attack(whole.replace(epochs=1), "conf", of="original").evaluation
+    assert at["training", 1, "AUC"] == short.auc.value
     kept = points.query("role == 'kept' and measure == 'AUC'").iloc[0]
     assert kept["value"] == lab.attack(exp, "conf").evaluation.auc.value
     assert kept["test_accuracy"] == lab.pruned(exp).accuracy["test"]
     assert kept["train_accuracy"] == lab.pruned(exp).accuracy["train"]
-    assert len(lab.excess([exp], ["conf"])) == 2 * 3
+    assert len(lengths.excess(points)) == 2 * 3
 
 
-def test_networks_that_experiments_share_are_there_once(tmp_path):
-    lab = pm.Lab(tmp_path, device="cpu", progress=False)
+def test_networks_that_experiments_share_are_there_once(lab):
     exp = pm.Experiment(**TINY)
     asked = [
-        exp.replace(sparsity=s, stopping=rule) for s in (0.5, 0.9) for rule in ("warm-up", "last")
+        exp.replace(sparsity=s, stopping=how) for s in (0.5, 0.7) for how in ("warm-up", "last")
     ]
     points = lab.along_epochs(asked, ["conf"]).query("measure == 'AUC'")
 
@@ -225,26 +230,22 @@ def test_networks_that_experiments_share_are_there_once(tmp_path):
     curve = points[points["role"].isin(lengths.CURVE)]
     assert set(zip(curve["sparsity"], curve["stopping"], strict=True)) == {(0.5, "warm-up")}
     alone = lab.along_epochs(asked[-1:], ["conf"]).query("measure == 'AUC' and role != 'kept'")
-    pruned = points[(points["sparsity"] == 0.9) | points["role"].isin(lengths.CURVE)]
+    pruned = points[(points["sparsity"] == 0.7) | points["role"].isin(lengths.CURVE)]
     pruned = pruned[pruned["role"] != "kept"]
     both = [part.sort_values(["role", "epochs"])["value"].tolist() for part in (alone, pruned)]
     assert both[0] == both[1]
-    assert lab.context.key(step_of(exp)) == lab.context.key(step_of(lengths.dense(exp)))
+    originals = [attack_step(each, "conf", "original") for each in (exp, lengths.dense(exp))]
+    assert lab.key(originals[0]) == lab.key(originals[1])  # no pruning comes into it
 
 
-def step_of(exp):
-    """Return the attack on an original: that no pruning comes into it."""
-    return attack_step(exp, "conf", "original")
-
-
-def test_the_pipeline_finds_a_total_effect_where_there_must_be_one(tmp_path):
+def test_the_pipeline_finds_a_total_effect_where_there_must_be_one(lab):
     # The positive control: an original that has hardly trained, then many epochs on its members
     # with little removed. The pruned network leaks more than the original, and training did it.
-    lab = pm.Lab(tmp_path, device="cpu", progress=False)
-    short = {"samples": 1600, "width": 24, "shadows": 2, "epochs": 2}
-    exp = pm.Experiment(**short, finetune_epochs=10, sparsity=0.3)
+    exp = pm.Experiment(
+        model="columnfc", samples=800, shadows=2, epochs=1, finetune_epochs=10, sparsity=0.3
+    )
     table = lab.effects([exp.replace(seed=seed) for seed in range(4)], ["conf"])
-    asked = table.query("measure == 'accuracy' and attack == 'conf' and label == -1")
+    asked = table.query("measure == 'accuracy' and attack == 'conf'")
     values = {name: rows["value"].tolist() for name, rows in asked.groupby("effect")}
     total, training = (pm.claims.simultaneous(values[name], 1) for name in ("total", "training"))
 

@@ -41,9 +41,9 @@ def test_references_share_the_victims_half_and_come_in_pairs():
     assert set(second.test) > set(first.train)
     assert not set(second.train) & set(second.test)
     with pytest.raises(UsageError, match="count: 0 is not allowed"):
-        references.numbers(0, "online")
+        references.steps(TINY, "pruned", 0, "online")
     with pytest.raises(UsageError, match="setting: 'on' is not allowed; allowed: offline, online"):
-        references.numbers(1, "on")
+        references.steps(TINY, "pruned", 1, "on")
 
 
 @pytest.mark.parametrize("of", ["original", "pruned"])
@@ -56,7 +56,8 @@ def test_references_answer_the_victims_samples(lab, of):
         assert np.array_equal(found.samples, np.concatenate([parts.train, parts.test]))
         assert np.array_equal(found.labels, target.labels)
         assert found.log_odds.shape == found.trained_on.shape == (4, len(target))
-        assert np.allclose(found.probabilities, 1 / (1 + np.exp(-found.log_odds)), atol=1e-6)
+        p = found.posteriors[:, np.arange(len(target)), found.labels]
+        assert np.allclose(p, 1 / (1 + np.exp(-found.log_odds)), atol=1e-6)
     assert not lab.references(TINY, of, 4, "offline").trained_on.any()
     counts = found.trained_on.sum(axis=0)
     assert set(counts) <= {0, 1, 2}  # two pairs: once each, but for validation samples
@@ -70,7 +71,6 @@ def test_a_reference_answers_as_the_network_itself(lab):
         module = lab.pruned(TINY, place + 1).module
         answers = pm.query.posteriors(module, x).numpy()
         assert found.posteriors[place] == pytest.approx(answers, abs=1e-6)
-        assert np.array_equal(found.right[place], answers.argmax(axis=1) == found.labels)
 
 
 @pytest.mark.parametrize("setting", ["offline", "online"])
@@ -104,14 +104,12 @@ def test_every_network_is_a_victim_in_turn(lab):
     assert np.array_equal(found.references.samples, half)
     assert set(found.scores) == {*references.BY_REFERENCES, "conf"}
     asked = np.isfinite(found.scores["conf"])
-    assert asked.sum() == sum(
-        len(references.asked_of(lab.context, TINY, OWN + i)) for i in range(4)
-    )
+    assert asked.sum() == sum(len(references.asked_of(lab, TINY, OWN + i)) for i in range(4))
     # conf's scores of a network stand at its own samples: those of its signals, in their order
     step = references.steps(TINY, "original", 4, "online")[0]
-    rows = references.asked_of(lab.context, TINY, OWN + 1)
-    p = found.references.probabilities[1][np.searchsorted(half, rows)]
+    rows = references.asked_of(lab, TINY, OWN + 1)
     labels = lab.dataset(TINY).labels[rows]
+    p = found.references.posteriors[1, np.searchsorted(half, rows), labels]
     thresholds = lab.fitted(TINY, "conf", "original").thresholds_
     assert step.group[1] == OWN + 1
     assert found.scores["conf"][1][np.searchsorted(half, rows)] == pytest.approx(

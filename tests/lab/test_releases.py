@@ -182,11 +182,6 @@ def test_accuracies_of_a_rounded_network_are_its_own(lab):
     assert network.history == lab.original(SMALL).history
 
 
-def test_canaries_are_not_planted_in_rounded_networks(lab):
-    with pytest.raises(UsageError, match="bits: 4 is not allowed with canaries"):
-        lab.canaries(SMALL.replace(bits=4))
-
-
 def test_what_is_compared_at_equal_epochs_keeps_the_last_of_them():
     exp = pm.Experiment(dataset="location", model="columnfc")
     held = holdings(exp)

@@ -7,25 +7,34 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
-import pandas as pd
 import psutil
 import pytest
 from pandas.testing import assert_frame_equal
 
 import prunemia as pm
-from prunemia.lab import sweep
+from prunemia.lab import grid, sweep
 from prunemia.lab.context import Context
 from prunemia.lab.lab import table_steps
 from prunemia.lab.stages import STAGES
-from prunemia.lab.steps import Step
 from prunemia.lab.sweep import SweepError
 
+GRID = """
+attacks: [conf, mentr]
+sparsity: [0.5, 0.7]
+seed: [0, 1]
+dataset: digits
+model: columnfc
+samples: 300
+epochs: 2
+finetune_epochs: 2
+shadows: 2
+draws: 2
+"""
+ATTACKS = ("conf", "mentr")
 QUICK = pm.Experiment(
     dataset="digits", model="columnfc", samples=300, epochs=2, finetune_epochs=2, shadows=2, draws=2
 )
-ATTACKS = ("conf", "mentr")
 EXPERIMENTS = [QUICK.replace(sparsity=s, seed=k) for s in (0.5, 0.7) for k in (0, 1)]
 
 
@@ -37,7 +46,7 @@ def done(tmp_path_factory):
 
 
 def planned(context, experiments, attacks=ATTACKS, of="pruned"):
-    return sweep.plan(context, table_steps(experiments, attacks, of))
+    return sweep.Plan(context, table_steps(experiments, attacks, of))
 
 
 def test_inputs_come_first_and_each_once(tmp_path):
@@ -46,32 +55,40 @@ def test_inputs_come_first_and_each_once(tmp_path):
 
     assert all(place[need] < place[name] for name in place for need in found.tasks[name].needs)
     # victim and shadows trained, pruned, queried; two fits, two decisions
-    assert len(found.tasks) == len(found.todo) == 2 * 3 + 2 + 2
-    assert list(found.todo) == sorted(found.todo, key=place.get)
+    assert list(found.todo) == list(found.tasks)
+    assert len(found.todo) == 2 * 3 + 2 + 2
 
 
-def test_what_is_stored_needs_none_of_its_inputs(tmp_path):
-    context = Context(STAGES, tmp_path, progress=False)
-    context.get_or_compute(Step("attack", QUICK, attack="conf"))
-    todo = [(task.step.stage, task.step.attack) for task in planned(context, [QUICK]).todo.values()]
+def test_tasks_are_what_gets_stored_and_what_is_stored_needs_none_of_its_inputs(tmp_path):
+    lab = pm.Lab(tmp_path, progress=False)
+    tasks = planned(lab, [QUICK], ["conf", "blindmi"]).tasks
+    lab.map([QUICK], ["conf", "blindmi"])
 
-    assert todo == [("fit", "mentr"), ("attack", "mentr")]
+    stored = {f"{entry.stage}-{entry.key}" for entry in lab.store.entries()}
+    assert {name for name in stored if not name.startswith("data-")} == set(tasks)
+    lab.store.clean(stage="signals")
+    todo = [(task.step.stage, task.step.attack) for task in planned(lab, [QUICK]).todo.values()]
+    assert [stage for stage in todo if stage[0] != "signals"] == [
+        ("fit", "mentr"),
+        ("attack", "mentr"),
+    ]
 
 
 def test_the_plan_counts_networks_to_train_and_those_there(done):
     lab, _ = done
-    context = lab.context.changed(progress=False, foresees=True)
     more = [*EXPERIMENTS, QUICK.replace(seed=2), QUICK.replace(sparsity=0.9)]
-    found = planned(context, more).describe().splitlines()
 
     # Two seeds of three networks are there, at two sparsities each; seed 2 is new, sparsity 0.9
     # prunes known ones: 3 to train, 3 + 3 to prune; 2 · 3 originals and 2 · 2 · 3 pruned ones.
-    assert found == [
+    assert planned(lab, more).describe().splitlines() == [
         "6 experiments, 12 rows; the results of 8 are in the store.",
         "Networks: 3 to train, 6 to prune and fine-tune; 18 are in the store.",
     ]
-    nothing = planned(context, EXPERIMENTS).describe()
+    nothing = planned(lab, EXPERIMENTS).describe()
     assert nothing.endswith("\nNothing to do but to read the results.")
+    # shadows that are left unpruned are shared with the original
+    guess = QUICK.replace(adversary={"pruner": "none"}, seed=3)
+    assert "3 to train, 1 to prune" in planned(lab, [guess], ["conf"]).describe()
 
 
 def test_a_plan_of_unread_data_downloads_nothing(tmp_path, data_folder):
@@ -81,13 +98,6 @@ def test_a_plan_of_unread_data_downloads_nothing(tmp_path, data_folder):
 
     assert "12 to train, 12 to prune and fine-tune; 0 are in the store" in found.describe()
     assert not data_folder.exists()
-
-
-def test_shadows_that_are_left_unpruned_are_shared_with_the_original(tmp_path):
-    guess = QUICK.replace(adversary={"pruner": "none"})
-    found = planned(Context(STAGES, tmp_path), [guess], ["conf"])
-
-    assert "3 to train, 1 to prune" in found.describe()
 
 
 def test_the_table_has_one_row_an_experiment_and_attack(done):
@@ -104,28 +114,18 @@ def test_a_sweep_that_is_done_computes_nothing_again(done, monkeypatch):
     lab, table = done
     again = pm.Lab(lab.store.root, progress=False)
     monkeypatch.setattr(pm.data, "load", lambda *_: pytest.fail("the data were read"))
-    monkeypatch.setattr(Context, "get_or_compute", lambda *_: pytest.fail("a step was computed"))
+    monkeypatch.setattr(type(lab.store), "put", lambda *_: pytest.fail("something was stored"))
 
     assert_frame_equal(again.map(EXPERIMENTS, ATTACKS), table, check_exact=True)
 
 
-def test_tasks_are_what_gets_stored(tmp_path):
-    lab = pm.Lab(tmp_path, progress=False)
-    names = ("conf", "nn", "blindmi")
-    found = planned(lab.context, [QUICK], names).tasks
-    lab.map([QUICK], names)
-
-    stored = {f"{entry.stage}-{entry.key}" for entry in lab.store.entries()}
-    assert {name for name in stored if not name.startswith("data-")} == set(found)
-
-
-def test_a_failing_experiment_does_not_stop_the_others_and_is_listed(done, tmp_path):
-    _, table = done
+def test_a_failing_experiment_does_not_stop_the_others_and_is_listed(done):
+    lab, table = done
     few = QUICK.replace(samples=1798)
-    lab = pm.Lab(tmp_path, progress=False)
-    told = planned(lab.context, [few]).describe()
-    assert "1 experiments cannot be carried out; the first: dataset" in told
-
+    assert (
+        "\n1 experiments cannot be carried out; the first: dataset digits, samples 1798"
+        in planned(lab, [few]).describe()
+    )
     with pytest.raises(SweepError, match="1 experiments failed") as caught:
         lab.map([few, *EXPERIMENTS], ATTACKS)
 
@@ -138,9 +138,8 @@ def test_a_failing_experiment_does_not_stop_the_others_and_is_listed(done, tmp_p
         lab.run(table_steps([few], ["conf"], "pruned"))
 
 
-@contextlib.contextmanager
-def failing(monkeypatch):
-    """Let pruning to 0.7 fail."""
+def test_a_step_that_fails_takes_with_it_what_needs_it(tmp_path, monkeypatch):
+    lab = pm.Lab(tmp_path, progress=False)
     real = Context.get_or_compute
 
     def fail(self, step):
@@ -148,23 +147,12 @@ def failing(monkeypatch):
             raise OSError("no\nspace")
         return real(self, step)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Context, "get_or_compute", fail)
-        yield
+    monkeypatch.setattr(Context, "get_or_compute", fail)
+    both = [QUICK, EXPERIMENTS[0]]
+    table = lab.map(both, ["conf"], of=["original", "pruned"], errors="collect")
 
-
-def test_a_step_that_fails_takes_with_it_what_needs_it(tmp_path, monkeypatch):
-    lab = pm.Lab(tmp_path, progress=False)
-    with failing(monkeypatch):
-        table = lab.map(
-            [QUICK, EXPERIMENTS[0]], ATTACKS, of=["original", "pruned"], errors="collect"
-        )
-
-    assert list(zip(table["sparsity"], table["of"], strict=True)) == [
-        *[(0.7, "original")] * 2,
-        *[(0.5, "original")] * 2,
-        *[(0.5, "pruned")] * 2,
-    ]
+    rows = list(zip(table["sparsity"], table["of"], strict=True))
+    assert rows == [(0.7, "original"), (0.5, "original"), (0.5, "pruned")]
     (failure,) = table.attrs["failures"]
     assert failure["error"] == (
         "pruning shadow networks 1–2, digits/columnfc, l1unstructured 0.7, seed 0: "
@@ -188,25 +176,27 @@ def test_mistakes_are_refused_before_anything_runs(tmp_path, options, message):
 
 def test_what_another_process_is_at_is_left_for_later(tmp_path, monkeypatch):
     lab = pm.Lab(tmp_path, progress=False)
-    tasks = planned(lab.context, [QUICK, QUICK.replace(seed=1)], ["conf"]).todo.values()
-    held = [t for t in tasks if t.step.exp.seed == 0 and t.step.stage == "original"]
+    both = [QUICK, QUICK.replace(seed=1)]
+    tasks = planned(lab, both, ["conf"]).todo.values()
+    held = [t.step for t in tasks if t.step.exp.seed == 0 and t.step.stage == "original"]
     order = []
-    real = sweep._attempt
+    real = Context.get_or_compute
 
-    def note(context, task, errors):
-        order.append(task.step.exp.seed)
+    def note(context, step):
+        order.append(step.exp.seed)
+        files = real(context, step)
         if order.count(1) == len(tasks) // 2:
             locks.close()  # seed 1 is done: the other process lets go
-        real(context, task, errors)
+        return files
 
-    monkeypatch.setattr(sweep, "_attempt", note)
     with contextlib.ExitStack() as locks:
-        for task in held:
-            locks.enter_context(lab.store.lock(task.step.stage, task.key))
-        table = lab.map([QUICK, QUICK.replace(seed=1)], ["conf"])
+        for step in held:
+            locks.enter_context(lab.store.lock(step.stage, lab.key(step)))
+        monkeypatch.setattr(Context, "get_or_compute", note)
+        lab.run(task.step for task in tasks)
 
-    assert order == [1] * (len(tasks) // 2) + [0] * (len(tasks) // 2)
-    assert list(table["seed"]) == [0, 1]
+    assert [seed for place, seed in enumerate(order) if seed not in order[:place]] == [1, 0]
+    assert set(order[: len(tasks) // 2]) == {1}
 
 
 def test_two_workers_one_of_them_killed_give_the_same_table(done, tmp_path, monkeypatch):
@@ -245,15 +235,11 @@ def test_two_workers_one_of_them_killed_give_the_same_table(done, tmp_path, monk
 
 def test_a_sweep_whose_parent_is_killed_leaves_no_worker_and_resumes(done, tmp_path):
     _, table = done
-    grid = tmp_path / "grid.yml"
-    grid.write_text(
-        "attacks: [conf, mentr]\nsparsity: [0.5, 0.7]\nseed: [0, 1]\nsamples: 300\n"
-        "dataset: digits\nmodel: columnfc\nepochs: 2\nfinetune_epochs: 2\nshadows: 2\ndraws: 2\n"
-    )
-    store = tmp_path / "store"
+    file, store, output = (tmp_path / name for name in ("grid.yml", "store", "table.csv"))
+    file.write_text(GRID)
     store.mkdir()
-    command = [sys.executable, "-m", "prunemia.cli", "sweep", str(grid), "--store", str(store)]
-    parent = subprocess.Popen([*command, "--workers", "2"], cwd=tmp_path, stderr=subprocess.PIPE)
+    command = [sys.executable, "-m", "prunemia.cli", "sweep", file, "--store", store]
+    parent = subprocess.Popen([*command, "--output", output, "--workers", "2"], cwd=tmp_path)
     while not any(store.glob("original/*/*")):
         assert parent.poll() is None
         time.sleep(0.05)
@@ -263,9 +249,9 @@ def test_a_sweep_whose_parent_is_killed_leaves_no_worker_and_resumes(done, tmp_p
 
     assert len(children) >= 2
     assert psutil.wait_procs(children, timeout=20)[1] == []
-    assert not (tmp_path / "grid.csv").exists()
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "8 rows written: grid.csv" in again.stdout
-    found = pd.read_csv(tmp_path / "grid.csv", float_precision="round_trip")
-    assert_frame_equal(found[["key", "auc"]], table[["key", "auc"]], check_exact=True)
-    assert [path.name for path in Path(tmp_path).glob(".*")] == []
+    assert not output.exists()
+    said = []
+    grid.run(grid.read(file), pm.Lab(store, progress=False), output, None, said.append)
+    assert said[-1] == f"8 rows written: {output}"
+    assert output.read_text() == table.to_csv(index=False)
+    assert [path.name for path in tmp_path.glob(".*")] == []

@@ -99,7 +99,7 @@ def test_a_table_grows_with_its_grid(made, book):
     assert table["seed"].value_counts().to_dict() == dict.fromkeys((0, 1, 2), len(made) // 2)
     # the third seed alone: its originals by the two rules, pruned and dense
     exps = {seed: pm.Experiment(**TINY, seed=seed) for seed in (0, 1, 2)}
-    there = {seed: lab.context.has(Step("pruned", exp, "pruned")) for seed, exp in exps.items()}
+    there = {seed: lab.has(Step("pruned", exp, "pruned")) for seed, exp in exps.items()}
     assert there == {0: False, 1: False, 2: True}
     record = table.attrs["record"]
     assert [part["experiments"] for part in record["parts"]] == [4, 2]

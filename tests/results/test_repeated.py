@@ -278,7 +278,7 @@ def of_curve(rows):
 def curve_again(lab, exp):
     first = exp.replace(pruner="dense", stopping="last", epochs=1)
     accuracy = lab.original(first).accuracy
-    leak = leakage(lab.target(first, "original"))["confidence AUC", "", -1]
+    leak = leakage(lab.target(first, "original"))["confidence AUC"]
     return [accuracy["train"], accuracy["test"], leak]
 
 

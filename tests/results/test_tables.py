@@ -112,7 +112,7 @@ def test_a_defense_that_trains_on_validation_samples_has_their_leak(lab, defense
 
     (conf, rmia) = tables.tradeoffs(lab, [exp], ["conf", "rmia"]).to_dict("records")
 
-    found = validation_leaks(lab.context, exp, ["conf", "rmia"])
+    found = validation_leaks(lab, exp, ["conf", "rmia"])
     for row in (conf, rmia):
         of_validation = found[row["attack"]]
         assert row["validation_accuracy"] == round(of_validation.accuracy.value, 4)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,32 +45,18 @@ class AttackResult:
     membership: Bools
     evaluation: Evaluation
 
-    def pack(self) -> Files:
-        """Return the result as files."""
-        names = ("scores", "predictions", "membership")
-        return {
-            "decisions.npz": pack_arrays({name: getattr(self, name) for name in names}),
-            "evaluation.json": pack_json(self.evaluation.to_dict()),
-        }
 
-    @classmethod
-    def unpack(cls, files: Files) -> AttackResult:
-        """Return what `pack` wrote."""
-        return cls(**unpack_arrays(files["decisions.npz"]), evaluation=read_evaluation(files))
-
-
-def read_evaluation(files: Files) -> Evaluation:
-    """Return the evaluation alone, from the file that holds it."""
-    return Evaluation.from_dict(unpack_json(files["evaluation.json"]))
+@contextlib.contextmanager
+def same_bits() -> Iterator[None]:
+    """Compute on one thread: the same bits on any machine load and in any worker."""
+    with one_thread(), threadpool_limits(1):
+        yield
 
 
 def build(step: Step, context: Context) -> attacks.Attack:
     """Return the step's attack, not fitted; seeded by the experiment, on the context's device.
 
-    Raises
-    ------
-    ValueError
-        There is no such attack or option.
+    ValueError where there is no such attack or option.
     """
     kind = (attacks.together if step.stage == "releases" else attacks.get)(step.attack)
     allowed = kind().get_params()
@@ -97,14 +84,99 @@ def judged(attack: attacks.Attack, target: Signals) -> AttackResult:
     return AttackResult(scores, predictions, membership, evaluation)
 
 
+# --- The stage "fit" ----------------------------------------------------------------------------
+
+
+def fit_needs(step: Step) -> list[Step]:
+    """Return the steps to what the attack learns from: references or shadows, or nothing."""
+    if attacks.get(step.attack).blind:
+        return []
+    asked = references.for_attack(step)
+    return [*asked, *references.queried(step)] if asked else shadow_signals(step.exp, step.of)
+
+
+def fit_settings(step: Step, context: Context) -> list[Any]:
+    """Return what decides a fit; a blind attack keeps the number of classes alone."""
+    attack = build(step, context)
+    classes = context.facts(step.exp)["classes"] if attack.blind else None
+    return [step.attack, attack.version, attack.identity(), classes]
+
+
+def fit_attack(step: Step, context: Context) -> Files:
+    """Fit the attack on the shadow networks or the references."""
+    attack = build(step, context)
+    if attack.blind:
+        attack.restore({"n_classes_": np.array(context.facts(step.exp)["classes"])})
+    else:
+        if asked := references.for_attack(step):
+            shadows = references.as_shadows(context, asked, references.queried(step))
+        else:
+            shadows = [context.value(part) for part in context.needs(step)]
+        fit(attack, Signals.concatenate(shadows))
+    return {"attack.npz": pack_arrays(attack.learned())}
+
+
+def load_fit(files: Files, step: Step, context: Context) -> attacks.Attack:
+    """Return the attack that `fit_attack` fitted."""
+    return build(step, context).restore(unpack_arrays(files["attack.npz"]))
+
+
+# --- The stages "attack" and "releases" ---------------------------------------------------------
+
+
+def decision_needs(step: Step) -> list[Step]:
+    """Return the steps to the fitted attack, to the target, and to its references."""
+    fitted = replace(step, stage="fit", group=())
+    return [fitted, Step("signals", step.exp, step.of, step.group), *references.for_attack(step)]
+
+
+def decide(step: Step, context: Context) -> Files:
+    """Let a fitted attack decide on the victim's samples."""
+    fitted, signals, *asked = context.needs(step)
+    samples = [references.asked_of(context, step.exp, i) for i in step.group]
+    target = context.value(signals)
+    target = references.attach(context, asked, np.concatenate(samples), target)
+    return _pack(judged(context.value(fitted), target))
+
+
+def release_needs(step: Step) -> list[Step]:
+    """Return the steps to the shadows' and the victim's signals of every release."""
+    return [
+        part
+        for exp, of in step.releases
+        for part in [*shadow_signals(exp, of), Step("signals", exp, of)]
+    ]
+
+
+def decide_on_releases(step: Step, context: Context) -> Files:
+    """Let an attack decide that sees several releases of each network at once."""
+    pair = release_signals(context, step.releases)
+    return _pack(judged(fit(build(step, context), pair.shadow), pair.target))
+
+
 def release_signals(context: Context, releases: Sequence[Release]) -> SignalPair:
     """Return what the adversary learns on and what it attacks, all releases side by side."""
-    shadows = [
-        Signals.concatenate([context.value(part) for part in shadow_signals(exp, of)])
-        for exp, of in releases
-    ]
+    asked = [shadow_signals(exp, of) for exp, of in releases]
+    shadows = [Signals.concatenate([context.value(part) for part in parts]) for parts in asked]
     targets = [context.value(Step("signals", exp, of)) for exp, of in releases]
     return SignalPair(JointSignals.of(shadows), JointSignals.of(targets))
+
+
+def _pack(result: AttackResult) -> Files:
+    names = ("scores", "predictions", "membership")
+    return {
+        "decisions.npz": pack_arrays({name: getattr(result, name) for name in names}),
+        "evaluation.json": pack_json(result.evaluation.to_dict()),
+    }
+
+
+def load_result(files: Files, _step: Step, _context: Context) -> AttackResult:
+    """Return what an attack said and how right it was."""
+    evaluation = Evaluation.from_dict(unpack_json(files["evaluation.json"]))
+    return AttackResult(**unpack_arrays(files["decisions.npz"]), evaluation=evaluation)
+
+
+# --- The leak of validation samples -------------------------------------------------------------
 
 
 def validation_leaks(
@@ -116,17 +188,16 @@ def validation_leaks(
     non-members, their thresholds included.
     """
     (victim,) = context.value(Step("pruned", exp))
-    answers = networks.query_validation(exp, context, victim)
-    target = Signals.concatenate([context.value(Step("signals", exp)), answers])
     parts = split(context.dataset(exp), exp.seed, VICTIM)
+    answers = networks.ask(exp, context, VICTIM, victim, parts.validation, "query validation")
+    target = Signals.concatenate([context.value(Step("signals", exp)), answers])
     samples = np.concatenate([parts.asked, parts.validation])
     validation = np.arange(len(samples)) >= len(parts.asked)
     found = {}
     for name in names:
-        step = attack_step(exp, name, "pruned")
-        seen = references.attach(context, references.for_attack(step), samples, target)
-        fitted = context.value(Step("fit", exp, "pruned", (), name))
-        found[name] = judge_validation(fitted, seen, validation)
+        fitted, _, *asked = decision_needs(attack_step(exp, name, "pruned"))
+        seen = references.attach(context, asked, samples, target)
+        found[name] = judge_validation(context.value(fitted), seen, validation)
     return found
 
 
@@ -136,14 +207,7 @@ def judge_validation(attack: attacks.Attack, target: Signals, validation: Bools)
     ``validation``, shape (n,), True: those to be told from the test samples, which are all the
     other non-members. The members are there for attacks that rank a sample among all others (rmia).
     """
-    judged = ~target.require_membership()
+    rest = ~target.require_membership()
     with same_bits():
-        scores = attack.decision_function(target.observed())[judged]
-        return evaluate(validation[judged], scores, scores >= 0, ranks=attack.ranks)
-
-
-@contextlib.contextmanager
-def same_bits() -> Iterator[None]:
-    """Compute on one thread: the same bits on any machine load and in any worker."""
-    with one_thread(), threadpool_limits(1):
-        yield
+        scores = attack.decision_function(target.observed())[rest]
+        return evaluate(validation[rest], scores, scores >= 0, ranks=attack.ranks)

@@ -10,12 +10,12 @@ import contextlib
 import hashlib
 import sys
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -37,51 +37,31 @@ Report = Callable[[str], None]
 """Moves a bar on by one epoch, and says how it goes."""
 
 
-class Facts(NamedTuple):
-    """What keys need of a data set: `data.Dataset.fingerprint`, and how many classes it has."""
-
-    fingerprint: str
-    classes: int
-
-
-class Stage(ABC):
+@dataclass(frozen=True)
+class Stage:
     """One stage of the pipeline: a row of the table `prunemia.lab.stages.STAGES`.
 
-    Raise the version when a stage computes something else, so that old results are not taken for
-    new ones.
+    Attributes
+    ----------
+    version : raised when it computes something else, so that old results are not taken for new.
+    says : what is done, for people: a format of ``networks``, ``attack`` and ``releases``.
+    compute, load : to the artefact's files, and back from them to a value.
+    settings : to JSON values: what decides the result, apart from what it needs.
+    needs : to the steps whose results it reads; its networks, unless it says otherwise.
     """
 
-    version: ClassVar[int] = 1
-    says: ClassVar[str]
-    """What is done, for people: a format of the names ``networks``, ``attack``, ``releases``."""
-
-    def needs(self, step: Step) -> list[Step]:
-        """Return the steps whose results it reads: to its networks, unless it says otherwise."""
-        return [Step(step.of, step.exp, step.of, step.group)]
-
-    def settings(self, step: Step, context: Context) -> Any:  # noqa: ARG002
-        """Return as JSON values what decides the result, apart from what it needs: nothing else."""
-        return {}
-
-    @abstractmethod
-    def compute(self, step: Step, context: Context) -> Files:
-        """Return the artefact's files."""
-
-    @abstractmethod
-    def load(self, files: Files, step: Step, context: Context) -> Any:
-        """Return the value that `compute` packed."""
+    version: int
+    says: str
+    compute: Callable[[Step, Context], Files]
+    load: Callable[[Files, Step, Context], Any]
+    settings: Callable[[Step, Context], Any] = lambda *_: {}
+    needs: Callable[[Step], list[Step]] = lambda step: [step.networks]
 
 
 class Context:
-    """Where steps are carried out.
+    """Where steps are carried out: the table of stages; the others are those of `prunemia.lab.Lab`.
 
-    Parameters
-    ----------
-    stages : the table of stages.
-    store : a folder; None: `prunemia.store.default_root`.
-    device : where networks compute; None: cuda where there is one, else cpu.
-    progress : show on stderr what is being computed.
-    foresees : read no published data: for plans of what has not been downloaded yet.
+    ``foresees``: read no published data, for plans of what has not been downloaded yet.
     """
 
     def __init__(
@@ -98,7 +78,7 @@ class Context:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.progress = progress
         self.foresees = foresees
-        self._facts: dict[str, Facts] = {}
+        self._facts: dict[str, dict[str, Any]] = {}
         self._keys: dict[Step, str] = {}
 
     def changed(self, *, progress: bool, foresees: bool = False) -> Context:
@@ -112,8 +92,8 @@ class Context:
                 warnings.simplefilter("ignore", data.ScaleWarning)
             return _dataset(exp.dataset, exp.samples, exp.rows_seed, _origin(exp))
 
-    def facts(self, exp: Experiment) -> Facts:
-        """Return the facts of the data set, read once and then kept in the store.
+    def facts(self, exp: Experiment) -> dict[str, Any]:
+        """Return what keys need of the data set: fingerprint and classes; read once and then kept.
 
         Where nothing is kept, a context that foresees gives published data a fingerprint of which
         nothing is stored.
@@ -122,31 +102,38 @@ class Context:
         if origin not in self._facts:
             files = self.store.get("data", origin)
             if files is not None:
-                record = unpack_json(files["facts.json"])
-                facts = Facts(record["fingerprint"], record["classes"])
+                facts = unpack_json(files["facts.json"])
             elif self.foresees and exp.dataset in data.SOURCES:
                 unread = f"unread {exp.dataset} {exp.samples} {exp.rows_seed}"
-                facts = Facts(unread, data.SOURCES[exp.dataset].classes)
+                facts = {"fingerprint": unread, "classes": data.SOURCES[exp.dataset].classes}
             else:
                 loaded = self.dataset(exp)
-                facts = Facts(loaded.fingerprint, loaded.classes)
-                record = {"facts.json": pack_json(facts._asdict())}
+                facts = {"fingerprint": loaded.fingerprint, "classes": loaded.classes}
+                record = {"facts.json": pack_json(facts)}
                 self.store.put("data", origin, record, {"what": f"what {exp.dataset} is"})
             self._facts[origin] = facts
         return self._facts[origin]
+
+    def needs(self, step: Step) -> list[Step]:
+        """Return the steps whose results a step reads."""
+        return self.stages[step.stage].needs(step)
 
     def key(self, step: Step) -> str:
         """Return the key under which the store has, or will have, the step's result."""
         if step not in self._keys:
             stage = self.stages[step.stage]
-            settings = stage.settings(step, self)
-            needs = [self.key(part) for part in stage.needs(step)]
+            settings = stage.settings(step, self)  # first: it refuses a wrong attack or option
+            needs = [self.key(part) for part in self.needs(step)]
             self._keys[step] = content_key([step.stage, stage.version, settings, needs])
         return self._keys[step]
 
     def has(self, step: Step) -> bool:
         """Say whether the store has the step's result."""
         return self.store.has(step.stage, self.key(step))
+
+    def busy(self, step: Step) -> bool:
+        """Say whether somebody is computing the step's result just now."""
+        return self.store.busy(step.stage, self.key(step))
 
     def value(self, step: Step) -> Any:
         """Return the step's result; it, and what it needs, is computed where the store has none."""
@@ -158,12 +145,8 @@ class Context:
         files = self.store.get(step.stage, key)
         if files is not None:
             return files
-
-        def waits() -> None:
-            if self.progress:
-                tqdm.write(f"waiting for another process: {title}", file=sys.stderr)
-
-        with self.store.lock(step.stage, key, on_wait=waits):
+        waits = partial(tqdm.write, f"waiting for another process: {title}", file=sys.stderr)
+        with self.store.lock(step.stage, key, on_wait=waits if self.progress else None):
             files = self.store.get(step.stage, key)
             if files is None:
                 files = self.stages[step.stage].compute(step, self)
@@ -172,9 +155,8 @@ class Context:
 
     def title(self, step: Step) -> str:
         """Return what the step does, for people."""
-        about = {"attack": step.attack, "releases": len(step.releases)}
-        if step.group:
-            about["networks"] = network_label(step.group)
+        networks = network_label(step.group) if step.group else ""
+        about = {"networks": networks, "attack": step.attack, "releases": len(step.releases)}
         said = self.stages[step.stage].says.format(**about)
         return f"{said}, {experiment_label(step.exp, step.of)}"
 
@@ -182,8 +164,7 @@ class Context:
     def bar(self, step: Step, epochs: int) -> Iterator[Report]:
         """Show how a step goes, by epochs."""
         pause = 0.2 if sys.stderr.isatty() else 5.0  # seconds between lines: a log wants fewer
-        hidden = not self.progress
-        title = self.title(step)
+        hidden, title = not self.progress, self.title(step)
         with tqdm(total=epochs, desc=title, unit="epoch", disable=hidden, mininterval=pause) as bar:
 
             def report(line: str) -> None:

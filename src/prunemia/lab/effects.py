@@ -12,17 +12,15 @@ and total = training + pruning. All three networks answer the same samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from scipy.stats import ks_2samp
 from sklearn.metrics import roc_auc_score
 
 from prunemia import divergence
 from prunemia.experiment import Experiment
-from prunemia.lab.attacking import AttackResult
 from prunemia.lab.context import Context
 from prunemia.lab.steps import Of, Step, attack_step
 from prunemia.signals import Signals
@@ -37,9 +35,6 @@ LEVELS = ("original", "dense", "pruned")
 OVERALL = -1
 """In the column ``label``: over all classes."""
 FIELDS = ("dataset", "model", "width", "pruner", "sparsity", "defense", "stopping", "seed")
-
-Measured = dict[tuple[str, str, int], float]
-"""(measure, attack or "", class or `OVERALL`) → value."""
 
 
 def dense(exp: Experiment) -> Experiment:
@@ -75,18 +70,13 @@ def effects(
     """Return the effects on every measure: `Lab.effects`."""
     rows = []
     for exp in experiments:
-        measured = {
-            level: _measured(context, Step("signals", *network), attacks)
-            for level, network in networks(exp).items()
-        }
-        for key in measured["original"]:
-            known = fields(exp) | dict(zip(("measure", "attack", "label"), key, strict=True))
-            levels = {level: measured[level][key] for level in LEVELS}
+        found = {n: _measured(context, *network, attacks) for n, network in networks(exp).items()}
+        for measure, attack in found["original"]:
+            known = fields(exp) | {"measure": measure, "attack": attack, "label": OVERALL}
+            known |= {level: found[level][measure, attack] for level in LEVELS}
             for effect, (end, start) in EFFECTS.items():
-                value = levels[end] - levels[start]
-                rows.append({**known, **levels, "effect": effect, "value": value})
-    columns = [*FIELDS, "measure", "attack", "label", *LEVELS, "effect", "value"]
-    return pd.DataFrame(rows, columns=columns)
+                rows.append(known | {"effect": effect, "value": known[end] - known[start]})
+    return pd.DataFrame(rows)
 
 
 def as_effects(table: pd.DataFrame) -> pd.DataFrame:
@@ -98,22 +88,22 @@ def as_effects(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _measured(context: Context, step: Step, attacks: Sequence[str]) -> Measured:
-    """Return every measure of one network."""
-    signals: Signals = context.value(step)
-    accuracy = context.value(Step(step.of, step.exp, step.of))[0].accuracy
-    values: Measured = {
-        (f"{part} accuracy", "", OVERALL): accuracy[part] for part in ("train", "test")
-    }
-    values |= leakage(signals)
+def _measured(
+    context: Context, exp: Experiment, of: Of, attacks: Sequence[str]
+) -> dict[tuple[str, str], float]:
+    """Return every measure of one network, by measure and attack ("": none)."""
+    accuracy = context.value(Step(of, exp, of))[0].accuracy
+    values = {(f"{part} accuracy", ""): accuracy[part] for part in ("train", "test")}
+    leak = leakage(context.value(Step("signals", exp, of)))
+    values |= {(measure, ""): value for measure, value in leak.items()}
     for name in attacks:
-        result = context.value(attack_step(step.exp, name, step.of))
-        values |= {(m, name, label): v for (m, label), v in attacked(result, signals).items()}
+        found = context.value(attack_step(exp, name, of)).evaluation.measures()
+        values |= {(measure, name): value for measure, value in found.items()}
     return values
 
 
-def leakage(signals: Signals) -> Measured:
-    """Return how differently members and non-members are answered, overall and per class.
+def leakage(signals: Signals) -> dict[str, float]:
+    """Return how differently members and non-members are answered.
 
     Scale-free distances: the Kolmogorov–Smirnov distance, and the AUC of telling members by it
     (by large confidence, by small sensitivity); and the generalization gap.
@@ -123,56 +113,10 @@ def leakage(signals: Signals) -> Measured:
         "confidence": divergence.confidence(signals),
         "sensitivity": -divergence.sensitivity(signals),
     }
+    values = {}
+    for name, x in quantities.items():
+        values[f"{name} KS"] = float(ks_2samp(x[member], x[~member]).statistic)
+        values[f"{name} AUC"] = float(roc_auc_score(member, x))
     right = divergence.correctness(signals)
-    values: Measured = {}
-    for label, part in _parts(signals):
-        sides = member[part]
-        for name, quantity in quantities.items():
-            x, auc = quantity[part], _auc(quantity[part], sides)
-            inside, outside = x[sides], x[~sides]
-            values[f"{name} KS", "", label] = (
-                np.nan if np.isnan(auc) else float(ks_2samp(inside, outside).statistic)
-            )
-            values[f"{name} AUC", "", label] = auc
-        inside, outside = _means(right[part], sides)
-        values["generalization gap", "", label] = inside - outside
+    values["generalization gap"] = float(right[member].mean()) - float(right[~member].mean())
     return values
-
-
-def attacked(result: AttackResult, signals: Signals) -> dict[tuple[str, int], float]:
-    """Return how right an attack is: accuracy, AUC, TPR overall; the first two per class."""
-    evaluation = result.evaluation
-    values = {
-        ("accuracy", OVERALL): evaluation.accuracy.value,
-        ("AUC", OVERALL): evaluation.auc.value,
-    }
-    values |= {(f"TPR at {fpr:g}", OVERALL): e.value for fpr, e in evaluation.tpr.items()}
-    right = result.predictions == result.membership
-    for label, part in _parts(signals):
-        if label != OVERALL:
-            sides = result.membership[part]
-            values["accuracy", label] = sum(_means(right[part], sides)) / 2
-            ranks = evaluation.auc.resolved
-            values["AUC", label] = _auc(result.scores[part], sides) if ranks else np.nan
-    return values
-
-
-def _parts(signals: Signals) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield all samples, and those of each class."""
-    yield OVERALL, np.ones(len(signals), dtype=bool)
-    for label in range(signals.classes):
-        yield label, signals.labels == label
-
-
-def _auc(values: np.ndarray, member: np.ndarray) -> float:
-    """Return the AUC, NaN where there is only one side."""
-    if member.all() or not member.any():
-        return np.nan
-    return float(roc_auc_score(member, values))
-
-
-def _means(right: np.ndarray, member: np.ndarray) -> tuple[float, float]:
-    """Return the shares of members and of non-members, NaN where there is only one side."""
-    if member.all() or not member.any():
-        return np.nan, np.nan
-    return float(right[member].mean()), float(right[~member].mean())

@@ -16,20 +16,18 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 from pydantic import ValidationError
 
 from prunemia import attacks as registry
 from prunemia.errors import UsageError
-from prunemia.experiment import Adversary, Experiment, explain
-from prunemia.files import atomic_write, read_yaml
+from prunemia.experiment import Experiment, explain
+from prunemia.files import atomic_write, read_yaml, require_file
 from prunemia.lab import sweep
 from prunemia.lab.lab import Lab, table_steps
 from prunemia.lab.steps import Of
@@ -39,16 +37,8 @@ LIMIT = 100_000
 """Most experiments of one file, over all its grids: more are a slip of the pen."""
 
 
-@dataclass(frozen=True)
-class Grid:
-    """What a GRID.yml asks for.
-
-    Attributes
-    ----------
-    experiments : each once.
-    attacks : the attacks on each of them.
-    of : which of its networks are attacked, the pruned or the original ones.
-    """
+class Grid(NamedTuple):
+    """What a GRID.yml asks for: experiments, each once; attacks on which of their networks."""
 
     experiments: tuple[Experiment, ...]
     attacks: tuple[str, ...]
@@ -58,36 +48,69 @@ class Grid:
 def read(path: Path) -> Grid:
     """Read a GRID.yml; every experiment in it is validated.
 
-    Raises
-    ------
-    UsageError
-        It cannot be read, or something in it is not allowed; the text names the file, the field and
-        the value.
+    UsageError where it cannot be read, or something in it is not allowed: with the file, the field
+    and the value.
     """
     values = read_yaml(path)
     try:
-        return _grid(values)
+        common = dict(_mapping(values))
+        attacks = _names("attacks", common.pop("attacks", registry.names()), registry.names())
+        of = _names("of", common.pop("of", "pruned"), get_args(Of))
+        several = common.pop("grids", [{}])
+        if not isinstance(several, list):
+            raise UsageError("grids: allowed: a list of grids, one or more")
+        grids = [{**common, **_mapping(grid)} for grid in several]
+        if not 1 <= (count := _count(grids)) <= LIMIT:
+            # Python refuses to print a number of more than 4,300 digits.
+            number = f"{count:,}" if count < 10**12 else "more than 10^12"
+            why = "" if count else " (a list is empty)"
+            raise UsageError(f"{number} experiments{why}; allowed: 1 to {LIMIT:,}")
+        experiments = dict.fromkeys(Experiment(**point) for point in _points(grids))
+        return Grid(tuple(experiments), attacks, of)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {explain(error)}") from error
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from error
 
 
-def check_output(path: Path) -> None:
-    """Refuse, with a `UsageError`, a table that could not be written."""
-    if path.suffix not in FORMATS:
-        raise UsageError(f"--output {path}: a table's name ends in {' or '.join(FORMATS)}")
-    if path.is_dir() or not path.parent.is_dir():
-        raise UsageError(
-            f"--output {path}: {'is a folder' if path.is_dir() else 'there is no such folder'}"
-        )
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        said = f"a grid maps names to values, as in 'sparsity: [0.5, 0.7]'; this is {value!r}"
+        raise UsageError(said[:200])
+    return value
+
+
+def _names(field: str, value: Any, allowed: tuple[Any, ...]) -> tuple[Any, ...]:
+    chosen = value if isinstance(value, list | tuple) else [value]
+    for item in chosen or [value]:
+        if item not in allowed:
+            raise UsageError(f"{field}: {item!r} is not allowed; allowed: {', '.join(allowed)}")
+    return tuple(dict.fromkeys(chosen))
+
+
+def _count(value: Any) -> int:
+    """Return how many `_points` there are, before the first is made."""
+    if isinstance(value, list):
+        return sum(map(_count, value))
+    return math.prod(map(_count, value.values())) if isinstance(value, dict) else 1
+
+
+def _points(value: Any) -> Iterator[Any]:
+    """Yield what a value stands for: a list for each of its own, a mapping for their product."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _points(item)
+    elif isinstance(value, dict):
+        for point in itertools.product(*map(_points, value.values())):
+            yield dict(zip(value, point, strict=True))
+    else:
+        yield value
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV or Parquet, by the name's end; whole or not at all."""
     with atomic_write(path) as aside:
-        if path.suffix == ".csv":
-            table.to_csv(aside, index=False)
-        else:
-            table.to_parquet(aside, index=False)
+        (table.to_csv if path.suffix == ".csv" else table.to_parquet)(aside, index=False)
 
 
 def run(
@@ -96,107 +119,28 @@ def run(
     """Carry out a grid, say its plan, and write its table; without ``output``, the plan alone.
 
     ``workers``: start so many processes here; None: this process, or the lab's scheduler.
-
-    Raises
-    ------
-    SweepError
-        Experiments failed; the others are in the table, which was written.
-    UsageError
-        The lab's scheduler has no such address, or does not answer.
+    SweepError where experiments failed: the others are in the table, which was written. UsageError
+    where the table cannot be written, or the scheduler is none or does not answer.
     """
-    if lab.scheduler is not None and (risk := sweep.risk(lab.scheduler)):
-        say(f"Warning: {risk}")
+    if output is not None:
+        if output.suffix not in FORMATS:
+            raise UsageError(f"--output {output}: a table's name ends in {' or '.join(FORMATS)}")
+        require_file(output, "--output")
+    if lab.scheduler is not None:
+        sweep.risk(lab.scheduler)
     steps = table_steps(grid.experiments, grid.attacks, grid.of)
-    foreseen = sweep.plan(lab.context.changed(progress=False, foresees=True), steps)
+    foreseen = sweep.Plan(lab.changed(progress=False, foresees=True), steps)
     say(foreseen.describe())
     if output is None:
         return
     cluster: AbstractContextManager[str | None] = nullcontext(lab.scheduler)
     if workers is not None and foreseen.todo:
         cluster = sweep.local_workers(workers)
-    with warnings.catch_warnings(), cluster as address:
-        warnings.simplefilter("ignore", sweep.OpenSchedulerWarning)  # it was said above
-        planned = sweep.plan(lab.context, steps)
-        errors = sweep.compute(planned, address)
-    table = sweep.tabulate(planned, errors)
+    with cluster as address:
+        planned = sweep.Plan(lab, steps)
+        planned.compute(address)
+    table = planned.table()
     write(table, output)
     say(f"{len(table):,} rows written: {output}")
-    if failures := planned.failures(errors):
+    if failures := planned.failures():
         raise sweep.SweepError(failures, table)
-
-
-def _grid(values: Any) -> Grid:
-    common = dict(_mapping("a grid", values))
-    attacks = _choices("attacks", common.pop("attacks", None), registry.names(), registry.names())
-    of = _choices("of", common.pop("of", None), get_args(Of), ("pruned",))
-    several = common.pop("grids", [{}])
-    if not isinstance(several, list) or not several:
-        raise UsageError("grids: allowed: a list of grids, one or more")
-    grids = [_axes({**common, **_mapping("grids: each", grid)}) for grid in several]
-    _require_few(sum(math.prod(map(len, axes.values())) for axes in grids), "experiments")
-    experiments = dict.fromkeys(exp for axes in grids for exp in _experiments(axes))
-    return Grid(tuple(experiments), attacks, of)
-
-
-def _require_few(count: int, what: str) -> None:
-    """Refuse too many before the first is built: a slip of the pen asks for more than memory."""
-    if count > LIMIT:
-        # Python refuses to print a number of more than 4,300 digits.
-        number = f"{count:,}" if count < 10**12 else "more than 10^12"
-        raise UsageError(f"{number} {what}; allowed: at most {LIMIT:,}")
-
-
-def _experiments(axes: Mapping[str, list[Any]]) -> Iterator[Experiment]:
-    crossed = [name for name, values in axes.items() if len(values) > 1]
-    for point in itertools.product(*axes.values()):
-        chosen = dict(zip(axes, point, strict=True))
-        try:
-            yield Experiment(**chosen)
-        except ValidationError as error:
-            where = ", ".join(f"{name} {chosen[name]}" for name in crossed)
-            raise UsageError(f"{explain(error)}{f' (at {where})' if where else ''}") from error
-
-
-def _axes(fields: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return the values of each field; an adversary's fields are crossed."""
-    axes = {name: _listed(name, value) for name, value in fields.items()}
-    if "adversary" in axes:
-        axes["adversary"] = [point for one in axes["adversary"] for point in _adversaries(one)]
-    return axes
-
-
-def _adversaries(value: Any) -> list[Any]:
-    if value is None:
-        return [None]
-    fields = _mapping("adversary", value)
-    for name in fields:
-        if name not in Adversary.model_fields:
-            allowed = ", ".join(Adversary.model_fields)
-            raise UsageError(f"adversary.{name}: no such field; allowed: {allowed}")
-    axes = [_listed(f"adversary.{name}", values) for name, values in fields.items()]
-    _require_few(math.prod(map(len, axes)), "adversaries")
-    return [dict(zip(fields, point, strict=True)) for point in itertools.product(*axes)]
-
-
-def _listed(name: str, value: Any) -> list[Any]:
-    if value == []:
-        raise UsageError(f"{name}: an empty list; allowed: one value or more")
-    return value if isinstance(value, list) else [value]
-
-
-def _choices(
-    name: str, value: Any, allowed: tuple[Any, ...], default: tuple[Any, ...]
-) -> tuple[Any, ...]:
-    chosen = default if value is None else _listed(name, value)
-    for item in chosen:
-        if item not in allowed:
-            raise UsageError(f"{name}: {item!r} is not allowed; allowed: {', '.join(allowed)}")
-    return tuple(dict.fromkeys(chosen))
-
-
-def _mapping(what: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UsageError(
-            f"{what} maps names to values, as in 'sparsity: [0.5, 0.7]'; this is {value!r}"[:200]
-        )
-    return value

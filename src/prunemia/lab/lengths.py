@@ -26,16 +26,8 @@ from prunemia.lab.steps import Of, Step, attack_step
 
 CURVE = ("training", "dense")
 """The points that make a run's curve: originals that stop early, and fine-tuned originals."""
-MEASURES = ("accuracy", "AUC")
 RUN = ("dataset", "model", "width", "seed")
 """The fields that networks of one run share."""
-ROLES = {
-    "training": RUN,
-    "dense": RUN,
-    "pruned": tuple(name for name in FIELDS if name != "stopping"),
-    "kept": FIELDS,
-}
-"""Each role of `networks`, and the fields that tell its networks of one length apart."""
 EQUAL_TRAINING, EQUAL_TEST, LEAST = COMPARATORS = (
     "equal training accuracy",
     "equal test accuracy",
@@ -82,24 +74,22 @@ def points(
     context: Context, experiments: Iterable[Experiment], attacks: Sequence[str]
 ) -> pd.DataFrame:
     """Return accuracies and leakage along the epochs: `Lab.along_epochs`."""
-    rows = []
-    seen = set()
+    # a network that several experiments share has the fields of the first of them
+    owners: dict[tuple[str, int, Experiment, Of], Experiment] = {}
     for exp in experiments:
         for network in networks(exp):
-            if network in seen:  # it has the fields of the first experiment that has it
-                continue
-            seen.add(network)
-            role, epochs, each, of = network
-            accuracy = context.value(Step(of, each, of))[0].accuracy
-            known = fields(exp) | {"role": role, "epochs": epochs}
-            known |= {f"{part}_accuracy": accuracy[part] for part in ("train", "test")}
-            for name in attacks:
-                found = context.value(attack_step(each, name, of)).evaluation
-                for measure, value in zip(MEASURES, (found.accuracy, found.auc), strict=True):
-                    row = {"attack": name, "measure": measure, "value": value.value}
-                    rows.append(known | row)
-    columns = [*FIELDS, "role", "epochs", "train_accuracy", "test_accuracy"]
-    return pd.DataFrame(rows, columns=[*columns, "attack", "measure", "value"])
+            owners.setdefault(network, exp)
+    rows = []
+    for (role, epochs, each, of), exp in owners.items():
+        accuracy = context.value(Step(of, each, of))[0].accuracy
+        known = fields(exp) | {"role": role, "epochs": epochs}
+        known |= {f"{part}_accuracy": accuracy[part] for part in ("train", "test")}
+        for name in attacks:
+            found = context.value(attack_step(each, name, of)).evaluation.measures()
+            for measure in ("accuracy", "AUC"):
+                row = {"attack": name, "measure": measure, "value": found[measure]}
+                rows.append(known | row)
+    return pd.DataFrame(rows)
 
 
 def excess(table: pd.DataFrame) -> pd.DataFrame:

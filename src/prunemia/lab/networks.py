@@ -1,4 +1,4 @@
-"""Networks: trained, pruned and fine-tuned, rounded, queried, packed."""
+"""Networks: trained, pruned and fine-tuned, rounded, queried; the functions of their stages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
@@ -16,20 +17,16 @@ from torch import nn
 from prunemia import defenses, models, pruning, training
 from prunemia.attacks import log_odds
 from prunemia.data import Canaries, Dataset, plant, split, standardized
-from prunemia.errors import UsageError
 from prunemia.experiment import Experiment, seed_of
-from prunemia.files import pack_arrays, pack_json, unpack_json
+from prunemia.files import pack_arrays, pack_json, unpack_arrays, unpack_json
 from prunemia.lab.context import Context, Files, Report
-from prunemia.lab.steps import VICTIM, Of, Step, network_label
-from prunemia.registry import NETWORKS
+from prunemia.lab.steps import VICTIM, Step, network_label
+from prunemia.pruning import cutting
+from prunemia.registry import DEFENSES, NETWORKS
 from prunemia.signals import Signals, answers, posteriors
 
 FLOOR = 0.9
 """Patience cannot end a fine-tuning below this share of the original's validation accuracy."""
-CANARIES = 200
-"""Canaries of a victim unless told otherwise."""
-FEWEST_CANARIES = 4
-"""Half of them are guessed, one of those on each side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,31 +52,7 @@ class TrainedModel:
         return self.history.guarantee
 
 
-@dataclass(frozen=True, eq=False)
-class Planted:
-    """What a victim says of its m canaries.
-
-    Attributes
-    ----------
-    scores : shape (m,), log-odds of the wrong label; large where the victim learned it.
-    included : shape (m,), bool: which it trained on.
-    privacy : what the defense guarantees, as `TrainedModel.privacy`.
-    """
-
-    scores: NDArray[np.float64]
-    included: NDArray[np.bool_]
-    privacy: dict[str, Any]
-
-    def guesses(self) -> tuple[int, int]:
-        """Return how many guesses are right, and how many were made.
-
-        The quarter of the canaries with the largest scores is guessed to be included, the quarter
-        with the smallest not; the rest is passed over. How many, was fixed beforehand.
-        """
-        side = len(self.scores) // 4
-        order = np.argsort(self.scores, kind="stable")
-        right = self.included[order[-side:]].sum() + (~self.included[order[:side]]).sum()
-        return int(right), 2 * side
+# --- How networks are fitted --------------------------------------------------------------------
 
 
 def fit_settings(exp: Experiment, epochs: int, warmup: int) -> training.FitSettings:
@@ -102,6 +75,11 @@ def features_of(exp: Experiment, dataset: Dataset, network: int) -> NDArray[np.f
     if not exp.standardize:
         return dataset.features
     return standardized(dataset.features, split(dataset, exp.seed, network).train)
+
+
+def build(exp: Experiment, dataset: Dataset, seed: int) -> nn.Module:
+    """Return the experiment's network, freshly initialized."""
+    return models.build(exp.model, dataset.shape, dataset.classes, width=exp.channels, seed=seed)
 
 
 class Fitting:
@@ -150,19 +128,13 @@ class Fitting:
         alone = defenses.get(name, strength).one_by_one
         histories: list[training.History] = []
         for stack in [[job] for job in jobs] if alone else [jobs]:
-            histories += training.fit(
-                stack,
-                self.features,
-                self.labels,
-                settings,
-                defense=defenses.get(name, strength),  # a fresh one: it keeps the state of its fit
-                report=report,
-            )
+            fresh = defenses.get(name, strength)  # it keeps the state of its fit
+            data = self.features, self.labels
+            histories += training.fit(stack, *data, settings, defense=fresh, report=report)
+        removed = [job.masks.sparsity if job.masks else 0.0 for job in jobs]
         return [
-            TrainedModel(
-                job.module, self.accuracies(job), job.masks.sparsity if job.masks else 0.0, history
-            )
-            for job, history in zip(jobs, histories, strict=True)
+            TrainedModel(job.module, self.accuracies(job), sparsity, history)
+            for job, sparsity, history in zip(jobs, removed, histories, strict=True)
         ]
 
     def accuracies(self, job: training.Job) -> dict[str, float]:
@@ -173,12 +145,6 @@ class Fitting:
             name: training.accuracy(job.module, self.features, self.labels, rows.to(device))
             for name, rows in parts.items()
         }
-
-
-def build(exp: Experiment, dataset: Dataset, seed: int) -> nn.Module:
-    """Return the experiment's network, freshly initialized."""
-    shape = dataset.features.shape[1:]
-    return models.build(exp.model, shape, dataset.classes, width=exp.channels, seed=seed)
 
 
 def train(step: Step, context: Context, canaries: Canaries | None = None) -> list[TrainedModel]:
@@ -206,28 +172,22 @@ def prune(
     fitting = Fitting(step, context, canaries)
     teaches = defenses.get(exp.defense, exp.strength).needs_original
     teachers = [copy.deepcopy(original.module) if teaches else None for original in originals]
-    floors = [FLOOR * original.accuracy["validation"] for original in originals]
+    share = FLOOR if exp.stopping == "warm-up" else 0.0
+    floors = [share * original.accuracy["validation"] for original in originals]
     tuned = list(originals)
     rounds = pruning.schedule(exp.sparsity, exp.tuning_epochs, exp.rounds)
     with context.bar(step, exp.tuning_epochs) as report:
         for turn, (sparsity, epochs) in enumerate(rounds, start=1):
             what = "fine-tuning" if turn == 1 else f"round {turn} of fine-tuning"
             jobs = []
-            for place, (i, before) in enumerate(zip(step.group, tuned, strict=True)):
+            for i, before, floor, teacher in zip(step.group, tuned, floors, teachers, strict=True):
                 masks = pruning.prune(before.module, exp.pruner, sparsity)
                 if exp.rewind:  # to the initial values of what is left (Frankle & Carbin 2019)
                     masks.module.load_state_dict(fitting.fresh(i).state_dict())
                     masks.apply_()
-                job = fitting.job(
-                    i,
-                    what,
-                    before.module,
-                    masks=masks,
-                    floor=floors[place] if exp.stopping == "warm-up" else 0.0,
-                    original=teachers[place],
-                    spent=before.privacy.get("spent", []) if exp.whole else [],
-                )
-                jobs.append(job)
+                spent = before.privacy.get("spent", []) if exp.whole else []
+                more = {"masks": masks, "floor": floor, "original": teacher, "spent": spent}
+                jobs.append(fitting.job(i, what, before.module, **more))
             settings = fit_settings(exp, epochs, exp.recipe.warmup)
             now = fitting.fit(jobs, settings, report, exp.defense, exp.strength)
             tuned = now if turn == 1 else [_after(*pair) for pair in zip(tuned, now, strict=True)]
@@ -237,51 +197,106 @@ def prune(
 def _after(before: TrainedModel, now: TrainedModel) -> TrainedModel:
     """Return a network with the history of its rounds before in front of that of its last."""
     first, then = before.history, now.history
-    history = training.History(
-        loss=first.loss + then.loss,
-        validation=first.validation + then.validation,
-        best_epoch=len(first.loss) + then.best_epoch,
-        validation_loss=first.validation_loss + then.validation_loss,
-        guarantee=then.guarantee,
-    )
-    return replace(now, history=history)
+    whole = {
+        n: getattr(first, n) + getattr(then, n) for n in ("loss", "validation", "validation_loss")
+    }
+    best = len(first.loss) + then.best_epoch
+    return replace(now, history=replace(then, best_epoch=best, **whole))
 
 
-def round_weights(
-    step: Step, context: Context, networks: Sequence[TrainedModel]
-) -> list[TrainedModel]:
-    """Round the networks' weights to the experiment's bits; their modules are used up.
-
-    Accuracies are those of the rounded networks; the sparsity stays what pruning removed.
-    """
+def rounded(step: Step, context: Context, networks: list[TrainedModel]) -> list[TrainedModel]:
+    """Round the networks' weights; the accuracies are then their own, the sparsity as it was."""
     assert step.exp.bits is not None
     fitting = Fitting(step, context)
-    rounded = []
     for i, network in zip(step.group, networks, strict=True):
         pruning.round_(network.module, step.exp.bits)
-        job = fitting.job(i, "rounding", network.module)
-        rounded.append(replace(network, accuracy=fitting.accuracies(job)))
-    return rounded
+        network.accuracy.update(fitting.accuracies(fitting.job(i, "rounding", network.module)))
+    return networks
 
 
-def query(step: Step, context: Context, networks: Sequence[TrainedModel]) -> Signals:
+# --- The stages "original" and "pruned" ---------------------------------------------------------
+
+
+def unrounded(step: Step) -> list[Step]:
+    """Return the step to the networks in full precision that the step rounds; none: it does not."""
+    exp = step.exp
+    if exp.bits is None or (step.stage == "pruned" and exp.quantize == "before"):
+        return []
+    return [replace(step, exp=exp.replace(bits=None, quantize="after"))]
+
+
+def needs(step: Step) -> list[Step]:
+    """Return the step to the networks that the step rounds or prunes; an original needs none."""
+    pruned = [Step("original", step.exp, "original", step.group)] if step.of == "pruned" else []
+    return unrounded(step) or pruned
+
+
+def settings(step: Step, context: Context) -> dict[str, Any]:
+    """Return what decides how networks are rounded, or trained, or pruned and fine-tuned."""
+    exp = step.exp
+    defense = [exp.defense, DEFENSES[exp.defense].version, exp.defense_strength]
+    if unrounded(step):
+        return {"bits": exp.bits}
+    if step.stage == "pruned":
+        fields = exp.model_dump(include={"pruner", "sparsity", "rounds", "rewind", "stopping"})
+        fit = asdict(fit_settings(exp, exp.tuning_epochs, exp.recipe.warmup))
+        return {**fields, "defense": defense, "fit": fit}
+    return {
+        "data": context.facts(exp)["fingerprint"],
+        "seed": exp.seed,
+        "networks": step.group,
+        "model": [exp.model, NETWORKS[exp.model].version, exp.channels],
+        "standardize": exp.standardize,
+        "fit": asdict(fit_settings(exp, exp.training_epochs, 0)),
+        "defense": defense if exp.whole else None,
+        # another kind of device rounds otherwise: its results are others
+        "device": context.device.type,
+    }
+
+
+def make(step: Step, context: Context) -> Files:
+    """Train networks, prune and fine-tune them, or round them: weights as safetensors, and JSON."""
+    before = [context.value(part) for part in context.needs(step)]
+    change = rounded if unrounded(step) else prune
+    networks = change(step, context, *before) if before else train(step, context)
+    records = [
+        {"accuracy": n.accuracy, "sparsity": n.sparsity, "history": asdict(n.history)}
+        for n in networks
+    ]
+    files = {"networks.json": pack_json(records)}
+    for place, network in enumerate(networks):
+        state = network.module.state_dict()
+        weights = {name: value.contiguous().cpu() for name, value in state.items()}
+        files[f"{place}.safetensors"] = safetensors.torch.save(weights)
+    return files
+
+
+def load(files: Files, step: Step, context: Context) -> list[TrainedModel]:
+    """Return the networks that `make` wrote, on the device, in evaluation mode."""
+    networks = []
+    for place, record in enumerate(unpack_json(files["networks.json"])):
+        module = build(step.exp, context.dataset(step.exp), 0)
+        module.load_state_dict(safetensors.torch.load(files[f"{place}.safetensors"]))
+        module.to(context.device).eval()
+        history = training.History(**record["history"])
+        networks.append(TrainedModel(module, record["accuracy"], record["sparsity"], history))
+    return networks
+
+
+# --- The stages "signals" and "cost" ------------------------------------------------------------
+
+
+def query(step: Step, context: Context) -> Files:
     """Query each network on its members (training samples) and non-members (test samples)."""
-    exp, dataset = step.exp, context.dataset(step.exp)
-    return Signals.concatenate(
-        [
-            _answers(exp, context, i, network, split(dataset, exp.seed, i).asked)
-            for i, network in zip(step.group, networks, strict=True)
-        ]
-    )
+    dataset = context.dataset(step.exp)
+    found = [
+        ask(step.exp, context, number, network, split(dataset, step.exp.seed, number).asked)
+        for number, network in zip(step.group, context.value(step.networks), strict=True)
+    ]
+    return {"signals.npz": pack_arrays(Signals.concatenate(found).arrays())}
 
 
-def query_validation(exp: Experiment, context: Context, victim: TrainedModel) -> Signals:
-    """Query the victim on its validation samples, which are no members."""
-    samples = split(context.dataset(exp), exp.seed, VICTIM).validation
-    return _answers(exp, context, VICTIM, victim, samples, "query validation")
-
-
-def _answers(
+def ask(
     exp: Experiment,
     context: Context,
     number: int,
@@ -289,6 +304,7 @@ def _answers(
     samples: NDArray[np.int64],
     purpose: str = "query",
 ) -> Signals:
+    """Return what a network answers to some samples; members are those that it trained on."""
     dataset, device = context.dataset(exp), context.device
     x = torch.from_numpy(features_of(exp, dataset, number)[samples]).to(device)
     generator = torch.Generator(device).manual_seed(seed_of(exp.seed, purpose, number))
@@ -302,15 +318,49 @@ def _answers(
     )
 
 
-def canaries_step(exp: Experiment, of: Of, count: int) -> Step:
-    """Return the step to what the victim says of ``count`` canaries."""
-    if isinstance(count, bool) or not isinstance(count, int) or count < FEWEST_CANARIES:
-        raise UsageError(
-            f"canaries: {count!r} is not allowed; allowed: a number from {FEWEST_CANARIES}"
-        )
-    if exp.bits is not None:
-        raise UsageError(f"bits: {exp.bits} is not allowed with canaries; allowed: None")
-    return Step("canaries", exp, of, options=(("count", count),))
+def measure_cost(step: Step, context: Context) -> Files:
+    """Measure what the original, the pruned and the cut network cost to keep and to run."""
+    shape = context.dataset(step.exp).shape
+    pruned, original = (context.value(part)[0].module for part in context.needs(step))
+    modules = {"original": original, "pruned": pruned, "cut": cutting.cut(pruned, shape)}
+    costs = {name: asdict(cutting.cost(module, shape)) for name, module in modules.items()}
+    return {"costs.json": pack_json(costs)}
+
+
+def load_cost(files: Files, _step: Step, _context: Context) -> pd.DataFrame:
+    """Return one row per network, with the columns of `prunemia.pruning.Cost`."""
+    costs = pd.DataFrame.from_dict(unpack_json(files["costs.json"]), orient="index")
+    return costs.loc[["original", "pruned", "cut"]]
+
+
+# --- The stage "canaries" -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Planted:
+    """What a victim says of its m canaries.
+
+    Attributes
+    ----------
+    scores : shape (m,), log-odds of the wrong label; large where the victim learned it.
+    included : shape (m,), bool: which it trained on.
+    privacy : what the defense guarantees, as `TrainedModel.privacy`.
+    """
+
+    scores: NDArray[np.float64]
+    included: NDArray[np.bool_]
+    privacy: dict[str, Any]
+
+    def guesses(self) -> tuple[int, int]:
+        """Return how many guesses are right, and how many were made.
+
+        The quarter of the canaries with the largest scores is guessed to be included, the quarter
+        with the smallest not; the rest is passed over. How many, was fixed beforehand.
+        """
+        side = len(self.scores) // 4
+        order = np.argsort(self.scores, kind="stable")
+        right = self.included[order[-side:]].sum() + (~self.included[order[:side]]).sum()
+        return int(right), 2 * side
 
 
 def ask_canaries(step: Step, context: Context) -> Files:
@@ -327,27 +377,7 @@ def ask_canaries(step: Step, context: Context) -> Files:
     return {"canaries.npz": pack_arrays(arrays), "privacy.json": pack_json(networks[0].privacy)}
 
 
-def pack(networks: Sequence[TrainedModel]) -> Files:
-    """Return the networks as files: weights as safetensors, the rest as JSON."""
-    records = [
-        {"accuracy": n.accuracy, "sparsity": n.sparsity, "history": asdict(n.history)}
-        for n in networks
-    ]
-    files = {"networks.json": pack_json(records)}
-    for place, network in enumerate(networks):
-        state = network.module.state_dict()
-        weights = {name: value.contiguous().cpu() for name, value in state.items()}
-        files[f"{place}.safetensors"] = safetensors.torch.save(weights)
-    return files
-
-
-def unpack(files: Files, exp: Experiment, context: Context) -> list[TrainedModel]:
-    """Return the networks that `pack` wrote, on the device, in evaluation mode."""
-    networks = []
-    for place, record in enumerate(unpack_json(files["networks.json"])):
-        module = build(exp, context.dataset(exp), 0)
-        module.load_state_dict(safetensors.torch.load(files[f"{place}.safetensors"]))
-        module.to(context.device).eval()
-        history = training.History(**record["history"])
-        networks.append(TrainedModel(module, record["accuracy"], record["sparsity"], history))
-    return networks
+def load_canaries(files: Files, _step: Step, _context: Context) -> Planted:
+    """Return what `ask_canaries` wrote."""
+    privacy = unpack_json(files["privacy.json"])
+    return Planted(**unpack_arrays(files["canaries.npz"]), privacy=privacy)

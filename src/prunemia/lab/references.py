@@ -3,7 +3,6 @@
 *Offline*, the references are the adversary's shadow networks, none of which trained on the victim's
 samples. *Online*, they are cut from the victim's half as the victim is (`prunemia.data.OWN`), in
 pairs, so that each sample trained about half of them, and so are as good as the victim.
-Each reference is asked every sample of the data set.
 
 One victim with a thousand non-members says little of a false-positive rate of 0.1 %. So each of k
 online references can be the target once, with the others as its references (`InTurn`): each sample
@@ -21,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from prunemia.attacks import get as attack_class
 from prunemia.attacks import lira_scores, log_odds, rmia_scores
 from prunemia.attacks.likelihood import deviations, on_both_sides, rmia_among
 from prunemia.attacks.referenced import SETTINGS
@@ -31,7 +29,7 @@ from prunemia.experiment import Experiment
 from prunemia.files import pack_arrays
 from prunemia.lab.context import Context, Files
 from prunemia.lab.networks import features_of
-from prunemia.lab.steps import VICTIM, Of, Step, assumed_of, attack_step, chunks
+from prunemia.lab.steps import VICTIM, Of, Step, assumed_steps, attack_step
 from prunemia.metrics.intervals import threshold_at
 from prunemia.registry import ATTACKS
 from prunemia.signals import Signals, posteriors
@@ -66,63 +64,25 @@ class References:
     posteriors: Floats32
     trained_on: Bools
 
-    @property
-    def probabilities(self) -> Floats32:
-        """The posterior of the true class, shape (k, n)."""
-        picked: Floats32 = self.posteriors[:, np.arange(len(self.samples)), self.labels]
-        return picked
 
-    @property
-    def right(self) -> Bools:
-        """True where a network classifies a sample right, shape (k, n)."""
-        right: Bools = self.posteriors.argmax(axis=2) == self.labels
-        return right
+def steps(exp: Experiment, of: Of, count: int, setting: str) -> list[Step]:
+    """Return the steps to so many references' answers, trained as ``exp.adversary`` assumes.
 
-    def others(
-        self, network: int, samples: Bools, sensitivities: Floats32 | None = None
-    ) -> Signals:
-        """Return a network's answers to some of the samples, shape (n,), the others' as references.
-
-        Its membership is whether it trained on them.
-        """
-        rest = np.arange(len(self.log_odds)) != network
-        return Signals(
-            self.posteriors[network, samples],
-            sensitivities,
-            self.labels[samples],
-            self.trained_on[network, samples],
-            np.full(int(samples.sum()), network),
-            self.log_odds[rest][:, samples].T,
-            self.trained_on[rest][:, samples].T,
-        )
-
-
-def numbers(count: int, setting: str) -> range:
-    """Return the references' network numbers; UsageError for another setting, or none of them."""
+    UsageError for another setting, or none of them.
+    """
     if setting not in SETTINGS:
         raise UsageError(f"setting: {setting!r} is not allowed; allowed: {', '.join(SETTINGS)}")
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count < OWN:
         raise UsageError(f"count: {count!r} is not allowed; allowed: a whole number from 1")
-    return range(1, count + 1) if setting == "offline" else range(OWN, OWN + count)
-
-
-def steps(exp: Experiment, of: Of, count: int, setting: str) -> list[Step]:
-    """Return the steps to so many references' answers, trained as ``exp.adversary`` assumes."""
-    assumed, which = assumed_of(exp, of)
-    groups = chunks(assumed, numbers(count, setting))
-    return [Step("references", assumed, which, group) for group in groups]
+    first = 1 if setting == "offline" else OWN
+    return assumed_steps("references", exp, of, range(first, first + count))
 
 
 def ask(step: Step, context: Context) -> Files:
-    """Ask each network of the step every sample of the data set.
-
-    The file holds "posteriors" (g, N, C) and "log_odds" (g, N) of its g networks.
-    """
+    """Ask each network of the step every sample of the data set: (g, N, C), and log-odds (g, N)."""
     dataset = context.dataset(step.exp)
     answers, odds = [], []
-    for number, network in zip(
-        step.group, context.value(replace(step, stage=step.of)), strict=True
-    ):
+    for number, network in zip(step.group, context.value(step.networks), strict=True):
         x = torch.from_numpy(features_of(step.exp, dataset, number)).to(context.device)
         answers.append(posteriors(network.module, x).cpu().numpy())
         odds.append(log_odds(answers[-1], dataset.labels))
@@ -134,17 +94,13 @@ def gather(context: Context, asked: Sequence[Step], samples: NDArray[np.int64]) 
     """Return the answers of the steps' networks to some samples of the data set."""
     dataset = context.dataset(asked[0].exp)
     found = [context.value(step) for step in asked]
-    trained = [
-        np.isin(samples, split(dataset, step.exp.seed, number).train)
-        for step in asked
-        for number in step.group
-    ]
+    parts = [split(dataset, step.exp.seed, number) for step in asked for number in step.group]
     return References(
         samples,
         dataset.labels[samples],
         np.concatenate([each["log_odds"][:, samples] for each in found]),
         np.concatenate([each["posteriors"][:, samples] for each in found]),
-        np.stack(trained),
+        np.stack([np.isin(samples, part.train) for part in parts]),
     )
 
 
@@ -153,22 +109,24 @@ def asked_of(context: Context, exp: Experiment, number: int = VICTIM) -> NDArray
     return split(context.dataset(exp), exp.seed, number).asked
 
 
+# --- For lira and rmia as attacks ---------------------------------------------------------------
+
+
 def for_attack(step: Step) -> list[Step]:
     """Return the steps to the references of an attack; none for one that takes none."""
     if not ATTACKS.find(step.attack).needs_references:
         return []
-    setting = attack_class(step.attack)(**dict(step.options)).setting
+    setting = dict(step.options).get("setting", "offline")
     return steps(step.exp, step.of, step.exp.shadows, setting)
 
 
 def queried(step: Step) -> list[Step]:
     """Return the steps to the sensitivities of those that play the target, where they are used."""
-    if dict(step.options).get("second", "none") == "none":
-        return []
     shown: list[Step] = []
-    for part in for_attack(step):
-        if sum(len(each.group) for each in shown) < TARGETS:
-            shown.append(replace(part, stage="signals"))
+    if dict(step.options).get("second", "none") != "none":
+        for part in for_attack(step):
+            if sum(len(each.group) for each in shown) < TARGETS:
+                shown.append(replace(part, stage="signals"))
     return shown
 
 
@@ -179,24 +137,32 @@ def as_shadows(
 
     ``queries``: of `queried`; they bring the sensitivities.
     """
-    exp = asked[0].exp
     everyone = [number for step in asked for number in step.group]
     if len(everyone) < 2:
         raise UsageError(
             f"shadows: {len(everyone)}; allowed for an attack with references: 2 or more, "
             "to choose its threshold on"
         )
-    rows = np.arange(len(context.dataset(exp)))
-    whole = gather(context, asked, rows)
+    whole = gather(context, asked, np.arange(len(context.dataset(asked[0].exp))))
     moved = Signals.concatenate([context.value(step) for step in queries]) if queries else None
     shadows = []
     for place, number in enumerate(everyone[:TARGETS]):
-        own = asked_of(context, exp, number)
+        own = asked_of(context, asked[0].exp, number)
+        rows, rest = np.sort(own), np.arange(len(everyone)) != place
         sensitivities = None
         if moved is not None:  # in the order of `own`; the answers are in the data's
             theirs = moved.subset(moved.model == number).require_sensitivities()
             sensitivities = theirs[np.argsort(own)]
-        shadows.append(whole.others(place, np.isin(rows, own), sensitivities))
+        signals = Signals(
+            whole.posteriors[place, rows],
+            sensitivities,
+            whole.labels[rows],
+            whole.trained_on[place, rows],
+            np.full(len(rows), place),
+            whole.log_odds[rest][:, rows].T,
+            whole.trained_on[rest][:, rows].T,
+        )
+        shadows.append(signals)
     return shadows
 
 
@@ -209,6 +175,9 @@ def attach(
     found = gather(context, asked, samples)
     fields = {"references": found.log_odds.T, "trained_on": found.trained_on.T}
     return Signals.from_arrays({**target.arrays(), **fields})
+
+
+# --- Every network a victim in turn -------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,11 +200,7 @@ class InTurn:
         return self.references.trained_on
 
     def exposure(self) -> pd.DataFrame:
-        """Return, per score and sample, the AUC of telling networks that trained on it from others.
-
-        One column per score, one row per sample in the order of ``references.samples``; NaN where a
-        sample has networks of one kind alone. Half is chance level.
-        """
+        """Return each score's `aucs`: a column per score, a row per sample of ``references``."""
         return pd.DataFrame({name: aucs(s, self.trained_on) for name, s in self.scores.items()})
 
     def memorization(self) -> Floats:
@@ -243,12 +208,11 @@ class InTurn:
 
         Source: Feldman, "Does Learning Require Memorization?" (STOC 2020); Feldman & Zhang (2020).
         """
-        right, trained = self.references.right, self.trained_on
+        right = self.references.posteriors.argmax(axis=2) == self.references.labels
+        trained = self.trained_on
         with np.errstate(invalid="ignore"):
-            inside = (right & trained).sum(axis=0) / trained.sum(axis=0)
-            outside = (right & ~trained).sum(axis=0) / (~trained).sum(axis=0)
-        difference: Floats = inside - outside
-        return difference
+            inside: Floats = (right & trained).sum(axis=0) / trained.sum(axis=0)
+            return inside - (right & ~trained).sum(axis=0) / (~trained).sum(axis=0)
 
     def rates(self, name: str, fpr: float) -> tuple[Floats, Floats]:
         """Return each network's TPR, and each sample's FPR, at one threshold for all networks.
@@ -279,12 +243,12 @@ def steps_in_turn(exp: Experiment, of: Of, count: int, attacks: Sequence[str]) -
     asked = steps(exp, of, count, "online")
     if count < LEAST:
         raise UsageError(f"count: {count} is not allowed; allowed: {LEAST} or more")
-    return [*asked, *(_attack_on(step, exp, name, of) for name in attacks for step in asked)]
+    return [*asked, *(step for name in attacks for step in _attacks_on(asked, exp, name, of))]
 
 
-def _attack_on(asked: Step, exp: Experiment, name: str, of: Of) -> Step:
-    """Return the step to an attack's decisions on the networks of another step."""
-    return replace(attack_step(exp, name, of), group=asked.group)
+def _attacks_on(asked: Sequence[Step], exp: Experiment, name: str, of: Of) -> list[Step]:
+    """Return the steps to an attack's decisions on the networks of other steps."""
+    return [replace(attack_step(exp, name, of), group=step.group) for step in asked]
 
 
 def in_turn(
@@ -295,22 +259,20 @@ def in_turn(
     samples = np.sort(victims_half(context.dataset(exp), exp.seed))
     found = gather(context, asked, samples)
     scores = by_references(found)
+    own = [asked_of(context, exp, number) for step in asked for number in step.group]
+    network = np.repeat(np.arange(len(own)), [len(rows) for rows in own])
+    place = np.searchsorted(samples, np.concatenate(own))
     for name in attacks:
+        results = [context.value(step) for step in _attacks_on(asked, exp, name, of)]
         scores[name] = np.full(found.log_odds.shape, np.nan)
-        network = 0
-        for step in asked:
-            given, start = context.value(_attack_on(step, exp, name, of)).scores, 0
-            for number in step.group:
-                rows = asked_of(context, exp, number)
-                places = np.searchsorted(samples, rows)
-                scores[name][network, places] = given[start : start + len(rows)]
-                network, start = network + 1, start + len(rows)
+        scores[name][network, place] = np.concatenate([result.scores for result in results])
     return InTurn(found, scores)
 
 
 def by_references(found: References) -> dict[str, Floats]:
     """Return the scores of `BY_REFERENCES` on each network, the others being its references."""
-    odds, p = (np.asarray(each, dtype=np.float64) for each in (found.log_odds, found.probabilities))
+    picked = found.posteriors[:, np.arange(len(found.samples)), found.labels]
+    odds, p = (np.asarray(each, dtype=np.float64) for each in (found.log_odds, picked))
     everyone = np.arange(len(odds))
     scores: dict[str, Floats] = {name: np.full(odds.shape, np.nan) for name in BY_REFERENCES}
     scores["confidence"] = odds
@@ -332,7 +294,10 @@ def by_references(found: References) -> dict[str, Floats]:
 
 
 def aucs(scores: Floats, trained_on: Bools) -> Floats:
-    """Return per sample the AUC over networks, shape (n,): P[score trained on it > score not]."""
+    """Return per sample, shape (n,), the AUC over networks: P[score trained on it > score not].
+
+    NaN where a sample has networks of one kind alone; half is chance level.
+    """
     known = np.isfinite(scores)
     inside, outside = trained_on & known, ~trained_on & known
     members = inside.sum(axis=0)

@@ -30,12 +30,11 @@ SHARED = ("dataset", "samples", "rows", "seed", "shadows")
 
 @dataclass(frozen=True)
 class Step:
-    """One result of the pipeline: what stage, of which experiment, which networks, which attack.
+    """One result of the pipeline; ValueError where ``of`` is neither "pruned" nor "original".
 
     Attributes
     ----------
     stage : a name of the table of stages (`prunemia.lab.stages.STAGES`).
-    exp : the experiment.
     of : which network, pruned or original.
     group : the network numbers; the victim alone unless given.
     attack : the attack's name, for the stages "fit", "attack" and "releases".
@@ -51,16 +50,20 @@ class Step:
     options: tuple[tuple[str, Any], ...] = ()
     other_releases: tuple[Release, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.of not in get_args(Of):
+            allowed = ", ".join(get_args(Of))
+            raise ValueError(f"of: {self.of!r} is not allowed; allowed: {allowed}")
+
+    @property
+    def networks(self) -> Step:
+        """The step to its networks."""
+        return Step(self.of, self.exp, self.of, self.group)
+
     @property
     def releases(self) -> list[Release]:
         """All releases that an attack on several of them sees."""
         return [(self.exp, self.of), *self.other_releases]
-
-
-def require_of(of: object) -> None:
-    """Refuse what is neither "pruned" nor "original" with a ValueError."""
-    if of not in get_args(Of):
-        raise ValueError(f"of: {of!r} is not allowed; allowed: {', '.join(get_args(Of))}")
 
 
 def groups(exp: Experiment) -> list[Group]:
@@ -69,34 +72,29 @@ def groups(exp: Experiment) -> list[Group]:
 
 
 def chunks(exp: Experiment, numbers: Sequence[int]) -> list[Group]:
-    """Cut networks into stacks that are trained side by side.
-
-    Networks that standardize have inputs of their own, so they train one by one.
-    """
+    """Cut networks into stacks; those that standardize have inputs of their own, and stay alone."""
     stacks = NETWORKS[exp.model].stacks and not exp.standardize
     size = STACK if stacks else 1
     return [tuple(numbers[i : i + size]) for i in range(0, len(numbers), size)]
 
 
-def assumed_of(exp: Experiment, of: Of) -> tuple[Experiment, Of]:
-    """Return the experiment that ``exp.adversary`` assumes, and which of its networks are asked."""
-    require_of(of)
-    believed = exp.adversary
-    unpruned = of == "pruned" and believed is not None and believed.pruner == "none"
-    return exp.assumed(), "original" if unpruned else of
+def assumed_steps(stage: str, exp: Experiment, of: Of, numbers: Sequence[int]) -> list[Step]:
+    """Return the steps of a stage for networks that are made as ``exp.adversary`` assumes."""
+    assumed = exp.assumed()
+    if of == "pruned" and exp.adversary is not None and exp.adversary.pruner == "none":
+        of = "original"
+    return [Step(stage, assumed, of, group) for group in chunks(assumed, numbers)]
 
 
 def shadow_signals(exp: Experiment, of: Of) -> list[Step]:
     """Return the steps to the shadow networks' signals, pruned as ``exp.adversary`` assumes."""
-    assumed, which = assumed_of(exp, of)
-    return [Step("signals", assumed, which, group) for group in groups(assumed)[1:]]
+    return assumed_steps("signals", exp, of, range(1, exp.shadows + 1))
 
 
 def attack_step(
     exp: Experiment, name: str, of: Of, options: Mapping[str, Any] = MappingProxyType({})
 ) -> Step:
     """Return the step to an attack's decisions on the victim; lists among options are tuples."""
-    require_of(of)
     frozen = {k: tuple(value) if isinstance(value, list) else value for k, value in options.items()}
     return Step("attack", exp, of, (VICTIM,), name, tuple(sorted(frozen.items())))
 
@@ -111,19 +109,14 @@ def release_step(releases: Iterable[Release], name: str, options: Mapping[str, A
 def checked_releases(releases: Iterable[Release]) -> list[Release]:
     """Return the releases of one network.
 
-    Raises
-    ------
-    UsageError
-        There is none, one comes twice, or they do not share the fields of `SHARED`.
+    UsageError where there is none, one comes twice, or they differ in a field of `SHARED`.
     """
     found = list(releases)
     if not found:
         raise UsageError("releases: none; allowed: 1 or more pairs of an experiment and its `of`")
-    first = found[0][0]
     for place, (exp, of) in enumerate(found, start=1):
-        require_of(of)
         for name in SHARED:
-            if (value := getattr(exp, name)) != (wanted := getattr(first, name)):
+            if (value := getattr(exp, name)) != (wanted := getattr(found[0][0], name)):
                 raise UsageError(
                     f"releases: number {place} has {name} {value!r}; "
                     f"allowed: {wanted!r}, as the first has"

@@ -356,7 +356,7 @@ def make(
         if workers > 1:
             cluster = sweep.local_workers(workers)
         with cluster as address:
-            at_work = Lab(lab.store.root, address, lab.device, lab.context.progress)
+            at_work = Lab(lab.store.root, address, lab.device, lab.progress)
             new = as_text(TABLES[name](at_work, todo, grid.attacks))
         if rows is not None and not set(rows) <= set(new):
             return make(name, lab, workers, anew=True)

@@ -64,7 +64,7 @@ def compared(
     rows = []
     for exp, network, each, of in cases:
         # original and dense networks are the same at all sparsities
-        key = lab.context.key(Step("signals", each, of))
+        key = lab.key(Step("signals", each, of))
         if key not in seen:
             seen[key] = [
                 *_by_attack(lab, each, of, attacks, most),

@@ -98,7 +98,7 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -
 
 def _fit_and_leak(networks: Sequence[TrainedModel], signals: Signals) -> Iterator[Row]:
     accuracy = networks[0].accuracy
-    leak = leakage(signals)[CURVE_MEASURE, "", OVERALL]
+    leak = leakage(signals)[CURVE_MEASURE]
     yield {
         "train_accuracy": accuracy["train"], "test_accuracy": accuracy["test"],
         "attack": "", "measure": CURVE_MEASURE, "value": leak,
@@ -340,7 +340,7 @@ def _tradeoff(
 ) -> Iterator[Row]:
     (victim,) = networks
     moves = of == "pruned" and DEFENSES[exp.defense].uses_validation
-    moved = validation_leaks(lab.context, exp, attacks) if moves else {}
+    moved = validation_leaks(lab, exp, attacks) if moves else {}
     for attack, result in zip(attacks, results, strict=True):
         of_members = result.evaluation.row()
         of_validation = moved[attack].row() if moved else {}
