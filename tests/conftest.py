@@ -16,6 +16,14 @@ from served import Publish, Server, serving
 from prunemia import data
 
 
+@pytest.fixture(scope="session")
+def series() -> tuple[Any, Any]:
+    """Return features and labels of the small problem of `bumps`."""
+    from bumps import bumps  # torch takes seconds to import
+
+    return bumps()
+
+
 @pytest.fixture
 def ax() -> Iterator[Any]:
     """Return the axes of a figure of the test's own."""

@@ -21,7 +21,7 @@ WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize("width", [16, 64, None])
+@pytest.mark.parametrize("width", [8, None])
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_published_networks_have_the_width_that_is_asked_for(name, width):
     module = models.build(name, (3, 32, 32), 10, width=width).eval()
@@ -29,7 +29,7 @@ def test_published_networks_have_the_width_that_is_asked_for(name, width):
     assert sum(p.numel() for p in module.parameters()) == WEIGHTS[name](width or 64)
     stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
     assert stem.out_channels == (width or 64)
-    assert module(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert module(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
 def test_the_default_width_has_torchvisions_weights_but_for_stem_and_head():
@@ -38,37 +38,29 @@ def test_the_default_width_has_torchvisions_weights_but_for_stem_and_head():
     assert WEIGHTS["vgg16"](64) == 14_723_136 + 5_130
 
 
-def test_a_quarter_of_the_width_costs_a_sixteenth():
+def test_multiplications_by_hand():
     # ResNet-18 on 32×32: a stage halves the places twice and doubles both channels, so the stages
     # cost 1024 (36 + 32 + 32 + 32) w², the stem 27 · 1024 w, the head 80 w.
-    wide, narrow = (
-        models.macs(models.build("resnet18", (3, 32, 32), 10, width=w), (3, 32, 32))
-        for w in (64, 16)
-    )
-
-    assert wide == 135_168 * 64**2 + 27_728 * 64
-    assert narrow == 135_168 * 16**2 + 27_728 * 16
-    assert wide / narrow == pytest.approx(16, rel=0.01)
+    module = models.build("resnet18", (3, 32, 32), 10, width=8)
+    assert models.macs(module, (3, 32, 32)) == 135_168 * 8**2 + 27_728 * 8
 
 
-@pytest.mark.parametrize("width", [None, 5])
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_published_networks_repeat_themselves_and_keep_small_images_whole(name, width):
-    module, again = (
-        models.build(name, (3, 32, 32), 10, width=width, seed=1).eval() for _ in range(2)
-    )
-    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+def test_published_networks_repeat_themselves_and_keep_small_images_whole(name):
+    module, again = (models.build(name, (3, 32, 32), 10, width=5, seed=1) for _ in range(2))
+    x = torch.zeros(1, 3, 32, 32)
 
-    assert torch.equal(module(x), again(x))
+    pairs = zip(module.parameters(), again.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
     stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
     assert stem(x).shape[2:] == (32, 32)
     assert stem.weight.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("method", ["l1unstructured", "l1structured", "l2structured", "slim"])
+@pytest.mark.parametrize("method", ["l2structured", "slim"])
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_published_networks_are_pruned_trained_and_queried(name, method):
-    module = models.build(name, (1, 32, 32), 3, width=16, seed=0)
+    module = models.build(name, (1, 32, 32), 3, width=8, seed=0)
     for layer in module.modules():  # scales that differ, as training leaves them
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.uniform_(
@@ -86,11 +78,6 @@ def test_published_networks_are_pruned_trained_and_queried(name, method):
     assert posteriors(module, x).sum(dim=1).tolist() == pytest.approx([1] * 6)
 
 
-def test_vgg16_refuses_small_images():
-    with pytest.raises(ValueError, match="'vgg16' takes images of 32×32 or more"):
-        models.build("vgg16", (1, 28, 28), 10)
-
-
 @pytest.mark.parametrize(
     ("name", "shape"), [("columnfc", (446,)), ("cnn1d", (1, 40)), ("cnn2d", (3, 32, 32))]
 )
@@ -105,15 +92,14 @@ def test_columnfc_is_the_papers():
     # 446*256+256 + 256*128+128 + 128*30+30 = 151,198 parameters on Location.
     module = models.build("columnfc", (446,), 30)
 
-    assert (
-        sum(p.numel() for p in module.parameters())
-        == 446 * 256 + 256 + 256 * 128 + 128 + 128 * 30 + 30
-    )
+    assert sum(p.numel() for p in module.parameters()) == 151_198
 
 
 def test_weights_are_xavier_normal_and_seeded():
     # Variance 2 / (fan_in + fan_out) = 2 / (446 + 256); 114,176 draws: 1 % is five standard errors.
+    before = torch.get_rng_state()
     first, again, other = (models.build("columnfc", (446,), 30, seed=s) for s in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
 
     assert first[1].weight.var().item() == pytest.approx(2 / (446 + 256), rel=0.03)
     assert torch.equal(first[1].weight, again[1].weight)
@@ -121,21 +107,27 @@ def test_weights_are_xavier_normal_and_seeded():
     assert not first[1].bias.any()
 
 
-def test_building_leaves_the_global_random_state_alone():
-    before = torch.get_rng_state()
-    models.build("cnn1d", (1, 40), 10)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize(("name", "shape"), [("cnn1d", (446,)), ("cnn2d", (1, 40))])
-def test_a_network_that_does_not_fit_the_data_says_so(name, shape):
-    with pytest.raises(ValueError, match=f"{name}.*takes samples of shape"):
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("cnn1d", (446,), r"'cnn1d' takes samples of shape \(channels, length\); this data has"),
+        ("vgg16", (1, 28, 28), "'vgg16' takes images of 32×32 or more"),
+        ("resnet", (1, 40), "allowed: columnfc, cnn1d, cnn2d"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_data_says_so(name, shape, message):
+    with pytest.raises(ValueError, match=message):
         models.build(name, shape, 10)
 
 
-def test_unknown_network():
-    with pytest.raises(ValueError, match="allowed: columnfc, cnn1d, cnn2d"):
-        models.build("resnet", (1, 40), 10)
+@pytest.mark.parametrize("length", [4, 5, 20])
+def test_pooling_is_torchs_bit_for_bit(length):
+    x = torch.randn(3, 2, length, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    mine, torchs = models.Pool(5)(x), nn.AdaptiveAvgPool1d(5)(x)
+
+    assert torch.equal(mine, torchs)
+    assert torch.equal(*(torch.autograd.grad((y**2).sum(), x)[0] for y in (mine, torchs)))
+    assert (mine is x) == (length == 5)
 
 
 def test_dropout_drops_a_share_p_and_keeps_the_mean():
@@ -150,21 +142,14 @@ def test_dropout_drops_a_share_p_and_keeps_the_mean():
     assert torch.equal(layer.eval()(torch.ones(9)), torch.ones(9))
 
 
-def test_dropout_draws_are_its_generators():
-    masks = [
-        models.dropout_mask((31, 7), 0.5, torch.Generator().manual_seed(s), "cpu")
-        for s in (1, 1, 2)
-    ]
-
-    assert torch.equal(masks[0], masks[1])
-    assert not torch.equal(masks[0], masks[2])
-
-
-def test_neighbouring_dropout_entries_are_independent():
+def test_dropout_draws_are_its_generators_and_independent():
     # Four entries share a 64-bit draw: their correlation over 100,000 draws has standard error
     # 0.003.
-    mask = models.dropout_mask((100_000, 4), 0.5, torch.Generator().manual_seed(5), "cpu")
-    correlation = torch.corrcoef(mask.T) - torch.eye(4)
+    mask, again, other = (
+        models.dropout_mask((100_000, 4), 0.5, torch.Generator().manual_seed(s), "cpu")
+        for s in (1, 1, 2)
+    )
 
-    assert correlation.abs().max() < 0.016
-    assert isinstance(models.Dropout(0.1), nn.Dropout)
+    assert torch.equal(mask, again)
+    assert not torch.equal(mask, other)
+    assert (torch.corrcoef(mask.T) - torch.eye(4)).abs().max() < 0.016

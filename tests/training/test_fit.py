@@ -2,17 +2,11 @@ import dataclasses
 
 import pytest
 import torch
-from bumps import bumps, jobs
+from bumps import jobs
 from torch import nn
 
 from prunemia import models
 from prunemia.training import FitSettings, TrainingError, accuracy, batches, fit
-
-
-@pytest.fixture(scope="module")
-def series():
-    """Give features and labels."""
-    return bumps()
 
 
 def test_a_stack_equals_the_plain_module_trained_by_plain_torch(series):
@@ -34,35 +28,27 @@ def test_a_stack_equals_the_plain_module_trained_by_plain_torch(series):
 
 
 def test_patience_and_the_epoch_kept(series):
-    history = fit(jobs("columnfc", 1), *series, FitSettings(epochs=60, patience=3, batch_size=32))[
-        0
-    ]
+    (job,) = jobs("columnfc", 1)
+    (history,) = fit([job], *series, FitSettings(epochs=60, patience=3, batch_size=32))
 
     best = max(history.validation)
     assert history.best_epoch == history.validation.index(best)
     assert len(history.validation) == history.best_epoch + 3 + 1 < 60
+    assert accuracy(job.module, *series, job.validation) == best
 
 
 def test_without_selection_every_epoch_is_taken_and_the_last_is_kept(series):
     (job,) = jobs("columnfc", 1)
-    settings = FitSettings(epochs=25, patience=1, warmup=3, batch_size=32, keeps_last=True)
-    history = fit([job], *series, settings)[0]
+    settings = FitSettings(epochs=15, patience=1, warmup=3, batch_size=32, keeps_last=True)
+    (history,) = fit([job], *series, settings)
 
-    assert (len(history.validation), history.best_epoch) == (25, 24)
+    assert (len(history.validation), history.best_epoch) == (15, 14)
     assert accuracy(job.module, *series, job.validation) == history.validation[-1]
 
 
-def test_the_kept_network_is_the_best_epochs(series):
-    (job,) = jobs("columnfc", 1)
-    history = fit([job], *series, FitSettings(epochs=60, patience=3, batch_size=32))[0]
-
-    assert accuracy(job.module, *series, job.validation) == history.validation[history.best_epoch]
-
-
 def test_no_epoch_of_the_warm_up_is_kept_or_counted(series):
-    history = fit(
-        jobs("columnfc", 1), *series, FitSettings(epochs=20, patience=1, warmup=12, batch_size=32)
-    )[0]
+    settings = FitSettings(epochs=20, patience=1, warmup=12, batch_size=32)
+    (history,) = fit(jobs("columnfc", 1), *series, settings)
 
     assert history.best_epoch >= 12
     assert len(history.loss) >= 14
@@ -70,22 +56,17 @@ def test_no_epoch_of_the_warm_up_is_kept_or_counted(series):
 
 def test_patience_does_not_end_a_training_below_its_floor(series):
     job = dataclasses.replace(jobs("columnfc", 1)[0], floor=1.1)
-
-    history = fit([job], *series, FitSettings(epochs=30, patience=1, batch_size=32))[0]
-
-    assert len(history.loss) == 30
+    (history,) = fit([job], *series, FitSettings(epochs=20, patience=1, batch_size=32))
+    assert len(history.loss) == 20
 
 
 def test_masked_weights_stay_zero(series):
-    for job in (networks := jobs("cnn1d", 3, sparsity=0.8)):
-        assert job.masks is not None
-    before = [job.masks.sparsity for job in networks]
+    networks = jobs("cnn1d", 3, sparsity=0.8)
     fit(networks, *series, FitSettings(epochs=2, batch_size=32))
 
-    for job, sparsity in zip(networks, before, strict=True):
-        zeros = sum(int((job.module.get_parameter(n) == 0).sum()) for n in job.masks.keep)
-        entries = sum(job.module.get_parameter(n).numel() for n in job.masks.keep)
-        assert zeros / entries == sparsity
+    for job in networks:
+        for name, keep in job.masks.keep.items():
+            assert torch.equal(job.module.get_parameter(name) != 0, keep)
 
 
 def test_divergence_names_network_epoch_and_learning_rate(series):
@@ -95,9 +76,8 @@ def test_divergence_names_network_epoch_and_learning_rate(series):
     only_second = networks[1].train[~torch.isin(networks[1].train, networks[0].train)]
     broken[only_second] = float("nan")
 
-    with pytest.raises(
-        TrainingError, match=r"network 1: the loss is nan in epoch 1 at learning rate 0\.001"
-    ):
+    sentence = r"network 1: the loss is nan in epoch 1 at learning rate 0\.001"
+    with pytest.raises(TrainingError, match=sentence):
         fit(networks, broken, labels, FitSettings(epochs=2))
 
 
@@ -120,16 +100,14 @@ def test_a_last_batch_of_one_sample_joins_the_one_before():
     assert batches(1, 4) == [(0, 1)]
 
 
-@pytest.mark.parametrize("kind", ["columnfc", "cnn1d"])
-def test_bfloat16_steps_end_near_float32_ones_with_float32_weights(kind, series):
+def test_bfloat16_steps_end_near_float32_ones_with_float32_weights(series):
     # bfloat16 keeps 8 bits: a relative error of 2**-8 a product, which averages out over a loss of
     # 100 samples.
     losses = {}
     for precision in ("float32", "bfloat16"):
-        (job,) = jobs(kind, 1)
-        losses[precision] = fit(
-            [job], *series, FitSettings(epochs=3, batch_size=32, precision=precision)
-        )[0].loss
+        (job,) = jobs("cnn1d", 1)
+        settings = FitSettings(epochs=3, batch_size=32, precision=precision)
+        losses[precision] = fit([job], *series, settings)[0].loss
         assert {value.dtype for value in job.module.parameters()} == {torch.float32}
 
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
