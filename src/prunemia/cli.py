@@ -217,7 +217,7 @@ def audit(
         read(target),
         None if shadow is None else read(shadow),
         None if original is None else read(original),
-        None if reference is None else read(reference, fewest=0),
+        None if reference is None else read(reference),
         attacks=None if attacks is None else [name.strip() for name in attacks.split(",")],
         seed=seed,
         command=shlex.join(["prunemia", *sys.argv[1:]]),
@@ -228,7 +228,7 @@ def audit(
     for option, path in outputs.items():
         write_text(path, texts[option]())
     say(str(done))
-    for name, why in done.evidence.left_out.items():
+    for name, why in done.left_out.items():
         say(f"Left out: {name}, for {why}.")
     if outputs:
         say(f"Written: {', '.join(map(str, outputs.values()))}")

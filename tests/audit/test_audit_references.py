@@ -7,7 +7,7 @@ from answers import frame
 
 import prunemia as pm
 from prunemia import audit
-from prunemia.audit.answers import beside
+from prunemia.audit.answers import with_references
 from prunemia.errors import UsageError
 
 N, K = 800, 8
@@ -36,11 +36,11 @@ def test_they_find_what_confidence_alone_does_not(online):
     target, reference = world(online)
     found = pm.audit.signals(target, reference=reference, attacks=["conf", "lira", "rmia"])
 
-    auc = {n: e.auc.value for n, e in found.evidence.evaluations.items()}
+    auc = {n: e.auc.value for n, e in found.evaluations.items()}
     assert auc["lira"] > 0.85  # Φ(2 / √2 · …) with few references, a little less than 0.92
     assert auc["lira"] > auc["conf"] + 0.1
     assert auc["rmia"] > auc["conf"]
-    signals = found.evidence.signals
+    signals = found.target.signals
     assert signals.references.shape == (N, K)
     assert "8 reference networks" in found.record["setting"]["auditor"]
     assert found.record["setting"]["target"]["references"] == K
@@ -64,7 +64,7 @@ def test_without_references_they_are_left_out():
     target, _ = world(online=False)
     found = pm.audit.signals(target)
 
-    assert found.evidence.left_out["lira"].startswith("it needs reference networks' answers")
+    assert found.left_out["lira"].startswith("it needs reference networks' answers")
     needs = {row["what"]: row["needs"] for row in found.record["unmeasurable"]}
     assert needs["the attack rmia"].startswith("--reference")
 
@@ -76,7 +76,7 @@ def test_rows_are_told_by_id_in_any_order():
     order = np.random.default_rng(1).permutation(N * K)
     mixed = audit.Answers.of(reference.subset(order), "r", np.tile(ids, K)[order])
     straight = pm.audit.signals(target, reference=reference, attacks=["lira"], ids=ids)
-    one, other = beside(named, mixed).signals, straight.evidence.signals
+    one, other = with_references(named, mixed)[0].signals, straight.target.signals
 
     assert np.array_equal(one.references, other.references)
     assert np.array_equal(one.trained_on, other.trained_on)
@@ -107,7 +107,7 @@ def test_on_the_command_line(tmp_path, monkeypatch):
         (lambda r: pm.Signals(np.full((N * K, 3), 1 / 3), None, r.labels, r.membership, r.model),
          "reference: 3 classes; allowed: 2"),
         (lambda r: pm.Signals(r.posteriors, None, 1 - r.labels, r.membership, r.model),
-         "reference: row 0: label differs from target's"),
+         r"reference: row 0 \(id '0'\): label differs from target's"),
         (lambda r: pm.Signals(r.posteriors, None, r.labels, r.model == 0, np.zeros(N * K, int)),
          "6400 rows of 1 networks"),
         (lambda r: pm.Signals(r.posteriors, None, r.labels, np.arange(N * K) % N == 3, r.model),
@@ -126,7 +126,7 @@ def test_a_network_that_was_not_asked_all_samples_is_named():
     named = audit.Answers.of(target, "t.csv", ids)
     given = audit.Answers.of(reference.subset(np.arange(1, N * K)), "r.csv", np.tile(ids, K)[1:])
     with pytest.raises(UsageError, match=r"r\.csv: network 0 has no row for id '0'"):
-        beside(named, given)
+        with_references(named, given)
     other = audit.Answers.of(reference, "r.csv", np.char.add("x", np.tile(ids, K)))
-    with pytest.raises(UsageError, match=r"r\.csv: row 0: id 'x0' is none of t.csv"):
-        beside(named, other)
+    with pytest.raises(UsageError, match=r"r\.csv: row 0 \(id 'x0'\): id is none of t.csv"):
+        with_references(named, other)

@@ -259,9 +259,7 @@ def test_functions_that_call_themselves_and_lists_that_hold_themselves_end():
 
 @pytest.mark.parametrize("value", [threading.Lock(), (n for n in range(3))])
 def test_what_has_no_content_asks_for_a_name(value):
-    with pytest.raises(
-        UsageError, match=r"name: value in closed\.<locals>.prune is of type .*name="
-    ):
+    with pytest.raises(UsageError, match=r"name: closed\.<locals>\.prune refers to a .*name="):
         of(closed(value))
 
 
@@ -284,7 +282,7 @@ def test_a_second_audit_with_another_closure_is_another(tmp_path):
 
     def audited(value):
         options = {"attacks": ["conf"], "store": tmp_path, "progress": False}
-        return pm.audit.network(train, sparse(value), x, y, 1, **options).evidence.signals
+        return pm.audit.network(train, sparse(value), x, y, 1, **options).target.signals
 
     first = audited(0.5).posteriors
     assert not np.array_equal(audited(0.95).posteriors, first)

@@ -13,7 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import prunemia as pm
 from prunemia.audit import evidence, fitting, read
-from prunemia.audit.evidence import guessing, level_of, simultaneous
+from prunemia.audit.evidence import guessing, level_of
 from prunemia.errors import UsageError
 
 QUICK = ["conf", "xent", "mentr", "top1conf"]
@@ -48,7 +48,7 @@ def test_inverted_flags_are_a_finding_and_no_gate_passes():
     assert "members score below chance level (" in warning
     assert "are the membership flags right" in warning
     assert audit.record["warnings"] == audit.warnings
-    assert audit.record["summary"]["below_guessing"] == audit.evidence.below != []
+    assert audit.record["summary"]["below_guessing"] == audit.below != []
     assert audit.record["summary"]["above_guessing"] == []
     assert warning in audit.to_html().replace("&#34;", '"')
     assert audit.record["epsilon"]["attack"].endswith(", turned round")
@@ -72,7 +72,7 @@ def test_wrong_labels_below_chance_are_found():
     """Labels permuted: members' true class is elsewhere, so p_y is lower for who is surer."""
     signals = planted(2000, 4.0, classes=3)
     audit = audited(changed(signals, labels=(signals.labels + 1) % 3), attacks=["conf"])
-    assert audit.evidence.family["conf"]["auc"].high < 0.5
+    assert audit.family["conf"]["auc"].high < 0.5
     assert audit.level != "no leak found"
     assert audit.warnings
 
@@ -86,10 +86,10 @@ def test_ties_below_chance_are_told_as_ties():
     signals = pm.Signals(tree.predict_proba(x), None, y, member)
     audit = audited(signals, attacks=["top1conf"])
     low = evidence.Estimate(0.0, 0.0, 0.004)
-    audit.evidence.family["top1conf"]["tpr@0.01"] = low
-    sentence = pm.audit.audit.report.sentence(audit.evidence, "top1conf", "tpr@0.01")
+    audit.family["top1conf"]["tpr@0.01"] = low
+    sentence = pm.audit.audit.report.sentence(audit, "top1conf", "tpr@0.01")
 
-    assert audit.evidence.tied("top1conf", "tpr@0.01")
+    assert audit.tied("top1conf", "tpr@0.01")
     assert "0.0 % [0.0, 0.4]. This interval lies below chance level, 1 %, because tied" in sentence
     assert any("the answers take few values" in text for text in audit.warnings)
 
@@ -102,11 +102,11 @@ def test_members_rare_among_the_highest_scores_are_said():
     signals = pm.Signals(np.stack([p, 1 - p], axis=1), None, np.zeros(2000), member)
     audit = audited(signals, attacks=["top1conf"])
 
-    assert not audit.evidence.tied("top1conf", "tpr@0.05")
-    assert audit.evidence.family["top1conf"]["tpr@0.05"].high < 0.05
-    assert audit.evidence.below
+    assert not audit.tied("top1conf", "tpr@0.05")
+    assert audit.family["top1conf"]["tpr@0.05"].high < 0.05
+    assert audit.below
     assert audit.level != "no leak found"
-    said = pm.audit.audit.report.sentence(audit.evidence, "top1conf", "tpr@0.05")
+    said = pm.audit.audit.report.sentence(audit, "top1conf", "tpr@0.05")
     assert "lies below chance level, 5 %: members are rarer among the highest" in said
 
 
@@ -179,7 +179,7 @@ def test_an_original_of_copies_is_counted_alike():
     rows = np.tile(np.arange(300), 2)
     target, original = planted(300, 1.0).subset(rows), planted(300, 0.5).subset(rows)
     audit = audited(target, original=original)
-    assert len(audit.evidence.others[0].answers.ids) == 300
+    assert len(audit.others[0].answers.ids) == 300
 
 
 def test_samples_on_both_sides_stay_and_saturated_rows_are_no_copies():
@@ -218,7 +218,7 @@ def test_ids_that_repeat_are_refused_and_counted(tmp_path):
 def test_halves_keep_a_samples_rows_together():
     samples = np.tile(np.arange(100), 3)
     member = np.tile(np.arange(100) < 40, 3)
-    first = fitting.halves(member, 0, samples)
+    first = fitting.halves(member, samples)
     assert first.sum() == 150
     assert np.array_equal(first[:100], first[100:200])
     assert (first & member).sum() == 60
@@ -230,7 +230,7 @@ def test_several_networks_answers_to_a_sample_stay_in_one_half():
     answers = pm.audit.Answers.of(
         pm.Signals.concatenate([one, other]), "two", np.tile(np.arange(400), 2)
     )
-    found = pm.audit.signals(answers, attacks=["conf"]).evidence
+    found = pm.audit.signals(answers, attacks=["conf"])
     transfer = found.verdicts["conf"].transfers[0]
     known, judged = (set(found.target.ids[rows]) for rows in (transfer[0], transfer[2]))
     assert known.isdisjoint(judged)
@@ -256,8 +256,8 @@ def test_rounded_posteriors_are_told_and_logits_find_the_leak(tmp_path):
     assert re.search(r"9\d % of the largest posteriors are exactly 1, .*at least what is", warning)
     full = audited(kept, attacks=["conf"])
     assert full.warnings == []
-    assert full.evidence.evaluations["conf"].auc.value > 0.9
-    assert bare.evidence.evaluations["conf"].auc.value < 0.6
+    assert full.evaluations["conf"].auc.value > 0.9
+    assert bare.evaluations["conf"].auc.value < 0.6
     table = frame(kept)[["label", "member"]].assign(**{f"logit{c}": logits[:, c] for c in range(3)})
     table.to_csv(tmp_path / "a.csv", index=False)
     again = pm.audit.signals(read(tmp_path / "a.csv"), attacks=["conf"])
@@ -327,7 +327,7 @@ def sharpened(signals):
 
 def contradictions(audit):
     """Return what a report says that its numbers deny."""
-    found, record = audit.evidence, audit.record
+    found, record = audit, audit.record
     summary, sentence = record["summary"], audit.sentence
     strongest = summary["strongest"]
     measure, low, high = (strongest[key] for key in ("measure", "low", "high"))
@@ -341,8 +341,7 @@ def contradictions(audit):
         wrong.append("identifies")
     if tpr and ("includes chance level" in sentence) != (side == "around"):
         wrong.append("around")
-    reversed_family, _ = simultaneous(found.verdicts, found.membership, turned=True)
-    for family in (found.family, reversed_family):
+    for family in (found.family, found.turned):
         if level_of(family) != "no leak found" and audit.level == "no leak found":
             wrong.append("no leak found")
     if (audit.level == "no leak found") != (not found.above and not found.below):

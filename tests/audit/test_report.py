@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -15,8 +13,9 @@ from answers import frame, planted
 from bs4 import BeautifulSoup
 
 import prunemia as pm
+from prunemia import cli
 from prunemia.audit import SCHEMA, Limit
-from prunemia.audit.report import SECTIONS, guarded
+from prunemia.audit.report import guarded
 from prunemia.errors import UsageError
 
 BOOK = Path(__file__).parents[2] / "book" / "audit.md"
@@ -24,46 +23,45 @@ HOSTILE = '<script>alert("1")</script>'
 ATTACKS = ["conf", "mentr", "blindmi"]
 
 
-@pytest.fixture(scope="module")
-def audit():
-    ids = [f"{HOSTILE}{i}" for i in range(400)]
-    ids[0] = "=cmd|' /C calc'!A0"
+def made():
+    ids = ["=cmd|' /C calc'!A0", "a\x07b", *(f"{HOSTILE}{i}" for i in range(2, 400))]
     return pm.audit.signals(planted(400, 2.0), original=planted(400, 0.0), attacks=ATTACKS, ids=ids)
 
 
-def schema():
-    [text] = re.findall(r"```json\n(.*?)```", BOOK.read_text(encoding="utf-8"), re.DOTALL)
-    return json.loads(text)
+@pytest.fixture(scope="module")
+def audit():
+    return made()
 
 
-def variants():
-    yield pm.audit.signals(planted(40, 0.0), attacks=["blindmi"])
-    yield pm.audit.signals(planted(40, 0.0), attacks=["conf"])
+@pytest.fixture(scope="module")
+def variants(audit):
     shadow = planted(300, 1.0, 4, sensitivities=True)
-    yield pm.audit.signals(planted(2000, 1.0, sensitivities=True), shadow, attacks=ATTACKS)
+    return [
+        audit,
+        pm.audit.signals(planted(40, 0.0), attacks=["blindmi"]),
+        pm.audit.signals(planted(40, 0.0), attacks=["conf"]),
+        pm.audit.signals(planted(2000, 1.0, sensitivities=True), shadow, attacks=ATTACKS),
+    ]
 
 
-def test_the_record_is_what_the_book_says(audit):
-    jsonschema.Draft202012Validator.check_schema(schema())
-    for each in (audit, *variants()):
+def test_the_record_is_what_the_book_says(variants):
+    text = BOOK.read_text(encoding="utf-8")
+    [schema] = map(json.loads, re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for each in variants:
         record = json.loads(each.to_json())
-        jsonschema.validate(record, schema())
+        jsonschema.validate(record, schema)
         assert record["schema"] == SCHEMA
-        assert set(record) == {"schema", *SECTIONS}
-    assert f"now **{SCHEMA}**" in BOOK.read_text(encoding="utf-8")
+        with pytest.raises(jsonschema.ValidationError, match="surprise"):
+            jsonschema.validate(record | {"surprise": 1}, schema)
+    assert f"now **{SCHEMA}**" in text
 
 
-def test_a_record_with_a_field_that_the_book_does_not_know_is_none(audit):
-    with pytest.raises(jsonschema.ValidationError, match="surprise"):
-        jsonschema.validate(audit.record | {"surprise": 1}, schema())
-
-
-def test_every_variant_makes_a_page(audit):
-    for each in (audit, *variants()):
+def test_every_variant_makes_a_page(variants):
+    for each in variants:
         page = BeautifulSoup(each.to_html(), "html.parser")
         ids = [section["id"] for section in page.find_all("section")]
-        shown = [name for name in SECTIONS if each.record[name]]
-        assert ids == shown
+        assert ids == [name for name in each.record if name != "schema" and each.record[name]]
         assert each.sentence in page.text.replace("\n", " ")
 
 
@@ -77,20 +75,15 @@ def test_the_page_needs_nothing_else_and_runs_nothing(audit):
         r"""(src|href)\s*=\s*["']?(?!["']?#)""", html.replace("xlink:href", "href")
     )
     assert "url(http" not in html
-    assert "default-src 'none'" in html
-    assert "prefers-color-scheme: dark" in html
-    assert "@media print" in html
+    for needed in ("default-src 'none'", "prefers-color-scheme: dark", "@media print"):
+        assert needed in html
     assert HOSTILE in page.find(id="exposed").text  # as text
     assert HOSTILE not in html
+    assert "\x07" not in html
 
 
 def test_equal_inputs_give_equal_bytes(audit):
-    again = pm.audit.signals(
-        planted(400, 2.0),
-        original=planted(400, 0.0),
-        attacks=ATTACKS,
-        ids=audit.evidence.target.ids,
-    )
+    again = made()
     assert again.to_html() == audit.to_html()
     assert again.to_json() == audit.to_json()
     assert again.to_csv() == audit.to_csv()
@@ -102,10 +95,9 @@ def test_the_table_has_a_row_a_sample_and_no_formula(audit):
     assert len(rows) == 400
     assert rows[0]["id"] == "'=cmd|' /C calc'!A0"
     assert rows[7]["id"] == f"{HOSTILE}7"
-    member = np.array([row["member"] == "1" for row in rows])
+    assert [row["member"] == "1" for row in rows] == audit.membership.tolist()
     scores = np.array([float(row["conf score"]) for row in rows])
-    assert np.array_equal(member, audit.evidence.membership)
-    assert np.allclose(scores, audit.evidence.verdicts["conf"].scores)
+    assert np.allclose(scores, audit.verdicts["conf"].scores)
     assert "blindmi score" not in rows[0]
     assert {row["blindmi says member"] for row in rows} == {"0", "1"}
 
@@ -114,15 +106,12 @@ def test_the_table_has_a_row_a_sample_and_no_formula(audit):
     ("cell", "safe"),
     [
         ("=1+1", "'=1+1"),
-        ("+1+1", "'+1+1"),
         ("-1+1", "'-1+1"),
         ("@SUM(A1)", "'@SUM(A1)"),
         (" =1+1", "' =1+1"),
         ("\t=1+1", "'\t=1+1"),
-        ("\n=1", "'\n=1"),
         ("＝1+1", "'＝1+1"),
         ("-17", "-17"),
-        ("17", "17"),
         ("a=b", "a=b"),
     ],
 )
@@ -132,39 +121,31 @@ def test_what_a_spreadsheet_would_compute_is_quoted(cell, safe):
 
 def test_the_most_exposed_are_the_members_of_the_highest_scores(audit):
     exposed = audit.record["exposed"]
-    scores, member = audit.evidence.verdicts[exposed["attack"]].scores, audit.evidence.membership
+    scores, member = audit.verdicts[exposed["attack"]].scores, audit.membership
     listed = [row["score"] for row in exposed["samples"]]
 
     assert listed == sorted(scores[member], reverse=True)[:20]
     assert set(exposed["attacks"]) == {"conf", "mentr"}
-    places = {name: i for i, name in enumerate(audit.evidence.target.ids)}
+    places = {name: i for i, name in enumerate(audit.target.ids)}
     assert all(member[places[row["id"]]] for row in exposed["samples"])
 
 
-def test_what_this_size_cannot_measure_says_what_would():
-    rows = pm.audit.signals(planted(400, 1.0), attacks=["conf"]).record["unmeasurable"]
-    least = {row["what"]: row["needs"] for row in rows}
-
-    assert least["true-positive rate at a false-positive rate of 0.1 %"] == (
-        "1,000 non-members; 50,000 for a narrow interval"
-    )
-    precise = "precise true-positive rate at a false-positive rate of 1 %"
-    assert least[precise].startswith("5,000")
+def test_what_this_size_cannot_measure_says_what_would(audit):
+    least = {row["what"]: row["needs"] for row in audit.record["unmeasurable"]}
+    rate = "true-positive rate at a false-positive rate of"
+    assert least[f"{rate} 0.1 %"] == "1,000 non-members; 50,000 for a narrow interval"
+    assert least[f"precise {rate} 1 %"].startswith("5,000")
 
 
-def test_a_limit_is_exceeded_where_the_lower_end_lies_above(audit):
-    low = max(e.low for e in audit.evidence.at_once("auc").values())
+def test_a_limit_is_exceeded_where_the_lower_end_lies_above(audit, variants):
+    low = max(each["auc"].low for each in audit.family.values() if "auc" in each)
 
     assert audit.exceeded([Limit("auc", low)]) == []
     [sentence] = audit.exceeded([f"auc={low - 1e-6:.6f}"])
     assert "its lower end lies above" in sentence
     assert len(audit.exceeded(["auc=0.5", "tpr@0.05=0.05", "accuracy=0.5"])) == 3
-
-
-def test_an_attack_that_ranks_nothing_is_why_its_auc_has_no_limit():
-    blind = pm.audit.signals(planted(400, 1.0), attacks=["blindmi"])
     with pytest.raises(UsageError, match="needs an attack that ranks the samples; here: blindmi"):
-        blind.exceeded(["auc=0.6"])
+        variants[1].exceeded(["auc=0.6"])
 
 
 def test_save_goes_by_the_names_end(audit, tmp_path):
@@ -175,51 +156,53 @@ def test_save_goes_by_the_names_end(audit, tmp_path):
         audit.save(tmp_path / "a.pdf")
 
 
-def command(folder, *arguments):
-    call = [sys.executable, "-m", "prunemia.cli", "audit", *arguments]
-    return subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Return a function that carries out the command: its exit code, and what it says."""
+
+    def command(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["audit", *arguments])
+        return ended.value.code or 0, *capsys.readouterr()
+
+    monkeypatch.chdir(tmp_path)
+    return command
 
 
-def test_the_command_writes_all_three_and_fails_above_a_limit(tmp_path):
+def test_the_command_writes_all_three_and_fails_above_a_limit(tmp_path, command):
     planted(400, 2.0).save(tmp_path / "t.npz")
     outputs = ["--html", "o/r.html", "--json", "o/r.json", "--csv", "o/r.csv"]
     quick = ["--attacks", "conf, mentr"]
-    result = command(tmp_path, "t.npz", *outputs, *quick, "--fail-above", "auc=0.55")
+    code, out, err = command("t.npz", *outputs, *quick, "--fail-above", "auc=0.55")
 
-    assert result.returncode == 3
-    assert result.stderr.splitlines()[-1].startswith("prunemia: --fail-above: auc of ")
-    assert "The strongest attack (" in result.stdout
+    assert code == 3
+    assert err.splitlines()[-1].startswith("prunemia: --fail-above: auc of ")
+    assert "The strongest attack (" in out
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["r.csv", "r.html", "r.json"]
-    assert command(tmp_path, "t.npz", *quick, "--fail-above", "auc=0.99").returncode == 0
+    assert command("t.npz", *quick, "--fail-above", "auc=0.99")[0] == 0
 
 
-def test_what_is_not_excluded_fails_where_that_is_required(tmp_path):
+def test_what_is_not_excluded_fails_where_that_is_required(tmp_path, command):
     planted(60, 0.0).save(tmp_path / "t.npz")  # no leak, and too few samples to show it
     quick = ["--attacks", "conf"]
 
-    assert command(tmp_path, "t.npz", *quick, "--fail-above", "auc=0.6").returncode == 0
-    result = command(tmp_path, "t.npz", *quick, "--require-below", "auc=0.6")
-    assert result.returncode == 3
-    last = result.stderr.splitlines()[-1]
+    assert command("t.npz", *quick, "--fail-above", "auc=0.6")[0] == 0
+    code, _, err = command("t.npz", *quick, "--require-below", "auc=0.6")
+    assert code == 3
+    last = err.splitlines()[-1]
     assert last.startswith("prunemia: --require-below: auc of conf is ")
     assert last.endswith("its upper end lies above 0.6")
-    assert command(tmp_path, "t.npz", *quick, "--require-below", "auc=0.99").returncode == 0
+    assert command("t.npz", *quick, "--require-below", "auc=0.99")[0] == 0
 
 
-def test_every_form_of_the_same_answers_gives_the_same_record(tmp_path):
-    signals = planted(200, 1.0)
-    ids = [f"person {i}" for i in range(200)]
-    np.savez(tmp_path / "a.npz", id=ids, **signals.arrays())
-    frame(signals, ids).to_csv(tmp_path / "a.csv", index=False)
-    forms = ["npz", "csv"]
-    try:
-        frame(signals, ids).to_parquet(tmp_path / "a.parquet")
-        forms.append("parquet")
-    except ImportError:
-        pass
-    texts = []
-    for form in forms:
-        audit = pm.audit.signals(pm.audit.read(tmp_path / f"a.{form}"), attacks=["conf"])
-        texts.append(audit.to_json().replace(f"a.{form}", "a"))
+def test_warnings_stand_in_the_report_the_record_and_on_stderr(tmp_path, command):
+    table = frame(planted(400, 2.0))
+    table.assign(member=1 - table.member).to_csv(tmp_path / "ANSWERS.CSV", index=False)
+    outputs = ["--attacks", "conf", "--json", "o.json", "--html", "o.html"]
+    code, out, err = command("ANSWERS.CSV", *outputs, "--require-below", "auc=0.6")
 
-    assert len(set(texts)) == 1
+    assert code == 3
+    [warning] = json.loads((tmp_path / "o.json").read_text())["warnings"]
+    assert f"prunemia: warning: {warning}" in err.splitlines()
+    assert "Read this first" in (tmp_path / "o.html").read_text()
+    assert "No leak found" not in out

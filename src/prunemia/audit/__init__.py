@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from prunemia.audit.answers import Answers, read
-from prunemia.audit.audit import SCHEMA, Audit, Limit, signals
+from prunemia.audit.audit import Audit, Limit, signals
 from prunemia.audit.networks import network
+from prunemia.audit.report import SCHEMA
 
 __all__ = ["SCHEMA", "Answers", "Audit", "Limit", "network", "read", "signals"]

@@ -1,35 +1,104 @@
-"""An audit: its record, and the report, the table and the limits that come of it."""
+"""An audit: the attacks' outputs, what follows from them, and limits that a leak may not exceed."""
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import pandas as pd
 
 from prunemia import metrics
-from prunemia.audit import html, report
-from prunemia.audit.answers import FEWEST, Answers, beside
+from prunemia.audit import fitting, report
+from prunemia.audit.answers import Answers, with_references
 from prunemia.audit.epsilon import DELTA
-from prunemia.audit.evidence import NONE, Evidence, gather
-from prunemia.audit.fitting import Tell
+from prunemia.audit.evidence import (
+    NONE,
+    Family,
+    Findings,
+    Other,
+    balanced_accuracy,
+    repeats,
+    saturation,
+    shifted_labels,
+)
+from prunemia.audit.fitting import AttackOutput, Tell
 from prunemia.errors import UsageError, shortened
 from prunemia.files import pack_json
-from prunemia.metrics import FPRS
+from prunemia.metrics import FPRS, LEVEL, Estimate
 from prunemia.signals import Signals
 
-SCHEMA = 2
-"""The record's version: raised when a reader of it has to change (book/audit.md has the schema)."""
-FORM = re.compile(r"(?P<measure>[a-z@0-9.]+)=(?P<value>[0-9.]+(e-?[0-9]+)?)")
-OPTIONS = {False: "--fail-above", True: "--require-below"}
-"""The command's options, by whether a leak has to be excluded."""
+FEWEST = 10
+"""Members, and non-members, below which nothing is judged: cross-fitting halves them."""
 MEASURES = ("auc", "accuracy", *(f"tpr@{fpr:g}" for fpr in FPRS))
+
+
+class Audit(Findings):
+    """How much a network gives away about who is a member: its findings, and the report of them."""
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        return str(self.record["summary"]["sentence"])
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The report as JSON values; book/audit.md has their schema."""
+        return report.record(self)
+
+    def __repr__(self) -> str:
+        which = ""
+        for side, figures in (("Above", self.above), ("Below", self.below)):
+            which += f" {side} chance level: {', '.join(figures)}." if figures else ""
+        return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}{which}"
+
+    def _repr_html_(self) -> str:
+        return report.short(self.record)
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per attack: each figure with its 95 % interval, to read."""
+        return metrics.table(self.evaluations)
+
+    def samples(self) -> pd.DataFrame:
+        """Return one row per sample: id, label, member, model; each attack's score and decision."""
+        signals = self.target.signals
+        columns: dict[str, Any] = {"id": self.target.ids, "label": signals.labels}
+        columns |= {"member": self.membership.astype(int), "model": signals.model}
+        for name, output in self.verdicts.items():
+            if output.ranks:
+                columns[f"{name} score"] = output.scores
+            columns[f"{name} says member"] = output.predictions.astype(int)
+        return pd.DataFrame(columns)
+
+    def exceeded(self, limits: Iterable[Limit | str]) -> list[str]:
+        """Return a sentence for each limit that is exceeded (see `Limit`)."""
+        parsed = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in limits]
+        return [text for limit in parsed if (text := limit.exceeded(self))]
+
+    def to_html(self) -> str:
+        """Return the report as one HTML page that needs nothing else."""
+        return report.page(self, self.record)
+
+    def to_json(self) -> str:
+        """Return the record; equal inputs give equal text."""
+        return pack_json(self.record).decode() + "\n"
+
+    def to_csv(self) -> str:
+        """Return `samples` as text; cells that a spreadsheet would take for formulas are quoted."""
+        frame = self.samples()
+        frame["id"] = frame["id"].map(report.guarded)
+        return frame.to_csv(index=False, lineterminator="\n")
+
+    def save(self, path: str | Path) -> None:
+        """Write the report (.html), the record (.json) or the samples (.csv), by the name's end."""
+        path = Path(path)
+        writers = {".html": self.to_html, ".json": self.to_json, ".csv": self.to_csv}
+        if path.suffix not in writers:
+            raise UsageError(f"{path}: is not written; allowed: {', '.join(writers)}")
+        path.write_text(writers[path.suffix](), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -47,149 +116,72 @@ class Limit:
     value: float
     excluded: bool = False
 
-    @property
-    def option(self) -> str:
-        """The command's option."""
-        return OPTIONS[self.excluded]
-
     @classmethod
     def parse(cls, text: str, *, excluded: bool = False) -> Self:
         """Read ``tpr@0.01=0.05``, ``auc=0.6`` or ``accuracy=0.55``; UsageError for others."""
-        option = OPTIONS[excluded]
-        match = FORM.fullmatch(text)
-        shown = shortened(text, 60)
-        if match is None or match["measure"] not in MEASURES:
-            raise UsageError(
-                f"{option} {shown}: is no limit; allowed: NAME=VALUE, "
-                f"NAME one of {', '.join(MEASURES)}"
-            )
+        measure, _, number = text.partition("=")
         try:
-            value = float(match["value"])
+            limit = cls(measure, float(number), excluded)
         except ValueError:
-            value = -1.0
-        if not 0 <= value <= 1:
-            raise UsageError(f"{option} {shown}: allowed: a value from 0 to 1")
-        return cls(match["measure"], value, excluded)
+            limit = cls("", 0.0, excluded)
+        if limit.measure not in MEASURES or not 0 <= limit.value <= 1:
+            raise UsageError(
+                f"{limit.option} {shortened(text, 60)}: is no limit; allowed: NAME=VALUE, NAME one "
+                f"of {', '.join(MEASURES)}, VALUE from 0 to 1"
+            )
+        return limit
 
-    def exceeded(self, evidence: Evidence) -> str:
+    @property
+    def option(self) -> str:
+        """The command's option."""
+        return "--require-below" if self.excluded else "--fail-above"
+
+    def exceeded(self, audit: Findings) -> str:
         """Return a sentence where the limit is exceeded, else "".
 
-        Raises
-        ------
-        UsageError
-            No attack has that measure at this size: nothing can be said of the limit.
+        UsageError where no attack has that measure at this size: nothing can be said of the limit.
         """
-        known = {(name, ""): e for name, e in evidence.at_once(self.measure).items()}
+        known = self._estimates(audit, audit.verdicts, audit.family)
         if not known:
-            nonmembers = int((~evidence.membership).sum())
-            why = f"cannot be measured with {nonmembers:,} non-members"
-            if not any(output.ranks for output in evidence.verdicts.values()):
-                why = (
-                    f"needs an attack that ranks the samples; here: {', '.join(evidence.verdicts)}"
-                )
+            why = f"cannot be measured with {(~audit.membership).sum():,} non-members"
+            if not any(output.ranks for output in audit.verdicts.values()):
+                why = f"needs an attack that ranks the samples; here: {', '.join(audit.verdicts)}"
             raise UsageError(f"{self.option} {self.measure}={self.value:g}: {why}")
-        turned = evidence.at_once(self.measure, turned=True).items()
-        known |= {(name, ", turned round because members score low,"): e for name, e in turned}
-        ends = {name: each.high if self.excluded else each.low for name, each in known.items()}
-        worst = max(ends, key=lambda name: ends[name])
-        if ends[worst] <= self.value:
+        for name, estimate in self._estimates(audit, audit.turned_verdicts, audit.turned).items():
+            known[f"{name}, turned round because members score low,"] = estimate
+        side, end = ("upper", "high") if self.excluded else ("lower", "low")
+        worst = max(known, key=lambda name: getattr(known[name], end))
+        if getattr(known[worst], end) <= self.value:
             return ""
-        side = "upper" if self.excluded else "lower"
         said = (
-            f"{self.option}: {self.measure} of {''.join(worst)} is {known[worst]}: its {side} end "
-            f"lies above {self.value:g}"
+            f"{self.option}: {self.measure} of {worst} is {known[worst]}: its {side} end lies "
+            f"above {self.value:g}"
         )
-        if self.measure == "accuracy" and evidence.level == NONE and known[worst].low > 0.5:
-            figures = sum(map(len, evidence.family.values()))
+        if self.measure == "accuracy" and audit.level == NONE and known[worst].low > 0.5:
             said += (
                 f"; this limit looks at accuracies alone, and the level says {NONE} because its "
-                f"rule judges {figures} figures at once, AUCs and true-positive rates where an "
-                "attack ranks"
+                f"rule judges {sum(map(len, audit.family.values()))} figures at once, AUCs and "
+                "true-positive rates where an attack ranks"
             )
         return said
 
-
-@dataclass(frozen=True, eq=False)
-class Audit:
-    """How much a network gives away about who is a member.
-
-    Attributes
-    ----------
-    evidence : the answers, and what each attack said of them.
-    """
-
-    evidence: Evidence
-
-    @cached_property
-    def record(self) -> dict[str, Any]:
-        """The report as JSON values; book/audit.md has their schema."""
-        parts = {name: compute(self.evidence) for name, compute in report.SECTIONS.items()}
-        return {"schema": SCHEMA, **parts}
-
-    @property
-    def sentence(self) -> str:
-        """The result in one sentence."""
-        return str(self.record["summary"]["sentence"])
-
-    @property
-    def level(self) -> str:
-        """The level in words: no leak found, a small, a clear or a large leak."""
-        return self.evidence.level
-
-    @property
-    def warnings(self) -> list[str]:
-        """Why the numbers may mislead: what was seen, and what to do."""
-        return self.evidence.warnings
-
-    def __repr__(self) -> str:
-        which = ""
-        for side, figures in (("Above", self.evidence.above), ("Below", self.evidence.below)):
-            which += f" {side} chance level: {', '.join(figures)}." if figures else ""
-        return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}{which}"
-
-    def table(self) -> pd.DataFrame:
-        """Return one row per attack: each figure with its 95 % interval, to read."""
-        return metrics.table(self.evidence.evaluations)
-
-    def samples(self) -> pd.DataFrame:
-        """Return one row per sample: id, label, member, and each attack's score and decision."""
-        return report.samples(self.evidence)
-
-    def exceeded(self, limits: Iterable[Limit | str]) -> list[str]:
-        """Return a sentence for each limit that is exceeded (see `Limit`)."""
-        parsed = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in limits]
-        return [text for limit in parsed if (text := limit.exceeded(self.evidence))]
-
-    def to_html(self) -> str:
-        """Return the report as one HTML page that needs nothing else."""
-        return html.page(self.record, self.evidence)
-
-    def to_json(self) -> str:
-        """Return the record; equal inputs give equal text."""
-        return pack_json(self.record).decode() + "\n"
-
-    def to_csv(self) -> str:
-        """Return `samples` as text; cells that a spreadsheet would take for formulas are quoted."""
-        frame = self.samples()
-        frame["id"] = [report.guarded(each) for each in frame["id"]]
-        return frame.to_csv(index=False, lineterminator="\n")
-
-    def save(self, path: str | Path) -> None:
-        """Write the report (.html), the record (.json) or the samples (.csv), by the name's end."""
-        path = Path(path)
-        writers = {".html": self.to_html, ".json": self.to_json, ".csv": self.to_csv}
-        if path.suffix not in writers:
-            raise UsageError(f"{path}: is not written; allowed: {', '.join(writers)}")
-        path.write_text(writers[path.suffix](), encoding="utf-8")
-
-    def _repr_html_(self) -> str:
-        return html.short(self.record)
+    def _estimates(
+        self, audit: Findings, outputs: Mapping[str, AttackOutput], family: Family
+    ) -> dict[str, Estimate]:
+        """Return the measure by attack; its intervals hold all at once."""
+        if self.measure != "accuracy":
+            return {name: e[self.measure] for name, e in family.items() if self.measure in e}
+        level = 1 - (1 - LEVEL) / len(outputs)
+        return {
+            name: balanced_accuracy(output.predictions, audit.membership, level)
+            for name, output in outputs.items()
+        }
 
 
 def signals(
     target: Signals | Answers,
     shadow: Signals | Answers | None = None,
-    original: Signals | Answers | None = None,
+    original: Signals | Answers | Mapping[str, tuple[Answers, Answers]] | None = None,
     reference: Signals | Answers | None = None,
     *,
     attacks: Iterable[str] | None = None,
@@ -207,7 +199,8 @@ def signals(
     shadow : what shadow networks answered; None: the attacks are fitted on one half of the target
         and judged on the other, and the other way round.
     original : what another network, usually the one before pruning, answered to the same samples in
-        the same order: it is attacked alike, and the differences are paired.
+        the same order: it is attacked alike, and the differences are paired. Or several by name,
+        each with its own shadows' answers.
     reference : what several networks (``model``) answered to the target's samples, in its order one
         network after the other, or with ids; its membership says which network trained on what. For
         lira and rmia.
@@ -223,59 +216,96 @@ def signals(
     ValueError
         The signals disagree, hide who is a member, or an option is not allowed.
     """
-    named = _answers(target, "target", ids)
+    if not 0 <= delta < 1:
+        raise UsageError(f"delta: {delta:g} is not allowed; allowed: 0 or more, less than 1")
+    target = _named(target, "target", ids)
+    shadow = None if shadow is None else _named(shadow, "shadow")
+    others: dict[str, tuple[Answers, Answers | None]] = {}
+    if isinstance(original, Mapping):
+        others |= original
+    elif original is not None:
+        same = isinstance(original, Signals) and len(original) == len(target.ids)
+        others["original"] = _named(original, "original", target.ids if same else None), None
+    read = [target, *([] if shadow is None else [shadow]), *(each for each, _ in others.values())]
     if reference is not None:
-        named = beside(named, _of_references(reference, named))
-    others = {}
-    if original is not None:
-        same = isinstance(original, Signals) and len(original) == len(named.ids)
-        others["original"] = (_answers(original, "original", named.ids if same else None), None)
-    evidence = gather(
-        named,
-        None if shadow is None else _answers(shadow, "shadow"),
-        others,
-        attacks,
-        seed=seed,
-        delta=delta,
-        command=command,
-        tell=tell,
+        target, beside = with_references(target, reference)
+        read.insert(1, beside)
+    inputs = [{"name": answers.name, "sha256": answers.content} for answers in read]
+    for answers, _ in others.values():
+        _require_same_samples(target, answers)
+    repeated, copied = repeats(target)
+    told = [text for answers in read for text in answers.warnings] + copied + saturation(target)
+    told += shifted_labels(target)
+    if repeated.any():
+        target = target.subset(~repeated)
+        others = {name: (one.subset(~repeated), its) for name, (one, its) in others.items()}
+    _require_enough(target)
+    if shadow is not None:
+        _require_enough(shadow)
+        told += shifted_labels(shadow)
+        if shadow.signals.classes != target.signals.classes:
+            raise UsageError(
+                f"{shadow.name}: {shadow.signals.classes} classes; "
+                f"allowed: {target.signals.classes}, as {target.name} has"
+            )
+    learned_from = None if shadow is None else shadow.signals
+    names, left_out = fitting.chosen(attacks, target.signals, learned_from)
+    halved = fitting.halves(target.signals.require_membership(), target.ids, seed)
+    verdicts = fitting.carry_out(names, target.signals, learned_from, halved, seed, tell)
+    compared = []
+    for name, (answers, its) in others.items():
+        able = [each for each in verdicts if not fitting.lacking(each, answers.signals)]
+        tell(f"the same attacks on {name}")
+        known = None if shadow is None or its is None else its.signals
+        own = fitting.carry_out(able, answers.signals, known, halved, seed, tell)
+        mine = verdicts
+        if shadow is not None and known is None:
+            mine = fitting.carry_out(able, target.signals, None, halved, seed, tell)
+        how = "cross-fitting" if known is None else "shadow"
+        compared.append(Other(name, answers, how, own, mine))
+    warnings = list(dict.fromkeys(told))
+    audit = Audit(
+        target, shadow, verdicts, left_out, compared, inputs, warnings, delta, seed, command
     )
-    return warned(Audit(evidence))
-
-
-def warned(audit: Audit) -> Audit:
-    """Return an audit whose warnings have been written to stderr."""
-    for text in audit.warnings:
+    if audit.below:
+        warnings.append(
+            f"{target.name}: members score below chance level ({', '.join(audit.below)}): are the "
+            "membership flags right (1 for training samples), and the labels? Whoever turns the "
+            "scores round tells members apart, so this counts as a leak"
+        )
+    for text in warnings:
         print(f"prunemia: warning: {text}", file=sys.stderr)
     return audit
 
 
-def _of_references(given: Signals | Answers, target: Answers) -> Answers:
-    """Return references' answers; without ids, each network's are in the target's order."""
-    if isinstance(given, Answers):
-        return given
-    numbers, counts = np.unique(np.asarray(given.model), return_counts=True)
-    n = len(target.ids)
-    if given.membership is None or len(given) != len(numbers) * n:
-        raise UsageError(
-            f"reference: {len(given)} rows of {len(numbers)} networks; allowed: {n} per "
-            "network, as target has, with their membership"
-        )
-    ids = np.empty(len(given), dtype=target.ids.dtype)
-    for number, count in zip(numbers, counts, strict=True):
-        if count != n:
-            raise UsageError(f"reference: network {number}; allowed: {n} rows each")
-        ids[given.model == number] = target.ids
-    return Answers(given, ids, "reference")
+def _named(given: Signals | Answers, name: str, ids: Any = None) -> Answers:
+    return given if isinstance(given, Answers) else Answers.of(given, name, ids)
 
 
-def _answers(given: Signals | Answers, name: str, ids: Any = None) -> Answers:
-    """Return answers with ids; refuse those that do not say who is a member, or of too few."""
-    answers = given if isinstance(given, Answers) else Answers.of(given, name, ids)
+def _require_enough(answers: Answers) -> None:
     member = answers.signals.require_membership()
     counts = int(member.sum()), int((~member).sum())
     if min(counts) < FEWEST:
         raise UsageError(
-            f"{name}: {counts[0]} members and {counts[1]} non-members; allowed: {FEWEST} or more"
+            f"{answers.name}: {counts[0]} members and {counts[1]} non-members, each sample counted "
+            f"once; allowed: {FEWEST} or more of each"
         )
-    return answers
+
+
+def _require_same_samples(target: Answers, answers: Answers) -> None:
+    mine, theirs = target.signals, answers.signals
+    if theirs.posteriors.shape != mine.posteriors.shape:
+        raise UsageError(
+            f"{answers.name}: {len(theirs)} samples of {theirs.classes} classes; "
+            f"allowed: {len(mine)} of {mine.classes}, as {target.name} has"
+        )
+    for name, differs in (
+        ("id", target.ids != answers.ids),
+        ("label", mine.labels != theirs.labels),
+        ("member", mine.require_membership() != theirs.require_membership()),
+    ):
+        if differs.any():
+            raise UsageError(
+                f"{answers.name}: row {int(differs.argmax())}: {name} differs from "
+                f"{target.name}'s; allowed: the same samples in the same order"
+            )

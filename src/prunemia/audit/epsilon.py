@@ -8,50 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
-from prunemia.audit.fitting import AttackOutput
+from prunemia.audit.fitting import AttackOutput, Transfer
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 from prunemia.metrics import LEVEL
+from prunemia.metrics.intervals import Bools, Floats
 
-Bools = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 DELTA = 1e-5
-
-
-@dataclass(frozen=True)
-class Bound:
-    """A lower bound on ε at confidence 95 %, and the decision that shows it.
-
-    Attributes
-    ----------
-    epsilon, delta : the bound; 0 where nothing is shown.
-    attack : whose scores; "" where no attack ranks; "…, turned round" where members score low and
-        the scores' signs are changed.
-    threshold : members are the samples whose score is at least that.
-    found, members, alarms, nonmembers : counts on the half that judged.
-    attainable : the bound that a perfect attack would have shown with as many samples.
-    """
-
-    epsilon: float
-    delta: float
-    attack: str
-    threshold: float
-    found: int
-    members: int
-    alarms: int
-    nonmembers: int
-    attainable: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values; a threshold that there is none of becomes None."""
-        return asdict(self) | {"threshold": self.threshold if self.attack else None}
 
 
 def lower_bound(
@@ -68,7 +38,7 @@ def lower_bound(
 
 def _bounds(
     found: Counts, members: int, alarms: Counts, nonmembers: int, delta: float, level: float
-) -> NDArray[np.float64]:
+) -> Floats:
     """Return both inequalities' larger bound at every threshold; -inf where there is none."""
     half, beyond = (1 - level) / 2, nonmembers - alarms
     # a bound of 0 or 1 where the formula has no value
@@ -77,7 +47,7 @@ def _bounds(
     with np.errstate(divide="ignore"):
         above = np.log(np.maximum(tpr - delta, 0)) - np.log(fpr)
         below = np.log(np.maximum(1 - fpr - delta, 0)) - np.log(1 - tpr)
-    larger: NDArray[np.float64] = np.maximum(above, below)
+    larger: Floats = np.maximum(above, below)
     return larger
 
 
@@ -97,11 +67,7 @@ def in_few_runs(
     right, guesses : how many guesses are right, of those made; a canary may be passed over.
     canaries : how many there were, those passed over included.
 
-    Raises
-    ------
-    ValueError
-        The numbers are not 0 ≤ right ≤ guesses ≤ canaries.
-
+    ValueError where the numbers are not 0 ≤ right ≤ guesses ≤ canaries.
     Source: Steinke, Nasr & Jagielski (2023), theorem 5.2 and appendix D.
     """
     if not 0 <= right <= guesses <= canaries:
@@ -109,80 +75,78 @@ def in_few_runs(
             f"right: {right} of {guesses} guesses about {canaries} canaries; "
             "allowed: 0 <= right <= guesses <= canaries"
         )
-    refuted = 1 - level
-    if not guesses or _chance(0.0, right, guesses, canaries, delta) >= refuted:
+
+    def excess(epsilon: float) -> float:
+        """Return by how much so many right guesses are likelier, at most, than what refutes."""
+        rate = 1 / (1 + math.exp(-epsilon))
+        chance = float(stats.binom.sf(right - 1, guesses, rate))
+        if right:
+            fewer = np.arange(1, right + 1)
+            near = np.cumsum(stats.binom.pmf(right - fewer, guesses, rate)) / fewer
+            chance += 2 * canaries * delta * float(near.max())
+        return chance - (1 - level)
+
+    if not guesses or excess(0.0) >= 0:
         return 0.0
-    low, high = 0.0, 1.0
-    while _chance(high, right, guesses, canaries, delta) < refuted:
-        low, high = high, 2 * high
-    for _ in range(50):
-        middle = (low + high) / 2
-        below = _chance(middle, right, guesses, canaries, delta) < refuted
-        low, high = (middle, high) if below else (low, middle)
-    return low
+    return float(optimize.brentq(excess, 0.0, 50.0, xtol=1e-12))  # at 50 every guess is right
 
 
-def _chance(epsilon: float, right: int, guesses: int, canaries: int, delta: float) -> float:
-    """Return the probability, at most, of so many right guesses under (ε, δ)."""
-    rate = 1 / (1 + math.exp(-epsilon))
-    beyond = float(stats.binom.sf(right - 1, guesses, rate))
-    if not right:
-        return beyond
-    fewer = np.arange(1, right + 1)
-    near = np.cumsum(stats.binom.pmf(right - fewer, guesses, rate)) / fewer
-    return beyond + 2 * canaries * delta * float(near.max())
-
-
-def bound(verdicts: Mapping[str, AttackOutput], membership: Bools, delta: float = DELTA) -> Bound:
-    """Return the best bound that the attacks show.
+def bound(
+    verdicts: Mapping[str, AttackOutput], membership: Bools, delta: float = DELTA
+) -> dict[str, Any]:
+    """Return the best bound that the attacks show, and the decision that shows it.
 
     Attack and threshold are chosen on one half of the target and judged on the other, by a fit that
     has not seen the judging half's membership, and the other way round. The larger of the two
     bounds counts; each holds at 97.5 %, so that both hold at 95 %.
+
+    Its entries: epsilon (0 where nothing is shown), delta; attack ("" where none ranks, "…, turned
+    round" where members score low and the scores' signs are changed), threshold (members are the
+    samples whose score is at least that); found, members, alarms, nonmembers, on the half that
+    judged; attainable, the bound that a perfect attack would have shown with as many samples.
     """
     level = 1 - (1 - LEVEL) / 2
-    half = [int(side.sum()) // 2 for side in (membership, ~membership)]
-    attainable = lower_bound(half[0], half[0], 0, half[1], delta, level)
-    best = Bound(0.0, delta, "", math.inf, 0, half[0], 0, half[1], attainable)
-    for direction in (0, 1):
-        choices = [
-            (*_chosen(output, direction, sign, membership, delta, level), name, sign)
-            for sign in (1, -1)
-            for name, output in verdicts.items()
-            if output.ranks
-        ]
-        if not choices:
-            continue
-        if max(choices)[0] <= 0 or max(c[0] for c in choices if c[-1] > 0) > 0:
-            choices = [c for c in choices if c[-1] > 0]  # turned round only where that alone shows
-        _, threshold, name, sign = max(choices, key=lambda each: each[0])
-        _, _, judging, scores = verdicts[name].transfers[direction]
-        scores = sign * scores
+    members, nonmembers = (int(side.sum()) // 2 for side in (membership, ~membership))
+    counts = {"found": 0, "members": members, "alarms": 0, "nonmembers": nonmembers}
+    attainable = lower_bound(**counts | {"found": members}, delta=delta, level=level)
+    best: dict[str, Any] = {"epsilon": 0.0, "delta": delta, "attack": "", "threshold": None}
+    ranking = {name: output for name, output in verdicts.items() if output.ranks}
+    turned = {f"{name}, turned round": output.turned for name, output in ranking.items()}
+    for direction in (0, 1) if ranking else ():
+        choices = {
+            name: _chosen(output.transfers[direction], membership, delta, level)
+            for name, output in (ranking | turned).items()
+        }
+        name, other = (max(each, key=lambda n: choices[n][0]) for each in (ranking, turned))
+        if choices[name][0] <= 0 < choices[other][0]:
+            name = other  # turned round only where that alone shows something
+        threshold = choices[name][1]
+        _, _, judging, scores = (ranking | turned)[name].transfers[direction]
         member, accused = membership[judging], scores >= threshold
-        counts = (
-            int((accused & member).sum()), int(member.sum()),
-            int((accused & ~member).sum()), int((~member).sum()),
-        )  # fmt: skip
-        epsilon = lower_bound(*counts, delta, level)
-        if epsilon > best.epsilon or not best.attack:
-            shown = name if sign > 0 else f"{name}, turned round"
-            best = Bound(epsilon, delta, shown, threshold, *counts, attainable)
-    return best
+        judged = {
+            "found": int((accused & member).sum()),
+            "members": int(member.sum()),
+            "alarms": int((accused & ~member).sum()),
+            "nonmembers": int((~member).sum()),
+        }
+        epsilon = lower_bound(**judged, delta=delta, level=level)
+        if epsilon > best["epsilon"] or not best["attack"]:
+            best |= {"epsilon": epsilon, "attack": name, "threshold": threshold}
+            counts = judged
+    return best | counts | {"attainable": attainable}
 
 
 def _chosen(
-    output: AttackOutput, direction: int, sign: int, membership: Bools, delta: float, level: float
+    transfer: Transfer, membership: Bools, delta: float, level: float
 ) -> tuple[float, float]:
     """Return the best bound on the choosing half over all thresholds, and its threshold."""
-    choosing, scores, _, _ = output.transfers[direction]
-    scores = sign * scores
+    choosing, scores, _, _ = transfer
     member = membership[choosing]
     order = np.argsort(-scores, kind="stable")
     last_of_ties = np.append(scores[order][1:] < scores[order][:-1], True)
     found = np.cumsum(member[order])[last_of_ties]
     alarms = np.cumsum(~member[order])[last_of_ties]
-    sides = int(member.sum()), int((~member).sum())
-    bounds = _bounds(found, sides[0], alarms, sides[1], delta, level)
+    bounds = _bounds(found, int(member.sum()), alarms, int((~member).sum()), delta, level)
     best = int(bounds.argmax())
     return float(bounds[best]), float(scores[order][last_of_ties][best])
 
@@ -195,10 +159,11 @@ def bounds(lab: Lab, exp: Experiment, canaries: int, attack: str = "conf") -> di
     """
     result = lab.attack(exp, attack)
     member, accused = result.membership, result.predictions
-    counts = [int(part.sum()) for part in (accused & member, member, accused & ~member, ~member)]
+    sides = accused & member, member, accused & ~member, ~member
+    found, members, alarms, nonmembers = (int(side.sum()) for side in sides)
     right, made = lab.canaries(exp, count=canaries).guesses()
     return {
         "promised": lab.pruned(exp).privacy.get("epsilon", math.nan),
-        "by attack": lower_bound(*counts, DELTA),  # type: ignore[call-arg]
+        "by attack": lower_bound(found, members, alarms, nonmembers, DELTA),
         "by canaries": in_few_runs(right, made, canaries),
     }

@@ -9,28 +9,28 @@ was fitted on. To pool the halves without that, each half's scores become ranks 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
+from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from prunemia import attacks
 from prunemia.errors import UsageError
+from prunemia.metrics.intervals import Bools, Floats
 from prunemia.models import one_thread
 from prunemia.registry import ATTACKS
 from prunemia.signals import Signals
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Tell = Callable[[str], None]
-
-RATES = {"learned": 500.0, "blindmi": 5_000.0}
-"""Samples a second, assumed: of attacks that train a network, and of BlindMI; others are quick."""
-MINUTE = 60.0
-"""Seconds that an attack may take unless it was asked for by name."""
+Transfer = tuple[NDArray[np.int64], Floats, NDArray[np.int64], Floats]
+A_MINUTE = {"learned": 30_000, "blindmi": 300_000}
+"""Samples that an attack that trains a network, or BlindMI, takes about a minute for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,33 +50,40 @@ class AttackOutput:
     scores: Floats
     predictions: Bools
     ranks: bool
-    transfers: tuple[tuple[NDArray[np.int64], Floats, NDArray[np.int64], Floats], ...]
+    transfers: tuple[Transfer, ...]
+
+    @property
+    def turned(self) -> AttackOutput:
+        """The same turned round: likely members are those who score low."""
+        transfers = tuple((a, -scores, b, -others) for a, scores, b, others in self.transfers)
+        return AttackOutput(-self.scores, ~self.predictions, self.ranks, transfers)
 
 
-def halves(membership: Bools, seed: int = 0, samples: NDArray[np.int64] | None = None) -> Bools:
+def halves(membership: Bools, ids: ArrayLike, seed: int = 0) -> Bools:
     """Return True for one half of the members and of the non-members, drawn at random.
 
-    ``samples``: shape (n,), the sample of each row, where several rows are of one: then the samples
-    are halved, and each keeps its rows together.
+    Rows of one id (several networks answered a sample) stay together: samples are halved.
     """
-    if samples is not None:
-        found, rows = np.unique(samples, return_inverse=True)
-        member = np.zeros(len(found), dtype=bool)
-        np.logical_or.at(member, rows, membership)
-        return halves(member, seed)[rows]
+    _, rows = np.unique(ids, return_inverse=True)
+    if rows.max() + 1 == len(rows):
+        rows = np.arange(len(rows))
+    member = np.zeros(rows.max() + 1, dtype=bool)
+    np.logical_or.at(member, rows, membership)
     draw = np.random.default_rng([seed, 0xA0D17])
-    first = np.zeros(len(membership), dtype=bool)
-    for side in (membership, ~membership):
+    first = np.zeros(len(member), dtype=bool)
+    for side in (member, ~member):
         order = draw.permutation(np.flatnonzero(side))
         first[order[: len(order) // 2]] = True
-    return first
+    return first[rows]
 
 
-def chosen(names: Iterable[str] | None, target: Signals) -> tuple[list[str], dict[str, str]]:
+def chosen(
+    names: Iterable[str] | None, target: Signals, shadow: Signals | None = None
+) -> tuple[list[str], dict[str, str]]:
     """Return the attacks to carry out, and why others are left out, by name.
 
-    ``names`` None: all that the signals allow and that take a minute at most, by `RATES`. Otherwise
-    a UsageError says what one lacks.
+    ``names`` None: all that the signals allow and that take a minute at most. Otherwise a
+    UsageError says what one lacks.
     """
     asked = list(ATTACKS) if names is None else list(dict.fromkeys(names))
     left_out: dict[str, str] = {}
@@ -85,89 +92,74 @@ def chosen(names: Iterable[str] | None, target: Signals) -> tuple[list[str], dic
             kind = ATTACKS.find(name)
         except ValueError as error:
             raise UsageError(f"--attacks {error}") from None
-        if kind.needs_sensitivity and target.sensitivities is None:
-            left_out[name] = "it needs sensitivities, which were not given"
-        elif kind.needs_references and target.references is None:
-            left_out[name] = "it needs reference networks' answers, which were not given"
-        elif names is None and seconds(name, len(target)) > MINUTE:
-            left_out[name] = f"it would take {duration(name, len(target))}; ask for it by name"
-    if names is not None and left_out:
-        raise UsageError(f"--attacks {next(iter(left_out))}: {next(iter(left_out.values()))}")
-    kept = [name for name in asked if name not in left_out]
-    if not kept:
+        why = lacking(name, target)
+        if kind.needs_sensitivity and shadow is not None and shadow.sensitivities is None:
+            why = "it needs sensitivities, which the shadow networks' answers lack"
+        most = A_MINUTE.get("learned" if kind.learned else name, math.inf)
+        if not why and names is None and len(target) > most:
+            why = "it would take more than a minute; ask for it by name"
+        if why and names is not None:
+            raise UsageError(f"--attacks {name}: {why}")
+        if why:
+            left_out[name] = why
+    if len(left_out) == len(asked):
         raise UsageError("--attacks: none is left; allowed: one or more")
-    return kept, left_out
+    return [name for name in asked if name not in left_out], left_out
 
 
-def seconds(name: str, samples: int) -> float:
-    """Return about how long an attack takes on so many samples, by `RATES`."""
-    return samples / RATES.get("learned" if ATTACKS[name].learned else name, 1e6)
-
-
-def duration(name: str, samples: int) -> str:
-    """Return that time for people."""
-    time = seconds(name, samples)
-    if time < 1:
-        return "a moment"
-    return f"about {time:.0f} s" if time < 120 else f"about {time / 60:.0f} min"
+def lacking(name: str, signals: Signals) -> str:
+    """Return what an attack needs and the signals do not have, as a clause; else ""."""
+    if ATTACKS[name].needs_sensitivity and signals.sensitivities is None:
+        return "it needs sensitivities, which were not given"
+    if ATTACKS[name].needs_references and signals.references is None:
+        return "it needs reference networks' answers, which were not given"
+    return ""
 
 
 def carry_out(
     names: Sequence[str],
     target: Signals,
     shadow: Signals | None,
+    first: Bools,
     seed: int,
     tell: Tell,
-    samples: NDArray[np.int64] | None = None,
 ) -> dict[str, AttackOutput]:
     """Return each attack's output on the target; ``tell`` is given a line before each.
 
-    ``samples``: see `halves`.
+    ``first``: see `halves`.
     """
-    first = halves(target.require_membership(), seed, samples)
     outputs = {}
     for place, name in enumerate(names, 1):
-        tell(f"attack {place} of {len(names)}: {name}, {duration(name, len(target))}")
+        tell(f"attack {place} of {len(names)}: {name}")
+        learned_from = None if ATTACKS[name].needs_references else shadow
+        if attacks.get(name).blind:
+            learned_from = shadow or target  # it learns nothing from whatever it is given
         with one_thread(), threadpool_limits(1):
-            if attacks.get(name).blind:  # it learns nothing from whatever it is given
-                outputs[name] = _with_shadow(name, target, shadow or target, first, seed)
-            elif shadow is not None and not ATTACKS[name].needs_references:
-                outputs[name] = _with_shadow(name, target, shadow, first, seed)
-            else:
-                outputs[name] = cross_fitted(name, target, first, seed)
+            outputs[name] = attacked(name, target, learned_from, first, seed)
     return outputs
 
 
-def _with_shadow(
-    name: str, target: Signals, shadow: Signals, first: Bools, seed: int
+def attacked(
+    name: str, target: Signals, shadow: Signals | None, first: Bools, seed: int = 0
 ) -> AttackOutput:
-    attack = _build(name, seed, target).fit(shadow)
-    scores = attack.decision_function(target)
-    parts = [np.flatnonzero(first), np.flatnonzero(~first)]
-    transfers = tuple((a, scores[a], b, scores[b]) for a, b in (parts, parts[::-1]))
-    return AttackOutput(scores, scores >= 0, attack.ranks, transfers)
-
-
-def cross_fitted(name: str, target: Signals, first: Bools, seed: int) -> AttackOutput:
-    """Fit on each half and decide on the other."""
-    scores = np.empty(len(target))
-    predictions = np.empty(len(target), dtype=bool)
+    """Decide by one fit on shadows' answers, or (None) on each half by a fit on the other half."""
+    kind = attacks.get(name)
+    options = {"seed": seed, "setting": "online" if target.online else "offline"}
+    attack = kind(**{k: v for k, v in options.items() if k in kind().get_params()})
+    halved = np.flatnonzero(first), np.flatnonzero(~first)
+    if shadow is not None:
+        scores = attack.fit(shadow).decision_function(target)
+        transfers = [(a, scores[a], b, scores[b]) for a, b in (halved, halved[::-1])]
+        return AttackOutput(scores, scores >= 0, kind.ranks, tuple(transfers))
+    scores, predictions = np.empty(len(target)), np.empty(len(target), dtype=bool)
     transfers = []
-    for learn in (first, ~first):
-        known, held = np.flatnonzero(learn), np.flatnonzero(~learn)
-        attack = _build(name, seed, target).fit(target.subset(known))
+    for known, held in (halved, halved[::-1]):
+        attack = clone(attack).fit(target.subset(known))
         answers = attack.decision_function(target.subset(held))
         predictions[held] = answers >= 0
         scores[held] = (rankdata(answers) - 0.5) / len(held)
         transfers.append((known, attack.decision_function(target.subset(known)), held, answers))
-    return AttackOutput(scores, predictions, attack.ranks, tuple(transfers))
-
-
-def _build(name: str, seed: int, target: Signals) -> attacks.Attack:
-    """Return an attack, not fitted: with the seed and the references' setting, if it takes them."""
-    kind = attacks.get(name)
-    given = {"seed": seed, "setting": "online" if target.online else "offline"}
-    return kind(**{k: v for k, v in given.items() if k in kind().get_params()})
+    return AttackOutput(scores, predictions, kind.ranks, tuple(transfers))
 
 
 def copies(signals: Signals) -> tuple[Bools, int]:
@@ -177,25 +169,14 @@ def copies(signals: Signals) -> tuple[Bools, int]:
     membership and answers are of one sample, unless the answers take few values altogether: those
     of a tree, rounded or saturated ones, whose second posterior is shared by other rows as well.
     """
-    p = signals.posteriors
-    rows, counts = _groups(signals.model, signals.labels, p)
-    second = np.partition(p, -2, axis=1)[:, -2]
-    telling = second > 0
-    _, firsts = np.unique(rows[telling], return_index=True)
-    values, shares = np.unique(second[telling][firsts], return_counts=True)
-    repeated = np.zeros(len(p), dtype=bool)
-    if len(values) and (shares > 1).sum() <= 0.05 * len(values):
-        same, _ = _groups(rows, signals.require_membership())
-        _, earliest = np.unique(same, return_index=True)
-        repeated[telling] = True
-        repeated[earliest] = False
-    return repeated, int((counts[rows] > 1).sum())
-
-
-def _groups(*columns: object) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the number of each row's group of identical rows, and the groups' sizes."""
-    table = np.column_stack([np.asarray(each, dtype=np.float64) for each in columns])
-    table = np.ascontiguousarray(table + 0.0)  # -0 is 0
-    whole = table.view(np.dtype((np.void, table.dtype.itemsize * table.shape[1]))).ravel()
-    _, rows, counts = np.unique(whole, return_inverse=True, return_counts=True)
-    return rows, counts
+    p = signals.posteriors.astype(np.float64)
+    table = np.column_stack([np.asarray(signals.model), signals.labels, p]) + 0.0  # -0 is 0
+    group = pd.factorize(np.array([row.tobytes() for row in table], dtype=object))[0]
+    rows = pd.DataFrame({"group": group, "member": signals.require_membership()})
+    rows["second"] = np.partition(p, -2, axis=1)[:, -2]
+    telling = rows["second"] > 0
+    shares = rows[telling].drop_duplicates("group")["second"].value_counts()
+    repeated = telling & rows.duplicated(["group", "member"])
+    if (shares > 1).sum() > 0.05 * len(shares):
+        repeated[:] = False
+    return repeated.to_numpy(), int(rows.duplicated("group", keep=False).sum())

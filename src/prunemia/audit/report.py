@@ -1,43 +1,49 @@
-"""The report: its sections as JSON values, in words that the numbers choose.
+"""The report: one record of JSON values, in words that the numbers choose; and its HTML page.
 
-A section is an entry of `SECTIONS` and a part of ``report.html`` (CONTRIBUTING says how to add
-one). The record, the HTML and whoever reads the record see the same.
+``report.html`` shows the record section by section (CONTRIBUTING says how to add one): no script,
+nothing from outside, everything foreign escaped.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import platform
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from importlib import metadata
+from functools import cache
+from importlib import metadata, resources
 from typing import Any
 
+import jinja2
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from prunemia import plots, registry
 from prunemia.audit import epsilon
-from prunemia.audit.evidence import (
-    RULE,
-    Evidence,
-    Other,
-    guessing,
-    point,
-    strongest,
-)
-from prunemia.metrics import FPRS, Estimate, by_class, compare, holm
+from prunemia.audit.evidence import RULE, Findings, Other, guessing, point, strongest
+from prunemia.metrics import FPRS, LEVEL, Estimate, by_class, compare, holm
 from prunemia.metrics.intervals import false_positives_allowed
 from prunemia.signals import Signals
 
+SCHEMA = 2
+"""The record's version: raised when a reader of it has to change (book/audit.md has the schema)."""
 EXPOSED = 20
 """How many of the most exposed members are named."""
 AGREES = 0.01
 """The false-positive rate at which an attack counts as agreeing that a sample is a member."""
 NEEDED = 50
 """Non-members beyond a threshold that make a rate precise, not only measurable."""
+MOST_CLASSES = 40
+"""Classes that a figure can tell apart; more are in the table alone."""
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "＝", "＋", "－", "＠")
 """What a spreadsheet takes a cell for a formula by (OWASP, CSV injection), full-width forms too."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 LIMITS = (
     "The audit judges these attacks only. A stronger attack may find more, so a report of no leak "
     "does not prove that there is none.",
@@ -52,40 +58,80 @@ LIMITS = (
 )
 
 
-def summary(evidence: Evidence) -> dict[str, Any]:
-    """Return the one sentence, the level, and the rule that it follows."""
-    name, measure = strongest(evidence.family)
-    if evidence.sign < 0:  # the AUC, or accuracy, that lies farthest below chance level
-        firsts = {n: next(iter(each.items())) for n, each in evidence.turned.items()}
-        name = max(firsts, key=lambda each: firsts[each][1].low)
-        measure = firsts[name][0]
+def record(audit: Findings) -> dict[str, Any]:
+    """Return the report's sections in order, as JSON values; an empty one is not shown."""
+    shadow = audit.shadow
     return {
-        "level": evidence.level,
-        "sentence": sentence(evidence, name, measure),
-        "rule": RULE,
-        "above_guessing": evidence.above,
-        "below_guessing": evidence.below,
-        "figures": sum(map(len, evidence.family.values())),
-        "confidence_each": evidence.confidence_each,
-        "strongest": {
-            "attack": name,
-            "measure": measure,
-            **evidence.family[name][measure].to_dict(),
+        "schema": SCHEMA,
+        "summary": summary(audit),
+        "warnings": audit.warnings,
+        "setting": {
+            "target": _about(audit.target.name, audit.target.signals),
+            "fitted_on": "cross-fitting" if shadow is None else "shadow",
+            "shadow": None if shadow is None else _about(shadow.name, shadow.signals),
+            "auditor": _auditor(audit),
+        },
+        "attacks": attacks(audit),
+        "classes": classes(audit),
+        "exposed": exposed(audit),
+        "epsilon": epsilon.bound(audit.verdicts, audit.membership, audit.delta),
+        "paired": [
+            {
+                "network": other.name,
+                "fitted_on": other.how,
+                "accuracy": _accuracies(other.answers.signals),
+                "attacks": _differences(audit, other),
+            }
+            for other in audit.others
+        ],
+        "unmeasurable": unmeasurable(audit),
+        "limits": list(LIMITS),
+        "made": {  # what another run needs to come to the same record; no date, so equal bytes
+            "versions": {name: metadata.version(name) for name in ("prunemia", *PACKAGES)}
+            | {"python": platform.python_version()},
+            "inputs": audit.inputs,
+            "attacks": list(audit.verdicts),
+            "seed": audit.seed,
+            "delta": audit.delta,
+            "command": audit.command,
         },
     }
 
 
-def sentence(evidence: Evidence, name: str, measure: str) -> str:
+def summary(audit: Findings) -> dict[str, Any]:
+    """Return the one sentence, the level, and the rule that it follows."""
+    name, measure = strongest(audit.family)
+    if audit.upside_down:  # the AUC, or accuracy, that lies farthest below chance level
+        firsts = {n: next(iter(each.items())) for n, each in audit.turned.items()}
+        name = max(firsts, key=lambda each: firsts[each][1].low)
+        measure = firsts[name][0]
+    figures = sum(map(len, audit.family.values()))
+    return {
+        "level": audit.level,
+        "sentence": sentence(audit, name, measure),
+        "rule": RULE,
+        "above_guessing": audit.above,
+        "below_guessing": audit.below,
+        "figures": figures,
+        "confidence_each": 1 - (1 - LEVEL) / figures,
+        "strongest": {
+            "attack": name,
+            "measure": measure,
+            **audit.family[name][measure].to_dict(),
+        },
+    }
+
+
+def sentence(audit: Findings, name: str, measure: str) -> str:
     """Return a report's first sentence: what an attack finds, above, around or below chance."""
-    estimate = evidence.family[name][measure]
-    chance = guessing(measure)
-    members = int(evidence.membership.sum())
+    estimate, chance = audit.family[name][measure], guessing(measure)
+    members = int(audit.membership.sum())
     if not measure.startswith("tpr@"):
-        figure = "an AUC" if measure == "auc" else "a balanced accuracy"
         said = (
             f"The strongest attack ({name}) tells {members:,} members from "
-            f"{len(evidence.membership) - members:,} non-members with {figure} of "
-            f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}] (chance level: 0.5)."
+            f"{len(audit.membership) - members:,} non-members with "
+            f"{'an AUC' if measure == 'auc' else 'a balanced accuracy'} of {estimate} (chance "
+            "level: 0.5)."
         )
         if estimate.high >= chance:
             return said
@@ -94,20 +140,22 @@ def sentence(evidence: Evidence, name: str, measure: str) -> str:
             f"Turned round, it is {1 - estimate.value:.3f}. Are the membership flags and the "
             "labels right?"
         )
-    found = point(evidence.verdicts[name].scores, evidence.membership, chance)
+    found = point(audit.verdicts[name].scores, audit.membership, chance)
     assert found is not None
     percent = f"{100 * chance:g} %"
-    counts = f"{found.found:,} of {members:,} members at a false-positive rate of {percent}"
+    counts = (
+        f"{found.found:,} of {members:,} members at a false-positive rate of {percent}: "
+        f"{estimate.percent}"
+    )
     if estimate.low > chance:
         return (
-            f"The strongest attack ({name}) identifies {counts}: {estimate.percent}, where chance "
-            f"level is {percent}."
+            f"The strongest attack ({name}) identifies {counts}, where chance level is {percent}."
         )
-    said = f"The strongest attack ({name}) accuses {counts}: {estimate.percent}. This interval "
+    said = f"The strongest attack ({name}) accuses {counts}. This interval "
     unshown = "so it is not shown that single members can be identified."
     if estimate.high >= chance:
         return f"{said}includes chance level, {percent}, {unshown}"
-    if evidence.tied(name, measure):
+    if audit.tied(name, measure):
         return (
             f"{said}lies below chance level, {percent}, because tied scores let it accuse only "
             f"{found.alarms:,} non-members, {unshown}"
@@ -116,17 +164,6 @@ def sentence(evidence: Evidence, name: str, measure: str) -> str:
         f"{said}lies below chance level, {percent}: members are rarer among the highest scores "
         "than non-members. Are the membership flags and the labels right?"
     )
-
-
-def setting(evidence: Evidence) -> dict[str, Any]:
-    """Return what was audited, by which kind of auditor."""
-    shadow = evidence.shadow
-    return {
-        "target": _about(evidence.target.name, evidence.signals),
-        "fitted_on": "cross-fitting" if shadow is None else "shadow",
-        "shadow": None if shadow is None else _about(shadow.name, shadow.signals),
-        "auditor": _auditor(evidence),
-    }
 
 
 def _about(name: str, signals: Signals) -> dict[str, Any]:
@@ -151,9 +188,9 @@ def _accuracies(signals: Signals) -> dict[str, float]:
     return {"members": float(right[member].mean()), "nonmembers": float(right[~member].mean())}
 
 
-def _auditor(evidence: Evidence) -> str:
+def _auditor(audit: Findings) -> str:
     """Return who attacks, and how that auditor compares with an adversary."""
-    signals = evidence.signals
+    signals = audit.target.signals
     compared = ""
     if signals.references is not None:
         some = "Each sample was trained on by some of these networks"
@@ -164,37 +201,36 @@ def _auditor(evidence: Evidence) -> str:
             f"{some if signals.online else none}. "
             "The thresholds of the two attacks come from the target's other half."
         )
-    if evidence.shadow is None:
+    if audit.shadow is None:
         return (
             "The attacks were fitted on each half of the target's own samples and judged on the "
             "other half. This auditor knows the membership of half of the samples in advance. Most "
             "adversaries do not know it and have to train shadow networks instead, so they are "
             f"weaker.{compared}"
         )
-    networks = len(np.unique(np.asarray(evidence.shadow.signals.model)))
-    plural = "network" if networks == 1 else "networks"
+    networks = len(np.unique(np.asarray(audit.shadow.signals.model)))
     return (
-        f"The attacks were fitted on the answers of {networks} shadow {plural}, whose members the "
-        "adversary knows. They were then judged on the target, whose members they were not told."
-        f"{compared}"
+        f"The attacks were fitted on the answers of {networks} shadow "
+        f"{'network' if networks == 1 else 'networks'}, whose members the adversary knows. They "
+        f"were then judged on the target, whose members they were not told.{compared}"
     )
 
 
-def attacks(evidence: Evidence) -> list[dict[str, Any]]:
+def attacks(audit: Findings) -> list[dict[str, Any]]:
     """Return each attack with its intervals, and where it decides at each false-positive rate."""
     return [
         {
             "attack": name,
             "ranks": output.ranks,
-            "estimates": _dicts(evidence.evaluations[name].estimates()),
-            "simultaneous": _dicts(evidence.family[name]),
+            "estimates": _dicts(audit.evaluations[name].estimates()),
+            "simultaneous": _dicts(audit.family[name]),
             "points": {
-                f"tpr@{fpr:g}": asdict(found)
+                f"tpr@{fpr:g}": found._asdict()
                 for fpr in (FPRS if output.ranks else ())
-                if (found := point(output.scores, evidence.membership, fpr))
+                if (found := point(output.scores, audit.membership, fpr))
             },
         }
-        for name, output in evidence.verdicts.items()
+        for name, output in audit.verdicts.items()
     ]
 
 
@@ -202,67 +238,55 @@ def _dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
     return {name: estimate.to_dict() for name, estimate in estimates.items()}
 
 
-def classes(evidence: Evidence) -> dict[str, Any]:
+def classes(audit: Findings) -> dict[str, Any]:
     """Return the strongest attack's balanced accuracy, class by class."""
-    name, _ = strongest(evidence.family)
-    predictions = evidence.verdicts[name].predictions
-    table = by_class(evidence.membership, predictions, evidence.signals.labels).reset_index()
-    rows = [
-        {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-        for row in table.to_dict("records")
-    ]
-    return {"attack": name, "classes": rows}
+    name, _ = strongest(audit.family)
+    table = by_class(
+        audit.membership, audit.verdicts[name].predictions, audit.target.signals.labels
+    )
+    rows = table.reset_index().astype(object)
+    return {"attack": name, "classes": rows.where(rows.notna(), None).to_dict("records")}
 
 
-def exposed(evidence: Evidence) -> dict[str, Any]:
+def exposed(audit: Findings) -> dict[str, Any]:
     """Return the members that the strongest attack ranks highest, and which attacks agree.
 
     Where members score below chance level, the scores are turned round.
     """
-    name, _ = strongest(evidence.family if evidence.sign > 0 else evidence.turned)
-    member = evidence.membership
-    scores = {n: evidence.sign * v.scores for n, v in evidence.verdicts.items() if v.ranks}
-    points = {n: point(each, member, AGREES) for n, each in scores.items()}
-    accusers = {n: scores[n] > found.threshold for n, found in points.items() if found}
-    mine = evidence.sign * evidence.verdicts[name].scores
+    outputs, family = audit.verdicts, audit.family
+    if audit.upside_down:
+        outputs, family = audit.turned_verdicts, audit.turned
+    name, _ = strongest(family)
+    member, mine = audit.membership, outputs[name].scores
+    accusers = {}
+    for attack, output in outputs.items():
+        if output.ranks and (found := point(output.scores, member, AGREES)):
+            accusers[attack] = output.scores > found.threshold
     order = np.argsort(-mine, kind="stable")
-    rows = [
-        {
-            "id": str(evidence.target.ids[i]),
-            "label": int(evidence.signals.labels[i]),
-            "score": float(mine[i]),
-            "agree": [each for each, flags in accusers.items() if flags[i]],
-        }
-        for i in order[member[order]][:EXPOSED]
-    ]
     return {
         "attack": name,
         "at_fpr": AGREES,
         "attacks": list(accusers),
         "members_among_highest": int(member[order[:EXPOSED]].sum()),
         "highest": min(EXPOSED, len(order)),
-        "samples": rows,
+        "samples": [
+            {
+                "id": str(audit.target.ids[i]),
+                "label": int(audit.target.signals.labels[i]),
+                "score": float(mine[i]),
+                "agree": [each for each, flags in accusers.items() if flags[i]],
+            }
+            for i in order[member[order]][:EXPOSED]
+        ],
     }
 
 
-def paired(evidence: Evidence) -> list[dict[str, Any]]:
-    """Return the target minus each other network, attack by attack, on the same samples."""
-    return [
-        {
-            "network": other.name,
-            "fitted_on": other.how,
-            "accuracy": _accuracies(other.answers.signals),
-            "attacks": _differences(evidence, other),
-        }
-        for other in evidence.others
-    ]
-
-
-def _differences(evidence: Evidence, other: Other) -> list[dict[str, Any]]:
+def _differences(audit: Findings, other: Other) -> list[dict[str, Any]]:
+    """Return the target minus another network, attack by attack, on the same samples."""
     rows: list[dict[str, Any]] = []
     for name, output in other.verdicts.items():
         pair = [(v.scores, v.predictions) for v in (other.of_target[name], output)]
-        found = compare(evidence.membership, *pair, ranks=output.ranks)
+        found = compare(audit.membership, *pair, ranks=output.ranks)
         row = {"attack": name, **_dicts({"accuracy": found.accuracy, "auc": found.auc})}
         row["accuracy_p"] = found.accuracy_p
         row["auc_p"] = None if math.isnan(found.auc_p) else found.auc_p
@@ -275,9 +299,9 @@ def _differences(evidence: Evidence, other: Other) -> list[dict[str, Any]]:
     return rows
 
 
-def unmeasurable(evidence: Evidence) -> list[dict[str, str]]:
+def unmeasurable(audit: Findings) -> list[dict[str, str]]:
     """Return what could not be measured at this size, and what would make it measurable."""
-    nonmembers = int((~evidence.membership).sum())
+    nonmembers = int((~audit.membership).sum())
     rows = []
     for fpr in FPRS:
         name = f"true-positive rate at a false-positive rate of {100 * fpr:g} %"
@@ -294,62 +318,82 @@ def unmeasurable(evidence: Evidence) -> list[dict[str, str]]:
         "sensitivities": "their numbers",
         "reference": "--reference, several networks' answers to the same samples",
     }
-    for name, why in evidence.left_out.items():
+    for name, why in audit.left_out.items():
         needs = next((hint for word, hint in hints.items() if word in why), f"--attacks {name}")
         rows.append((f"the attack {name}", why, needs))
     return [dict(zip(("what", "why", "needs"), row, strict=True)) for row in rows]
 
 
-def made(evidence: Evidence) -> dict[str, Any]:
-    """Return what another run needs to come to the same record; no date, so equal bytes."""
-    target = evidence.target
-    others = [other.answers for other in evidence.others]
-    inputs = [target, target.reference, evidence.shadow, *others]
-    return {
-        "versions": {"prunemia": metadata.version("prunemia"), "python": platform.python_version()}
-        | {name: metadata.version(name) for name in PACKAGES},
-        "inputs": [{"name": a.name, "sha256": a.content} for a in inputs if a is not None],
-        "attacks": list(evidence.verdicts),
-        "seed": evidence.seed,
-        "delta": evidence.delta,
-        "command": evidence.command,
-    }
-
-
-SECTIONS: dict[str, Callable[[Evidence], Any]] = {
-    "summary": summary,
-    "warnings": lambda evidence: evidence.warnings,
-    "setting": setting,
-    "attacks": attacks,
-    "classes": classes,
-    "exposed": exposed,
-    "epsilon": lambda e: epsilon.bound(e.verdicts, e.membership, e.delta).to_dict(),
-    "paired": paired,
-    "unmeasurable": unmeasurable,
-    "limits": lambda _: list(LIMITS),
-    "made": made,
-}
-"""The parts of a record by name, in the report's order; an empty part is not shown."""
-
-
-def samples(evidence: Evidence) -> pd.DataFrame:
-    """Return one row per sample: id, label, member, model; each attack's score and decision."""
-    columns = {
-        "id": evidence.target.ids,
-        "label": evidence.signals.labels,
-        "member": evidence.membership.astype(int),
-        "model": evidence.signals.model,
-    }
-    for name, output in evidence.verdicts.items():
-        if output.ranks:
-            columns[f"{name} score"] = output.scores
-        columns[f"{name} says member"] = output.predictions.astype(int)
-    return pd.DataFrame(columns)
-
-
 def guarded(cell: str) -> str:
     """Return a cell that no spreadsheet takes for a formula: with an apostrophe where it would."""
     plain_number = cell.removeprefix("-").isdecimal() and cell.isascii()
-    if not plain_number and cell.lstrip(" \0").startswith(FORMULA):
-        return f"'{cell}"
-    return cell
+    formula = not plain_number and cell.lstrip(" \0").startswith(FORMULA)
+    return f"'{cell}" if formula else cell
+
+
+def page(audit: Findings, record: dict[str, Any]) -> str:
+    """Return the report as one HTML page."""
+    member = audit.membership
+    curves = {name: (member, v.scores) for name, v in audit.verdicts.items() if v.ranks}
+    figures = {"roc": "", "classes": _classes(record["classes"])}
+    if curves:
+        label = "ROC curves of the attacks"
+        figures["roc"] = _svg(lambda ax: plots.roc(curves, ax), label, height=4.2)
+    tprs = {f"tpr@{fpr:g}": f"{100 * fpr:g}\N{NO-BREAK SPACE}%" for fpr in FPRS}
+    return _template().render(record=record, figures=figures, tprs=tprs)
+
+
+def short(record: dict[str, Any]) -> str:
+    """Return level and sentence, for a notebook."""
+    level, said = record["summary"]["level"].capitalize(), record["summary"]["sentence"]
+    told = Markup("").join(Markup("<p>{}</p>").format(text) for text in record["warnings"])
+    return str(Markup("<p><strong>{}.</strong> {}</p>").format(level, said) + told)
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {
+        # the interval stays on one line; value and interval may part on a phone
+        "estimate": lambda record: str(Estimate.from_dict(record)).replace(
+            ", ", ",\N{NO-BREAK SPACE}"
+        ),
+        "p": lambda p: "–" if p is None else ("< 0.001" if p < 0.001 else f"{p:.3f}"),
+        "share": lambda share: f"{100 * share:.1f} %",
+        "count": lambda count: f"{count:,}",
+        "visible": lambda cell: CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(cell)),
+    }
+    text = resources.files("prunemia.audit").joinpath("report.html").read_text(encoding="utf-8")
+    return environment.from_string(text)
+
+
+def _classes(part: dict[str, Any]) -> str:
+    """Draw the attack's accuracy class by class; nothing where they are too many."""
+    if len(part["classes"]) > MOST_CLASSES:
+        return ""
+    names = {"low": "accuracy_low", "high": "accuracy_high"}
+    table = pd.DataFrame(part["classes"]).rename(columns=names).dropna().infer_objects()
+
+    def draw(ax: Axes) -> None:
+        colour = registry.ATTACKS[part["attack"]].colour
+        plots.intervals(table, "class", "accuracy", ax, color=colour)
+        ax.axhline(0.5, color="0.4", ls=":")
+        ax.set(xlabel="Class", ylabel="Attack accuracy")
+
+    return _svg(draw, f"Balanced accuracy of {part['attack']} per class", height=3.0)
+
+
+def _svg(draw: Callable[[Axes], object], label: str, *, height: float) -> Markup:
+    """Return a figure as inline SVG, in the book's style; the caller's style stays as it is."""
+    with mpl.rc_context():
+        plots.setup()
+        figure = Figure(figsize=(plots.WIDTH, height))
+        draw(figure.subplots())
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    text = buffer.getvalue()
+    opening = Markup('<svg role="img" aria-label="{}"').format(label)
+    # ours alone: no foreign text is drawn
+    return Markup(text[text.index("<svg") :].replace("<svg", str(opening), 1))

@@ -1,20 +1,53 @@
+"""Lower bounds on ε: by hand, by brute force, as published, and over nulls."""
+
 import itertools
 import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from prunemia.audit import epsilon
 from prunemia.audit.epsilon import in_few_runs
+from prunemia.audit.fitting import AttackOutput
 
 
-def test_one_guess_in_twenty_by_hand():
+def test_the_bound_by_hand():
+    # 60 of 100 members and 1 of 100 others, each bound one-sided at 97.5 %, by scipy.
+    tpr = stats.binomtest(60, 100, alternative="greater").proportion_ci(0.975, "exact").low
+    fpr = stats.binomtest(1, 100, alternative="less").proportion_ci(0.975, "exact").high
+    assert epsilon.lower_bound(60, 100, 1, 100, 0.0) == pytest.approx(np.log(tpr / fpr))
+    # the other order: members are hardly ever missed
+    tpr = stats.binomtest(99, 100, alternative="greater").proportion_ci(0.975, "exact").low
+    fpr = stats.binomtest(40, 100, alternative="less").proportion_ci(0.975, "exact").high
+    expected = np.log((1 - fpr - 0.01) / (1 - tpr))
+    assert epsilon.lower_bound(99, 100, 40, 100, 0.01) == pytest.approx(expected)
+    assert epsilon.lower_bound(50, 100, 50, 100, 0.0) == 0
+    assert epsilon.lower_bound(0, 100, 100, 100, 0.0) == 0
+
+
+@pytest.mark.parametrize(("sign", "name"), [(1, "conf"), (-1, "conf, turned round")])
+def test_a_perfect_attack_shows_the_bound_that_is_attainable(sign, name):
+    member = np.arange(200) < 100
+    scores = np.where(member, 1.0, 0.0) * sign
+    halves = np.arange(0, 200, 2), np.arange(1, 200, 2)
+    transfers = tuple((a, scores[a], b, scores[b]) for a, b in (halves, halves[::-1]))
+    bound = epsilon.bound({"conf": AttackOutput(scores, member, True, transfers)}, member)
+
+    counts = [bound[each] for each in ("found", "members", "alarms", "nonmembers")]
+    assert counts == [50, 50, 0, 50]
+    assert (bound["attack"], bound["threshold"]) == (name, 1.0)
+    assert bound["epsilon"] == bound["attainable"]
+    # Clopper-Pearson's end at 0 of 50 is 1 - q^(1/50); q is half of 2.5 %.
+    tail = 1 - 0.0125 ** (1 / 50)
+    assert bound["epsilon"] == pytest.approx(np.log((1 - tail - 1e-5) / tail))
+
+
+def test_right_guesses_of_as_many_by_hand():
     # Without δ, ten right guesses of ten have probability q^10, refuted below 0.05: the bound is
     # where q = 0.05^(1/10), ε = ln(q / (1 - q)).
     q = 0.05**0.1
     assert in_few_runs(10, 10, 10, delta=0) == pytest.approx(math.log(q / (1 - q)), abs=1e-9)
-
-
-def test_five_right_of_five_show_little_and_four_nothing():
     # 1/32 < 0.05: five right guesses of five refute ε = 0; four of four, 1/16, do not.
     assert in_few_runs(5, 5, 5, delta=0) > 0
     assert in_few_runs(4, 4, 4, delta=0) == 0
