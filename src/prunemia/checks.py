@@ -25,6 +25,7 @@ PAIRS = (
     ("train", "val"), ("train", "holdout"),
 )  # fmt: skip
 """What a member and a non-member may be called; a field uses one pair throughout."""
+SINGULAR = {"posteriors": "posterior", "sensitivities": "sensitivity", "logits": "logit"}
 ONE_COLUMN = (
     ", at least 1 row and 2 classes (of a binary network's probability p of class 1 make the "
     "columns 1 - p and p)"
@@ -85,7 +86,6 @@ def as_array(value: Any) -> NDArray[Any]:
 
 def matrix(
     field: str,
-    name: str,
     value: Any,
     shape: tuple[int | str, int | str] = ("n", "C"),
     allowed: str = "a finite number, at most 1e38",
@@ -94,8 +94,7 @@ def matrix(
 ) -> NDArray[np.float64]:
     """Return a matrix of numbers from ``low`` to ``high``, in rows one or more.
 
-    ``shape``: the sizes, or letters where they are free; C is 2 or more. One of its values is
-    called ``name`` in messages.
+    ``shape``: the sizes, or letters where they are free; C is 2 or more.
     """
     array = as_array(value)
     fits = array.ndim == 2 and array.dtype.kind in "fiu"
@@ -106,7 +105,8 @@ def matrix(
         sizes = f"({shape[0]}, {shape[1]}) of numbers{ONE_COLUMN if shape[1] == 'C' else ''}"
         raise FieldError(field, f"shape {array.shape}, dtype {array.dtype}; allowed: {sizes}")
     array = array.astype(np.float64)
-    refuse(field, name, array, ~((array >= low) & (array <= high)), allowed)
+    wrong = ~((array >= low) & (array <= high))  # NaN is neither
+    refuse(field, SINGULAR.get(field, "value"), array, wrong, allowed)
     return array
 
 
@@ -117,7 +117,7 @@ def posteriors(value: Any) -> NDArray[np.float32]:
     are divided by their sums.
     """
     allowed = "0 to 1 (logits?)"
-    array = matrix("posteriors", "posterior", value, ("n", "C"), allowed, 0, 1 + ROW_SUM_TOLERANCE)
+    array = matrix("posteriors", value, ("n", "C"), allowed, 0, 1 + ROW_SUM_TOLERANCE)
     sums = array.sum(axis=1)
     off = np.abs(sums - 1)
     if off.max() <= ROW_SUM_TOLERANCE:
@@ -156,7 +156,7 @@ def _rounding(p: NDArray[np.float64]) -> tuple[str, float]:
 
 def logits(value: Any) -> NDArray[np.float64]:
     """Return logits, shape (n, C) with two classes or more; warn where they are probabilities."""
-    array = matrix("logits", "logit", value)
+    array = matrix("logits", value)
     if are_probabilities(array):
         _warn(f"logits: {PROBABILITIES}")
     return array
@@ -245,7 +245,8 @@ def ids(value: Any, n: int, model: NDArray[np.int64] | None = None) -> NDArray[n
         return np.arange(n).astype(str)
     array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
     if array.shape != (n,) or array.dtype.kind not in "OUSiufb":
-        raise FieldError("ids", f"shape {array.shape}; allowed: ({n},) of text or numbers")
+        sizes = f"shape {array.shape}; allowed: ({n},) of text or numbers"
+        raise FieldError("ids", f"{sizes}, and this is type {array.dtype}")
     names = array.astype(str)
     refuse("ids", "id", array, pd.isna(array) | (names == ""), "text")
     table = pd.DataFrame({"id": names, "model": 0 if model is None else model})

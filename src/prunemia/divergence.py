@@ -54,8 +54,7 @@ def log_sensitivity(signals: Signals) -> Floats:
 
 def correctness(signals: Signals) -> Floats:
     """Return 1 where the largest posterior is the true class's, else 0: shape (n,)."""
-    correct = signals.posteriors.argmax(axis=1) == signals.labels
-    return np.asarray(correct, dtype=np.float64)
+    return (signals.posteriors.argmax(axis=1) == signals.labels).astype(np.float64)
 
 
 def _sorted_posteriors(signals: Signals) -> Floats:
@@ -81,10 +80,7 @@ def mean_difference(values: Floats, membership: Bools) -> Weighted:
 
 
 def _cumulative_gap(values: Floats, membership: Bools) -> tuple[Floats, Weighted]:
-    """Return the steps between distinct values, and F_members − F_nonmembers before each step.
-
-    Where values tie, F is read after the last of them: a tie is one step.
-    """
+    """Return the steps between distinct values (a tie is one), and F_members − F_others before."""
     order = np.argsort(values, kind="stable")
     steps = np.diff(values[order])
     ends = np.flatnonzero(steps > 0)
@@ -146,14 +142,6 @@ MEASURES: tuple[tuple[str, Quantity, str, Distance], ...] = (
 scale-free (Kolmogorov–Smirnov) or taken of their logarithms, in decades."""
 
 
-def _prepared(signals: Signals, membership: Bools) -> dict[tuple[str, str], Weighted]:
-    """Return each distance between these samples, by (quantity, distance)."""
-    return {
-        (quantity, name): distance(values(signals), membership)
-        for quantity, values, name, distance in MEASURES
-    }
-
-
 # -- resampling
 
 
@@ -163,10 +151,7 @@ def _uniform(membership: Bools) -> Floats:
 
 
 def _resample(membership: Bools, count: int, generator: np.random.Generator) -> Floats:
-    """Return the weights of ``count`` bootstrap resamples, shape (count, n).
-
-    Members are resampled among members and non-members among non-members: their numbers stay.
-    """
+    """Return the weights of ``count`` resamples, (count, n), of members and others apart."""
     weights = np.empty((count, len(membership)))
     for mask in (membership, ~membership):
         n = int(mask.sum())
@@ -174,20 +159,15 @@ def _resample(membership: Bools, count: int, generator: np.random.Generator) -> 
     return weights
 
 
-def _changes(values: Floats, draws: Floats) -> dict[str, float]:
-    """Return the columns ``original``, ``pruned``, ``change``, each with percentile limits.
+def _changes(before: Floats, after: Floats) -> dict[str, float]:
+    """Return ``original``, ``pruned`` and ``change``, each with percentile limits.
 
-    ``values``: shape (2, 1), of the original and the pruned network; ``draws``: shape (2, B), of
-    the same resamples.
+    ``before`` and ``after``, (1 + B,): the distance between the samples, then between resamples.
     """
     row: dict[str, float] = {}
-    for name, value, drawn in (
-        ("original", values[0, 0], draws[0]),
-        ("pruned", values[1, 0], draws[1]),
-        ("change", values[1, 0] - values[0, 0], draws[1] - draws[0]),
-    ):
-        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        row |= {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
+    for name, x in {"original": before, "pruned": after, "change": after - before}.items():
+        low, high = np.quantile(x[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        row |= {name: float(x[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
     return row
 
 
@@ -197,8 +177,7 @@ def _changes(values: Floats, draws: Floats) -> dict[str, float]:
 def gaps(signals: Signals) -> dict[str, float]:
     """Return the mean over members minus the mean over non-members, by quantity.
 
-    That of correctness is the generalization gap. ValueError where membership is hidden, or all are
-    members, or none is.
+    That of correctness is the generalization gap.
     """
     membership = signals.require_membership()
     return {
@@ -212,49 +191,44 @@ def compare(
 ) -> pd.DataFrame:
     """Return per (quantity, distance): before, after, and the change that pruning brought.
 
-    Parameters
-    ----------
-    original, pruned : the two networks' signals of the same samples, with membership.
-    bootstraps : resamples behind the intervals; members and non-members are resampled apart.
-    seed : of the resampling.
-
-    Returns
-    -------
-    Columns ``original``, ``pruned``, ``change`` (pruned − original), each with ``_low`` and
-    ``_high`` (95 %, percentile), and ``chance``: the pruned network's mean distance when membership
-    is shuffled. All distances but the mean difference are >= 0 and so exceed 0 by chance: read them
-    against that column. ValueError where the two hold other samples, or as `gaps`.
+    The two hold signals of the same samples, with membership; else a ValueError. Columns
+    ``original``, ``pruned``, ``change`` (pruned − original), each with ``_low`` and ``_high``
+    (95 %, percentile), and ``chance``: the pruned network's mean distance when membership is
+    shuffled. All distances but the mean difference are >= 0: read them against that column.
     """
     membership = _shared_membership(original, pruned)
-    before, after = (_prepared(signals, membership) for signals in (original, pruned))
-    pairs = {name: (before[name], after[name]) for name in before}
-    draws: dict[tuple[str, str], list[list[Floats]]] = {name: [] for name in pairs}
+    prepared = {
+        (quantity, name): [distance(values(each), membership) for each in (original, pruned)]
+        for quantity, values, name, distance in MEASURES
+    }
+    found = {
+        name: [[distance(_uniform(membership)) for distance in pair]]
+        for name, pair in prepared.items()
+    }
     generator = np.random.default_rng(seed)
     for start in range(0, bootstraps, CHUNK):
         # all distances see the same resamples: they are paired
         weights = _resample(membership, min(CHUNK, bootstraps - start), generator)
-        for name, pair in pairs.items():
-            draws[name].append([distance(weights) for distance in pair])
-    records = []
-    for name, pair in pairs.items():
-        values = np.array([distance(_uniform(membership)) for distance in pair])
-        columns = _changes(values, np.concatenate(draws[name], axis=1))
-        records.append({"quantity": name[0], "distance": name[1]} | columns)
-    permutations = max(20, bootstraps // 20)
-    chance = _by_chance(pruned, membership, permutations, np.random.default_rng([seed, 1]))
+        for name, pair in prepared.items():
+            found[name].append([distance(weights) for distance in pair])
+    records = [
+        {"quantity": quantity, "distance": name} | _changes(*np.concatenate(parts, axis=1))
+        for (quantity, name), parts in found.items()
+    ]
+    chance = _by_chance(pruned, membership, max(20, bootstraps // 20), seed)
     return pd.DataFrame(records).assign(chance=chance)
 
 
-def _by_chance(
-    signals: Signals, membership: Bools, permutations: int, generator: np.random.Generator
-) -> list[float]:
-    """Return each distance's mean when membership is shuffled, in the order of `_prepared`."""
+def _by_chance(signals: Signals, membership: Bools, permutations: int, seed: int) -> list[float]:
+    """Return the mean of each of `MEASURES` when membership is shuffled."""
+    generator = np.random.default_rng([seed, 1])
+    quantities = {quantity: values(signals) for quantity, values, *_ in MEASURES}
     distances = []
     for _ in range(permutations):
         shuffled = generator.permutation(membership)
         weights = _uniform(shuffled)
-        prepared = _prepared(signals, shuffled).values()
-        distances.append([float(distance(weights)[0]) for distance in prepared])
+        found = (distance(quantities[q], shuffled)(weights)[0] for q, _, _, distance in MEASURES)
+        distances.append([float(value) for value in found])
     return [float(mean) for mean in np.mean(distances, axis=0)]
 
 
@@ -273,8 +247,8 @@ def _shared_membership(original: Signals, pruned: Signals) -> Bools:
 def relative_changes(table: pd.DataFrame) -> pd.Series:
     """Return how far the distances of `compare` have grown, by "quantity, distance".
 
-    That is (|pruned| − |original|) / |original|. A mean difference has a sign, and it has shrunk
-    where it comes closer to zero from either side: from −0.74 to −0.43 is a change of −0.42.
+    That is (|pruned| − |original|) / |original|: a mean difference has a sign, and it has shrunk
+    where it comes closer to zero from either side, as from −0.74 to −0.43, by −0.42.
     """
     original = table["original"].abs()
     names = table["quantity"] + ", " + table["distance"]
@@ -299,8 +273,7 @@ def by_class(
     """Return per (class, quantity) the mean difference between members and non-members.
 
     Columns as `compare` (without ``chance``), and ``class``, ``members``, ``nonmembers``. A class
-    with fewer than two members or two non-members is left out. ``correctness`` is the class's
-    generalization gap.
+    with fewer than two members or two non-members is left out.
     """
     membership = _shared_membership(original, pruned)
     generator = np.random.default_rng(seed)
@@ -308,18 +281,17 @@ def by_class(
     for c in np.unique(original.labels):
         of_class = original.labels == c
         member = membership[of_class]
-        if min(member.sum(), (~member).sum()) < 2:
+        counts = {"members": int(member.sum()), "nonmembers": int((~member).sum())}
+        if min(counts.values()) < 2:
             continue
         # the same resamples for all quantities and both networks
         weights = _resample(member, bootstraps, generator)
         pair = original.subset(of_class), pruned.subset(of_class)
-        counts = {"members": int(member.sum()), "nonmembers": int((~member).sum())}
         for name, quantity in QUANTITIES.items():
             distances = [mean_difference(quantity(signals), member) for signals in pair]
-            values = np.array([distance(_uniform(member)) for distance in distances])
-            draws = np.array([distance(weights) for distance in distances])
-            head = {"class": int(c), "quantity": name}
-            records.append(head | counts | _changes(values, draws))
+            parts = [[distance(w) for distance in distances] for w in (_uniform(member), weights)]
+            changes = _changes(*np.concatenate(parts, axis=1))
+            records.append({"class": int(c), "quantity": name} | counts | changes)
     return pd.DataFrame(records)
 
 
@@ -328,10 +300,8 @@ def class_spread(
 ) -> dict[str, float]:
     """Test whether members and non-members differ by other amounts in other classes.
 
-    The statistic is the standard deviation over classes of the mean difference; its null shuffles
-    the classes among members, and among non-members, so that all classes share one difference.
-    Returns ``spread`` and ``chance``, its mean under the null, in units of the quantity, and the
-    one-sided ``p``.
+    Returns the standard deviation over classes of the mean difference (``spread``), its mean when
+    classes are shuffled among members, and among non-members (``chance``), and the one-sided ``p``.
     """
     membership = signals.require_membership()
     values = QUANTITIES[quantity](signals)

@@ -207,14 +207,10 @@ def shown(monkeypatch):
 def test_an_experiment_takes_its_fields_from_a_pages_names_and_leaves_the_others(shown):
     names = {"dataset": "digits", "model": "cnn2d", "seeds": 3, "plots": object(), "seed": 7}
 
-    exp = pm.experiment({**names, "_private": 1, "exit": print})
+    exp = pm.experiment({**names, "_private": 1, "exit": print}, own="my rows · my network")
 
     assert exp == pm.Experiment(dataset="digits", model="cnn2d", seed=7)
-    pm.experiment({"seed": 0}, own="my rows · my network")
-    assert shown == [
-        "*This run: digits · cnn2d · l1unstructured 0.7 · seed 7, computed here.*",
-        "*This run: my rows · my network, computed here.*",
-    ]
+    assert shown == ["*This run: my rows · my network, computed here.*"]
 
 
 def cells(*sources, **names):
@@ -224,22 +220,17 @@ def cells(*sources, **names):
 
 def test_in_a_notebook_only_parameters_cells_are_read(shown):
     page_names = {"dataset": "mnist1d", "seed": 3, "seeds": 5}
-    later = {"limit": 0.05, "name": "conf", "accuracies": [0.1, 0.2], "width_of_a_bar": 3}
-    sources = [
-        CELL,
-        "import prunemia as pm\nexp = pm.experiment(globals())",
-        'limit = 0.05\nname = "conf"',
-        "accuracies = [lab.original(exp).accuracy for _ in seeds]",
-        "seed_of_a_bar, width_of_a_bar = 1, 3",
-        "%matplotlib inline",
-    ]
+    later = {"limit": 0.05, "accuracies": [0.1, 0.2], "width_of_a_bar": 3}
+    call = "import prunemia as pm\nexp = pm.experiment(globals())"
+    others = ["limit = 0.05", "accuracies = [lab.original(exp).accuracy for _ in seeds]"]
+    sources = [CELL, call, *others, "seed_of_a_bar, width_of_a_bar = 1, 3", "%matplotlib inline"]
 
     exp = pm.experiment(cells(*sources, **page_names, **later))
 
     assert exp.seed == 3
+    assert shown == ["*This run: mnist1d · cnn1d · l1unstructured 0.7 · seed 3, computed here.*"]
     # Run All, then the cell again: the names that later cells assigned are none of its parameters
-    assert pm.experiment(cells(*sources, sources[1], **page_names, **later)) == exp
-    assert len(shown) == 2
+    assert pm.experiment(cells(*sources, call, **page_names, **later)) == exp
 
 
 @pytest.mark.parametrize(

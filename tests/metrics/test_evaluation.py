@@ -53,7 +53,7 @@ def test_the_rates_by_hand():
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(n=st.integers(2, 60), seed=st.integers(0, 999))
 def test_accuracy_and_auc_are_sklearns(n, seed):
     draw = np.random.default_rng(seed)
@@ -118,30 +118,26 @@ def test_the_table_shows_values_with_intervals_or_why_not():
     assert repr(metrics.evaluate(member, signs, scores >= 0)) == repr(decided)
 
 
-REFUSED = [
-    ("membership", flags("1111"), "membership: 4 members and 0 non-members; allowed: 1 or more of"),
-    ("membership", flags("0000"), "membership: 0 members and 4 non-members"),
-    ("membership", np.array([1, 1, 0, 0]), r"membership: .* dtype int64; allowed: \(n,\) of bool"),
-    ("membership", flags("1100").reshape(2, 2), r"membership: shape \(2, 2\)"),
-    ("scores", np.ones(3), r"scores: shape \(3,\), dtype float64; allowed: \(4,\) of numbers"),
-    ("scores", flags("1100"), "scores: .* dtype bool"),
-    ("scores", np.array([0, np.nan, 1, 2]), "scores: sample 1 is NaN or infinite; allowed: finite"),
-    ("scores", np.array([0, 1, 1, np.inf]), "scores: sample 3 is NaN or infinite"),
-    ("predictions", flags("110"), r"predictions: .*3,\), dtype bool; allowed: \(4,\) of bool"),
-    ("predictions", np.array([0.9, 0.1, 1, 0]), "predictions: .* dtype float64"),
-]
-
-
-@pytest.mark.parametrize(("name", "value", "sentence"), REFUSED)
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("membership", flags("1111"), "4 members and 0 non-members; allowed: 1 or more of each"),
+        ("membership", np.array([1, 1, 0, 0]), r"dtype int64; allowed: \(n,\) of bool"),
+        ("scores", np.ones(3), r"shape \(3,\), dtype float64; allowed: \(4,\) of finite numbers"),
+        ("scores", np.array([0, np.nan, 1, 2]), r"allowed: \(4,\) of finite numbers"),
+        ("predictions", flags("110"), r"shape \(3,\), dtype bool; allowed: \(4,\) of bool"),
+        ("predictions", np.array([0.9, 0.1, 1, 0]), "dtype float64; allowed"),
+    ],
+)
 def test_bad_input_is_refused_by_name(name, value, sentence):
     good = {"membership": flags("1100"), "scores": np.arange(4.0), "predictions": flags("1010")}
     bad = good | {name: value}
+    first, second = ((each["scores"], each["predictions"]) for each in (bad, good))
 
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=f"{name}: .*{sentence}"):
         metrics.evaluate(**bad)
-    first, second = (bad["scores"], bad["predictions"]), (good["scores"], good["predictions"])
     for one, other in ((first, second), (second, first)):
-        with pytest.raises(ValueError, match=sentence):
+        with pytest.raises(ValueError, match=f"{name}: .*{sentence}"):
             metrics.compare(bad["membership"], one, other)
 
 
@@ -159,14 +155,8 @@ def test_accuracy_class_by_class():
     expected = intervals.mean_of_rates([(2, 3), (1, 2)])
     assert tuple(table.loc[2, ["accuracy", "low", "high"]]) == pytest.approx(limits(expected))
     assert table.loc[7, ["accuracy", "low", "high"]].isna().all()
-
-
-@pytest.mark.parametrize(
-    "labels", [np.array([0, 1, 0]), np.array([0.0, 1, 0, 1]), np.zeros((4, 1), dtype=int)]
-)
-def test_labels_are_one_integer_a_row(labels):
-    with pytest.raises(ValueError, match=r"labels: shape .*; allowed: \(4,\) of integers"):
-        metrics.by_class(flags("1100"), flags("1010"), labels)
+    with pytest.raises(ValueError, match=r"labels: shape .*; allowed: \(8,\) of integers"):
+        metrics.by_class(member, found, labels / 2)
 
 
 # -- one attack against another
@@ -205,7 +195,7 @@ def test_equal_attacks_do_not_differ():
     assert metrics.compare(member, (2 * scores + 1, attack[1]), attack).auc_p == 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(n=st.integers(6, 30), seed=st.integers(0, 999))
 def test_the_auc_difference_has_the_jackknifes_variance(n, seed):
     # Leaving one row of a side out in turn: (m - 1) / m · Σ (A₋ᵢ - mean)² is DeLong's term of that
@@ -242,22 +232,22 @@ def test_the_auc_difference_has_the_jackknifes_variance(n, seed):
 
 
 def test_both_tests_reject_a_true_null_at_their_level():
-    # Two attacks, each the truth plus noise of its own: alike in law. Of 400 samples 5 % are
-    # rejected, ± 4 standard errors of √(0.05 · 0.95 / 400) = 0.011; McNemar's exact test rejects no
-    # more than that. Their intervals agree.
+    # Two attacks, each the truth plus noise of its own: alike in law. Of 200 samples 5 % are
+    # rejected, ± 4 standard errors of √(0.05 · 0.95 / 200) = 0.0154; McNemar's exact test rejects
+    # no more. Their intervals agree.
     draw = np.random.default_rng(3)
     member = np.arange(120) < 60
     found = []
-    for _ in range(400):
+    for _ in range(200):
         truth = draw.normal(member)
         one, other = (truth + draw.normal(0, 1, 120) for _ in range(2))
         found.append(metrics.compare(member, (one, one > 0.5), (other, other > 0.5)))
 
-    assert np.mean([c.auc_p < 0.05 for c in found]) == pytest.approx(0.05, abs=0.044)
-    assert np.mean([c.accuracy_p < 0.05 for c in found]) < 0.05 + 0.044
+    assert np.mean([c.auc_p < 0.05 for c in found]) == pytest.approx(0.05, abs=0.049)
+    assert np.mean([c.accuracy_p < 0.05 for c in found]) < 0.05 + 0.062
     assert all((c.auc_p < 0.05) == (not c.auc.low <= 0 <= c.auc.high) for c in found)
     assert np.mean([c.accuracy.low <= 0 <= c.accuracy.high for c in found]) == pytest.approx(
-        0.95, abs=0.044
+        0.95, abs=0.05
     )
 
 
@@ -269,17 +259,6 @@ def test_a_better_attack_is_found_better():
     assert found.auc.low > 0.2
     assert found.accuracy.low > 0.15
     assert max(found.auc_p, found.accuracy_p) < 1e-6
-
-
-def test_without_a_ranking_only_decisions_are_compared():
-    member, scores = drawn()
-    found = metrics.compare(
-        member, (scores, scores > 0.5), (np.sign(scores), scores > 0), ranks=False
-    )
-
-    assert str(found.auc) == NO_ROC
-    assert math.isnan(found.auc_p)
-    assert 0 < found.accuracy_p <= 1
 
 
 def test_one_row_on_a_side_has_no_auc_to_compare():
@@ -318,30 +297,22 @@ def test_pairs_corrects_each_family():
     assert table["AUC difference"].tolist() == [str(c.auc) for c in single[:2]] + ["–"]
     assert table["DeLong p (Holm)"].tolist() == [*p_auc, "–"]
     # Where the first ranks nothing, no AUC is compared.
+    assert (str(single[2].auc), math.isnan(single[2].auc_p)) == (NO_ROC, True)
     blind = metrics.pairs(blindmi, {"conf": conf})
     assert blind.loc["conf", ["AUC difference", "DeLong p (Holm)"]].tolist() == ["–", "–"]
 
 
-def test_holm_by_hand():
+def test_holm_by_hand_and_as_the_running_maximum():
     # Ascending 0.01, 0.03, 0.04 times 3, 2, 1: 0.03, 0.06, 0.04; never below the one before: 0.03,
     # 0.06, 0.06.
     assert metrics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert metrics.holm([0.5, 0.9]) == pytest.approx([1, 1])
     assert metrics.holm([0.2]) == pytest.approx([0.2])
-    assert metrics.holm([0.0, 1.0]) == pytest.approx([0, 1])
-
-
-@pytest.mark.parametrize("n", [1, 5, 12])
-def test_holm_is_the_running_maximum(n):
-    p = np.random.default_rng(n).random(n).round(1) ** 2  # some tie
+    p = np.random.default_rng(12).random(12).round(1) ** 2  # some tie
     expected, largest = {}, 0.0
     for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
         largest = max(largest, min(1.0, p[i] * (len(p) - rank)))
         expected[i] = largest
     assert metrics.holm(p) == pytest.approx([expected[i] for i in range(len(p))])
-
-
-@pytest.mark.parametrize("p", [[], [[0.1]], [0.5, 1.1], [-0.1], [math.nan, 0.5]])
-def test_what_is_no_p_value_is_refused(p):
-    with pytest.raises(ValueError, match="pvalues: allowed: one or more numbers from 0 to 1"):
-        metrics.holm(p)
+    for wrong in ([], [[0.1]], [0.5, 1.1], [math.nan, 0.5]):
+        with pytest.raises(ValueError, match="pvalues: allowed: one or more numbers from 0 to 1"):
+            metrics.holm(wrong)

@@ -29,18 +29,14 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     and fills ``_fit`` and ``_decide``. ``fit``, ``decision_function``, ``predict`` and
     ``_observed`` are sealed (to override one, or inherit another, is a TypeError), for that is
     where the target's membership is taken away.
-
-    Attributes
-    ----------
-    ranks : False for an attack whose decision is a set, so that it has no ROC and no AUC.
-    blind : True for an attack that learns nothing from the shadow networks.
-    version : raised when the attack computes something else, so that stored results are not reused.
-    n_classes_ : C, the number of classes of the shadows it was fitted on.
     """
 
     ranks: ClassVar[bool] = True
+    """False where the decision is a set, so that there is no ROC and no AUC."""
     blind: ClassVar[bool] = False
+    """True where nothing is learned from the shadow networks."""
     version: ClassVar[int] = 1
+    """Raised when the attack computes something else, so that stored results are not reused."""
     n_classes_: int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -48,9 +44,8 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         # compared by identity, so that an override inherited from another parent is seen, too
         changed = [name for name in sealed if getattr(cls, name) is not getattr(Attack, name)]
         if changed:
-            raise TypeError(
-                f"{cls.__name__} overrides {', '.join(changed)}; fill _fit and _decide instead"
-            )
+            names = ", ".join(changed)
+            raise TypeError(f"{cls.__name__} overrides {names}; fill _fit and _decide instead")
         super().__init_subclass__(**kwargs)
 
     @final

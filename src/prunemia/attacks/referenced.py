@@ -90,7 +90,12 @@ class Referenced(Attack):
         self.choice_ = np.array(best)
         if self.second != "none":
             able = self._able(shadow, self.chosen())
-            self._weigh(self._both(shadow.subset(able)), membership[able])
+            both, member = self._both(shadow.subset(able)), membership[able]
+            self.centre_, self.scale_ = both.mean(axis=0), both.std(axis=0)
+            self.scale_[self.scale_ == 0] = 1.0
+            model = LogisticRegression(max_iter=1000).fit(self._quadratics(both), member)
+            self.weights_ = np.append(model.coef_[0], model.intercept_[0])
+            self.threshold_ = best_threshold(self._combined(both), member)
 
     def _decide(self, target: Signals) -> Floats:
         if self.second != "none":
@@ -119,14 +124,6 @@ class Referenced(Attack):
         moved = signals.require_sensitivities().mean(axis=1, dtype=np.float64)
         still = -np.log(moved + SMALLEST_SENSITIVITY)
         return np.stack([self._scores(signals, self.chosen()), still], axis=1)
-
-    def _weigh(self, both: Floats, membership: Bools) -> None:
-        """Learn how much the score and the stillness say, (n, 2), and the threshold on both."""
-        self.centre_, self.scale_ = both.mean(axis=0), both.std(axis=0)
-        self.scale_[self.scale_ == 0] = 1.0
-        model = LogisticRegression(max_iter=1000).fit(self._quadratics(both), membership)
-        self.weights_ = np.append(model.coef_[0], model.intercept_[0])
-        self.threshold_ = best_threshold(self._combined(both), membership)
 
     def _combined(self, both: Floats) -> Floats:
         """Return the log-odds of membership by both signals, shape (n,)."""

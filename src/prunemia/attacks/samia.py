@@ -156,10 +156,7 @@ class Layer(nn.Module):
 
 
 class QueriesKeysValues(nn.Linear):
-    """From tokens to queries, keys and values: started Xavier-uniform, as nn.MultiheadAttention.
-
-    One matrix for all three. Its type tells it from the layers that `fitting.start` starts.
-    """
+    """From tokens to queries, keys and values: started Xavier-uniform, as nn.MultiheadAttention."""
 
     def __init__(self) -> None:
         super().__init__(WIDTH, 3 * WIDTH)
@@ -193,7 +190,7 @@ class Attend(torch.autograd.Function):
         for part, into in zip(mixed.split(ctx.step), out.split(ctx.step), strict=True):
             q, k, v = _heads(part, 3)
             weights = softmax_(torch.bmm(q, k.transpose(1, 2)).mul_(DEPTH**-0.5))
-            mask = drop.cut(weights.shape, weights.device) if drop.active else None
+            mask = drop.cut(weights.shape, weights.device)
             ctx.chunks.append((q, k, v, weights, mask))
             dropped = weights if mask is None else weights * mask
             _merge([torch.bmm(dropped, v)], into)
@@ -272,15 +269,13 @@ class PooledDropout(Dropout):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` with a share ``p`` of its entries dropped while training."""
-        return x * self.cut(x.shape, x.device).to(x.dtype) if self.active else x
+        mask = self.cut(x.shape, x.device)
+        return x if mask is None else x * mask.to(x.dtype)
 
-    @property
-    def active(self) -> bool:
-        """Whether anything is dropped now."""
-        return self.training and self.p > 0
-
-    def cut(self, shape: Sequence[int], device: torch.device) -> Tensor:
-        """Return a mask: 0 with probability p, else 1 / (1 - p); a view, not to be written."""
+    def cut(self, shape: Sequence[int], device: torch.device) -> Tensor | None:
+        """Return a mask, a view: 0 with probability p, else 1 / (1 - p); None: nothing drops."""
+        if not self.training or self.p == 0:
+            return None
         count = math.prod(shape)
         if self.left < count or len(self.pool) < 2 * count:
             size = max(self.SIZE, 2 * count)

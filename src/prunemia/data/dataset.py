@@ -40,14 +40,10 @@ def check_samples(samples: int | None, name: str, size: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """The samples of one data set, all of them pooled.
+    """The samples of one data set, all of them pooled; ``name``: a source's, or a file's path.
 
-    Attributes
-    ----------
-    name : what it is called: a source's name, or an archive's path.
-    features : shape (n, …) float32: (n, f), (n, channels, length) or (n, channels, height, width).
-    labels : shape (n,) int64, 0 … classes-1.
-    classes : how many classes there are.
+    ``features``: shape (n, …) float32: (n, f), (n, channels, length) or (n, channels, height,
+    width); ``labels``: shape (n,) int64, 0 … classes-1.
     """
 
     name: str
@@ -122,20 +118,14 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     and for a few where the parts' sizes differ).
     Parts depend on (data, seed, index) alone, so shadow 3 is the same among 5 and among 64.
 
+    DataError: a part would have fewer than two samples, or training samples of a single class.
     Source: Yuan & Zhang (2022), section 6.1, and its published code; not stratified.
-
-    Raises
-    ------
-    DataError
-        A part would have fewer than two samples, or training samples of a single class.
     """
     n = len(dataset)
     # The victim's half is never the larger one, and its test part never its smallest.
     if min(_shares(n // 2)[:2]) < FEWEST:
-        raise DataError(
-            f"data set {dataset.name!r}: {n} samples are too few to split among victim and "
-            "adversary"
-        )
+        few = f"{n} samples are too few to split among victim and adversary"
+        raise DataError(f"data set {dataset.name!r}: {few}")
     order = _permutation(n, dataset.fingerprint, seed, "halves")
     reference = index >= OWN
     half = order[: n // 2] if index == 0 or reference else order[n // 2 :]
@@ -147,10 +137,8 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     if drawn != index:  # as many as the first's; the test part is never the smaller one
         test, train = np.concatenate([test[len(train) :], train]), test[: len(train)]
     if len(np.unique(dataset.labels[train])) < 2:
-        raise DataError(
-            f"data set {dataset.name!r}: the training samples of network {index} are all of one "
-            "class"
-        )
+        alike = f"the training samples of network {index} are all of one class"
+        raise DataError(f"data set {dataset.name!r}: {alike}")
     return Split(train, validation, test)
 
 
@@ -173,13 +161,9 @@ def _permutation(samples: int, *purpose: str | int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Canaries:
-    """m canaries of a victim.
+    """m canaries of a victim, each shape (m,): sample numbers, wrong labels, which it trains on.
 
-    Attributes
-    ----------
-    samples : shape (m,), sample numbers; without the canaries they would be non-members.
-    labels : shape (m,), the wrong label of each.
-    included : shape (m,), bool: which the victim trains on.
+    Without the canaries these samples would be non-members.
     """
 
     samples: NDArray[np.int64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -15,8 +16,8 @@ import platformdirs
 from prunemia.data.dataset import DataError, Dataset, as_features, check_samples
 from prunemia.data.own import load_own
 from prunemia.data.readers import Arrays
-from prunemia.errors import RunError
-from prunemia.files import atomic_write
+from prunemia.errors import RunError, UsageError
+from prunemia.files import atomic_write, require_folder
 from prunemia.registry import SOURCES, Archive, Source
 from prunemia.registry import load as imported
 
@@ -147,11 +148,8 @@ def _find(archive: Archive, progress: bool) -> Path:
 def _writable() -> Path:
     """Return the first folder that takes files."""
     for folder in folders():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
+        with contextlib.suppress(UsageError):
+            require_folder(folder, "")
             return folder
     places = " and ".join(map(str, folders()))
     raise DataError(f"no data can be downloaded: {places} cannot be written")

@@ -20,10 +20,7 @@ def names() -> tuple[str, ...]:
 def get(name: str, strength: float | None = None) -> Defense:
     """Return a defense for one call of `training.fit`; ``strength`` None: its default.
 
-    Raises
-    ------
-    ValueError
-        There is no such defense, or it has no such strength.
+    Raises ValueError where there is no such defense, or it has no such strength.
     """
     kind = DEFENSES.find(name)
     if refusal := kind.strength.refusal(strength):

@@ -12,10 +12,7 @@ from prunemia.training import Defense, Run
 
 
 class EarlyStopping(Defense):
-    """Stop at the best validation loss.
-
-    The validation loss of an overfitting network is best early, so an epoch of the warm-up can be
-    kept too.
+    """Stop at the best validation loss: early in overfitting, so within the warm-up if need be.
 
     Source: Yuan & Zhang (2022), section 7, the basic defense.
     """
@@ -74,9 +71,7 @@ def flattened(logits: Tensor, labels: Tensor) -> Tensor:
     """Return soft labels that flatten posteriors, (…, C), of logits (…, C) and labels (…).
 
     The true class keeps the probability p that the network gives it; every other class gets
-    (1 − p) / (C − 1). No gradient goes through them.
-
-    Source: Chen, Yu & Fritz (2022), equation 5.
+    (1 − p) / (C − 1). No gradient goes through them. Source: Chen, Yu & Fritz (2022), equation 5.
     """
     own = F.one_hot(labels, logits.shape[-1])
     posteriors = logits.detach().softmax(dim=-1)
@@ -91,8 +86,8 @@ class RelaxLoss(Defense):
     ones it descends on the cross-entropy with `flattened` labels, which levels the wrong classes
     and keeps the prediction.
 
-    Source: Chen, Yu & Fritz (2022), algorithm 1. Their published code adds to the second case an
-    ascent on correctly classified samples; the algorithm has none.
+    Source: Chen, Yu & Fritz (2022), algorithm 1, without the ascent on correctly classified samples
+    that their published code adds to the second case.
     """
 
     def loss(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor) -> Tensor:
@@ -111,8 +106,7 @@ class Distillation(Defense):
     Fine-tuning never sees a member. It minimizes T² · KL(softmax(t / T) ‖ softmax(z / T)), where t
     are the original network's logits, unpruned, and z the pruned network's, on the validation
     samples, the only ones at hand that are neither members nor judged as non-members. An epoch has
-    as many batches as without the defense, so each sample comes several times. The weights that
-    pruning leaves still come from training on the members.
+    as many batches as without the defense. What pruning leaves was still trained on the members.
 
     Source: Shejwalkar & Houmansadr (2021), who distill into a fresh network on reference data;
     T² keeps the gradient's size (Hinton, Vinyals & Dean 2015).
@@ -134,12 +128,10 @@ class Distillation(Defense):
         device, count = run.validation.device, run.validation.shape[1]
         needed = run.cuts[-1][1]
         orders = []
-        for generator in (run.generators[i] for i in run.active):
+        for i in run.active:
             # one shuffle of the samples after the other, cut to what an epoch needs
-            shuffles = [
-                torch.randperm(count, generator=generator, device=device)
-                for _ in range(-(-needed // count))
-            ]
+            draw, turns = run.generators[i], range(-(-needed // count))
+            shuffles = [torch.randperm(count, generator=draw, device=device) for _ in turns]
             orders.append(torch.cat(shuffles)[:needed])
         order = torch.stack(orders)
         samples = run.validation[run.active].gather(1, order)

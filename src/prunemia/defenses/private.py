@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from prunemia.experiment import seed_of
-from prunemia.training import Defense, Job, Run, TrainingError
+from prunemia.training import Defense, Run, TrainingError
 from prunemia.training.stacking import Alone
 
 DELTA = 1e-5
@@ -36,15 +36,13 @@ class PrivateTraining(Defense):
     sum gets Gaussian noise of σ times that, and Adam takes the step, with the experiment's weight
     decay and a multiple of its learning rate. Removed weights leave the gradient before it is
     clipped, so they use up nothing of the norm; which ones is fixed before the first step, so ε
-    stays the same. Noise on them has no effect: Adam works entry by entry, and they are set to zero
-    again after each step.
+    stays the same. BatchNorm is frozen, for it mixes the samples of a batch.
 
     Batches are Poisson samples: with s batches per epoch, every sample enters a batch with
-    probability 1/s, independently, which is what the accountant (Rényi, Opacus) assumes; a batch
-    may be empty. ε counts every step taken, also those after the epoch that is kept, and where the
-    original was trained with noise as well (`Job.spent`), all steps of both. The noise is seeded,
-    so that a result can be repeated: whoever knows the seed can subtract it. BatchNorm is frozen,
-    statistics and parameters, for it mixes the samples of a batch.
+    probability 1/s, independently, as the accountant (Rényi, Opacus) assumes; a batch may be empty.
+    ε counts every step taken, also those after the epoch that is kept, and where the original was
+    trained with noise (`Job.spent`), all steps of both. The noise is seeded: whoever knows the seed
+    can subtract it.
 
     Source: Abadi et al. (2016).
     """
@@ -58,10 +56,20 @@ class PrivateTraining(Defense):
         from opacus.optimizers import DPOptimizer
 
         job = run.jobs[0]
-        self._freeze(job)  # before Opacus looks for what learns
         run.networks = _Private(job.module, run.generators[0])
         self.steps = len(run.cuts)
+        self.frozen = []
         try:
+            for place, layer in job.module.named_modules():
+                if isinstance(layer, _BatchNorm):
+                    if layer.running_mean is None:
+                        raise NotImplementedError(
+                            f"layer {place!r} always normalizes by the batch; give it running "
+                            f"statistics, or choose another defense"
+                        )
+                    self.frozen += list(layer.parameters())
+            for parameter in self.frozen:  # before Opacus looks for what learns
+                parameter.requires_grad_(False)
             self.hooks = GradSampleModule(job.module)
         except NotImplementedError as error:
             raise TrainingError(
@@ -80,21 +88,6 @@ class PrivateTraining(Defense):
             expected_batch_size=run.train.shape[1] / self.steps,
             generator=noise,
         )
-
-    def _freeze(self, job: Job) -> None:
-        """Stop BatchNorm's parameters from learning, until `finish`."""
-        self.frozen = []
-        for place, layer in job.module.named_modules():
-            if isinstance(layer, _BatchNorm):
-                if layer.running_mean is None:
-                    raise TrainingError(
-                        f"{job.name}: defense 'dp' cannot take layer {place!r}: this "
-                        f"{type(layer).__name__} always normalizes by the batch; give it running "
-                        f"statistics, or choose another defense"
-                    )
-                self.frozen += list(layer.parameters())
-        for parameter in self.frozen:
-            parameter.requires_grad_(False)
 
     def batches(self, run: Run) -> Iterator[Tensor]:
         """Yield Poisson samples of the training samples, shape (1, b), and account for each."""

@@ -1,11 +1,11 @@
-"""One attack against another on the same rows, and p-values that belong together."""
+"""One attack against another on the same samples, and p-values that belong together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,37 +13,18 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from prunemia.metrics import intervals
-from prunemia.metrics.evaluation import (
-    NO_ROC,
-    Evaluation,
-    require_bools,
-    require_scores,
-    require_sides,
-)
+from prunemia.metrics.evaluation import NO_ROC, column, members_of
 from prunemia.metrics.intervals import LEVEL, Bools, Estimate, Floats
 
 Z = float(stats.norm.isf((1 - LEVEL) / 2))
 
 
-class Decided(Protocol):
-    """What an attack said of the target's rows: a `lab.AttackResult`, or alike."""
-
-    scores: Floats
-    predictions: Bools
-    membership: Bools
-    evaluation: Evaluation
-
-
 @dataclass(frozen=True)
 class Comparison:
-    """The first attack against the second on the same samples; positive: the first does better.
+    """The first attack minus the second on the same samples: balanced accuracy and AUC.
 
-    Attributes
-    ----------
-    accuracy : difference of the balanced accuracies.
-    accuracy_p : McNemar's exact two-sided p on who decided which samples right.
-    auc, auc_p : difference of the AUCs and its two-sided p, both DeLong's; missing, NaN without a
-        ROC.
+    ``accuracy_p`` is McNemar's exact two-sided p on who decided which samples right; ``auc`` and
+    ``auc_p`` are DeLong's, missing and NaN without a ROC.
     """
 
     accuracy: Estimate
@@ -59,22 +40,15 @@ def compare(
     *,
     ranks: bool = True,
 ) -> Comparison:
-    """Compare two attacks, each (scores, predictions), on the same rows.
+    """Compare two attacks, each (scores, predictions), on the same samples.
 
-    Parameters
-    ----------
-    membership : shape (n,), True for members; both sides present.
-    first, second : scores, larger = more likely a member, and decisions, each of shape (n,).
-    ranks : False where one of the two ranks nothing.
-
-    McNemar's test counts samples, so it weighs members and non-members by their numbers; the
-    difference of balanced accuracies weighs both alike (they are equally many here, to one).
-    ValueError as `evaluate`.
+    All of shape (n,), as for `evaluate`; ``ranks``: False where one of the two ranks nothing.
+    McNemar's test counts samples; the difference of balanced accuracies weighs both sides alike.
     """
-    member = require_sides(membership)
+    member = members_of(membership)
     n = len(member)
-    scores = [require_scores(entry[0], n) for entry in (first, second)]
-    right = [require_bools("predictions", entry[1], n) == member for entry in (first, second)]
+    scores = [column("scores", attack[0], n, "fiu") for attack in (first, second)]
+    right = [column("predictions", attack[1], n) == member for attack in (first, second)]
     only_first = right[0] & ~right[1]
     only_second = right[1] & ~right[0]
     b = int(only_first.sum())
@@ -85,10 +59,7 @@ def compare(
 
 
 def _accuracy_difference(member: Bools, only_first: Bools, only_second: Bools) -> Estimate:
-    """Return the paired difference, with limits that add half a sample to each cell.
-
-    Source: Agresti & Min (Statistics in Medicine 2005).
-    """
+    """Return the paired difference; half a sample more in each cell (Agresti & Min, 2005)."""
     value = centre = variance = 0.0
     for side in (member, ~member):
         n = int(side.sum())
@@ -97,12 +68,11 @@ def _accuracy_difference(member: Bools, only_first: Bools, only_second: Bools) -
         value += (b - c) / n / 2
         centre += (b - c) / (n + 2) / 2
         variance += (b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2) ** 2 / 4
-    width = Z * math.sqrt(variance)
-    return Estimate(value, max(-1.0, centre - width), min(1.0, centre + width))
+    return _within_one(value, centre, Z * math.sqrt(variance))
 
 
 def _auc_difference(member: Bools, first: Floats, second: Floats) -> tuple[Estimate, float]:
-    """Return DeLong's paired difference and p; ValueError with fewer than two rows on a side."""
+    """Return DeLong's paired difference and p."""
     if min(member.sum(), (~member).sum()) < 2:
         raise ValueError(
             "membership: one row on a side; allowed: 2 or more of each to compare AUCs"
@@ -111,41 +81,40 @@ def _auc_difference(member: Bools, first: Floats, second: Floats) -> tuple[Estim
     differences = [parts[0][side] - parts[1][side] for side in (0, 1)]
     value = float(differences[0].mean())
     error = math.sqrt(sum(d.var(ddof=1) / len(d) for d in differences))
-    if error == 0:
-        return Estimate(value, value, value), float(value == 0)
-    width = Z * error
-    p = 2 * float(stats.norm.sf(abs(value) / error))
-    return Estimate(value, max(-1.0, value - width), min(1.0, value + width)), p
+    p = 2 * float(stats.norm.sf(abs(value) / error)) if error else float(value == 0)
+    return _within_one(value, value, Z * error), p
 
 
-def pairs(first: Decided, others: Mapping[str, Decided]) -> pd.DataFrame:
-    """Return one row per attack of ``others``: ``first`` against it on the same samples.
+def _within_one(value: float, centre: float, width: float) -> Estimate:
+    return Estimate(value, max(-1.0, centre - width), min(1.0, centre + width))
 
-    Columns: the differences of accuracy and AUC with their intervals, and p-values by Holm.
+
+def pairs(first: Any, others: Mapping[str, Any]) -> pd.DataFrame:
+    """Return one row per attack of ``others``: ``first`` against it, with p-values by Holm.
+
+    Each is a `lab.AttackResult`, or has its fields.
     """
     rows = {}
     for name, other in others.items():
         ranks = other.evaluation.auc.resolved and first.evaluation.auc.resolved
         decided = [(r.scores, r.predictions) for r in (first, other)]
         found = compare(first.membership, decided[0], decided[1], ranks=ranks)
-        rows[name] = [str(found.accuracy), found.accuracy_p, found.auc.text(), found.auc_p]
+        auc = found.auc.text() if ranks else "–"
+        rows[name] = [str(found.accuracy), found.accuracy_p, auc, found.auc_p]
     columns = ["accuracy difference", "McNemar p (Holm)", "AUC difference", "DeLong p (Holm)"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-    for column in ("McNemar p (Holm)", "DeLong p (Holm)"):
-        p = table[column].dropna()
-        corrected = dict(zip(p.index, holm(p) if len(p) else p, strict=True))
-        table[column] = [f"{corrected[n]:.3f}" if n in corrected else "–" for n in table.index]
-    return table.replace(NO_ROC, "–")
+    for name in columns[1::2]:
+        p = table[name].dropna()
+        corrected = pd.Series(holm(p) if len(p) else p, p.index).map("{:.3f}".format)
+        table[name] = corrected.reindex(table.index, fill_value="–")
+    return table
 
 
 def holm(pvalues: ArrayLike) -> Floats:
-    """Return p-values corrected for being a family, in the same order.
-
-    Source: Holm (Scandinavian Journal of Statistics 1979).
-    """
-    from statsmodels.stats.multitest import multipletests  # half a second to import
-
+    """Return p-values corrected for being a family (Holm, Scand. J. Statist. 1979), in order."""
     p = np.asarray(pvalues, dtype=np.float64)
     if p.ndim != 1 or len(p) < 1 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError("pvalues: allowed: one or more numbers from 0 to 1")
-    return multipletests(p, method="holm")[1]
+    order = np.argsort(p)
+    corrected = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return np.asarray(corrected[np.argsort(order)])

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from prunemia.metrics import intervals
-from prunemia.metrics.intervals import Bools, Estimate, Floats
+from prunemia.metrics.intervals import Bools, Estimate
 
 FPRS = (0.001, 0.01, 0.05)
 """False-positive rates at which a true-positive rate is reported (Carlini et al., S&P 2022)."""
@@ -77,8 +77,7 @@ class Evaluation:
     def from_dict(cls, record: dict[str, Any]) -> Self:
         """Read what `to_dict` gave."""
         estimates = {name: Estimate.from_dict(entry) for name, entry in record["estimates"].items()}
-        named = [name for name in estimates if name.startswith("tpr@")]
-        tpr = {float(name.removeprefix("tpr@")): estimates.pop(name) for name in named}
+        tpr = {fpr: estimates.pop(f"tpr@{fpr:g}") for fpr in FPRS}
         return cls(**estimates, tpr=tpr, members=record["members"], nonmembers=record["nonmembers"])
 
 
@@ -89,34 +88,25 @@ def evaluate(
     *,
     ranks: bool | None = None,
 ) -> Evaluation:
-    """Judge an attack's scores and decisions, all of shape (n,).
+    """Judge an attack's scores and decisions, all of shape (n,), by the intervals of `intervals`.
 
-    Parameters
-    ----------
-    membership : True for members; both sides present.
-    scores : larger means more likely a member.
-    predictions : True for the samples taken for members.
-    ranks : False (an attack's ``ranks``) where the scores only say in or out: no AUC, no TPR at an
-        FPR. None: what the scores show; 1 for whoever is taken for a member and -1 for all others,
-        which is how a set's decision is given, ranks nothing.
-
-    Intervals: Clopper-Pearson for rates, `intervals.mean_of_rates` (MOVER) for the balanced
-    accuracy, `intervals.auc` (DeLong), `intervals.tpr_at` (order statistics and Clopper-Pearson).
-    ValueError where shapes differ, a side is empty, scores are not finite, or membership or
-    predictions are not bool.
+    ``membership``: True for members, both sides present. ``scores``: finite, larger for likelier
+    members. ``predictions``: True for those taken for members. ``ranks``: False where the scores
+    only say in or out, so that there is no AUC; None: what they show (1 for all that are taken for
+    members, -1 for the others, ranks nothing). ValueError where one is of another shape or type.
     """
-    member = require_sides(membership)
-    accused = require_bools("predictions", predictions, len(member))
-    score = require_scores(scores, len(member))
+    member = members_of(membership)
+    accused = column("predictions", predictions, len(member))
+    score = column("scores", scores, len(member), "fiu").astype(np.float64)
     n1 = int(member.sum())
     n0 = len(member) - n1
     hits = int(accused[member].sum())
     false_positives = int(accused[~member].sum())
-    area = Estimate.missing(NO_ROC)
-    tpr = dict.fromkeys(FPRS, area)
     if ranks is None:
         in_or_out = np.array_equal(score, np.where(accused, 1.0, -1.0))
         ranks = not in_or_out or bool(accused.all())
+    area = Estimate.missing(NO_ROC)
+    tpr = dict.fromkeys(FPRS, area)
     if ranks:
         area = intervals.auc(score[member], score[~member])
         tpr = {fpr: intervals.tpr_at(score[member], score[~member], fpr) for fpr in FPRS}
@@ -136,13 +126,9 @@ def by_class(membership: ArrayLike, predictions: ArrayLike, labels: ArrayLike) -
 
     A class with members or non-members alone has no balanced accuracy: NaN.
     """
-    member = require_sides(membership)
-    right = require_bools("predictions", predictions, len(member)) == member
-    label = np.asarray(labels)
-    if label.shape != member.shape or label.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels: shape {label.shape}, dtype {label.dtype}; allowed: {member.shape} of integers"
-        )
+    member = members_of(membership)
+    right = column("predictions", predictions, len(member)) == member
+    label = column("labels", labels, len(member), "iu")
     rows = {}
     for c in np.unique(label):
         halves = [right[(label == c) & side] for side in (member, ~member)]
@@ -156,15 +142,12 @@ def by_class(membership: ArrayLike, predictions: ArrayLike, labels: ArrayLike) -
 def table(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
     """Return a table to read: one row per evaluation, each cell a value with its 95 % interval."""
     cells = pd.DataFrame({name: found.estimates() for name, found in evaluations.items()})
-    return cells.map(str).T[["accuracy", "auc", *(f"tpr@{fpr:g}" for fpr in FPRS)]]
+    return cells.map(str).T[list(MEASURES)]
 
 
-# -- what a metric is given
-
-
-def require_sides(membership: ArrayLike) -> Bools:
+def members_of(membership: ArrayLike) -> Bools:
     """Return membership as bool, shape (n,); ValueError where a side is empty."""
-    member = require_bools("membership", membership)
+    member = column("membership", membership)
     if not 0 < member.sum() < len(member):
         raise ValueError(
             f"membership: {member.sum()} members and {(~member).sum()} non-members; "
@@ -173,25 +156,13 @@ def require_sides(membership: ArrayLike) -> Bools:
     return member
 
 
-def require_bools(name: str, value: ArrayLike, n: int | None = None) -> Bools:
-    """Return the value as bool, shape (n,); ValueError where it is not (``n`` None: any length)."""
+def column(name: str, value: ArrayLike, n: int | None = None, kinds: str = "b") -> NDArray[Any]:
+    """Return an array of shape (n,) and one of numpy's ``kinds``, finite; else a ValueError."""
     array = np.asarray(value)
-    if array.ndim != 1 or array.dtype != np.bool_ or n not in (None, len(array)):
-        allowed = "n" if n is None else n
+    fits = array.ndim == 1 and n in (None, len(array)) and array.dtype.kind in kinds
+    if not fits or not np.isfinite(array).all():
+        what = {"b": "bool", "iu": "integers", "fiu": "finite numbers"}[kinds]
         raise ValueError(
-            f"{name}: shape {array.shape}, dtype {array.dtype}; allowed: ({allowed},) of bool"
+            f"{name}: shape {array.shape}, dtype {array.dtype}; allowed: ({n or 'n'},) of {what}"
         )
     return array
-
-
-def require_scores(value: ArrayLike, n: int) -> Floats:
-    """Return the value as finite float64, shape (n,); ValueError where it is not."""
-    scores = np.asarray(value)
-    if scores.shape != (n,) or scores.dtype.kind not in "fiu":
-        raise ValueError(
-            f"scores: shape {scores.shape}, dtype {scores.dtype}; allowed: ({n},) of numbers"
-        )
-    if not np.isfinite(scores).all():
-        sample = int((~np.isfinite(scores)).argmax())
-        raise ValueError(f"scores: sample {sample} is NaN or infinite; allowed: finite")
-    return scores.astype(np.float64)

@@ -1,8 +1,7 @@
 """Estimates with 95 % intervals: of rates, balanced accuracies, AUCs, a TPR at a fixed FPR, runs.
 
-The intervals of one attack cover the drawing of the target's samples, members and non-members
-apart; the networks and the attack are taken as given. `over_seeds` covers training, pruning and
-attack, from one value per run.
+Those of one attack cover the drawing of the target's samples, and take networks and attack as
+given; `over_seeds` covers training, pruning and attack, from one value per run.
 """
 
 from __future__ import annotations
@@ -20,21 +19,13 @@ from scipy import stats
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 LEVEL = 0.95
-RATES = frozenset(
-    {"accuracy", "auc", "members_found", "false_alarms", "train", "validation", "test"}
-)
+RATES = ("accuracy", "auc", "members_found", "false_alarms", "train", "validation", "test")
 """Columns of tables that hold rates, 0 … 1; so does every ``tpr@…``."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % interval.
-
-    Attributes
-    ----------
-    value, low, high : NaN where there is none; ``note`` then says why.
-    note : a clause for the reader; empty where there is nothing to say.
-    """
+    """A value and its 95 % interval: NaN where there is none, and ``note`` says why."""
 
     value: float
     low: float = math.nan
@@ -84,8 +75,8 @@ class Estimate:
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> Self:
         """Read what `to_dict` gave."""
-        numbers = {k: math.nan if v is None else v for k, v in record.items() if k != "note"}
-        return cls(**numbers, note=record["note"])
+        fields: dict[str, Any] = {k: math.nan if v is None else v for k, v in record.items()}
+        return cls(**fields)
 
 
 def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
@@ -102,8 +93,7 @@ def rate(successes: int, trials: int) -> Estimate:
 def mean_of_rates(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Estimate:
     """Return the plain mean of independent rates, each (successes, trials): the balanced accuracy.
 
-    The interval is MOVER: the distances of each rate to its own (Wilson) limits add in squares. It
-    keeps a width at rates of 0 and 1.
+    The interval is MOVER: the distances of each rate to its own (Wilson) limits add in squares.
     Sources: Newcombe (Statistics in Medicine 1998), Zou & Donner (ibid. 2008).
     """
     values = np.array([k / n for k, n in counts])
@@ -118,9 +108,8 @@ def mean_of_rates(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Es
 def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
     """Return DeLong's structural components, by midranks in O(n log n).
 
-    The first, shape (members,): the share of non-members that each member outscores, ties counting
-    half. The second, shape (non-members,): the share of members that outscore each non-member. The
-    mean of either is the AUC.
+    First the share of non-members that each member outscores, ties counting half; then the share of
+    members that outscore each non-member. The mean of either is the AUC.
 
     Source: DeLong, DeLong & Clarke-Pearson (Biometrics 1988); Sun & Xu (IEEE Signal Processing
     Letters 2014).
@@ -136,12 +125,11 @@ def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
 def auc(members: Floats, others: Floats, level: float = LEVEL) -> Estimate:
     """Return the area under the ROC with DeLong's interval, on the logit scale to stay in 0 … 1.
 
-    At 0 and 1 DeLong's variance vanishes; the limits are exact instead: cut the rows into
-    k = min(members, non-members) disjoint pairs; each is won with probability AUC, so k of k wins
-    bound it by Clopper-Pearson. A side of a single row says nothing else: 0 … 1. Scores that are
-    all equal give 0.5 without a width: they rank nothing.
-    Source of the logit scale: Pepe, The Statistical Evaluation of Medical Tests (2003), section
-    5.2.
+    At 0 and 1, where DeLong's variance vanishes, the limits are exact: of k disjoint pairs of a
+    member and a non-member each is won with probability AUC, so k of k wins bound it by
+    Clopper-Pearson. A side of a single sample says nothing else: 0 … 1. Scores that are all equal
+    give 0.5 without a width.
+    Source of the logit scale: Pepe, The Statistical Evaluation of Medical Tests (2003), 5.2.
     """
     wins, losses = placements(members, others)
     value = float(wins.mean())
@@ -176,10 +164,7 @@ def false_positives_allowed(nonmembers: int, fpr: float) -> int:
 
 
 def threshold_at(others: Floats, fpr: float) -> float | None:
-    """Return the score above which at most a share ``fpr`` of the non-members lie.
-
-    ``others``: shape (n,), the non-members' scores. None: too few to allow a false positive.
-    """
+    """Return the score above which at most a share ``fpr`` of non-members lie; None: too few."""
     allowed = false_positives_allowed(len(others), fpr)
     if allowed < 1:
         return None
@@ -189,12 +174,11 @@ def threshold_at(others: Floats, fpr: float) -> float | None:
 def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) -> Estimate:
     """Return the largest TPR whose FPR is at most ``fpr``, of all thresholds on the scores.
 
-    With n non-members it allows floor(n·fpr) false positives; where that is none, the rate cannot
-    be measured and the estimate is missing. The interval covers the threshold as well, which n
-    non-members fix only roughly: of the n, Binomial(n, fpr) lie above the true threshold, so order
-    statistics bracket it (97.5 %), and Clopper-Pearson (97.5 %) bounds the rate of members at each
-    bracket's end. It covers at 95 % or more, and is wide where n·fpr is a handful: that is what
-    such a sample knows. (Percentages for a ``level`` of 95 %.)
+    With n non-members it allows floor(n·fpr) false positives; where that is none, the estimate is
+    missing. The interval covers the threshold as well: of the n, Binomial(n, fpr) lie above the
+    true one, so order statistics bracket it (97.5 %), and Clopper-Pearson (97.5 %) bounds the rate
+    of members at each bracket's end. It covers at 95 % or more, and is wide where n·fpr is a
+    handful: that is what such a sample knows.
     """
     n = len(others)
     allowed = false_positives_allowed(n, fpr)
@@ -218,13 +202,7 @@ def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) ->
 def over_seeds(values: Sequence[float], *, rate: bool = False, level: float = LEVEL) -> Estimate:
     """Return the mean of one value per run, with a t-interval.
 
-    Parameters
-    ----------
-    values : one number per run (seed), whose networks share nothing with another run's.
-    rate : True for rates, 0 … 1: the interval is taken on the logit scale of the mean, which keeps
-        it inside. Differences and other numbers keep the plain t-interval.
-    level : how often the interval covers the mean.
-
+    ``rate``: the interval is taken on the logit scale of the mean, which keeps it in 0 … 1.
     One run has no interval; neither have rates that are all 0 or all 1, since runs without any
     spread do not tell how far the next one may lie. A run that could not be measured (NaN) makes
     the mean missing. ValueError where there is no value, or a rate lies outside 0 … 1.
@@ -249,22 +227,14 @@ def over_seeds(values: Sequence[float], *, rate: bool = False, level: float = LE
 
 
 def summarize(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the mean of each column over the rows of each group, with its t-interval.
+    """Return the mean of each column over the runs (rows) of each group, with its t-interval.
 
-    Parameters
-    ----------
-    table : one row per run (and whatever ``by`` distinguishes).
-    columns : what is averaged; rates (`RATES`, ``tpr@…``) as `over_seeds` does with ``rate``.
-    by : the columns that make a group, in their order of appearance; none: one row of all.
-
-    Returns
-    -------
-    The columns of ``by``, runs, and for each of ``columns``: name, name_low, name_high; NaN where
-    a value could not be measured in every run.
+    Columns: those of ``by`` (none: one row of all), runs, and for each of ``columns`` name,
+    name_low, name_high, by `over_seeds`, with ``rate`` for `RATES`; NaN where a value could not be
+    measured in every run.
     """
-    groups = table.groupby(list(by), sort=False) if by else [((), table)]
     rows = []
-    for key, group in groups:
+    for key, group in table.groupby(list(by), sort=False) if by else [((), table)]:
         row: dict[str, Any] = dict(zip(by, key, strict=True)) | {"runs": len(group)}
         for column in columns:
             rate = column in RATES or column.startswith("tpr@")

@@ -44,14 +44,9 @@ def logits(module: nn.Module, x: Any, batch: int = 1024) -> Tensor:
         first matrix they are (and no later one is narrower: that may be the logits).
     x : shape (n, …), tensor or array; it is brought to the network's device and type.
 
-    Raises
-    ------
-    ValueError
-        The network cannot take the samples, or its answers are not finite logits of shape
-        (n, C ≥ 2), or differ from one query of the same samples to the next, or with the samples
-        that are asked beside them.
-
-    A `SignalWarning` tells where the answers are probabilities already.
+    ValueError: the network cannot take the samples, or its answers are not finite logits of shape
+    (n, C ≥ 2), or differ from one query of the same samples to the next, or with the samples that
+    are asked beside them. A `SignalWarning` tells where they are probabilities already.
     """
     with _asking(module, x) as samples:
         answers = torch.cat([_ask(module, part).double() for part in samples.split(batch)])
@@ -71,10 +66,7 @@ def sensitivity(
     draws: int = 10,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Return how much each class's posterior moves when the input is perturbed a little.
-
-    The second of `answers`: shape (n, C), float64, >= 0, posterior per unit of input.
-    """
+    """Return the second of `answers`: shape (n, C), float64, >= 0, posterior per unit of input."""
     return answers(module, x, epsilon, draws, generator)[1]
 
 
@@ -102,12 +94,8 @@ def answers(
     draws : perturbations per sample, >= 1.
     generator : of the perturbations, on the network's device; None: torch's global one.
 
-    Raises
-    ------
-    ValueError
-        As `logits`; the samples are whole numbers to the network, or ε is lost in their rounding.
-
-    Source: Yuan & Zhang (2022), section 5.1.
+    ValueError: as `logits`; the samples are whole numbers to the network, or ε is lost in their
+    rounding. Source: Yuan & Zhang (2022), section 5.1.
     """
     if not epsilon > 0 or draws < 1:
         raise ValueError(f"epsilon: {epsilon}, draws: {draws}; allowed: epsilon > 0 and draws >= 1")

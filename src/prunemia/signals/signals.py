@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 from prunemia import checks
 from prunemia.files import read_npz
@@ -50,25 +51,21 @@ class Signals:
 
     def __post_init__(self) -> None:
         posteriors = checks.posteriors(self.posteriors)
-        n, classes = posteriors.shape
+        shape = n, classes = posteriors.shape
         self._keep("posteriors", posteriors)
         self._keep("labels", checks.labels(self.labels, n, classes))
         self._keep("model", checks.model(self.model, n))
         if self.membership is not None:
             self._keep("membership", checks.membership(self.membership, n))
         if self.sensitivities is not None:
-            at_least_0 = checks.matrix(
-                *("sensitivities", "sensitivity", self.sensitivities, posteriors.shape),
-                allowed="0 or more",
-                low=0,
-            )
-            self._keep("sensitivities", at_least_0.astype(np.float32))
+            moved = checks.matrix("sensitivities", self.sensitivities, shape, "0 or more", low=0)
+            self._keep("sensitivities", moved.astype(np.float32))
         if self.references is not None:
-            odds = checks.matrix("references", "log-odds", self.references, (n, "k"))
+            odds = checks.matrix("references", self.references, (n, "k"))
             self._keep("references", odds.astype(np.float32))
         self._keep("trained_on", checks.trained_on(self.trained_on, self.references))
         if self.logits is not None:
-            self._keep("logits", checks.matrix("logits", "logit", self.logits, posteriors.shape))
+            self._keep("logits", checks.matrix("logits", self.logits, shape))
 
     def _keep(self, name: str, array: NDArray[Any] | None) -> None:
         """Keep an array that nobody can change, not even through another name."""
@@ -87,8 +84,7 @@ class Signals:
         tells where they are probabilities already: each row is 0 or more and sums to one.
         """
         z = checks.logits(logits)
-        p = np.exp(z - z.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
+        p = softmax(z, axis=1)
         kept = z if (p.max(axis=1).astype(np.float32) == 1).any() else None
         return cls(p, sensitivities, labels, **rest, logits=kept)  # type: ignore[arg-type]
 
@@ -143,8 +139,7 @@ class Signals:
         if self.logits is None:  # rows may sum to one only within a tolerance
             p = np.minimum(self.posteriors.astype(np.float64), 1.0)
             return p, 1 - p
-        p = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
+        p = softmax(self.logits, axis=1)
         rows, top = np.arange(len(p)), p.argmax(axis=1)
         rest = 1 - p
         others = p.copy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -57,17 +58,13 @@ class FitSettings:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One network to fit.
+    """One network to fit; ``name`` is what messages call it.
 
-    Attributes
-    ----------
-    name : what messages call it.
-    train, validation, test : numbers of the data's samples.
-    seed : of the batches and of dropout.
-    masks : what pruning left; applied after every step.
-    floor : the validation accuracy below which patience never ends the training.
-    original : the network before pruning, where the defense needs it.
-    spent : noise multiplier, sampling rate and number of the steps of DP-SGD that came before.
+    ``train``, ``validation``, ``test`` are numbers of the data's samples; ``seed`` that of batches
+    and dropout; ``masks`` what pruning left, applied after every step; ``floor`` the validation
+    accuracy below which patience never ends the training; ``original`` the network before pruning,
+    where the defense needs it; ``spent`` noise multiplier, sampling rate and number of the steps of
+    DP-SGD that came before.
     """
 
     name: str
@@ -84,14 +81,9 @@ class Job:
 
 @dataclass
 class History:
-    """What happened, epoch by epoch.
+    """What happened, epoch by epoch: losses in nats, a defense's penalty included, and accuracies.
 
-    Attributes
-    ----------
-    loss : the training loss in nats, a defense's penalty included.
-    validation, validation_loss : the validation accuracy, and cross-entropy in nats.
-    best_epoch : the epoch kept.
-    guarantee : what the defense guarantees.
+    ``best_epoch`` is the epoch kept, ``guarantee`` what the defense guarantees.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -108,16 +100,15 @@ class Defense:
     epoch ``batches``; every batch ``loss``, which asks for the ``penalty``, and ``differentiated``;
     after each epoch ``score``, and ``keep`` when networks have stopped; at last ``finish``. Each
     fit takes a fresh object. ``strength`` is in the defense's own units, 0 where it has none.
+
+    ``one_by_one`` says that networks are trained one at a time, never as a stack; ``keeps_early``
+    that an epoch of the warm-up can be kept; ``needs_original`` that jobs bring the networks as
+    they were before pruning.
     """
 
     one_by_one: ClassVar[bool] = False
-    """Whether networks must be trained one at a time, never as a stack."""
-
     keeps_early: ClassVar[bool] = False
-    """Whether an epoch of the warm-up can be the one that is kept."""
-
     needs_original: ClassVar[bool] = False
-    """Whether the jobs bring the networks as they were before pruning (`Job.original`)."""
 
     def __init__(self, strength: float = 0.0) -> None:
         self.strength = strength
@@ -174,11 +165,10 @@ def fit(
 
     Parameters
     ----------
-    jobs : one network each; more than one only if `stackable` and the defense is not one by one.
-        All have equally many samples.
+    jobs : one network each, with equally many samples; several only if `stackable` and the defense
+        is not one by one.
     features : shape (n, …), every sample of the data set, on the device to train on.
     labels : shape (n,), integer classes.
-    settings : shared by all.
     defense : a fresh one; None: no defense.
     report : called after each epoch with a line that says how it goes.
 
@@ -194,7 +184,7 @@ def fit(
             run.train_epoch(epoch)
             run.validate(epoch)
             if report is not None:
-                report(run.line())
+                report(_line(run))
             if not run.active:
                 break
     for job, best in zip(jobs, run.best, strict=True):
@@ -224,16 +214,14 @@ class Run:
 
     Attributes
     ----------
-    jobs, features, labels, settings, defense : as `fit` was given them.
     networks : those still training, as one function; each has a slot in it.
     active : the job in each slot.
     generators : of each job's batches and dropout, by job.
     train, validation : sample numbers, shape (jobs, samples).
     cuts : (start, stop) of an epoch's batches.
-    optimizer : of the networks' parameters.
     masks : parameter name → 1 where pruning left a weight, else 0, of the networks in the slots.
-    epoch : the epoch under way, from 0; ``batch`` : sample numbers of its step under way, (M, b).
-    histories, best, best_score : by job; ``best`` is the state dict of the epoch kept.
+    epoch, batch : the epoch under way, from 0, and its step's sample numbers, (M, b).
+    best, best_score : by job; ``best`` is the state dict of the epoch kept.
     """
 
     def __init__(
@@ -336,8 +324,11 @@ class Run:
             self._require_finite(loss, self.active[slot], "validation loss")
             self._note(slot, accuracy, loss)
         staying = [slot for slot, i in enumerate(self.active) if self._goes_on(i, epoch)]
-        if len(staying) < len(self.active):
-            self._keep(staying)
+        if 0 < len(staying) < len(self.active) and isinstance(self.networks, Stack):
+            self.networks.keep(staying, self.optimizer)
+            self.defense.keep(staying)
+            self.masks = {name: mask[staying] for name, mask in self.masks.items()}
+        self.active = [self.active[slot] for slot in staying]
 
     def _note(self, slot: int, accuracy: float, loss: float) -> None:
         """Add an epoch to a network's history, and keep its state where it is the best so far."""
@@ -375,20 +366,6 @@ class Run:
             f"{self.settings.learning_rate:g}; try a smaller learning_rate{weaker}"
         )
 
-    def _keep(self, staying: list[int]) -> None:
-        """Go on with the networks in these slots only."""
-        self.active = [self.active[slot] for slot in staying]
-        if isinstance(self.networks, Stack) and staying:
-            self.networks.keep(staying, self.optimizer)
-            self.defense.keep(staying)
-            self.masks = {name: mask[staying] for name, mask in self.masks.items()}
-
-    def line(self) -> str:
-        """Return how it goes: the networks still training and their mean loss and accuracy."""
-        loss = sum(history.loss[-1] for history in self.histories) / len(self.histories)
-        accuracy = sum(history.validation[-1] for history in self.histories) / len(self.histories)
-        return f"{len(self.active)} training, loss {loss:.3f}, validation accuracy {accuracy:.3f}"
-
 
 def batches(n: int, size: int) -> list[tuple[int, int]]:
     """Cut n samples into (start, stop); a last batch of one joins the one before it.
@@ -406,11 +383,15 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
 
 
-def _gathered_masks(jobs: list[Job], networks: Alone | Stack) -> dict[str, Tensor]:
-    """Return parameter name → float masks: (M, …) of a stack, the parameter's own shape else.
+def _line(run: Run) -> str:
+    """Return how it goes: the networks still training and their mean loss and accuracy."""
+    loss = fmean(history.loss[-1] for history in run.histories)
+    accuracy = fmean(history.validation[-1] for history in run.histories)
+    return f"{len(run.active)} training, loss {loss:.3f}, validation accuracy {accuracy:.3f}"
 
-    They lie in memory as the parameters do, so that one kernel can apply them all.
-    """
+
+def _gathered_masks(jobs: list[Job], networks: Alone | Stack) -> dict[str, Tensor]:
+    """Return parameter name → float masks, which lie in memory as the parameters do."""
     kept = [job.masks.keep for job in jobs if job.masks is not None]
     if len(kept) < len(jobs):
         return {}

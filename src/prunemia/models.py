@@ -1,4 +1,4 @@
-"""The networks: plain layers, so that several of one shape can be stacked, and torchvision's."""
+"""The networks, plain ones that can be stacked and torchvision's, and what they cost."""
 
 from __future__ import annotations
 
