@@ -213,7 +213,7 @@ def test_a_really_full_disk_and_one_that_can_only_be_read(small_disk: Path) -> N
     assert store.verify() == []
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(StoreError, match=f"the store {store.root} cannot be used: Read-only"):
-        store.require_usable()
+        store.put("train", "ffff", {"small": b"1"})
     assert store.get("train", KEY) == {"small": b"1"}
 
 
@@ -221,25 +221,11 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a person's")
     for store in (Store(tmp_path / "file" / "store"), Store(tmp_path / "file")):
         assert store.get("train", KEY) is None
-        for use in (store.require_usable, lambda: store.put("train", KEY, FILES)):  # noqa: B023
-            with pytest.raises(StoreError, match="cannot be used: Not a directory"):
-                use()
+        with pytest.raises(StoreError, match="cannot be used: Not a directory"):
+            store.put("train", KEY, FILES)
+        with pytest.raises(StoreError, match="cannot be used"), store.lock("train", KEY):
+            pass
     assert (tmp_path / "file").read_text() == "a person's"
-
-
-def test_a_usable_store_stays_as_it_was(store: Store, folder: Path) -> None:
-    store.require_usable()
-    assert store.get("train", folder.name) == FILES
-    assert not leftovers(store)
-
-
-def test_a_forbidden_lock_folder_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbidden(lock: filelock.FileLock, **_: Any) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), lock.lock_file)
-
-    monkeypatch.setattr(filelock.FileLock, "acquire", forbidden)  # as if we were not root
-    with pytest.raises(StoreError, match=r"cannot be used: Permission denied: .*\.locks/"):
-        store.require_usable()
 
 
 def test_a_folder_that_may_not_be_looked_at_is_not_taken_for_damage(

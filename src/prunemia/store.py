@@ -70,11 +70,6 @@ class Store:
 
     root: Path
 
-    def require_usable(self) -> None:
-        """Raise the `StoreError` that the first writer would meet: before a long computation."""
-        with self._explained(), self.lock("usable", "probe"), self._aside():
-            pass
-
     def has(self, stage: str, key: str) -> bool:
         """Say whether the artefact exists; its contents are not read."""
         with self._explained(), contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -32,7 +32,7 @@ from prunemia.audit.identity import identity
 from prunemia.data import Dataset, split
 from prunemia.errors import UsageError
 from prunemia.experiment import content_key, seed_of
-from prunemia.files import pack_arrays, unpack_arrays
+from prunemia.files import pack_arrays, require_folder, unpack_arrays
 from prunemia.lab import sweep
 from prunemia.models import one_thread
 from prunemia.signals import Signals, SignalWarning, query
@@ -129,7 +129,7 @@ def network(
     if names is not None:  # refuses what there is not, before anything is trained
         flat = np.full((2, 2), 0.5, np.float32)
         chosen(names, Signals(flat, flat if inputs.is_floating_point() else None, classes[:2] * 0))
-    where.require_usable()
+    require_folder(where.root, f"the store {where.root}")
     made = _made(making, shadows + 1, scheduler, progress)
     samples, victim = made[0]
     pairs = {}

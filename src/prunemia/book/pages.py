@@ -1,4 +1,4 @@
-"""Pages: where they are, which parameters each takes, what they call; nothing slow is imported."""
+"""Pages: where they are and which parameters each takes; nothing slow is imported."""
 
 from __future__ import annotations
 
