@@ -185,9 +185,8 @@ def attack_intervals(
     attacks = list(dict.fromkeys(name for table in tables.values() for name in table["attack"]))
     lines = np.arange(len(attacks))[::-1]
     colors = colors_of(DEFENSES)
-    for shift, (name, table) in zip(
-        np.linspace(reach, -reach, len(tables)), tables.items(), strict=True
-    ):
+    shifts = np.linspace(reach, -reach, len(tables))
+    for shift, (name, table) in zip(shifts, tables.items(), strict=True):
         middle, bars = spread(table.set_index("attack").reindex(attacks), value)
         ax.errorbar(middle, lines + shift, xerr=bars, color=colors[name], label=name, **POINTS)
     ax.set_yticks(lines, attacks)

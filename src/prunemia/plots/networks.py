@@ -37,13 +37,7 @@ LABELS = {
 SPARSITY = "Sparsity (fraction removed)"
 ROLES = {"original": "s", "dense": "D", "pruned": "o"}
 """Beside its colour each kind of network has a marker."""
-SIGNS = {
-    "supported": "▲",
-    "contradicted": "▼",
-    "no difference that matters": "=",
-    "not decided": "?",
-    "open": "○",
-}
+SIGNS = dict(zip(VERDICTS, "▲▼=?○", strict=True))
 """Beside its colour each verdict has a sign, so that nobody needs to see colours."""
 DATA = {name: label.split(" (")[0] for name, label in sorted(registry.LABELS.items())}
 """Data sets as figures call them; others go by their own name."""
@@ -103,8 +97,8 @@ def changes(table: pd.DataFrame, ax: Axes) -> None:
     ``table``: by what changed, columns value, low, high, in units of the original's distance.
     """
     at = np.arange(len(table))[::-1]
-    named = table.rename(columns={"low": "value_low", "high": "value_high"})
-    middle, bars = spread(named, "value")
+    ends = {"low": "value_low", "high": "value_high"}
+    middle, bars = spread(table.rename(columns=ends), "value")
     ax.errorbar(middle, at, xerr=bars, color=COLORS["pruned"], **POINTS)
     ax.axvline(0, color="0.4", lw=0.8)
     ax.set_yticks(at, table.index)
@@ -116,11 +110,9 @@ def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None
 
     ``table``: columns effect, sparsity, value, value_low, value_high.
     """
-    colors = {"total": "original", "training": "dense", "pruning": "pruned"}
-    for place, (effect, name) in enumerate(colors.items()):
-        part = table[table["effect"] == effect].sort_values("sparsity")
-        look: dict[str, Any] = {"color": COLORS[name], "label": LABELS[effect]}
-        intervals(part, "sparsity", "value", ax, shift=0.012 * (place - 1), **look)
+    for shift, effect, name in zip((-0.012, 0, 0.012), LABELS, ROLES, strict=True):
+        part, label = table[table["effect"] == effect].sort_values("sparsity"), LABELS[effect]
+        intervals(part, "sparsity", "value", ax, color=COLORS[name], label=label, shift=shift)
     ax.set(xlabel=SPARSITY, ylabel=ylabel)
     ax.label_outer()
     legend_above(ax)

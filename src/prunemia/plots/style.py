@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -47,20 +46,18 @@ def colors_of(kinds: Mapping[str, Any]) -> dict[str, str]:
 
 def setup() -> None:
     """Set the book's style, and PNG and SVG figures whose bytes depend on their content alone."""
-    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
-    mpl.rcParams.update(
-        {
-            "figure.constrained_layout.use": True,
-            "figure.figsize": (WIDTH, 3.6),
-            "svg.hashsalt": "prunemia",
-            "font.size": 11,
-            "axes.titlelocation": "left",  # legends stand on the right
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "legend.frameon": False,
-            "grid.alpha": 0.5,
-        }
-    )
+    look = {
+        "figure.constrained_layout.use": True,
+        "figure.figsize": (WIDTH, 3.6),
+        "svg.hashsalt": "prunemia",
+        "font.size": 11,
+        "axes.titlelocation": "left",  # legends stand on the right
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "legend.frameon": False,
+        "grid.alpha": 0.5,
+    }
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc=look)
     with contextlib.suppress(ImportError, AttributeError):  # not in a notebook
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
@@ -118,11 +115,6 @@ def legend_above(ax: Axes, *, gap: float = 0.0) -> None:
 
     ``gap``: room for a title below a wide legend, as a fraction of the axes' height.
     """
-    ax.legend(
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0 + gap),
-        borderaxespad=0.2,
-        ncols=max(1, len(ax.get_legend_handles_labels()[1])),
-        handletextpad=0.3,
-        columnspacing=1.2,
-    )
+    columns = max(1, len(ax.get_legend_handles_labels()[1]))
+    spacing = {"borderaxespad": 0.2, "handletextpad": 0.3, "columnspacing": 1.2}
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1 + gap), ncols=columns, **spacing)
