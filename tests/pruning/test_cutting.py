@@ -59,6 +59,14 @@ def gated(net, h):
     return F.silu(h) * net.second(h.mean((2, 3), keepdim=True).expand(-1, -1, 8, 8)).sigmoid()
 
 
+class Standardized(nn.Conv2d):
+    """A convolution with a forward pass of its own, which standardizes its weights."""
+
+    def forward(self, x):
+        weight = self.weight / (self.weight.std(dim=(1, 2, 3), keepdim=True) + 1e-5)
+        return self._conv_forward(x, weight, self.bias)
+
+
 def hidden(net, h):
     """Use a convolution's weights by another function than its own."""
     return net.second(h.relu()) + torch.einsum("oc,nchw->nohw", net.second.weight[:, :, 0, 0], h)
@@ -79,6 +87,8 @@ CASES = {
     "grouped": lambda: Net(nn.ReLU6(), nn.Conv2d(8, 8, 3, padding=1, groups=2)),
     "depthwise": lambda: Net(nn.ReLU6(), nn.Conv2d(8, 8, 3, padding=1, groups=8)),
     "multiplied": lambda: Net(nn.ReLU6(), nn.Conv2d(8, 16, 3, padding=1, groups=8)),
+    "own forward": lambda: Net(nn.ReLU(), Standardized(8, 8, 3, padding=1)),
+    "batch's statistics": lambda: Net(lambda x: F.relu(F.batch_norm(x, None, None, training=True))),
     "shuffle": lambda: Net(lambda x: shuffled(x.relu())),
     "pixel shuffle": lambda: Net(nn.PixelShuffle(2), width=2),
     "roll": lambda: Net(lambda x: x.relu().roll(1, dims=1)),

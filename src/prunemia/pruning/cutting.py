@@ -96,7 +96,7 @@ def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = 
     if small is None:  # where torch-pruning misreads a dependency, what it ties together stays
         held: list[_Tied] = []
         for each in sets:
-            held += [each] if proved([*held, each]) else []
+            held += [] if proved([*held, each]) is None else [each]
         small = proved(held)
     if small is None:
         raise ValueError("cut: the network answers the same samples differently each time")
@@ -135,9 +135,9 @@ class _Tracing(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "")
-        if name in {"mul", "__mul__", "__rmul__"}:
-            zeros = [torch.as_tensor(factor == 0) for factor in args[:2]]
-            return result.masked_fill(zeros[0] | zeros[-1], 0)
+        if name in {"mul", "__mul__", "__rmul__"} and len(args) == 2:
+            zeros = [torch.as_tensor(factor == 0) for factor in args]
+            return result.masked_fill(zeros[0] | zeros[1], 0)
         hides = isinstance(result, Tensor) and not result.is_floating_point()
         if hides or name in REORDERING:
             given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
@@ -151,6 +151,10 @@ class _Tracing(TorchFunctionMode):
 
 def _trace(layer: nn.Module) -> None:
     """Make a layer let NaN through only where a weight carries it: zero times NaN is zero."""
+    kinds = (*WEIGHTED, *NORMALIZATIONS)
+    own = type(layer).forward not in {kind.forward for kind in kinds}
+    if own or (isinstance(layer, NORMALIZATIONS) and layer.running_var is None):
+        return  # NaN goes through all of it
     plain, carries = copy.deepcopy(layer), copy.deepcopy(layer)
     for name, value in carries.state_dict().items():
         value.copy_(value != 0 if name == "weight" else torch.tensor(name == "running_var"))
@@ -158,7 +162,7 @@ def _trace(layer: nn.Module) -> None:
     def traced(_: nn.Module, given: tuple[Tensor, ...], __: Tensor) -> Tensor:
         with torch._C.DisableTorchFunction():
             moved = given[0].isnan()
-            reached = carries(moved.to(given[0])) > 0
+            reached = ~(carries(moved.to(given[0])) < 0.5)  # it counts the weights that carry
             answer: Tensor = plain(given[0].masked_fill(moved, 0))
             return answer.masked_fill(reached, torch.nan)
 
@@ -174,8 +178,7 @@ def _constants(whole: nn.Module, x: Tensor) -> dict[str, Tensor]:
     module = copy.deepcopy(whole)
     seen: dict[str, list[Tensor]] = defaultdict(list)
     for name, layer in module.named_modules():
-        if isinstance(layer, (*WEIGHTED, *NORMALIZATIONS)):
-            _trace(layer)
+        _trace(layer)
         if isinstance(layer, WEIGHTED):  # an in-place activation may change an input later
             layer.register_forward_pre_hook(
                 lambda _, given, name=name: seen[name].append(given[0].clone())

@@ -143,10 +143,7 @@ l2_filters = functools.partial(_filters, order=2)
 def layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:
     """Return the layers of these kinds with their names; of those that share a weight, the first.
 
-    Raises
-    ------
-    ValueError
-        A layer computes its weight or bias from others, so to change it would change nothing.
+    A layer that computes its weight or bias from others is refused: a change would change nothing.
     """
     found: list[tuple[str, nn.Module]] = []
     seen: set[int] = set()
@@ -157,9 +154,9 @@ def layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[
             if what not in layer._parameters:
                 raise ValueError(
                     f"network: layer {name!r} computes its {what} from others, so nothing was "
-                    f"changed; first undo that: torch.nn.utils.prune.remove(layer, {what!r}), "
-                    f"parametrize.remove_parametrizations, remove_weight_norm, "
-                    f"remove_spectral_norm, or layer.register_parameter"
+                    f"changed; first make it a plain parameter: torch.nn.utils.prune.remove, "
+                    f".parametrize.remove_parametrizations, .remove_weight_norm, "
+                    f".remove_spectral_norm, or layer.register_parameter"
                 )
         if id(layer.weight) not in seen or layer.weight is None:
             found.append((name, layer))
