@@ -16,7 +16,7 @@ import re
 import shutil
 import uuid
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,10 +78,8 @@ class Store:
             return True
         return False
 
-    def get(
-        self, stage: str, key: str, only: Collection[str] | None = None
-    ) -> dict[str, bytes] | None:
-        """Return the artefact's files by name (``only``: these), verified; None where it is not.
+    def get(self, stage: str, key: str) -> dict[str, bytes] | None:
+        """Return the artefact's files by name, verified; None where it is not.
 
         A damaged artefact is reported by a `DamagedArtefactWarning` and removed: None again, and
         the caller computes it anew.
@@ -90,7 +88,7 @@ class Store:
         with self._explained(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             before = folder.stat().st_ino
             try:
-                return _read(folder, only)
+                return _read(folder)
             except ValueError as damage:
                 if folder.stat().st_ino == before:  # else another process has repaired it
                     self._discard(folder)
@@ -267,8 +265,8 @@ class Store:
             raise StoreError(f"the store {self.root} cannot be used: {reason}") from error
 
 
-def _read(folder: Path, only: Collection[str] | None = None) -> dict[str, bytes]:
-    """Return the files by name (None: all), each verified; a ValueError says what is damaged."""
+def _read(folder: Path) -> dict[str, bytes]:
+    """Return the files by name, each verified; a ValueError says what is damaged."""
     files, name = {}, MANIFEST
     try:
         manifest = unpack_json((folder / MANIFEST).read_bytes())
@@ -277,10 +275,9 @@ def _read(folder: Path, only: Collection[str] | None = None) -> dict[str, bytes]
         if not sound or folder.parts[-3:] != (manifest["stage"], key[:2], key):
             raise ValueError("another's, or changed")
         for name, record in manifest["files"].items():
-            if only is None or name in only:
-                files[name] = (folder / name).read_bytes()
-                if _digest(files[name]) != record["sha256"]:
-                    raise ValueError("changed")
+            files[name] = (folder / name).read_bytes()
+            if _digest(files[name]) != record["sha256"]:
+                raise ValueError("changed")
     except FileNotFoundError:
         raise ValueError(f"{name} is missing") from None
     except (ValueError, TypeError, KeyError, AttributeError):

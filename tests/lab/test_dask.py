@@ -47,7 +47,7 @@ class Client:
 
 
 def submitted(root, monkeypatch, resources):
-    """Return the plan, carried out, what was submitted, and the tasks that were told to be done."""
+    """Return the plan, carried out, what was submitted, and the titles that were told."""
     monkeypatch.setattr("distributed.as_completed", lambda futures, **_: futures)
     context = Context(STAGES, root, progress=False)
     planned = sweep.Plan(context, table_steps([EXP], ["conf", "mentr"], "pruned"))
@@ -62,8 +62,9 @@ def test_tasks_wait_for_their_inputs_and_ask_for_a_gpu_where_there_are_some(
 ):
     planned, sent, told = submitted(tmp_path, monkeypatch, resources)
 
-    assert told == list(planned.todo.values())
-    for (arguments, wanted), task in zip(sent.values(), told, strict=True):
+    tasks = list(planned.todo.values())
+    assert told == [planned.context.title(task.step) for task in tasks]
+    for (arguments, wanted), task in zip(sent.values(), tasks, strict=True):
         step, root, device, inputs = arguments
         assert (step, root, device) == (task.step, str(tmp_path.resolve()), None)
         assert [future.key.rsplit("-", 1)[0] for future in inputs] == task.needs

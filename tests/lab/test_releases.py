@@ -13,20 +13,24 @@ from prunemia.lab.steps import Step
 from prunemia.pruning import rounded
 from prunemia.results.tables import holdings, released
 
-EXP = pm.Experiment(
-    dataset="mnist1d", model="columnfc", samples=500, epochs=6, shadows=2, sparsity=0.6
-)
+EXP = pm.Experiment(model="columnfc", samples=500, epochs=6, shadows=2, sparsity=0.6)
 SMALL = pm.Experiment(samples=500, width=4, epochs=4, finetune_epochs=4, shadows=2, sparsity=0.6)
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> pm.Lab:
-    """Give a lab with a store of its own."""
+def lab(tmp_path_factory):
     return pm.Lab(tmp_path_factory.mktemp("releases"), device="cpu", progress=False)
 
 
-def states(network) -> dict[str, torch.Tensor]:
-    return dict(network.module.state_dict())
+def states(network):
+    return {name: p for name, p in network.module.state_dict().items() if p.is_floating_point()}
+
+
+def matrices(network):
+    return [value for value in states(network).values() if value.ndim > 1]
+
+
+# --- Networks -----------------------------------------------------------------------------------
 
 
 def test_a_rounded_release_is_the_pruned_network_rounded(lab):
@@ -42,10 +46,18 @@ def test_a_rounded_release_is_the_pruned_network_rounded(lab):
 
 def test_rounding_before_pruning_leaves_fine_tuning_in_full_precision(lab):
     before = EXP.replace(bits=2, quantize="before")
-    original = next(v for v in states(lab.original(before)).values() if v.ndim > 1)
-    assert len(original[0].unique()) <= 3
-    tuned = next(v for v in states(lab.pruned(before)).values() if v.ndim > 1)
-    assert len(tuned[0].unique()) > 3
+    assert len(matrices(lab.original(before))[0][0].unique()) <= 3
+    assert len(matrices(lab.pruned(before))[0][0].unique()) > 3
+
+
+def test_accuracies_of_a_rounded_network_are_its_own(lab):
+    exp = SMALL.replace(bits=2)
+    network, parts, dataset = lab.original(exp), lab.split(exp), lab.dataset(exp)
+    x = torch.from_numpy(dataset.features[parts.test])
+    right = network.module(x).argmax(dim=1).numpy() == dataset.labels[parts.test]
+
+    assert network.accuracy["test"] == pytest.approx(right.mean())
+    assert network.history == lab.original(SMALL).history
 
 
 def test_rounds_share_the_epochs_and_reach_the_sparsity(lab):
@@ -53,6 +65,17 @@ def test_rounds_share_the_epochs_and_reach_the_sparsity(lab):
     turns = lab.pruned(last.replace(rounds=3))
     assert len(turns.history.loss) == len(lab.pruned(last).history.loss) == 3
     assert turns.sparsity == pytest.approx(lab.pruned(last).sparsity)
+
+
+def test_in_rounds_what_is_gone_stays_gone(lab):
+    # The first of two rounds leaves sqrt(0.4) of the weights; what it removed is zero in the end.
+    exp = SMALL.replace(rounds=2, stopping="last")
+    first, _ = pm.pruning.schedule(exp.sparsity, exp.tuning_epochs, 2)
+    once = exp.replace(rounds=1, sparsity=first[0], finetune_epochs=first[1])
+    pairs = zip(matrices(lab.pruned(once)), matrices(lab.pruned(exp)), strict=True)
+
+    assert not any(((early == 0) & (late != 0)).any() for early, late in pairs)
+    assert lab.pruned(once).sparsity < lab.pruned(exp).sparsity
 
 
 def test_a_rewound_network_starts_from_its_first_weights(lab):
@@ -66,45 +89,26 @@ def test_a_rewound_network_starts_from_its_first_weights(lab):
             assert kept.float().mean() == pytest.approx(0.4, abs=0.02)
 
 
-@pytest.mark.parametrize("name", ["conf", "nncls", "samia"])
-def test_one_release_alone_is_the_attack_itself(lab, name):
-    quick = {"epochs": 1} if name != "conf" else {}
-    together = lab.attack_releases([(EXP, "pruned")], name, **quick)
-    alone = lab.attack(EXP, name, **quick)
-    assert np.array_equal(together.scores, alone.scores)
+@pytest.mark.parametrize("change", [{"rounds": 2}, {"rounds": 2, "rewind": True}])
+def test_stacked_networks_equal_networks_one_by_one(lab, change):
+    exp = SMALL.replace(**change)
+    stacked = lab.value(Step("pruned", exp, "pruned", (1, 2)))
+    alone = [lab.value(Step("pruned", exp, "pruned", (i,)))[0] for i in (1, 2)]
+
+    for one, two in zip(stacked, alone, strict=True):
+        assert len(one.history.loss) == len(two.history.loss)
+        for name, value in states(one).items():
+            torch.testing.assert_close(value, states(two)[name], atol=2e-3, rtol=1e-3)
+            assert torch.equal(value == 0, states(two)[name] == 0)
 
 
-def test_the_mean_over_two_releases_by_hand(lab):
-    both = [(EXP, "original"), (EXP, "pruned")]
-    pair = lab.releases(both)
-    original, pruned = (lab.target(EXP, of) for of in ("original", "pruned"))
-    rows = np.arange(len(original))
-    assert np.array_equal(pair.target.each[1].posteriors, pruned.posteriors)
-    mean = (original.posteriors[rows, original.labels] + pruned.posteriors[rows, pruned.labels]) / 2
-    scores = lab.attack_releases(both, "conf").scores
-    for label in np.unique(original.labels):
-        part = original.labels == label  # per class a constant threshold is taken off
-        offsets = scores[part] - mean[part]
-        assert np.ptp(offsets) < 1e-5
+@pytest.mark.parametrize("change", [{"rounds": 2}, {"rewind": True}])
+def test_the_control_goes_through_the_same_and_removes_nothing(lab, change):
+    control = lab.pruned(SMALL.replace(pruner="dense", stopping="last", **change))
 
-
-def test_a_network_and_its_rounded_copy_are_judged_on_the_same_samples(lab):
-    both = [(EXP, "pruned"), (EXP.replace(bits=2), "pruned")]
-    result = lab.attack_releases(both, "nncls", epochs=2)
-    assert result.scores.shape == lab.target(EXP).labels.shape
-    assert np.array_equal(result.membership, lab.target(EXP).membership)
-
-
-def test_releases_that_do_not_belong_together_are_refused(lab):
-    with pytest.raises(UsageError, match="releases: number 2 has seed 1; allowed: 0"):
-        lab.releases([(EXP, "pruned"), (EXP.replace(seed=1), "pruned")])
-    fresh = EXP.replace(rows="fresh")  # other samples: found out after all networks are trained
-    with pytest.raises(UsageError, match="number 2 has rows 'fresh'; allowed: 'same'"):
-        lab.releases([(EXP, "pruned"), (fresh, "pruned")])
-    with pytest.raises(UsageError, match="number 2 comes twice"):
-        lab.releases([(EXP, "pruned"), (EXP, "pruned")])
-    with pytest.raises(ValueError, match="'blindmi' takes one release alone; allowed with several"):
-        lab.attack_releases([(EXP, "original"), (EXP, "pruned")], "blindmi")
+    assert control.sparsity == 0
+    assert len(control.history.loss) == 4
+    assert control.history.best_epoch == 3
 
 
 @pytest.mark.parametrize(
@@ -122,6 +126,52 @@ def test_what_cannot_be_released_is_one_sentence(changes, sentence):
     assert sentence in explain(caught.value)
 
 
+# --- Attacks on several -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["conf", "nncls", "samia"])
+def test_one_release_alone_is_the_attack_itself(lab, name):
+    quick = {"epochs": 1} if name != "conf" else {}
+    together = lab.attack_releases([(EXP, "pruned")], name, **quick)
+    alone = lab.attack(EXP, name, **quick)
+    assert np.array_equal(together.scores, alone.scores)
+
+
+def test_the_mean_over_two_releases_by_hand(lab):
+    both = [(EXP, "original"), (EXP, "pruned")]
+    original, pruned = (lab.target(EXP, of) for of in ("original", "pruned"))
+    rows = np.arange(len(original))
+    assert np.array_equal(lab.releases(both).target.each[1].posteriors, pruned.posteriors)
+    mean = (original.posteriors[rows, original.labels] + pruned.posteriors[rows, pruned.labels]) / 2
+    scores = lab.attack_releases(both, "conf").scores
+    for label in np.unique(original.labels):
+        part = original.labels == label  # per class a constant threshold is taken off
+        assert np.ptp(scores[part] - mean[part]) < 1e-5
+
+
+def test_a_network_and_its_rounded_copy_are_judged_on_the_same_samples(lab):
+    both = [(EXP, "pruned"), (EXP.replace(bits=2), "pruned")]
+    result = lab.attack_releases(both, "nncls", epochs=2)
+    assert np.array_equal(result.membership, lab.target(EXP).membership)
+
+
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        ((EXP.replace(seed=1), "pruned"), "releases: number 2 has seed 1; allowed: 0"),
+        # other samples: found out after all networks are trained
+        ((EXP.replace(rows="fresh"), "pruned"), "number 2 has rows 'fresh'; allowed: 'same'"),
+        ((EXP, "original"), "number 2 comes twice"),
+        ((EXP, "pruned"), "'blindmi' takes one release alone; allowed with several"),
+    ],
+)
+def test_releases_that_do_not_belong_together_are_refused(tmp_path, second, sentence):
+    empty = pm.Lab(tmp_path, progress=False)
+    with pytest.raises((ValueError, UsageError), match=sentence):
+        empty.attack_releases([(EXP, "original"), second], "blindmi")
+    assert not list(empty.store.entries())
+
+
 def test_the_table_has_each_release_alone_and_together(lab):
     only = ("original", "pruned", "original + pruned", "pruned, 4 bits")
     table = released(lab, [EXP], ["conf"], only)
@@ -131,55 +181,6 @@ def test_the_table_has_each_release_alone_and_together(lab):
     assert row["test_accuracy"] == lab.pruned(EXP.replace(bits=4)).accuracy["test"]
     both = table.query("release == 'original + pruned' and measure == 'AUC'")
     assert set(both["attack"]) == {"conf", "conf, difference", "conf, change"}
-
-
-def weights(network):
-    return {name: p for name, p in network.module.state_dict().items() if p.is_floating_point()}
-
-
-@pytest.mark.parametrize("change", [{"rounds": 3}, {"rewind": True}, {"rounds": 2, "rewind": True}])
-def test_stacked_networks_equal_networks_one_by_one(tmp_path, change):
-    lab = pm.Lab(tmp_path, device="cpu", progress=False)
-    exp = SMALL.replace(**change)
-    stacked = lab.value(Step("pruned", exp, "pruned", (1, 2)))
-    alone = [lab.value(Step("pruned", exp, "pruned", (i,)))[0] for i in (1, 2)]
-
-    for one, two in zip(stacked, alone, strict=True):
-        assert len(one.history.loss) == len(two.history.loss)
-        for name, value in weights(one).items():
-            torch.testing.assert_close(value, weights(two)[name], atol=2e-3, rtol=1e-3)
-            assert torch.equal(value == 0, weights(two)[name] == 0)
-
-
-def test_in_rounds_what_is_gone_stays_gone(lab):
-    # The first of two rounds leaves sqrt(0.4) of the weights; what it removed is zero in the end.
-    exp = SMALL.replace(rounds=2, stopping="last")
-    first, _ = pm.pruning.schedule(exp.sparsity, exp.tuning_epochs, 2)
-    once = exp.replace(rounds=1, sparsity=first[0], finetune_epochs=first[1])
-    early, late = weights(lab.pruned(once)), weights(lab.pruned(exp))
-
-    gone = [(early[n] == 0) & (late[n] != 0) for n in early if early[n].ndim > 1]
-    assert sum(int(part.sum()) for part in gone) == 0
-    assert lab.pruned(once).sparsity < lab.pruned(exp).sparsity
-
-
-@pytest.mark.parametrize("change", [{"rounds": 2}, {"rewind": True}])
-def test_the_control_goes_through_the_same_and_removes_nothing(lab, change):
-    control = lab.pruned(SMALL.replace(pruner="dense", stopping="last", **change))
-
-    assert control.sparsity == 0
-    assert len(control.history.loss) == 4
-    assert control.history.best_epoch == 3
-
-
-def test_accuracies_of_a_rounded_network_are_its_own(lab):
-    exp = SMALL.replace(bits=2)
-    network, parts, dataset = lab.original(exp), lab.split(exp), lab.dataset(exp)
-    x = torch.from_numpy(dataset.features[parts.test])
-    right = network.module(x).argmax(dim=1).numpy() == dataset.labels[parts.test]
-
-    assert network.accuracy["test"] == pytest.approx(right.mean())
-    assert network.history == lab.original(SMALL).history
 
 
 def test_what_is_compared_at_equal_epochs_keeps_the_last_of_them():

@@ -9,7 +9,7 @@ import torch
 import prunemia as pm
 from prunemia.attacks import Attack
 from prunemia.lab import networks
-from prunemia.lab.attacking import judge_validation, validation_leaks
+from prunemia.lab.attacking import judged, validation_leaks
 from prunemia.lab.steps import VICTIM
 from prunemia.metrics import evaluate
 from prunemia.models import one_thread
@@ -34,18 +34,14 @@ class Confident(Attack):
         return target.posteriors[:, 0].astype(float) - 0.5
 
 
-def signals(p, member):
-    posteriors = np.stack([p, 1 - np.asarray(p)], axis=1)
-    return Signals(posteriors, None, np.zeros(len(p), dtype=int), np.array(member))
-
-
 def test_validation_samples_are_judged_against_test_samples_and_members_left_out():
     # two members, then tests .2 .4 .6, then validation .3 .7 .9
-    target = signals([0.99, 0.01, 0.2, 0.4, 0.6, 0.3, 0.7, 0.9], [True] * 2 + [False] * 6)
-    of_validation = np.arange(8) >= 5
+    p = np.array([0.99, 0.01, 0.2, 0.4, 0.6, 0.3, 0.7, 0.9])
+    member = np.arange(8) < 2
+    target = Signals(np.stack([p, 1 - p], axis=1), None, np.zeros(8, dtype=int), member)
     attack = Confident().fit(target)
 
-    found = judge_validation(attack, target, of_validation)
+    found = judged(attack, target, np.arange(8) >= 5).evaluation
 
     assert attack.asked == [8]  # members are there, as they are when members are attacked
     # at .5: two of three validation samples accused, one of three tests
@@ -60,15 +56,13 @@ def lab(tmp_path_factory):
     return pm.Lab(tmp_path_factory.mktemp("validation"), device="cpu", progress=False)
 
 
-class Overfitted:
-    """The lab's context, but for the victim: fitted once more, on its validation samples."""
+class Overfitted(pm.Lab):
+    """The lab, but for the victim: fitted once more, on its validation samples."""
 
     def __init__(self, lab):
-        self.lab = lab
-        self.device, self.dataset = lab.device, lab.dataset
+        super().__init__(lab.store.root, device="cpu", progress=False)
         self.victim = lab.pruned(EXP)
-        rows = lab.split(EXP).validation
-        data = lab.dataset(EXP)
+        rows, data = lab.split(EXP).validation, lab.dataset(EXP)
         x, y = torch.from_numpy(data.features[rows]), torch.from_numpy(data.labels[rows])
         module = self.victim.module
         optimizer = torch.optim.Adam(module.parameters(), lr=3e-3)
@@ -84,9 +78,8 @@ class Overfitted:
         if step.stage == "pruned":
             return [self.victim]
         if step.stage == "signals" and step.group == (VICTIM,):
-            asked = self.lab.split(EXP).asked
-            return networks.ask(EXP, self, VICTIM, self.victim, asked)
-        return self.lab.value(step)
+            return networks.ask(EXP, self, VICTIM, self.victim, self.split(EXP).asked)
+        return super().value(step)
 
 
 def test_a_network_that_fits_its_validation_samples_leaks_them(lab):
@@ -110,8 +103,7 @@ def test_the_attack_is_the_one_that_finds_members(lab):
     rows = np.concatenate([parts.validation, parts.test])
     with torch.no_grad():
         p = victim.module(torch.from_numpy(data.features[rows])).softmax(dim=1).numpy()
-    labels = data.labels[rows]
-    scores = lab.fitted(EXP, "conf").decision_function(Signals(p, None, labels))
+    scores = lab.fitted(EXP, "conf").decision_function(Signals(p, None, data.labels[rows]))
     member = np.arange(len(rows)) < len(parts.validation)
 
     found = validation_leaks(lab, EXP, ["conf"])["conf"]

@@ -1,8 +1,4 @@
-"""Attacks: built from a step, fitted on the shadows, deciding on the victim and on its validation.
-
-Validation samples stop training and select epochs, which gives hardly anything away. A defense that
-trains on them in the members' place moves the leak to them (`DefenseKind.uses_validation`).
-"""
+"""Attacks: built from a step, fitted on the shadows, deciding; the functions of their stages."""
 
 from __future__ import annotations
 
@@ -54,10 +50,7 @@ def same_bits() -> Iterator[None]:
 
 
 def build(step: Step, context: Context) -> attacks.Attack:
-    """Return the step's attack, not fitted; seeded by the experiment, on the context's device.
-
-    ValueError where there is no such attack or option.
-    """
+    """Return the step's attack, not fitted; ValueError where there is no such attack or option."""
     kind = (attacks.together if step.stage == "releases" else attacks.get)(step.attack)
     allowed = kind().get_params()
     options = dict(step.options)
@@ -69,19 +62,27 @@ def build(step: Step, context: Context) -> attacks.Attack:
 
 
 def fit(attack: attacks.Attack, shadow: Signals) -> attacks.Attack:
-    """Fit an attack on the shadow networks' signals."""
+    """Fit an attack."""
     with same_bits():
         return attack.fit(shadow)
 
 
-def judged(attack: attacks.Attack, target: Signals) -> AttackResult:
-    """Return what a fitted attack says of the target, and how right it is."""
-    membership = target.require_membership()
+def judged(
+    attack: attacks.Attack, target: Signals, validation: Bools | None = None
+) -> AttackResult:
+    """Return what a fitted attack says of the target, and how right it is.
+
+    ``validation``, shape (n,): instead, how well it tells these from the other non-members. Members
+    are left out, after they were there for attacks that rank a sample among all others (rmia).
+    """
+    positive = target.require_membership()
+    rows = np.ones(len(positive), dtype=bool) if validation is None else ~positive
+    positive = (positive if validation is None else validation)[rows]
     with same_bits():
-        scores = attack.decision_function(target.observed())
+        scores = attack.decision_function(target.observed())[rows]
         predictions = scores >= 0
-        evaluation = evaluate(membership, scores, predictions, ranks=attack.ranks)
-    return AttackResult(scores, predictions, membership, evaluation)
+        evaluation = evaluate(positive, scores, predictions, ranks=attack.ranks)
+    return AttackResult(scores, predictions, positive, evaluation)
 
 
 # --- The stage "fit" ----------------------------------------------------------------------------
@@ -141,11 +142,10 @@ def decide(step: Step, context: Context) -> Files:
 
 def release_needs(step: Step) -> list[Step]:
     """Return the steps to the shadows' and the victim's signals of every release."""
-    return [
-        part
-        for exp, of in step.releases
-        for part in [*shadow_signals(exp, of), Step("signals", exp, of)]
-    ]
+    needs: list[Step] = []
+    for exp, of in step.releases:
+        needs += [*shadow_signals(exp, of), Step("signals", exp, of)]
+    return needs
 
 
 def decide_on_releases(step: Step, context: Context) -> Files:
@@ -182,10 +182,9 @@ def load_result(files: Files, _step: Step, _context: Context) -> AttackResult:
 def validation_leaks(
     context: Context, exp: Experiment, names: Sequence[str]
 ) -> dict[str, Evaluation]:
-    """Return how well each attack tells the victim's validation samples from its test samples.
+    """Return how well each attack on members tells the victim's validation from its test samples.
 
-    The attacks are those that find its members: fitted on the shadow networks' members and
-    non-members, their thresholds included.
+    A defense that trains on them in the members' place moves the leak to them; else it is small.
     """
     (victim,) = context.value(Step("pruned", exp))
     parts = split(context.dataset(exp), exp.seed, VICTIM)
@@ -197,17 +196,5 @@ def validation_leaks(
     for name in names:
         fitted, _, *asked = decision_needs(attack_step(exp, name, "pruned"))
         seen = references.attach(context, asked, samples, target)
-        found[name] = judge_validation(context.value(fitted), seen, validation)
+        found[name] = judged(context.value(fitted), seen, validation).evaluation
     return found
-
-
-def judge_validation(attack: attacks.Attack, target: Signals, validation: Bools) -> Evaluation:
-    """Let a fitted attack decide on all of the target, and judge it without the members.
-
-    ``validation``, shape (n,), True: those to be told from the test samples, which are all the
-    other non-members. The members are there for attacks that rank a sample among all others (rmia).
-    """
-    rest = ~target.require_membership()
-    with same_bits():
-        scores = attack.decision_function(target.observed())[rest]
-        return evaluate(validation[rest], scores, scores >= 0, ranks=attack.ranks)

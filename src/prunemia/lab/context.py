@@ -1,8 +1,4 @@
-"""What steps are carried out with: a store, a device, the data; and the form of a stage.
-
-A result is stored under a key: the hash of its stage and version, of whatever else decides it
-(`Stage.settings`), and of the keys of what it needs.
-"""
+"""What steps are carried out with: a store, a device, the data; and the form of a stage."""
 
 from __future__ import annotations
 
@@ -34,7 +30,7 @@ GENERATORS = ("mnist1d", "numpy", "scikit-learn", "scipy")
 Files = dict[str, bytes]
 """An artefact's files by name."""
 Report = Callable[[str], None]
-"""Moves a bar on by one epoch, and says how it goes."""
+"""Moves a bar on by one, and says how it goes."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +115,7 @@ class Context:
         return self.stages[step.stage].needs(step)
 
     def key(self, step: Step) -> str:
-        """Return the key under which the store has, or will have, the step's result."""
+        """Return a hash: of stage and version, its settings, and the keys of what it needs."""
         if step not in self._keys:
             stage = self.stages[step.stage]
             settings = stage.settings(step, self)  # first: it refuses a wrong attack or option
@@ -140,7 +136,7 @@ class Context:
         return self.stages[step.stage].load(self.get_or_compute(step), step, self)
 
     def get_or_compute(self, step: Step) -> Files:
-        """Return the files of the step's artefact, computed first if nobody has, or is at it."""
+        """Return the files of the step's artefact; computed once, whoever else wants them."""
         key, title = self.key(step), self.title(step)
         files = self.store.get(step.stage, key)
         if files is not None:
@@ -161,11 +157,11 @@ class Context:
         return f"{said}, {experiment_label(step.exp, step.of)}"
 
     @contextlib.contextmanager
-    def bar(self, step: Step, epochs: int) -> Iterator[Report]:
-        """Show how a step goes, by epochs."""
+    def bar(self, title: str, total: int, unit: str = "epoch") -> Iterator[Report]:
+        """Show how something goes: what it is given moves on by one, and says how it goes."""
         pause = 0.2 if sys.stderr.isatty() else 5.0  # seconds between lines: a log wants fewer
-        hidden, title = not self.progress, self.title(step)
-        with tqdm(total=epochs, desc=title, unit="epoch", disable=hidden, mininterval=pause) as bar:
+        hidden = not (self.progress and total)
+        with tqdm(total=total, desc=title, unit=unit, disable=hidden, mininterval=pause) as bar:
 
             def report(line: str) -> None:
                 bar.set_postfix_str(line, refresh=False)
@@ -175,11 +171,7 @@ class Context:
 
 
 def _origin(exp: Experiment) -> str:
-    """Return the content key of what an experiment's data set is made from.
-
-    That is its published files' checksums, its generator's versions, or the reader's file; and
-    which of their rows.
-    """
+    """Return a hash of published files' checksums, generator's versions or own file, and rows."""
     name = exp.dataset
     rows = [exp.samples] if exp.rows_seed is None else [exp.samples, exp.rows_seed]
     if name.endswith(".npz"):

@@ -105,8 +105,8 @@ def _measured(
 def leakage(signals: Signals) -> dict[str, float]:
     """Return how differently members and non-members are answered.
 
-    Scale-free distances: the Kolmogorov–Smirnov distance, and the AUC of telling members by it
-    (by large confidence, by small sensitivity); and the generalization gap.
+    Kolmogorov–Smirnov distances, AUCs of telling members by large confidence or small sensitivity,
+    and the generalization gap.
     """
     member = signals.require_membership()
     quantities = {

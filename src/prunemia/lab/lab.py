@@ -65,10 +65,7 @@ class Lab(Context):
         self.scheduler = scheduler
 
     def run(self, steps: Iterable[Step]) -> None:
-        """See to it that the store has these steps' results, computed on the scheduler if any.
-
-        If some fail, all others are carried out before a `prunemia.lab.sweep.SweepError` is raised.
-        """
+        """See to it that the store has these results; a SweepError at the end, if some fail."""
         planned = sweep.Plan(self, steps)
         planned.compute(self.scheduler)
         if failures := planned.failures():
@@ -186,10 +183,10 @@ class Lab(Context):
     def references(
         self, exp: Experiment, of: Of = "pruned", count: int = 64, setting: str = "offline"
     ) -> References:
-        """Return how ``count`` other networks answer the victim's samples, and who trained on them.
+        """Return how ``count`` other networks answer `target`, and who trained on its samples.
 
-        ``setting``: "offline", shadow networks, none of which trained on them; "online", networks
-        on the victim's half, about half of which trained on each. The order is that of `target`.
+        ``setting``: "offline", shadow networks, which did not; "online", networks on the victim's
+        half, about half of which trained on each.
         """
         asked = references.steps(exp, of, count, setting)
         return references.gather(self, asked, references.asked_of(self, exp))

@@ -1,11 +1,9 @@
 """The leak along the epochs, and of pruned networks beside dense ones that are like them.
 
-A network leaks more the longer it is trained, and its accuracies rise as well. So a pruned network
-is compared with dense ones: originals that stop early, and originals that are fine-tuned for
-several lengths. Within a run they give leakage as a function of training or of test accuracy; what
-a pruned network leaks beyond its comparator (`COMPARATORS`) is its excess leakage.
-
-Leakage and accuracy go together: Gonon et al. (2023, arXiv 2304.07234).
+A network leaks more the longer it is trained, and its accuracies rise as well (Gonon et al. 2023,
+arXiv 2304.07234). So dense networks, originals that stop early or are fine-tuned for several
+lengths, give leakage as a function of accuracy within a run; what a pruned one leaks beyond its
+comparator (`COMPARATORS`) is its excess leakage.
 """
 
 from __future__ import annotations
@@ -51,9 +49,8 @@ def networks(exp: Experiment) -> Iterator[tuple[str, int, Experiment, Of]]:
     """Yield the networks along the epochs of an experiment: role, epochs, experiment, which.
 
     The roles: "training", an original that stops after so many epochs; "dense" and "pruned", the
-    whole original fine-tuned for so many; "kept", the pruned network of the experiment itself.
-    All but the last are kept as they are after their last epoch, so that experiments that differ
-    in their stopping alone share them, and the first two with any sparsity.
+    whole original fine-tuned for so many, each kept as it is after the last; "kept", the pruned
+    network of the experiment itself. Experiments that differ in stopping alone share the others.
     """
     last = exp.replace(stopping="last", adversary=None)
     for epochs in lengths(exp.training_epochs):
@@ -97,16 +94,12 @@ def excess(table: pd.DataFrame) -> pd.DataFrame:
 
     ``table``: of `points`, of one defense. One row per pruned network ("kept"), attack, measure
     and ``comparator``: its fields, ``value``, ``expected`` (the comparator's leak), ``excess``,
-    ``train_difference`` and ``test_difference`` (its accuracies minus the comparator's). NaN where
-    there is no comparator:
+    ``train_difference``, ``test_difference``; NaN where there is no comparator:
 
-    - "equal training accuracy": its run's dense networks, at its training accuracy; none where
-      that lies outside of what they reach, or where dense networks within `NEAR` of it differ in
-      leak by more than `TOLERANCE`, so that the leak is no function of it.
-    - "equal test accuracy": the same at its test accuracy.
-    - "least leaking dense network": of the lengths (role, epochs) whose test accuracy is on the
-      mean over all *other* runs at least the pruned networks' there, the one that leaks least
-      there; how it leaks in this run. None where none is as accurate, or there is one run.
+    - at equal training, or test, accuracy: its run's dense networks; none outside of what they
+      reach, or where those within `NEAR` of it differ in leak by more than `TOLERANCE`.
+    - the least leaking dense network: of the lengths (role, epochs) that on the mean over all
+      *other* runs are as accurate as the pruned networks there, the one that leaks least there.
     """
     kept = table[table["role"] == "kept"].reset_index(drop=True)
     curve = table[table["role"].isin(CURVE)]
@@ -147,11 +140,7 @@ def _by(
 
 
 def _along(axis: str, curve: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
-    """Return what the curve reaches where ``axis`` is as of the pruned networks.
-
-    No number where dense networks that are about as good leak differently: many of them fit their
-    members perfectly, and then the training accuracy says nothing of the leak.
-    """
+    """Return what the curve reaches where ``axis`` is as of the pruned networks."""
     columns = {name: at_accuracy(curve[axis], curve[name], kept[axis]) for name in REACHED}
     reached = pd.DataFrame(columns, index=kept.index)
     for index, asked in kept[axis].items():
@@ -183,8 +172,7 @@ def _least(curve: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
 def at_accuracy(accuracy: ArrayLike, leakage: ArrayLike, asked: ArrayLike) -> NDArray[np.float64]:
     """Return the leakage of dense networks at the accuracies ``asked``, NaN outside.
 
-    Leakage is taken to grow with accuracy: the points are pooled until it does (isotonic
-    regression), and joined by straight lines.
+    Points are pooled until leakage grows with accuracy, and joined by straight lines.
     """
     known, wanted = np.asarray(accuracy, dtype=float), np.asarray(asked, dtype=float)
     curve = IsotonicRegression(out_of_bounds="clip").fit(known, np.asarray(leakage, dtype=float))

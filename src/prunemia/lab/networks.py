@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
@@ -18,7 +16,7 @@ from prunemia import defenses, models, pruning, training
 from prunemia.attacks import log_odds
 from prunemia.data import Canaries, Dataset, plant, split, standardized
 from prunemia.experiment import Experiment, seed_of
-from prunemia.files import pack_arrays, pack_json, unpack_arrays, unpack_json
+from prunemia.files import pack_arrays, pack_json, unpack_json
 from prunemia.lab.context import Context, Files, Report
 from prunemia.lab.steps import VICTIM, Step, network_label
 from prunemia.pruning import cutting
@@ -48,7 +46,7 @@ class TrainedModel:
 
     @property
     def privacy(self) -> dict[str, Any]:
-        """What the defense guarantees: for ``dp`` epsilon, delta, and the caveat beside them."""
+        """What the defense guarantees: for ``dp`` epsilon, delta, and a caveat."""
         return self.history.guarantee
 
 
@@ -117,18 +115,14 @@ class Fitting:
         )
 
     def fit(
-        self,
-        jobs: list[training.Job],
-        settings: training.FitSettings,
-        report: Report,
-        name: str,
-        strength: float | None,
+        self, jobs: list[training.Job], epochs: int, warmup: int, report: Report, defended: bool
     ) -> list[TrainedModel]:
-        """Fit the networks under a defense, side by side where it allows that."""
-        alone = defenses.get(name, strength).one_by_one
+        """Fit the networks, under the defense or not, side by side where it allows that."""
+        defense = (self.exp.defense, self.exp.strength) if defended else ("none", None)
+        settings = fit_settings(self.exp, epochs, warmup)
         histories: list[training.History] = []
-        for stack in [[job] for job in jobs] if alone else [jobs]:
-            fresh = defenses.get(name, strength)  # it keeps the state of its fit
+        for stack in [[job] for job in jobs] if defenses.get(*defense).one_by_one else [jobs]:
+            fresh = defenses.get(*defense)  # it keeps the state of its fit
             data = self.features, self.labels
             histories += training.fit(stack, *data, settings, defense=fresh, report=report)
         removed = [job.masks.sparsity if job.masks else 0.0 for job in jobs]
@@ -139,44 +133,33 @@ class Fitting:
 
     def accuracies(self, job: training.Job) -> dict[str, float]:
         """Return the share of a network's samples of each part that it classifies right."""
-        parts = {"train": job.train, "validation": job.validation, "test": job.test}
-        device = self.features.device
-        return {
-            name: training.accuracy(job.module, self.features, self.labels, rows.to(device))
-            for name, rows in parts.items()
-        }
+        data, device = (self.features, self.labels), self.features.device
+        parts = {part: getattr(job, part).to(device) for part in ("train", "validation", "test")}
+        return {part: training.accuracy(job.module, *data, rows) for part, rows in parts.items()}
 
 
 def train(step: Step, context: Context, canaries: Canaries | None = None) -> list[TrainedModel]:
     """Train the step's original networks side by side; a victim alone may have canaries."""
-    exp = step.exp
-    fitting = Fitting(step, context, canaries)
+    fitting, epochs = Fitting(step, context, canaries), step.exp.training_epochs
     jobs = [fitting.job(i, "training", fitting.fresh(i)) for i in step.group]
-    settings = fit_settings(exp, exp.training_epochs, 0)
-    defended = (exp.defense, exp.strength) if exp.whole else ("none", None)
-    with context.bar(step, settings.epochs) as report:
-        return fitting.fit(jobs, settings, report, *defended)
+    with context.bar(context.title(step), epochs) as report:
+        return fitting.fit(jobs, epochs, 0, report, step.exp.whole)
 
 
 def prune(
-    step: Step,
-    context: Context,
-    originals: Sequence[TrainedModel],
-    canaries: Canaries | None = None,
+    step: Step, context: Context, tuned: list[TrainedModel], canaries: Canaries | None = None
 ) -> list[TrainedModel]:
-    """Prune the step's networks and fine-tune them under the defense, on the same canaries.
+    """Prune networks, which are used up, and fine-tune them under the defense on the same canaries.
 
-    Once, or in the rounds of `pruning.schedule`. The originals' modules are used up.
+    Once, or in the rounds of `pruning.schedule`.
     """
-    exp = step.exp
-    fitting = Fitting(step, context, canaries)
+    exp, fitting = step.exp, Fitting(step, context, canaries)
     teaches = defenses.get(exp.defense, exp.strength).needs_original
-    teachers = [copy.deepcopy(original.module) if teaches else None for original in originals]
+    teachers = [copy.deepcopy(original.module) if teaches else None for original in tuned]
     share = FLOOR if exp.stopping == "warm-up" else 0.0
-    floors = [share * original.accuracy["validation"] for original in originals]
-    tuned = list(originals)
+    floors = [share * original.accuracy["validation"] for original in tuned]
     rounds = pruning.schedule(exp.sparsity, exp.tuning_epochs, exp.rounds)
-    with context.bar(step, exp.tuning_epochs) as report:
+    with context.bar(context.title(step), exp.tuning_epochs) as report:
         for turn, (sparsity, epochs) in enumerate(rounds, start=1):
             what = "fine-tuning" if turn == 1 else f"round {turn} of fine-tuning"
             jobs = []
@@ -188,8 +171,7 @@ def prune(
                 spent = before.privacy.get("spent", []) if exp.whole else []
                 more = {"masks": masks, "floor": floor, "original": teacher, "spent": spent}
                 jobs.append(fitting.job(i, what, before.module, **more))
-            settings = fit_settings(exp, epochs, exp.recipe.warmup)
-            now = fitting.fit(jobs, settings, report, exp.defense, exp.strength)
+            now = fitting.fit(jobs, epochs, exp.recipe.warmup, report, defended=True)
             tuned = now if turn == 1 else [_after(*pair) for pair in zip(tuned, now, strict=True)]
     return tuned
 
@@ -197,9 +179,8 @@ def prune(
 def _after(before: TrainedModel, now: TrainedModel) -> TrainedModel:
     """Return a network with the history of its rounds before in front of that of its last."""
     first, then = before.history, now.history
-    whole = {
-        n: getattr(first, n) + getattr(then, n) for n in ("loss", "validation", "validation_loss")
-    }
+    by_epoch = ("loss", "validation", "validation_loss")
+    whole = {name: getattr(first, name) + getattr(then, name) for name in by_epoch}
     best = len(first.loss) + then.best_epoch
     return replace(now, history=replace(then, best_epoch=best, **whole))
 
@@ -327,12 +308,6 @@ def measure_cost(step: Step, context: Context) -> Files:
     return {"costs.json": pack_json(costs)}
 
 
-def load_cost(files: Files, _step: Step, _context: Context) -> pd.DataFrame:
-    """Return one row per network, with the columns of `prunemia.pruning.Cost`."""
-    costs = pd.DataFrame.from_dict(unpack_json(files["costs.json"]), orient="index")
-    return costs.loc[["original", "pruned", "cut"]]
-
-
 # --- The stage "canaries" -----------------------------------------------------------------------
 
 
@@ -354,8 +329,7 @@ class Planted:
     def guesses(self) -> tuple[int, int]:
         """Return how many guesses are right, and how many were made.
 
-        The quarter of the canaries with the largest scores is guessed to be included, the quarter
-        with the smallest not; the rest is passed over. How many, was fixed beforehand.
+        The quarter with the largest scores is guessed to be included, that with the smallest not.
         """
         side = len(self.scores) // 4
         order = np.argsort(self.scores, kind="stable")
@@ -375,9 +349,3 @@ def ask_canaries(step: Step, context: Context) -> Files:
     scores = log_odds(given.cpu().numpy(), canaries.labels)
     arrays = {"scores": scores, "included": canaries.included}
     return {"canaries.npz": pack_arrays(arrays), "privacy.json": pack_json(networks[0].privacy)}
-
-
-def load_canaries(files: Files, _step: Step, _context: Context) -> Planted:
-    """Return what `ask_canaries` wrote."""
-    privacy = unpack_json(files["privacy.json"])
-    return Planted(**unpack_arrays(files["canaries.npz"]), privacy=privacy)

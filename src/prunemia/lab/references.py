@@ -1,12 +1,9 @@
 """How other networks answer the samples of a target: what lira and rmia compare with.
 
 *Offline*, the references are the adversary's shadow networks, none of which trained on the victim's
-samples. *Online*, they are cut from the victim's half as the victim is (`prunemia.data.OWN`), in
-pairs, so that each sample trained about half of them, and so are as good as the victim.
-
-One victim with a thousand non-members says little of a false-positive rate of 0.1 %. So each of k
-online references can be the target once, with the others as its references (`InTurn`): each sample
-is a member of some targets and a non-member of others.
+samples. *Online*, they are cut from the victim's half as the victim is, in pairs, so that each
+sample trained about half of them. Each of k online references can be the target once, with the
+others as its references (`InTurn`), since one victim says little of a false-positive rate of 0.1 %.
 """
 
 from __future__ import annotations
@@ -42,7 +39,6 @@ BY_REFERENCES = ("confidence", "lira offline", "lira online", "rmia offline", "r
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
-Floats32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +56,13 @@ class References:
 
     samples: NDArray[np.int64]
     labels: NDArray[np.int64]
-    log_odds: Floats32
-    posteriors: Floats32
+    log_odds: NDArray[np.float32]
+    posteriors: NDArray[np.float32]
     trained_on: Bools
 
 
 def steps(exp: Experiment, of: Of, count: int, setting: str) -> list[Step]:
-    """Return the steps to so many references' answers, trained as ``exp.adversary`` assumes.
-
-    UsageError for another setting, or none of them.
-    """
+    """Return the steps to so many references' answers, trained as ``exp.adversary`` assumes."""
     if setting not in SETTINGS:
         raise UsageError(f"setting: {setting!r} is not allowed; allowed: {', '.join(SETTINGS)}")
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count < OWN:
@@ -133,16 +126,14 @@ def queried(step: Step) -> list[Step]:
 def as_shadows(
     context: Context, asked: Sequence[Step], queries: Sequence[Step] = ()
 ) -> list[Signals]:
-    """Return references in the role of the target, each with the others as its references.
+    """Return references as targets, each with the others as its references.
 
     ``queries``: of `queried`; they bring the sensitivities.
     """
     everyone = [number for step in asked for number in step.group]
     if len(everyone) < 2:
-        raise UsageError(
-            f"shadows: {len(everyone)}; allowed for an attack with references: 2 or more, "
-            "to choose its threshold on"
-        )
+        said = "allowed for an attack with references: 2 or more, to choose its threshold on"
+        raise UsageError(f"shadows: {len(everyone)}; {said}")
     whole = gather(context, asked, np.arange(len(context.dataset(asked[0].exp))))
     moved = Signals.concatenate([context.value(step) for step in queries]) if queries else None
     shadows = []
@@ -215,19 +206,18 @@ class InTurn:
             return inside - (right & ~trained).sum(axis=0) / (~trained).sum(axis=0)
 
     def rates(self, name: str, fpr: float) -> tuple[Floats, Floats]:
-        """Return each network's TPR, and each sample's FPR, at one threshold for all networks.
+        """Return each network's TPR (k,), and each sample's FPR (n,), at one threshold for all.
 
-        The threshold is the smallest score that at most ``fpr`` of all pairs of a network and a
-        non-member lie above. Shapes (k,) and (n,); NaN where there is nothing to count.
+        At most ``fpr`` of all pairs of a network and a non-member lie above it. NaN where there is
+        nothing to count.
         """
         scores = self.scores[name]
         known = np.isfinite(scores)
         outside, inside = ~self.trained_on & known, self.trained_on & known
         threshold = threshold_at(scores[outside], fpr)
         if threshold is None:
-            raise UsageError(
-                f"fpr: {fpr:g} with {int(outside.sum())} non-members; allowed: one or more"
-            )
+            said = f"{int(outside.sum())} non-members; allowed: one or more"
+            raise UsageError(f"fpr: {fpr:g} with {said}")
         above = scores > threshold
         with np.errstate(invalid="ignore"):
             found = (above & inside).sum(axis=1) / inside.sum(axis=1)
@@ -236,10 +226,7 @@ class InTurn:
 
 
 def steps_in_turn(exp: Experiment, of: Of, count: int, attacks: Sequence[str]) -> list[Step]:
-    """Return what is to be computed: the networks' answers, and the attacks on their signals.
-
-    A UsageError where the networks are fewer than `LEAST`.
-    """
+    """Return what is to be computed: the networks' answers, and the attacks on their signals."""
     asked = steps(exp, of, count, "online")
     if count < LEAST:
         raise UsageError(f"count: {count} is not allowed; allowed: {LEAST} or more")
@@ -294,9 +281,9 @@ def by_references(found: References) -> dict[str, Floats]:
 
 
 def aucs(scores: Floats, trained_on: Bools) -> Floats:
-    """Return per sample, shape (n,), the AUC over networks: P[score trained on it > score not].
+    """Return each sample's AUC over networks, (n,): P[score where trained on it > score where not].
 
-    NaN where a sample has networks of one kind alone; half is chance level.
+    NaN where it has networks of one kind alone.
     """
     known = np.isfinite(scores)
     inside, outside = trained_on & known, ~trained_on & known

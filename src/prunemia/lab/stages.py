@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prunemia.files import unpack_arrays
+import pandas as pd
+
+from prunemia.files import unpack_arrays, unpack_json
 from prunemia.lab import attacking, networks, references
 from prunemia.lab.context import Stage
 from prunemia.lab.steps import Step
@@ -38,7 +40,9 @@ STAGES: Mapping[str, Stage] = {
         1,
         "training {networks} with canaries",
         networks.ask_canaries,
-        networks.load_canaries,
+        lambda files, *_: networks.Planted(
+            **unpack_arrays(files["canaries.npz"]), privacy=unpack_json(files["privacy.json"])
+        ),
         lambda step, _: dict(step.options),
     ),
     "fit": Stage(
@@ -68,7 +72,9 @@ STAGES: Mapping[str, Stage] = {
         1,
         "measuring what {networks} costs",
         networks.measure_cost,
-        networks.load_cost,
+        lambda files, *_: pd.DataFrame.from_dict(
+            unpack_json(files["costs.json"]), orient="index"
+        ).loc[["original", "pruned", "cut"]],
         needs=lambda step: [Step(of, step.exp, of, step.group) for of in ("pruned", "original")],
     ),
 }

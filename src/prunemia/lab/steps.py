@@ -107,20 +107,15 @@ def release_step(releases: Iterable[Release], name: str, options: Mapping[str, A
 
 
 def checked_releases(releases: Iterable[Release]) -> list[Release]:
-    """Return the releases of one network.
-
-    UsageError where there is none, one comes twice, or they differ in a field of `SHARED`.
-    """
+    """Return the releases of one network; UsageError where they are not, or one comes twice."""
     found = list(releases)
     if not found:
-        raise UsageError("releases: none; allowed: 1 or more pairs of an experiment and its `of`")
+        raise UsageError("releases: none; allowed: pairs of an experiment and its `of`")
     for place, (exp, of) in enumerate(found, start=1):
         for name in SHARED:
             if (value := getattr(exp, name)) != (wanted := getattr(found[0][0], name)):
-                raise UsageError(
-                    f"releases: number {place} has {name} {value!r}; "
-                    f"allowed: {wanted!r}, as the first has"
-                )
+                said = f"{name} {value!r}; allowed: {wanted!r}, as the first has"
+                raise UsageError(f"releases: number {place} has {said}")
         if (exp, of) in found[: place - 1]:
             raise UsageError(f"releases: number {place} comes twice; allowed: each once")
     return found

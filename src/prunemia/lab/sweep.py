@@ -1,9 +1,8 @@
 """Many steps: planned, computed here or on Dask's workers, gathered into one tidy table.
 
-Each task is found by its content: interrupted, a sweep resumes with what the store has. A task that
-fails takes with it what needs it; all others are computed. On Dask a worker that dies loses the
-stage that it was at, and another gets that task: results are in the store, which all share. On the
-same kind of device they are those of one process, bit for bit.
+Interrupted, a sweep resumes with what the store has. A task that fails takes with it what needs it;
+all others are computed. On Dask a worker that dies loses the stage that it was at, and another gets
+that task: results are in the store, which all share.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import logging
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -23,7 +22,7 @@ from tqdm import tqdm
 
 from prunemia.errors import RunError, UsageError
 from prunemia.experiment import Adversary, Experiment, content_key
-from prunemia.lab.context import Context
+from prunemia.lab.context import Context, Report
 from prunemia.lab.stages import STAGES
 from prunemia.lab.steps import Of, Step
 from prunemia.store import StoreError
@@ -51,10 +50,7 @@ class SweepError(RunError):
 
 
 class Task(NamedTuple):
-    """One artefact to be: its stage and key as a name, the step to it, the tasks that come first.
-
-    Tasks of one name have one result, whatever else their experiments say.
-    """
+    """One artefact to be: stage and key as its name, the step to it, the tasks that come first."""
 
     name: str
     step: Step
@@ -136,25 +132,15 @@ class Plan:
 
     def compute(self, scheduler: str | None) -> None:
         """Compute the tasks, here or on a Dask scheduler."""
-        silent = not (self.context.progress and self.todo)
-        with tqdm(total=len(self.todo), unit="step", disable=silent) as bar:
-
-            def done(task: Task) -> None:
-                bar.set_postfix_str(self.context.title(task.step), refresh=False)
-                bar.update()
-
+        with self.context.bar("", len(self.todo), "step") as report:
             if scheduler is None or not self.todo:
-                self._compute_here(done)
+                self._compute_here(report)
             else:
                 with connect(scheduler) as client:
-                    self._compute_on(client, done)
+                    self._compute_on(client, report)
 
-    def _compute_here(self, done: Callable[[Task], None]) -> None:
-        """Compute the tasks in this process.
-
-        What another process is at is left for later, so that two pages with tasks in common share
-        the work instead of waiting for each other.
-        """
+    def _compute_here(self, report: Report) -> None:
+        """Compute the tasks in this process; last what another is at, so that both share them."""
         context = self.context.changed(progress=False)
         left = dict(self.todo)
         for waits in (False, True):
@@ -166,7 +152,7 @@ class Plan:
                             context.get_or_compute(task.step)
                         except Exception as error:
                             self._failed(task, error)
-                    done(task)
+                    report(context.title(task.step))
                     del left[name]
 
     def _blocked(self, task: Task) -> bool:
@@ -180,7 +166,7 @@ class Plan:
     def _failed(self, task: Task, error: BaseException) -> None:
         self.errors[task.name] = f"{self.context.title(task.step)}: {describe(error)}"
 
-    def _compute_on(self, client: Client, done: Callable[[Task], None]) -> None:
+    def _compute_on(self, client: Client, report: Report) -> None:
         """Compute the tasks on a scheduler: each waits for its inputs, not for another's lock.
 
         Where workers offer the resource ``GPU`` (``dask worker ADDRESS --nthreads 4 --resources
@@ -198,9 +184,9 @@ class Plan:
             arguments = (task.step, root, self.context.chosen_device, inputs)
             key = f"{name}-{place}"
             futures[name] = client.submit(work, *arguments, key=key, resources=resources)
-        tasks = {futures[name].key: task for name, task in self.todo.items()}
+        titles = {futures[n].key: self.context.title(task.step) for n, task in self.todo.items()}
         for future in as_completed(list(futures.values()), loop=client.loop, raise_errors=False):
-            done(tasks[future.key])
+            report(titles[future.key])
         for name, task in self.todo.items():
             if not self._blocked(task) and futures[name].status != "finished":
                 self._failed(task, futures[name].exception())
@@ -251,8 +237,7 @@ def _columns(exp: Experiment, of: Of) -> dict[str, Any]:
 def connect(address: str) -> Iterator[Client]:
     """Give a client of the scheduler; of a tls one with the certificates of Dask's settings.
 
-    Warns on stderr of an address that others can use (`risk`). UsageError where it is no address,
-    or nobody answers there.
+    Warns on stderr of a `risk`. UsageError where it is no address, or nobody answers there.
     """
     import dask
     from distributed import Client
@@ -277,8 +262,7 @@ def connect(address: str) -> Iterator[Client]:
 def risk(address: str) -> str:
     """Return a sentence on a scheduler that strangers may reach and use; "" where they cannot.
 
-    A scheduler runs what its clients send, and over tcp anybody who reaches the port is one.
-    UsageError where it is no address, or its host is unknown.
+    It runs what its clients send. UsageError where it is no address, or its host is unknown.
     """
     try:
         parts = urlsplit(address if "://" in address else f"tcp://{address}")
