@@ -19,7 +19,7 @@ def random_dataset(samples: int, classes: int = 3, seed: int = 0) -> Dataset:
     return Dataset("random", features, np.arange(samples) % classes, classes)
 
 
-def test_sheets_are_complete() -> None:
+def test_sheets_are_complete():
     sheets = data.sheets()
     assert tuple(sheets.index) == tuple(data.SOURCES)
     assert sheets.loc["location", ["rows", "features", "classes"]].tolist() == [5010, "446", 30]
@@ -27,7 +27,7 @@ def test_sheets_are_complete() -> None:
     assert texts.map(len).min().min() > 2
 
 
-def test_mnist1d_is_what_is_published() -> None:
+def test_mnist1d_is_what_is_published():
     from mnist1d.data import get_dataset_args, make_dataset
 
     arguments = get_dataset_args()
@@ -51,19 +51,19 @@ def test_mnist1d_is_what_is_published() -> None:
     assert (dataset.labels.dtype, dataset.classes, dataset.shape) == (np.int64, 10, (1, 40))
 
 
-def test_mnist1d_of_any_size_is_the_same_each_time() -> None:
+def test_mnist1d_of_any_size_is_the_same_each_time():
     first, second = (data.load("mnist1d", samples=105) for _ in range(2))
     assert len(first) == 105
     assert first.fingerprint == second.fingerprint
 
 
-def test_digits() -> None:
+def test_digits():
     dataset = data.load("digits")
     assert (dataset.features.shape, dataset.classes) == ((1797, 1, 8, 8), 10)
     assert (dataset.features.min(), dataset.features.max()) == (0, 1)
 
 
-def test_samples_are_fixed_and_nested() -> None:
+def test_samples_are_fixed_and_nested():
     large, small = data.load("digits", samples=500), data.load("digits", samples=200)
     np.testing.assert_array_equal(large.features[:200], small.features)
     np.testing.assert_array_equal(large.labels[:200], small.labels)
@@ -73,7 +73,7 @@ def test_samples_are_fixed_and_nested() -> None:
 
 
 @pytest.mark.parametrize(("name", "samples"), [("mnist1d", 50), ("digits", 205)])
-def test_a_seed_draws_samples_of_its_own_and_the_same_each_time(name: str, samples: int) -> None:
+def test_a_seed_draws_samples_of_its_own_and_the_same_each_time(name, samples):
     def rows(seed: int | None) -> set[bytes]:
         features = data.load(name, samples, rows_seed=seed).features
         assert len(features) == samples
@@ -85,7 +85,7 @@ def test_a_seed_draws_samples_of_its_own_and_the_same_each_time(name: str, sampl
     assert all(10 < count < 40 for count in shared) if name == "digits" else shared == [0, 0]
 
 
-def test_samples_that_there_are_not_are_refused() -> None:
+def test_samples_that_there_are_not_are_refused():
     large, small = (data.load("digits", samples, rows_seed=7) for samples in (500, 200))
     np.testing.assert_array_equal(large.features[:200], small.features)
     sentence = "rows: 'fresh' is not allowed with all 1797 samples of data set 'digits'; allowed: "
@@ -99,7 +99,7 @@ def test_samples_that_there_are_not_are_refused() -> None:
         data.load("nosuch")
 
 
-def test_the_fingerprint_is_of_the_contents_alone() -> None:
+def test_the_fingerprint_is_of_the_contents_alone():
     dataset = random_dataset(10)
     renamed = Dataset("other", dataset.features.copy(), dataset.labels.copy(), dataset.classes)
     assert renamed.fingerprint == dataset.fingerprint
@@ -127,9 +127,7 @@ def test_the_fingerprint_is_of_the_contents_alone() -> None:
         (40, (9, 2, 9), (9, 2, 9)),
     ],
 )
-def test_parts_have_the_sizes_counted_by_hand(
-    samples: int, victim: tuple[int, ...], shadow: tuple[int, ...]
-) -> None:
+def test_parts_have_the_sizes_counted_by_hand(samples, victim, shadow):
     dataset = random_dataset(samples)
     for index, expected in ((0, victim), (1, shadow), (7, shadow)):
         parts = data.split(dataset, 0, index)
@@ -140,7 +138,7 @@ def indices_of(parts: data.Split) -> NDArray[np.int64]:
     return np.concatenate([parts.train, parts.validation, parts.test])
 
 
-def test_victim_and_adversary_share_no_sample_and_use_all() -> None:
+def test_victim_and_adversary_share_no_sample_and_use_all():
     dataset = random_dataset(201)
     victim = indices_of(data.split(dataset, 3, 0))
     shadows = [indices_of(data.split(dataset, 3, index)) for index in (1, 2, 9)]
@@ -149,7 +147,7 @@ def test_victim_and_adversary_share_no_sample_and_use_all() -> None:
     assert not np.array_equal(shadows[0], shadows[1])
 
 
-def test_a_split_depends_on_data_seed_and_index_alone() -> None:
+def test_a_split_depends_on_data_seed_and_index_alone():
     def train(dataset: Dataset, seed: int, index: int) -> list[int]:
         return data.split(dataset, seed, index).train.tolist()
 
@@ -165,7 +163,7 @@ def test_a_split_depends_on_data_seed_and_index_alone() -> None:
     assert train(dataset, 0, 0) != sorted(train(dataset, 0, 0))  # in random order
 
 
-def test_data_that_cannot_be_split_are_one_sentence() -> None:
+def test_data_that_cannot_be_split_are_one_sentence():
     for samples in 2, 20:
         with pytest.raises(DataError, match=f"'random': {samples} samples are too few to split"):
             data.split(random_dataset(samples), 0, 0)
@@ -174,7 +172,7 @@ def test_data_that_cannot_be_split_are_one_sentence() -> None:
         data.split(dataset, 0, 1)
 
 
-def test_references_come_in_pairs_that_train_on_what_tests_the_other() -> None:
+def test_references_come_in_pairs_that_train_on_what_tests_the_other():
     dataset = random_dataset(201)  # the victim's half has 100: 45 to test, 10, 45 to train
     half = set(data.victims_half(dataset, 3))
     first, second = (data.split(dataset, 3, data.OWN + index) for index in (4, 5))
@@ -191,7 +189,7 @@ def thousand() -> Dataset:
     return Dataset("planted", features, draw.integers(0, 4, 1000), 4)
 
 
-def test_canaries_are_test_samples_of_a_wrong_label(thousand: Dataset) -> None:
+def test_canaries_are_test_samples_of_a_wrong_label(thousand):
     canaries = plant(thousand, 3, 100)
     assert len(set(canaries.samples)) == 100
     assert set(canaries.samples) <= set(split(thousand, 3, 0).test)
@@ -199,7 +197,7 @@ def test_canaries_are_test_samples_of_a_wrong_label(thousand: Dataset) -> None:
     assert set(canaries.labels) <= {0, 1, 2, 3}
 
 
-def test_a_fair_coin_decides_and_every_seed_throws_its_own(thousand: Dataset) -> None:
+def test_a_fair_coin_decides_and_every_seed_throws_its_own(thousand):
     heads = np.array([plant(thousand, seed, 100).included for seed in range(40)])
     assert stats.binomtest(int(heads.sum()), heads.size).pvalue > 0.001
     assert len(set(heads.sum(axis=1))) > 5  # a coin each, not a fixed half
@@ -207,7 +205,7 @@ def test_a_fair_coin_decides_and_every_seed_throws_its_own(thousand: Dataset) ->
     assert np.array_equal(again.included, heads[7])
 
 
-def test_too_many_canaries_are_refused(thousand: Dataset) -> None:
+def test_too_many_canaries_are_refused(thousand):
     with pytest.raises(DataError, match=r"canaries: 224 is not allowed: .* allowed: at most 223"):
         plant(thousand, 0, 224)
     assert len(data.plant(thousand, 0, 223).samples) == 223

@@ -7,11 +7,10 @@ import os
 import shutil
 import socket
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
-from served import Publish, Server, kept, tar_gz
+from served import kept, tar_gz
 
 from prunemia import data
 from prunemia.data import DataError
@@ -23,9 +22,7 @@ TEXT = "".join(f'"{row[0]}",' + ",".join(map(str, row[1:])) + "\n" for row in RO
 ARCHIVE = tar_gz({"bangkok": TEXT})
 
 
-def test_the_published_format_is_downloaded_verified_and_kept(
-    publish: Publish, server: Server, data_folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_published_format_is_downloaded_verified_and_kept(publish, server, data_folder, capfd):
     publish("location", {FILE: ARCHIVE}, rows=60)
     dataset = data.load("location")
     assert "100%" in capfd.readouterr().err
@@ -39,9 +36,7 @@ def test_the_published_format_is_downloaded_verified_and_kept(
     assert data.fetch("digits") == []
 
 
-def test_without_a_named_folder_the_cache_is_used(
-    publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_named_folder_the_cache_is_used(publish, tmp_path, monkeypatch):
     monkeypatch.delenv("PRUNEMIA_DATA")
     publish("location", {FILE: ARCHIVE}, rows=60)
     (path,) = data.fetch("location", progress=False)
@@ -50,9 +45,7 @@ def test_without_a_named_folder_the_cache_is_used(
     assert data.fetch("location") == [path]  # still found
 
 
-def test_a_named_folder_that_cannot_be_made_is_passed_over(
-    publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_named_folder_that_cannot_be_made_is_passed_over(publish, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PRUNEMIA_DATA", str(tmp_path / "file" / "data"))
     publish("location", {FILE: ARCHIVE}, rows=60)
@@ -63,9 +56,7 @@ def test_a_named_folder_that_cannot_be_made_is_passed_over(
         data.fetch("location")
 
 
-def test_a_copy_of_the_readers_is_used_and_never_changed(
-    publish: Publish, server: Server, data_folder: Path
-) -> None:
+def test_a_copy_of_the_readers_is_used_and_never_changed(publish, server, data_folder):
     publish("location", {FILE: ARCHIVE}, rows=60)
     data_folder.mkdir()
     (data_folder / FILE).write_bytes(ARCHIVE)
@@ -77,40 +68,28 @@ def test_a_copy_of_the_readers_is_used_and_never_changed(
     assert server.requests == []
 
 
-def test_a_broken_connection(publish: Publish, server: Server, data_folder: Path) -> None:
-    publish("location", {FILE: ARCHIVE}, rows=60)
-    server.cut = 100
-    with pytest.raises(
-        DataError, match="the connection broke before the file was complete"
-    ) as caught:
-        data.load("location", progress=False)
-    assert f"a copy of {FILE} in $PRUNEMIA_DATA" in str(caught.value)
-    assert kept(data_folder) == []
-    server.cut = None
-    assert len(data.load("location", progress=False)) == 60
-
-
-def test_a_server_error(publish: Publish, server: Server, data_folder: Path) -> None:
-    publish("location", {FILE: ARCHIVE}, rows=60)
-    server.status = 503
-    with pytest.raises(DataError, match="cannot be downloaded: the server answered 503 Service U"):
-        data.load("location", progress=False)
-    assert kept(data_folder) == []
-
-
-def test_no_network(publish: Publish, server: Server, data_folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"cut": 100}, "the connection broke before the file was complete"),
+        ({"status": 503}, "the server answered 503 Service Unavailable"),
+        ({"url": "http://127.0.0.1:{unused}"}, r"no connection to 127\.0\.0\.1"),
+    ],
+)
+def test_a_download_that_fails_leaves_nothing(publish, server, data_folder, changes, reason):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        server.url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        port = unused.getsockname()[1]
+    for name, value in changes.items():
+        setattr(server, name, value.format(unused=port) if name == "url" else value)
     publish("location", {FILE: ARCHIVE}, rows=60)
-    with pytest.raises(DataError, match=r"cannot be downloaded: no connection to 127\.0\.0\.1"):
+    sentence = f"cannot be downloaded: {reason}; a copy of {FILE} in .PRUNEMIA_DATA is used as well"
+    with pytest.raises(DataError, match=sentence):
         data.load("location", progress=False)
     assert kept(data_folder) == []
 
 
-def test_a_really_full_disk(
-    publish: Publish, small_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_really_full_disk(publish, small_disk, monkeypatch):
     monkeypatch.setenv("PRUNEMIA_DATA", str(small_disk))
     publish("location", {FILE: os.urandom(500_000)}, rows=60)
     with pytest.raises(DataError, match=f"{FILE}: cannot be written: No space left on device"):
@@ -118,7 +97,7 @@ def test_a_really_full_disk(
     assert kept(small_disk) == []
 
 
-def test_two_threads_download_once(publish: Publish, server: Server, data_folder: Path) -> None:
+def test_two_threads_download_once(publish, server, data_folder):
     publish("location", {FILE: ARCHIVE}, rows=60)
     threads = [threading.Thread(target=data.fetch, args=("location", False)) for _ in range(4)]
     for thread in threads:
@@ -140,18 +119,14 @@ def test_two_threads_download_once(publish: Publish, server: Server, data_folder
         (tar_gz({"bangkok": TEXT.replace(b'"30"', b'"29"')}), "labels 0 to 28, not 0 to 29"),
     ],
 )
-def test_bad_archives_with_the_right_checksum(
-    publish: Publish, tmp_path: Path, content: bytes, sentence: str
-) -> None:
+def test_bad_archives_with_the_right_checksum(publish, tmp_path, content, sentence):
     publish("location", {FILE: content}, rows=60)
     with pytest.raises(DataError, match=sentence):
         data.load("location", progress=False)
     assert kept(tmp_path) == [f"data/{FILE}"]  # nothing was unpacked anywhere
 
 
-def test_only_the_published_checksum_vouches_for_an_archive(
-    publish: Publish, data_folder: Path
-) -> None:
+def test_only_the_published_checksum_vouches_for_an_archive(publish, data_folder):
     blob = hashlib.sha1(b"blob %d\0" % len(ARCHIVE) + ARCHIVE).hexdigest()
     publish("location", {FILE: ARCHIVE}, checksum=f"gitblob:{blob}", rows=60)
     assert len(data.load("location", progress=False)) == 60
@@ -161,7 +136,7 @@ def test_only_the_published_checksum_vouches_for_an_archive(
         data.load("location")
 
 
-def test_the_real_archive_where_there_is_one() -> None:
+def test_the_real_archive_where_there_is_one():
     if not any((place / FILE).is_file() for place in data.folders()):
         pytest.skip(f"no {FILE} in $PRUNEMIA_DATA or the cache")
     dataset = data.load("location")

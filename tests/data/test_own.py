@@ -31,9 +31,7 @@ def saved(path: Path, **arrays: Any) -> Path:
         np.array([9, 3, 5, 9], np.uint8),
     ],
 )
-def test_features_and_labels_of_any_form_are_float32_and_classes_from_0(
-    tmp_path: Path, labels: Any
-) -> None:
+def test_features_and_labels_of_any_form_are_float32_and_classes_from_0(tmp_path, labels):
     features = np.arange(16, dtype=np.float64).reshape(4, 4)
     dataset = data.load(saved(tmp_path / "own.npz", features=features, labels=labels))
     np.testing.assert_array_equal(dataset.features, features.astype(np.float32))
@@ -56,9 +54,7 @@ def test_features_and_labels_of_any_form_are_float32_and_classes_from_0(
         ("features", (6, 9), (9,)),
     ],
 )
-def test_own_shapes(
-    tmp_path: Path, field: str, shape: tuple[int, ...], expected: tuple[int, ...]
-) -> None:
+def test_own_shapes(tmp_path, field, shape, expected):
     values = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     dataset = data.load(saved(tmp_path / "own.npz", **{field: values}, labels=np.arange(6)))
     assert dataset.shape == expected
@@ -81,9 +77,9 @@ def test_own_shapes(
         ((3, 50, 3), FIRST, (3, 50, 3), LAST, (3, 3, 50)),
     ],
 )
-def test_a_shape_that_can_be_read_in_several_ways_is_told_unless_the_file_says_which(
-    tmp_path: Path, shape: Any, read: str, expected: Any, layout: str, otherwise: Any
-) -> None:
+def test_a_shape_of_several_readings_is_told_unless_the_file_says_which(
+    tmp_path, shape, read, expected, layout, otherwise
+):
     features = np.random.default_rng(0).normal(size=(80, *shape)).astype(np.float32)
     arrays = {"features": features, "labels": np.arange(80) % 2}
     path = saved(tmp_path / "own.npz", **arrays)
@@ -135,9 +131,7 @@ SIX = np.arange(6)
         ({"features": GOOD, "labels": SIX, "layout": SERIES}, "allowed: 'features'$"),
     ],
 )
-def test_what_is_wrong_with_own_arrays_is_one_sentence(
-    tmp_path: Path, arrays: Any, sentence: str
-) -> None:
+def test_what_is_wrong_with_own_arrays_is_one_sentence(tmp_path, arrays, sentence):
     path = saved(tmp_path / "own.npz", **arrays)
     with pytest.raises(DataError, match=sentence) as caught:
         data.load(path)
@@ -175,9 +169,7 @@ FLIPPED = WHOLE[:1000] + bytes([WHOLE[1000] ^ 255]) + WHOLE[1001:]
         (archive(labels_npy=npy(GOOD), labels=npy(GOOD)), "field 'labels' .* it is there twice"),
     ],
 )
-def test_a_file_that_is_no_archive_is_one_sentence(
-    tmp_path: Path, content: bytes | None, sentence: str
-) -> None:
+def test_a_file_that_is_no_archive_is_one_sentence(tmp_path, content, sentence):
     path = tmp_path / "own.npz"
     if content is not None:
         path.write_bytes(content)
@@ -188,7 +180,7 @@ def test_a_file_that_is_no_archive_is_one_sentence(
     assert "allow_pickle" not in str(caught.value)
 
 
-def test_a_file_damaged_anywhere_raises_nothing_but_data_errors(tmp_path: Path) -> None:
+def test_a_file_damaged_anywhere_raises_nothing_but_data_errors(tmp_path):
     path = tmp_path / "own.npz"
     features = np.random.default_rng(0).normal(size=(20, 3))
     np.savez_compressed(path, features=features, labels=np.arange(20))
@@ -204,7 +196,7 @@ def test_a_file_damaged_anywhere_raises_nothing_but_data_errors(tmp_path: Path) 
     assert refused > len(whole) / 16  # of an eighth as many places
 
 
-def test_standardized_by_the_training_samples_counted_by_hand() -> None:
+def test_standardized_by_the_training_samples_counted_by_hand():
     # Training samples 0 and 2: means 2 and 7, deviations 1 and 0.
     features = np.array([[1, 7], [5, 9], [3, 7]], np.float32)
     scaled = standardized(features, [0, 2])
@@ -216,7 +208,7 @@ def own(path: Path, features: Any) -> Path:
     return saved(path, features=features, labels=np.arange(len(features)))
 
 
-def test_features_that_are_not_on_one_scale_bring_one_warning(tmp_path: Path) -> None:
+def test_features_that_are_not_on_one_scale_bring_one_warning(tmp_path):
     path = own(tmp_path / "own.npz", np.array([[0, 5, 3], [1, 5, 104], [0.5, 5, 3]]))
     # The ranges are 1, 0 (constant, not counted) and 101.
     with pytest.warns(ScaleWarning, match="set standardize=True in the Experiment") as caught:
@@ -224,7 +216,7 @@ def test_features_that_are_not_on_one_scale_bring_one_warning(tmp_path: Path) ->
     assert len(caught) == 1
 
 
-def test_who_standardizes_is_not_warned(tmp_path: Path) -> None:
+def test_who_standardizes_is_not_warned(tmp_path):
     path = own(tmp_path / "own.npz", np.tile([[0, 0], [1, 200]], (40, 1)))
     lab = pm.Lab(store=tmp_path / "store", progress=False)
     exp = pm.Experiment(dataset=str(path), model="columnfc", standardize=True)
@@ -240,5 +232,5 @@ def test_who_standardizes_is_not_warned(tmp_path: Path) -> None:
         np.array([[-3e38, 0], [3e38, 6e38 / 10]]),  # beyond float32
     ],
 )
-def test_features_on_one_scale_bring_none(tmp_path: Path, features: np.ndarray) -> None:
+def test_features_on_one_scale_bring_none(tmp_path, features):
     data.load(own(tmp_path / "own.npz", features))

@@ -16,7 +16,7 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 from PIL import Image
-from served import Publish, Server, kept, tar_gz
+from served import kept, tar_gz
 
 from prunemia import data
 from prunemia.data import DataError
@@ -37,7 +37,7 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
-def test_checksums_are_those_of_torchvision() -> None:
+def test_checksums_are_those_of_torchvision():
     from torchvision.datasets import CIFAR10, CIFAR100, SVHN, FashionMNIST
 
     def published(name: str) -> list[tuple[str, str]]:
@@ -53,7 +53,7 @@ def test_checksums_are_those_of_torchvision() -> None:
     ]
 
 
-def test_texas(publish: Publish) -> None:
+def test_texas(publish, data_folder):
     features = GENERATOR.integers(0, 2, (200, 69), dtype=np.uint8)
     labels = GENERATOR.permutation(np.arange(200) % 100 + 1)
     members = {"texas/100/labels": lines(labels[:, None]), "texas/75/feats": b"1\n"}
@@ -63,14 +63,9 @@ def test_texas(publish: Publish) -> None:
     np.testing.assert_array_equal(dataset.features, features)
     np.testing.assert_array_equal(dataset.labels, labels - 1)
     assert (dataset.classes, dataset.features.dtype) == (100, np.float32)
-
-
-def test_texas_without_labels(publish: Publish) -> None:
+    (data_folder / "dataset_texas.tgz").unlink()
     publish("texas", {"dataset_texas.tgz": tar_gz({"texas/100/feats": b"0,1\n"})}, rows=1)
-    with pytest.raises(
-        DataError,
-        match=r"dataset_texas\.tgz: cannot be read as .*texas/100/labels",
-    ):
+    with pytest.raises(DataError, match=r"texas\.tgz: cannot be read as .*texas/100/labels"):
         data.load("texas", progress=False)
 
 
@@ -96,7 +91,7 @@ def cifar(
 
 
 @pytest.mark.parametrize(("name", "classes"), [("cifar10", 10), ("cifar100", 100)])
-def test_cifar(publish: Publish, monkeypatch: pytest.MonkeyPatch, name: str, classes: int) -> None:
+def test_cifar(publish, monkeypatch, name, classes):
     import torchvision
 
     reader = getattr(torchvision.datasets, name.upper())
@@ -108,23 +103,23 @@ def test_cifar(publish: Publish, monkeypatch: pytest.MonkeyPatch, name: str, cla
     np.testing.assert_array_equal(dataset.labels, labels)
 
 
-def test_a_cifar_batch_that_is_not_the_published_one_is_not_unpickled(publish: Publish) -> None:
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [("cifar-10-batches-py", "not found or corrupted"), ("..", "outside the destination")],
+)
+def test_a_batch_that_is_not_the_published_one_is_not_unpickled(publish, folder, reason):
     class Evil:
         def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
             return exec, ("raise SystemExit('unpickled')",)
 
-    batch = {
-        f"cifar-10-batches-py/{name}": pickle.dumps(Evil())
-        for name in ("data_batch_1", "batches.meta")
-    }
+    names = ("data_batch_1", "batches.meta")
+    batch = {f"{folder}/{name}": pickle.dumps(Evil()) for name in names}
     publish("cifar10", {"cifar-10-python.tar.gz": tar_gz(batch)}, rows=1)
-    with pytest.raises(
-        DataError, match=r"cannot be read as what was published: .* not found or corrupted"
-    ):
+    with pytest.raises(DataError, match=f"cannot be read as what was published: .* {reason}"):
         data.load("cifar10", progress=False)
 
 
-def test_svhn(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_svhn(publish, monkeypatch):
     from torchvision.datasets import SVHN
 
     images, labels, files = pixels(30, 32, 32, 3), np.arange(30) % 10 + 1, {}
@@ -158,38 +153,29 @@ def fashion(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> dict[str, b
     }
 
 
-def test_fashion_mnist(publish: Publish, data_folder: Path) -> None:
+@pytest.mark.parametrize("installed", [False, True], ids=["downloaded", "of the system"])
+def test_fashion_mnist(publish, server, data_folder, tmp_path, installed):
     images, labels = pixels(40, 28, 28), (np.arange(40) % 10).astype(np.uint8)
-    publish("fashion_mnist", fashion(images, labels), rows=40)
+    files = fashion(images, labels)
+    for file, content in files.items():
+        (tmp_path / Path(file).name).write_bytes(content)
+    publish("fashion_mnist", files, installed=tmp_path if installed else None, rows=40)
     dataset = data.load("fashion_mnist", progress=False)
     np.testing.assert_allclose(dataset.features, images[:, None] / 255, rtol=1e-6)
     np.testing.assert_array_equal(dataset.labels, labels)
-    assert len(kept(data_folder / "fashion-mnist")) == 4
+    assert len(server.requests) == (0 if installed else 4)
+    assert installed or len(kept(data_folder / "fashion-mnist")) == 4
 
 
 @pytest.mark.parametrize(
     "content", [bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]), bytes([0, 0, 13, 1, 0, 0, 0, 1, 1])]
 )
-def test_a_system_file_that_is_no_idx_is_one_sentence(publish: Publish, content: bytes) -> None:
+def test_a_system_file_that_is_no_idx_is_one_sentence(publish, content):
     files = fashion(pixels(40, 28, 28), (np.arange(40) % 10).astype(np.uint8))
     files["fashion-mnist/train-images-idx3-ubyte.gz"] = gzip.compress(content, 1)
     publish("fashion_mnist", files, rows=40)
     with pytest.raises(DataError, match=r"train-images.*: cannot be read as"):
         data.load("fashion_mnist", progress=False)
-
-
-def test_fashion_mnist_as_the_system_installs_it(
-    publish: Publish, server: Server, tmp_path: Path
-) -> None:
-    system = tmp_path / "system"
-    system.mkdir()
-    files = fashion(pixels(40, 28, 28), (np.arange(40) % 10).astype(np.uint8))
-    for file, content in files.items():
-        (system / Path(file).name).write_bytes(content)
-    publish("fashion_mnist", files, installed=system, rows=40)
-    dataset = data.load("fashion_mnist", progress=False)
-    assert len(dataset) == 40
-    assert server.requests == []
 
 
 def chmnist(images: NDArray[np.uint8]) -> bytes:
@@ -209,7 +195,7 @@ def chmnist(images: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def test_chmnist(publish: Publish) -> None:
+def test_chmnist(publish):
     colours = pixels(16, 1, 1, 3)
     images = np.broadcast_to(colours, (16, 150, 150, 3)).copy()
     images[0, :, :75] = 0  # black left half
@@ -223,35 +209,32 @@ def test_chmnist(publish: Publish) -> None:
     np.testing.assert_allclose(dataset.features[0, :, :, 17:], flat[0, :, :, 17:], rtol=1e-6)
 
 
-def letters(lines: str) -> bytes:
+def letters(lines: str) -> dict[str, bytes]:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("Index", "Index of letter-recognition")
         archive.writestr("letter-recognition.data", lines)
         archive.writestr("letter-recognition.names", "A,B,not,data")
-    return buffer.getvalue()
+    return {"letter+recognition.zip": buffer.getvalue()}
 
 
-def test_letter(publish: Publish) -> None:
+def test_letter(publish):
     drawn = np.random.default_rng(0).integers(0, 16, (26, 16))
-    lines = [f"{chr(65 + i)},{','.join(map(str, row))}" for i, row in enumerate(drawn)]
-    publish("letter", {"letter+recognition.zip": letters("\n".join(lines) + "\n")}, rows=26)
+    lines = [f"{chr(65 + i)},{','.join(map(str, row))}\n" for i, row in enumerate(drawn)]
+    publish("letter", letters("".join(lines)), rows=26)
     dataset = data.load("letter", progress=False)
     assert dataset.labels.tolist() == list(range(26))
     np.testing.assert_allclose(dataset.features, drawn / 15, rtol=1e-6)
 
 
 @pytest.mark.parametrize("lines", ["A,1,2\nB,1\n", "A,x\n", ""])
-def test_letters_that_are_none_are_one_sentence(publish: Publish, lines: str) -> None:
-    publish("letter", {"letter+recognition.zip": letters(lines)}, rows=2)
+def test_letters_that_are_none_are_one_sentence(publish, lines):
+    publish("letter", letters(lines), rows=2)
     with pytest.raises(DataError, match=r"cannot be read|as published"):
         data.load("letter", progress=False)
 
 
 @pytest.mark.parametrize("name", FETCHED)
-def test_junk_is_one_sentence_and_not_kept_under_a_published_checksum(
-    publish: Publish, data_folder: Path, name: str
-) -> None:
+def test_junk_is_one_sentence_and_not_kept_under_a_published_checksum(publish, data_folder, name):
     source = data.SOURCES[name]
     junk = {archive.file: b"junk" for archive in source.archives}
     published = source.archives[0].checksum

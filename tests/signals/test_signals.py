@@ -106,10 +106,6 @@ def test_files_that_are_no_signals(tmp_path):
     path = tmp_path / "s.npz"
     with pytest.raises(ValueError, match="cannot be read: No such file"):
         pm.Signals.load(path)
-    for content in (b"PK\x03\x04 nonsense", b"", b"label,member\n"):
-        path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"is no \.npz archive"):
-            pm.Signals.load(path)
     np.savez(path, posteriors=np.ones(3), extra=np.ones(3))
     with pytest.raises(ValueError, match="holds extra; allowed: posteriors"):
         pm.Signals.load(path)
@@ -118,12 +114,6 @@ def test_files_that_are_no_signals(tmp_path):
         pm.Signals.load(path)
     np.savez(path, **fields() | {"labels": np.array([{}, 1, 2, 3], dtype=object)})
     with pytest.raises(ValueError, match="field 'labels' is pickled, which is not read"):
-        pm.Signals.load(path)
-    pm.Signals(**fields(200)).save(path)
-    content = bytearray(path.read_bytes())
-    content[1500] ^= 255
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match="field 'posteriors' is damaged"):
         pm.Signals.load(path)
 
 
