@@ -197,14 +197,14 @@ class Store:
         return doomed
 
     def _survey(self, read: bool = True) -> Iterator[Entry]:
-        """Yield every artefact in order of stage and key, with its problem (``read``)."""
+        """Yield every artefact in order of stage and key; its problem, if all is ``read``."""
         prefixes = [prefix for stage in _folders(self.root) for prefix in _folders(stage)]
         found = [folder for prefix in prefixes for folder in _folders(prefix)]
         for folder in (each for each in found if each.name[:2] == each.parent.name):
             problem = ""
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                 try:
-                    _ = _read(folder) if read else None
+                    _read(folder, None if read else ())
                 except ValueError as error:
                     problem = str(error)
                 files = {file.name: file.stat() for file in folder.iterdir()}

@@ -154,7 +154,6 @@ def test_a_failing_page_fails_the_book_and_the_others_are_kept(mini, root, said,
 @pytest.mark.parametrize(
     ("only", "given", "message"),
     [
-        (["frist"], {}, r"--only frist: no such page \(did you mean 'first'\?\)"),
         ([], {"sparcity": "1"}, r"sparcity: no such parameter \(did you mean 'sparsity'\?\)"),
         (["deep/second"], {"top": "0.5"}, "top: no such parameter; allowed: model, width"),
         ([], {"model": "columnfc"}, "deep/second: width: 8 cannot be set for model 'columnfc'"),
@@ -177,14 +176,6 @@ def test_two_books_at_once_in_one_folder_are_refused(mini, root, executed):
     ):
         mini.make([], {})
     assert executed == []
-
-
-def test_an_unusable_store_is_refused_once_and_before_anything_runs(mini, root, monkeypatch):
-    monkeypatch.setenv("PRUNEMIA_STORE", str(root / "book" / "intro.md" / "store"))
-
-    with pytest.raises(UsageError, match=r"the store .*intro\.md/store: cannot be written"):
-        mini.make([], {})
-    assert not (root / "build" / "pages").exists()
 
 
 def test_a_book_on_a_full_disk_names_a_file_there(small_disk, root):

@@ -81,19 +81,14 @@ def test_a_failing_page_and_a_dying_kernel_are_told_and_do_not_stop_the_others(t
 
 
 def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
-    stream = {name: v4.new_output("stream", name=name, text=name) for name in ("stdout", "stderr")}
-    shown = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}, "text/plain": "bar"}
-    widget = v4.new_output("display_data", data=shown)
-    kept = {
-        "tags": ["remove-input"],
-        "mystnb": {"image": {"alt": "A figure."}},
-        "jupyter": {"source_hidden": True},
-    }
+    widget = {"application/vnd.jupyter.widget-view+json": {"model_id": "abc"}, "text/plain": "bar"}
     styled = '<style>#T_0fe3a {}</style><table id="T_0fe3a"><td id="T_0fe3a_row0">T_12</td>'
-    data = {"text/html": styled, "text/plain": "<Styler at 0x7f366b560890>"}
-    table = v4.new_output("execute_result", data=data, execution_count=1)
-    code = v4.new_code_cell("1", outputs=[stream["stderr"], widget, stream["stdout"], table])
-    code.metadata = kept | {"papermill": {"duration": 3}, "execution": {"started": "now"}}
+    table = {"text/html": styled, "text/plain": "<Styler at 0x7f366b560890>"}
+    outputs = [v4.new_output("stream", name=name, text=name) for name in ("stderr", "stdout")]
+    outputs += [v4.new_output("display_data", data=data) for data in (widget, table)]
+    kept = {"tags": ["remove-input"], "mystnb": {"image": {"alt": "A figure."}}}
+    kept |= {"jupyter": {"source_hidden": True}}
+    code = v4.new_code_cell("1", outputs=outputs, metadata=kept | {"papermill": {"duration": 3}})
     injected = v4.new_code_cell("x = 1", id="random", metadata={"tags": ["injected-parameters"]})
     metadata = {"papermill": {}, "widgets": {}, "language_info": {"name": "python"}}
     notebook = v4.new_notebook(cells=[injected, code], metadata=metadata)
@@ -103,7 +98,7 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
     assert (notebook.cells[0].id, set(notebook.metadata)) == ("cell-0", {"language_info"})
     assert notebook.cells[1].metadata == kept
     printed, result = notebook.cells[1].outputs
-    assert printed == stream["stdout"]
+    assert printed.text == "stdout"
     assert result.data == {"text/html": styled.replace("T_0fe3a", "T1"), "text/plain": "<Styler>"}
 
 
