@@ -30,43 +30,25 @@ def test_sensitivity_of_two_logits_tends_to_its_expectation():
     # 20,000 draws: |u| has standard deviation 0.6, the mean's relative standard error is 0.5 %.
     module = nn.Linear(1, 2)
     module.weight.data, module.bias.data = torch.tensor([[1.0], [0.0]]), torch.zeros(2)
-    s = sensitivity(
-        module, torch.zeros(1, 1), draws=20_000, generator=torch.Generator().manual_seed(0)
-    )
+    generator = torch.Generator().manual_seed(0)
+    s = sensitivity(module, torch.zeros(1, 1), draws=20_000, generator=generator)
 
     assert s[0].tolist() == pytest.approx([0.25 * math.sqrt(2 / math.pi)] * 2, rel=0.02)
-
-
-def test_sensitivity_is_the_mean_over_the_same_draws_one_by_one():
-    module, x = confident_network(1), torch.randn(7, 20, generator=torch.Generator().manual_seed(2))
-    folded = sensitivity(module, x, 1e-2, 3, torch.Generator().manual_seed(9))
-
-    noise = torch.randn(3, 7, 20, generator=torch.Generator().manual_seed(9))
-    with torch.no_grad():
-        p = module(x).softmax(1)
-        loop = torch.stack(
-            [(module(x + 1e-2 * u).softmax(1) - p).abs() / 1e-2 for u in noise]
-        ).mean(0)
-    torch.testing.assert_close(folded.float(), loop, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("scale", [1, 300])
 def test_sensitivity_keeps_its_digits_where_the_posterior_is_near_one(scale):
     # The oracle: the same perturbations, a float64 copy of the network and of the input.
-    module, x = (
-        confident_network(scale),
-        torch.randn(200, 20, generator=torch.Generator().manual_seed(2)),
-    )
-    s = sensitivity(module, x, generator=torch.Generator().manual_seed(3))
+    x = torch.randn(200, 20, generator=torch.Generator().manual_seed(2))
+    s = sensitivity(confident_network(scale), x, generator=torch.Generator().manual_seed(3))
     exact = confident_network(scale).double()
     generator = torch.Generator().manual_seed(3)
     draws = [torch.randn(10, len(part), 20, generator=generator) for part in x.split(256 // 11)]
     with torch.inference_mode():
         p = exact(x.double()).softmax(1)
         noise = torch.cat(draws, dim=1).double()
-        oracle = torch.stack(
-            [(exact(x.double() + 1e-3 * u).softmax(1) - p).abs() / 1e-3 for u in noise]
-        ).mean(0)
+        moved = [(exact(x.double() + 1e-3 * u).softmax(1) - p).abs() / 1e-3 for u in noise]
+        oracle = torch.stack(moved).mean(0)
 
     top = p.argmax(1, keepdim=True)
     error = ((s - oracle).abs() / oracle.clamp_min(1e-300)).gather(1, top)
@@ -158,6 +140,11 @@ WRONG = {
     "maps": (lambda z: z[:, :, None, None], r"shape \(16, 3, 1, 1\); allowed: logits"),
     "fewer": (lambda z: z.mean(0, keepdim=True), r"shape \(1, 3\); allowed: logits"),
     "NaN": (lambda z: z / 0, "answers sample 0 with NaN or infinity"),
+    "batch": (
+        lambda z: nn.functional.batch_norm(z, None, None, training=True),
+        r"differ by up to .* with the other samples",  # statistics of a batch tell members apart
+    ),
+    "softmax over samples": (lambda z: 5 * z.softmax(0), "with the other samples that it is asked"),
     "text": (lambda z: "a cat", "answers with str; allowed: logits"),  # noqa: ARG005
     "features first": (lambda z: (torch.zeros(len(z), 64), z), "allowed: the logits first"),
 }
@@ -168,11 +155,6 @@ def test_an_answer_that_cannot_be_trusted_is_refused(change, sentence):
     for query in (posteriors, sensitivity):
         with pytest.raises(ValueError, match=sentence):
             query(Answering(change), X)
-
-
-def test_samples_that_do_not_fit_are_refused_in_a_sentence():
-    with pytest.raises(ValueError, match=r"cannot be asked samples of shape \(5,\), torch.float32"):
-        posteriors(PLAIN, X[:, :5])
 
 
 def test_a_softmax_at_the_end_is_told_and_a_log_softmax_is_right():
@@ -219,18 +201,6 @@ def test_one_sample_left_over_meets_no_batch_statistics():
     assert np.isfinite(posteriors(net, X[:1]).numpy()).all()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [lambda z: nn.functional.batch_norm(z, None, None, training=True), lambda z: 5 * z.softmax(0)],
-    ids=["batch statistics", "softmax over samples"],
-)
-def test_answers_that_depend_on_the_other_samples_are_refused(change):
-    """Members are asked beside members: statistics of a batch would tell them apart."""
-    for query in (posteriors, sensitivity):
-        with pytest.raises(ValueError, match=r"differ by up to .* with the other samples"):
-            query(Answering(change), X)
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_rounding_is_not_taken_for_the_other_samples(dtype):
     wide = nn.Sequential(nn.Linear(6, 999), nn.ReLU(), nn.Linear(999, 3)).to(dtype)
@@ -254,7 +224,9 @@ def test_arrays_are_taken_however_they_lie_in_memory(x):
     assert torch.equal(logits(PLAIN, x), logits(PLAIN, X))
 
 
-def test_what_is_no_number_is_refused():
+def test_samples_that_do_not_fit_are_refused_in_a_sentence():
+    with pytest.raises(ValueError, match=r"cannot be asked samples of shape \(5,\), torch.float32"):
+        posteriors(PLAIN, X[:, :5])
     with pytest.raises(ValueError, match="x: type <U1; allowed: numbers"):
         logits(PLAIN, ["a", "b"])
     with pytest.raises(ValueError, match="x: type complex64; allowed: numbers"):

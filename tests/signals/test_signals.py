@@ -239,7 +239,7 @@ def test_logits_that_are_probabilities_are_told():
         pm.Signals.from_logits(fields()["posteriors"], None, CLASSES)
 
 
-def confident(n=2000):
+def confident(n=500):
     """Members' log-odds are N(26, 4), others' N(20, 4): float32 rounds nearly all to 1."""
     draw = np.random.default_rng(0)
     member = np.arange(n) % 2 == 0
@@ -250,7 +250,7 @@ def confident(n=2000):
 
 def test_logits_keep_apart_what_single_precision_rounds_to_one():
     logits, member = confident()
-    kept = pm.Signals.from_logits(logits, None, np.zeros(2000), membership=member)
+    kept = pm.Signals.from_logits(logits, None, np.zeros(500), membership=member)
     bare = kept.without_logits()
     for name in ("conf", "mentr", "top1conf"):
         attack = pm.attacks.get(name)
@@ -264,7 +264,7 @@ def test_logits_keep_apart_what_single_precision_rounds_to_one():
         assert pm.metrics.evaluate(member, rounded, member).auc.value < oracle - 0.1
     one = pm.attacks.get("conf")().fit(bare)  # what a fit without logits knows, it applies
     assert np.array_equal(one.decision_function(kept) >= 0, one.decision_function(bare) >= 0)
-    assert pm.Signals.from_logits(logits / 9, None, np.zeros(2000)).logits is None
+    assert pm.Signals.from_logits(logits / 9, None, np.zeros(500)).logits is None
 
 
 def test_logits_stay_through_save_subset_and_concatenate(tmp_path):
