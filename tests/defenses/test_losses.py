@@ -79,17 +79,12 @@ def test_ppb_equals_its_definition(logits):
 
 
 @pytest.mark.parametrize("rows", [2, 6, 7])
-def test_ppb_gradient_equals_finite_differences(rows):
+def test_ppbs_gradient_goes_through_both_halves_but_not_an_odd_row(rows):
     values = np.random.default_rng(rows).normal(size=(rows, 4)) * 2
     logits = torch.tensor(values, requires_grad=True)
+    assert torch.autograd.gradcheck(ppb_divergence, logits)
     ppb_divergence(logits).backward()
-    for i, c in np.ndindex(*values.shape):
-        step = np.zeros_like(values)
-        step[i, c] = 1e-6
-        slope = (numpy_divergence(values + step) - numpy_divergence(values - step)) / 2e-6
-        assert logits.grad[i, c].item() == pytest.approx(slope, abs=1e-8)
-    assert bool((logits.grad[: rows // 2] != 0).any())
-    assert bool((logits.grad[rows // 2 : rows // 2 * 2] != 0).any())
+    assert logits.grad.any(dim=1).tolist() == [True] * (rows // 2 * 2) + [False] * (rows % 2)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +112,6 @@ def test_ppb_of_extreme_logits_is_finite():
 def test_ppb_of_a_stack_is_each_networks_own():
     logits = torch.randn(3, 7, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(ppb_divergence(logits), torch.stack([ppb_divergence(z) for z in logits]))
-
-
-def test_ppb_refuses_a_single_row_without_its_batch():
     with pytest.raises(ValueError, match=r"logits: shape \(3,\); allowed: \(B, C\)"):
         ppb_divergence(torch.zeros(3))
 
@@ -132,15 +124,6 @@ def test_ppb_lowers_the_divergence_of_the_trained_network(series):
         fit([job], *series, settings, defense=defense)
         left.append(ppb_divergence(job.module(series[0][job.train])).item())
     assert left[1] < left[0] / 2
-
-
-def test_ppb_without_weight_is_no_defense(series):
-    plain, weightless = pruned_jobs("cnn1d", 2), pruned_jobs("cnn1d", 2)
-    fit(plain, *series, FitSettings(epochs=2, batch_size=32))
-    fit(weightless, *series, FitSettings(epochs=2, batch_size=32), defense=defenses.get("ppb", 0))
-    for a, b in zip(plain, weightless, strict=True):
-        state = b.module.state_dict()
-        assert all(torch.equal(x, state[name]) for name, x in a.module.state_dict().items())
 
 
 # --- RelaxLoss ---
@@ -170,7 +153,7 @@ def test_flattened_labels_keep_the_true_class_and_share_the_rest_equally():
     torch.testing.assert_close(flattened(LOGITS, LABELS), expected)
 
 
-@pytest.mark.parametrize("epoch", [0, 1, 2, 3])
+@pytest.mark.parametrize("epoch", [0, 1])
 def test_above_the_target_every_epoch_descends(epoch):
     slope, loss = slope_and_loss(epoch, 0.1)
     torch.testing.assert_close(slope, descent())
@@ -249,8 +232,7 @@ def test_neither_members_nor_any_label_enter(series):
             y[job.train] = 0
         fit([job], x, y, FitSettings(epochs=4), defense=defenses.get("distill"))
         states.append(job.module.state_dict())
-    for one, other in zip(states[0].values(), states[1].values(), strict=True):
-        assert torch.equal(one, other)
+    torch.testing.assert_close(*states, rtol=0, atol=0)
 
 
 def test_the_pruned_network_comes_to_answer_as_the_original(series):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from bumps import jobs
 from torch import nn
+from torch.testing import assert_close
 
 from prunemia.models import Dropout
 from prunemia.training import FitSettings, fit
@@ -41,7 +42,7 @@ def test_a_stack_answers_as_each_of_its_networks_does(kind, series):
     logits = stack(x)
 
     for i, module in enumerate(modules):
-        torch.testing.assert_close(logits[i], module.eval()(x[i]), rtol=1e-5, atol=1e-5)
+        assert_close(logits[i], module.eval()(x[i]), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["columnfc", "cnn1d"])
@@ -56,10 +57,7 @@ def test_a_stack_trains_each_network_as_it_would_alone(kind, sparsity, series):
     for a, b in zip(together, apart, strict=True):
         assert a.loss == pytest.approx(b.loss, rel=1e-4)
     for a, b in zip(stacked, alone, strict=True):
-        for (name, x), y in zip(
-            a.module.state_dict().items(), b.module.state_dict().values(), strict=True
-        ):
-            torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-4, msg=name)
+        assert_close(a.module.state_dict(), b.module.state_dict(), rtol=1e-3, atol=1e-4)
 
 
 def test_networks_that_stop_early_leave_the_others_as_they_would_be(series):
@@ -84,20 +82,20 @@ def test_dropout_in_a_stack_is_each_networks_own(series):
         for layer in module:
             if isinstance(layer, Dropout):
                 layer.generator = shared
-        torch.testing.assert_close(logits[i], module.train()(x[i]), rtol=1e-5, atol=1e-5)
+        assert_close(logits[i], module.train()(x[i]), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["columnfc", "cnn1d"])
 def test_a_state_taken_from_a_stack_is_that_networks_and_a_copy(kind):
     modules, stack = gathered(kind, 3)
     state = stack.state(1)
-    for name, value in modules[1].state_dict().items():
-        assert torch.equal(state[name], value)
+    expected = dict(modules[1].state_dict())
+    assert_close(state, expected, rtol=0, atol=0)
 
     with torch.no_grad():
         for value in stack.parameters.values():
             value.zero_()
-    assert all(torch.equal(state[n], v) for n, v in modules[1].state_dict().items())
+    assert_close(state, expected, rtol=0, atol=0)
 
 
 def test_networks_that_are_kept_go_on_as_if_the_others_had_stayed(series):
@@ -125,10 +123,7 @@ def test_networks_that_are_kept_go_on_as_if_the_others_had_stayed(series):
     assert set(adam.state) == set(shrunk.parameters.values())  # it forgot the larger stack's
     assert [len(value) for value in shrunk.parameters.values()] == [2] * len(shrunk.parameters)
     for slot, before in enumerate([2, 0]):
-        for (name, kept), expected in zip(
-            shrunk.state(slot).items(), whole.state(before).values(), strict=True
-        ):
-            torch.testing.assert_close(kept, expected, rtol=1e-4, atol=1e-5, msg=name)
+        assert_close(shrunk.state(slot), whole.state(before), rtol=1e-4, atol=1e-5)
 
 
 # --- one alone, and refusals ---
