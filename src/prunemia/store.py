@@ -201,12 +201,8 @@ class Store:
         prefixes = [prefix for stage in _folders(self.root) for prefix in _folders(stage)]
         found = [folder for prefix in prefixes for folder in _folders(prefix)]
         for folder in (each for each in found if each.name[:2] == each.parent.name):
-            problem = ""
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                try:
-                    _read(folder, None if read else ())
-                except ValueError as error:
-                    problem = str(error)
+                problem = _problem(folder) if read else ""
                 files = {file.name: file.stat() for file in folder.iterdir()}
                 size = sum(status.st_size for status in files.values())
                 written = files.get(MANIFEST, folder.stat()).st_mtime
@@ -283,6 +279,14 @@ def _read(folder: Path) -> dict[str, bytes]:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ValueError(f"{name} does not agree with its checksum") from None
     return files
+
+
+def _problem(folder: Path) -> str:
+    try:
+        _read(folder)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _digest(data: bytes) -> str:

@@ -36,11 +36,9 @@ def cases() -> list[Case]:
             for fields, networks, effects, rows in read(results.read(name)):
                 dataset, pruner, sparsity, *others = fields
                 key = (LABELS.get(dataset, dataset), pruner, f"{sparsity:g}", *others)
-                shown = {"networks": networks, "effects": effects, "source": name}
-                case = (
-                    dict(zip(FIELDS, key, strict=True)) | shown | {"runs": rows["seed"].nunique()}
-                )
-                found[key] = case
+                case: Case = {"networks": networks, "effects": effects, "source": name}
+                case["runs"] = rows["seed"].nunique()
+                found[key] = dict(zip(FIELDS, key, strict=True)) | case
     return list(found.values())
 
 

@@ -1,4 +1,4 @@
-"""The figures of networks: their accuracy, their divergence, and what pruning does to the leak."""
+"""The figures of networks, of the evidence on all data sets, and of the defenses' price."""
 
 from __future__ import annotations
 
