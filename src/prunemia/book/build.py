@@ -58,12 +58,12 @@ def execute_all(tasks: Sequence[Task], jobs: int, say: Callable[[str], None]) ->
         started = {pool.submit(_timed, task): task for task in tasks}
         for number, future in enumerate(as_completed(started), start=1):
             task, error = started[future], future.exception()
-            said = f"  {number} of {len(tasks)} pages: {task.name}"
             if error is None:
-                say(f"{said} ({future.result():.0f} s)")
+                how = f"({future.result():.0f} s)"
             else:
                 failed[task.name] = str(error) or type(error).__name__
-                say(f"{said} failed: {failed[task.name]}\n    log: {task.log}")
+                how = f"failed: {failed[task.name]}\n    log: {task.log}"
+            say(f"  {number} of {len(tasks)} pages: {task.name} {how}")
     return failed
 
 
