@@ -104,10 +104,10 @@ def test_every_network_is_a_victim_in_turn(lab):
     assert np.array_equal(found.references.samples, half)
     assert set(found.scores) == {*references.BY_REFERENCES, "conf"}
     asked = np.isfinite(found.scores["conf"])
-    assert asked.sum() == sum(len(references.asked_of(lab, TINY, OWN + i)) for i in range(4))
+    assert asked.sum() == sum(len(lab.split(TINY, OWN + i).asked) for i in range(4))
     # conf's scores of a network stand at its own samples: those of its signals, in their order
     step = references.steps(TINY, "original", 4, "online")[0]
-    rows = references.asked_of(lab, TINY, OWN + 1)
+    rows = lab.split(TINY, OWN + 1).asked
     labels = lab.dataset(TINY).labels[rows]
     p = found.references.posteriors[1, np.searchsorted(half, rows), labels]
     thresholds = lab.fitted(TINY, "conf", "original").thresholds_

@@ -81,7 +81,7 @@ def test_in_rounds_what_is_gone_stays_gone(lab):
 def test_a_rewound_network_starts_from_its_first_weights(lab):
     # Without a step of training to move them: learning is switched off.
     still = EXP.replace(learning_rate=1e-12, rewind=True, stopping="last", weight_decay=0)
-    fresh = build(still, lab.dataset(still), seed_of(still.seed, "weights", 0)).state_dict()
+    fresh = build(still, lab, seed_of(still.seed, "weights", 0)).state_dict()
     for name, value in states(lab.pruned(still)).items():
         if value.ndim > 1:
             kept = value != 0

@@ -1,6 +1,5 @@
 """The table of stages: keys, titles, needs; computing once, and the data that keys depend on."""
 
-import hashlib
 import json
 import pickle
 import threading
@@ -14,10 +13,9 @@ import prunemia as pm
 from prunemia import data
 from prunemia.attacks import get as attack_class
 from prunemia.experiment import content_key
-from prunemia.files import pack_json
 from prunemia.lab.context import Context, Stage
 from prunemia.lab.stages import STAGES
-from prunemia.lab.steps import Step, groups, release_step, shadow_signals
+from prunemia.lab.steps import Step, groups, release_step
 from prunemia.registry import DEFENSES, NETWORKS
 
 EXP = pm.Experiment(dataset="digits", model="columnfc", samples=300, shadows=3)
@@ -67,62 +65,49 @@ def test_a_key_is_the_hash_of_stage_version_settings_and_needs(context):
     assert STAGES["original"].settings(original, context)["networks"] == (0,)
 
 
-@pytest.mark.parametrize(
-    ("change", "same"),
-    [
-        ({"pruner": "l1unstructured"}, set(NAMES)),
-        ({"width": None, "epochs": 50, "batch_size": 128, "strength": None}, set(NAMES)),
-        ({"sparsity": 0.5}, {"original"}),
-        ({"finetune_epochs": 3}, {"original"}),
-        ({"finetune_warmup": 3}, {"original"}),
-        ({"stopping": "published"}, {"original"}),
-        ({"rounds": 2}, {"original"}),
-        ({"rewind": True}, {"original"}),
-        ({"defense": "ppb"}, {"original"}),
-        ({"draws": 3}, {"original", "pruned"}),
-        ({"epsilon": 1e-2}, {"original", "pruned"}),
-        ({"shadows": 2}, {"original", "pruned", "signals"}),
-        ({"adversary": {"sparsity": 0.5}}, {"original", "pruned", "signals"}),
-        *(
-            (change, set())
-            for change in (
-                {"seed": 1}, {"samples": 301}, {"rows": "fresh"}, {"standardize": True},
-                {"epochs": 3}, {"patience": 3}, {"batch_size": 64}, {"learning_rate": 1e-2},
-                {"weight_decay": 0.0}, {"precision": "bfloat16"}, {"stopping": "last"},
-                {"bits": 4}, {"bits": 4, "quantize": "before"},
-                {"defense": "dp", "whole": True},
-            )
-        ),
-    ],
-)  # fmt: skip
-def test_a_change_moves_the_keys_of_what_depends_on_it_alone(context, change, same):
-    before, after = keys(context, EXP), keys(context, EXP.replace(**change))
+TRAINED, QUERIED = {"original"}, {"original", "pruned"}
+CHANGES = [
+    ({}, {"pruner": "l1unstructured"}, set(NAMES)),
+    ({}, {"width": None, "epochs": 50, "batch_size": 128, "strength": None}, set(NAMES)),
+    *(
+        ({}, change, TRAINED)
+        for change in (
+            {"sparsity": 0.5}, {"finetune_epochs": 3}, {"finetune_warmup": 3}, {"rounds": 2},
+            {"stopping": "published"}, {"rewind": True}, {"defense": "ppb"}, {"pruner": "dense"},
+        )
+    ),
+    ({"defense": "ppb"}, {"strength": 2.0}, TRAINED),
+    ({}, {"draws": 3}, QUERIED),
+    ({}, {"epsilon": 1e-2}, QUERIED),
+    ({}, {"shadows": 2}, QUERIED | {"signals"}),
+    ({}, {"adversary": {"sparsity": 0.5}}, QUERIED | {"signals"}),
+    *(
+        ({}, change, set())
+        for change in (
+            {"dataset": "mnist1d"}, {"seed": 1}, {"samples": 200}, {"rows": "fresh"},
+            {"standardize": True}, {"model": "cnn2d"}, {"epochs": 3}, {"patience": 3},
+            {"batch_size": 64}, {"learning_rate": 1e-2}, {"weight_decay": 0.0},
+            {"precision": "bfloat16"}, {"stopping": "last"}, {"bits": 4},
+        )
+    ),
+    ({"bits": 4}, {"quantize": "before"}, TRAINED),
+    ({"model": "cnn2d"}, {"width": 4}, set()),
+    ({"defense": "dp"}, {"whole": True}, set()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("base", "change", "same"), CHANGES)
+def test_a_change_moves_the_keys_of_what_depends_on_it_alone(context, base, change, same):
+    exp = EXP.replace(**base)
+    before, after = keys(context, exp), keys(context, exp.replace(**change))
 
     assert {stage for stage in before if before[stage] == after[stage]} == same
 
 
-def test_every_field_moves_some_key(context):
+def test_every_field_moves_some_key():
     """A new field that no stage reads would make two experiments share a result."""
-    moved = {
-        "dataset": "mnist1d", "samples": 200, "rows": "fresh", "standardize": True,
-        "model": "cnn2d", "pruner": "dense", "sparsity": 0.5, "rounds": 2, "rewind": True,
-        "bits": 4, "defense": "ppb", "shadows": 2, "seed": 1, "adversary": {"sparsity": 0.5},
-        "epochs": 3, "finetune_epochs": 3, "finetune_warmup": 3, "stopping": "last",
-        "patience": 3, "batch_size": 64, "learning_rate": 1e-2, "weight_decay": 0.0,
-        "epsilon": 1e-2, "draws": 3, "precision": "bfloat16",
-    }  # fmt: skip
-    pairs = {name: (EXP, EXP.replace(**{name: value})) for name, value in moved.items()}
-    ppb, few = EXP.replace(defense="ppb"), EXP.replace(bits=4)
-    noisy, wide = EXP.replace(defense="dp"), pm.Experiment(samples=300)
-    pairs |= {
-        "strength": (ppb, ppb.replace(strength=2.0)),
-        "whole": (noisy, noisy.replace(whole=True)),
-        "width": (wide, wide.replace(width=4)),
-        "quantize": (few, few.replace(quantize="before")),
-    }
-    for name, (one, other) in pairs.items():
-        assert keys(context, one) != keys(context, other), name
-    assert pairs.keys() == set(pm.Experiment.model_fields)
+    moved = {name for _, change, same in CHANGES if same != set(NAMES) for name in change}
+    assert moved == set(pm.Experiment.model_fields)
 
 
 def test_a_raised_version_moves_the_key_and_all_that_need_it(context, monkeypatch):
@@ -157,14 +142,6 @@ def test_networks_are_trained_in_groups():
     assert groups(EXP.replace(shadows=20))[1:] == [tuple(range(1, 17)), (17, 18, 19, 20)]
     assert groups(EXP.replace(standardize=True)) == [(0,), (1,), (2,), (3,)]
     assert groups(EXP.replace(model="cnn2d")) == [(0,), (1,), (2,), (3,)]
-
-
-def test_what_the_adversary_assumes_decides_which_shadows_are_asked():
-    unpruned = shadow_signals(EXP.replace(adversary={"pruner": "none"}), "pruned")
-    half = shadow_signals(EXP.replace(adversary={"sparsity": 0.5}), "pruned")
-
-    assert {s.of for s in unpruned} == {"original"}
-    assert {(s.of, s.exp.sparsity) for s in half} == {("pruned", 0.5)}
 
 
 def test_a_step_with_releases_travels_to_other_processes(context):
@@ -256,18 +233,6 @@ def test_a_data_set_is_read_once_and_its_fingerprint_kept(context, monkeypatch):
         assert again.facts(EXP) == context.facts(EXP)
 
 
-def test_a_plan_takes_unread_data_from_their_sheet_and_remembers_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "load", unread)
-    context = Context(STAGES, tmp_path, foresees=True)
-    exp = pm.Experiment(dataset="cifar100", model="resnet18")
-    changes = [{}, {"samples": 500}, {"rows": "fresh", "samples": 500}]
-    found = [context.facts(exp.replace(**change)) for change in changes]
-
-    assert {facts["classes"] for facts in found} == {100}
-    assert len({facts["fingerprint"] for facts in found}) == 3
-    assert list(context.store.entries()) == []
-
-
 def test_a_file_that_changed_is_another_data_set(tmp_path):
     path = tmp_path / "own.npz"
     found = []
@@ -279,24 +244,6 @@ def test_a_file_that_changed_is_another_data_set(tmp_path):
         assert context.dataset(exp).fingerprint == found[-1]
 
     assert found[0] != found[1]
-
-
-def test_what_an_earlier_reader_kept_of_a_file_is_not_believed(tmp_path):
-    """It took (n, 40, 3) for 40 channels; two files of other arrays would share their keys."""
-    path = tmp_path / "own.npz"
-    features = np.random.default_rng(0).normal(size=(80, 40, 3)).astype(np.float32)
-    labels = np.arange(80) % 2
-    np.savez(path, features=features, labels=labels)
-    exp = pm.Experiment(dataset=str(path))
-    earlier = content_key([1, hashlib.sha256(path.read_bytes()).hexdigest(), None])
-    kept = data.Dataset(str(path), features, labels, 2).fingerprint
-    record = {"fingerprint": kept, "rows": 80, "shape": [40, 3], "classes": 2}
-    context = Context(STAGES, tmp_path / "store")
-    context.store.put("data", earlier, {"facts.json": pack_json(record)})
-
-    with pytest.warns(data.LayoutWarning):
-        found = context.facts(exp)["fingerprint"]
-    assert found == context.dataset(exp).fingerprint != kept
 
 
 def test_fresh_rows_are_a_data_set_of_their_own_for_each_seed(context):

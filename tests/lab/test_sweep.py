@@ -94,10 +94,12 @@ def test_the_plan_counts_networks_to_train_and_those_there(done):
 def test_a_plan_of_unread_data_downloads_nothing(tmp_path, data_folder):
     exp = pm.Experiment(dataset="cifar10", model="resnet18")
     context = Context(STAGES, tmp_path, foresees=True)
-    found = planned(context, [exp.replace(seed=k) for k in (0, 1)], ["conf"])
+    changes = [{}, {"seed": 1}, {"samples": 500}, {"samples": 500, "rows": "fresh"}]
+    found = planned(context, [exp.replace(**change) for change in changes], ["conf"])
 
-    assert "12 to train, 12 to prune and fine-tune; 0 are in the store" in found.describe()
+    assert "24 to train, 24 to prune and fine-tune; 0 are in the store" in found.describe()
     assert not data_folder.exists()
+    assert list(context.store.entries()) == []
 
 
 def test_the_table_has_one_row_an_experiment_and_attack(done):

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from prunemia import attacks
-from prunemia.data import split
 from prunemia.experiment import Experiment
 from prunemia.files import pack_arrays, pack_json, unpack_arrays, unpack_json
 from prunemia.lab import networks, references
@@ -134,7 +133,7 @@ def decision_needs(step: Step) -> list[Step]:
 def decide(step: Step, context: Context) -> Files:
     """Let a fitted attack decide on the victim's samples."""
     fitted, signals, *asked = context.needs(step)
-    samples = [references.asked_of(context, step.exp, i) for i in step.group]
+    samples = [context.split(step.exp, number).asked for number in step.group]
     target = context.value(signals)
     target = references.attach(context, asked, np.concatenate(samples), target)
     return _pack(judged(context.value(fitted), target))
@@ -187,7 +186,7 @@ def validation_leaks(
     A defense that trains on them in the members' place moves the leak to them; else it is small.
     """
     (victim,) = context.value(Step("pruned", exp))
-    parts = split(context.dataset(exp), exp.seed, VICTIM)
+    parts = context.split(exp)
     answers = networks.ask(exp, context, VICTIM, victim, parts.validation, "query validation")
     target = Signals.concatenate([context.value(Step("signals", exp)), answers])
     samples = np.concatenate([parts.asked, parts.validation])

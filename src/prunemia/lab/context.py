@@ -19,7 +19,7 @@ from tqdm import tqdm
 from prunemia import data
 from prunemia.experiment import Experiment, content_key
 from prunemia.files import pack_json, unpack_json
-from prunemia.lab.steps import Step, experiment_label, network_label
+from prunemia.lab.steps import VICTIM, Step, experiment_label, network_label
 from prunemia.store import Store, default_root
 
 DATA_VERSION = 2
@@ -87,6 +87,10 @@ class Context:
             if exp.standardize:  # what the warning advises to do
                 warnings.simplefilter("ignore", data.ScaleWarning)
             return _dataset(exp.dataset, exp.samples, exp.rows_seed, _origin(exp))
+
+    def split(self, exp: Experiment, network: int = VICTIM) -> data.Split:
+        """Return the samples of a network's parts."""
+        return data.split(self.dataset(exp), exp.seed, network)
 
     def facts(self, exp: Experiment) -> dict[str, Any]:
         """Return what keys need of the data set: fingerprint and classes; read once and then kept.

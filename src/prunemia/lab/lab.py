@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 
-from prunemia import attacks, data
+from prunemia import attacks
 from prunemia.attacks import names as attack_names
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
@@ -71,11 +71,7 @@ class Lab(Context):
         if failures := planned.failures():
             raise sweep.SweepError(failures, pd.DataFrame())
 
-    dataset = Context.dataset
-
-    def split(self, exp: Experiment, network: int = VICTIM) -> data.Split:
-        """Return the samples of a network's parts."""
-        return data.split(self.dataset(exp), exp.seed, network)
+    dataset, split = Context.dataset, Context.split
 
     def original(self, exp: Experiment, network: int = VICTIM) -> TrainedModel:
         """Return an unpruned network."""
@@ -189,7 +185,7 @@ class Lab(Context):
         half, about half of which trained on each.
         """
         asked = references.steps(exp, of, count, setting)
-        return references.gather(self, asked, references.asked_of(self, exp))
+        return references.gather(self, asked, self.split(exp).asked)
 
     def in_turn(
         self, exp: Experiment, of: Of = "pruned", count: int = 64, attacks: Iterable[str] = ()

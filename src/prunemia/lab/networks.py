@@ -14,7 +14,7 @@ from torch import nn
 
 from prunemia import defenses, models, pruning, training
 from prunemia.attacks import log_odds
-from prunemia.data import Canaries, Dataset, plant, split, standardized
+from prunemia.data import Canaries, plant, standardized
 from prunemia.experiment import Experiment, seed_of
 from prunemia.files import pack_arrays, pack_json, unpack_json
 from prunemia.lab.context import Context, Files, Report
@@ -68,15 +68,17 @@ def fit_settings(exp: Experiment, epochs: int, warmup: int) -> training.FitSetti
     )
 
 
-def features_of(exp: Experiment, dataset: Dataset, network: int) -> NDArray[np.float32]:
-    """Return all samples as the network takes them: standardized by its own training samples."""
-    if not exp.standardize:
-        return dataset.features
-    return standardized(dataset.features, split(dataset, exp.seed, network).train)
+def inputs(exp: Experiment, context: Context, network: int) -> torch.Tensor:
+    """Return all samples as a network takes them: standardized by its own training samples."""
+    features = context.dataset(exp).features
+    if exp.standardize:
+        features = standardized(features, context.split(exp, network).train)
+    return torch.from_numpy(features).to(context.device)
 
 
-def build(exp: Experiment, dataset: Dataset, seed: int) -> nn.Module:
+def build(exp: Experiment, context: Context, seed: int) -> nn.Module:
     """Return the experiment's network, freshly initialized."""
+    dataset = context.dataset(exp)
     return models.build(exp.model, dataset.shape, dataset.classes, width=exp.channels, seed=seed)
 
 
@@ -84,26 +86,24 @@ class Fitting:
     """The data on the device, and the fits of one step's networks on them."""
 
     def __init__(self, step: Step, context: Context, canaries: Canaries | None = None) -> None:
-        self.exp = step.exp
-        self.dataset = context.dataset(step.exp)
+        self.exp, self.context = step.exp, context
         self.included = np.empty(0, dtype=np.int64)
         # networks that standardize come one by one, so a group shares its inputs
-        features = features_of(self.exp, self.dataset, step.group[0])
-        labels = self.dataset.labels
+        self.features = inputs(step.exp, context, step.group[0])
+        labels = context.dataset(step.exp).labels
         if canaries is not None:
             labels = labels.copy()
             labels[canaries.samples] = canaries.labels
             self.included = canaries.samples[canaries.included]
-        self.features = torch.from_numpy(features).to(context.device)
         self.labels = torch.from_numpy(labels).to(context.device)
 
     def fresh(self, network: int) -> nn.Module:
         """Return a network with its initial weights."""
-        return build(self.exp, self.dataset, seed_of(self.exp.seed, "weights", network))
+        return build(self.exp, self.context, seed_of(self.exp.seed, "weights", network))
 
     def job(self, network: int, what: str, module: nn.Module, **more: Any) -> training.Job:
         """Return one network to fit, on its own split and with its own seed."""
-        parts = split(self.dataset, self.exp.seed, network)
+        parts = self.context.split(self.exp, network)
         return training.Job(
             name=f"{what} {network_label((network,))}",
             module=module,
@@ -256,7 +256,7 @@ def load(files: Files, step: Step, context: Context) -> list[TrainedModel]:
     """Return the networks that `make` wrote, on the device, in evaluation mode."""
     networks = []
     for place, record in enumerate(unpack_json(files["networks.json"])):
-        module = build(step.exp, context.dataset(step.exp), 0)
+        module = build(step.exp, context, 0)
         module.load_state_dict(safetensors.torch.load(files[f"{place}.safetensors"]))
         module.to(context.device).eval()
         history = training.History(**record["history"])
@@ -269,9 +269,8 @@ def load(files: Files, step: Step, context: Context) -> list[TrainedModel]:
 
 def query(step: Step, context: Context) -> Files:
     """Query each network on its members (training samples) and non-members (test samples)."""
-    dataset = context.dataset(step.exp)
     found = [
-        ask(step.exp, context, number, network, split(dataset, step.exp.seed, number).asked)
+        ask(step.exp, context, number, network, context.split(step.exp, number).asked)
         for number, network in zip(step.group, context.value(step.networks), strict=True)
     ]
     return {"signals.npz": pack_arrays(Signals.concatenate(found).arrays())}
@@ -286,15 +285,14 @@ def ask(
     purpose: str = "query",
 ) -> Signals:
     """Return what a network answers to some samples; members are those that it trained on."""
-    dataset, device = context.dataset(exp), context.device
-    x = torch.from_numpy(features_of(exp, dataset, number)[samples]).to(device)
-    generator = torch.Generator(device).manual_seed(seed_of(exp.seed, purpose, number))
+    x = inputs(exp, context, number)[samples]
+    generator = torch.Generator(x.device).manual_seed(seed_of(exp.seed, purpose, number))
     given, moved = answers(network.module, x, exp.epsilon, exp.draws, generator)
     return Signals(
         posteriors=given.cpu().numpy(),
         sensitivities=moved.cpu().numpy(),
-        labels=dataset.labels[samples],
-        membership=np.isin(samples, split(dataset, exp.seed, number).train),
+        labels=context.dataset(exp).labels[samples],
+        membership=np.isin(samples, context.split(exp, number).train),
         model=np.full(len(samples), number),
     )
 
@@ -339,13 +337,11 @@ class Planted:
 
 def ask_canaries(step: Step, context: Context) -> Files:
     """Train the victim with canaries, prune and fine-tune it on them, and ask about them."""
-    exp, dataset = step.exp, context.dataset(step.exp)
-    canaries = plant(dataset, exp.seed, dict(step.options)["count"])
+    canaries = plant(context.dataset(step.exp), step.exp.seed, dict(step.options)["count"])
     networks = train(step, context, canaries)
     if step.of == "pruned":
         networks = prune(step, context, networks, canaries)
-    features = features_of(exp, dataset, VICTIM)[canaries.samples]
-    given = posteriors(networks[0].module, torch.from_numpy(features).to(context.device))
+    given = posteriors(networks[0].module, inputs(step.exp, context, VICTIM)[canaries.samples])
     scores = log_odds(given.cpu().numpy(), canaries.labels)
     arrays = {"scores": scores, "included": canaries.included}
     return {"canaries.npz": pack_arrays(arrays), "privacy.json": pack_json(networks[0].privacy)}

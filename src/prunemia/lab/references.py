@@ -13,20 +13,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from prunemia.attacks import lira_scores, log_odds, rmia_scores
 from prunemia.attacks.likelihood import deviations, on_both_sides, rmia_among
 from prunemia.attacks.referenced import SETTINGS
-from prunemia.data import OWN, split, victims_half
+from prunemia.data import OWN, victims_half
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
 from prunemia.files import pack_arrays
 from prunemia.lab.context import Context, Files
-from prunemia.lab.networks import features_of
-from prunemia.lab.steps import VICTIM, Of, Step, assumed_steps, attack_step
+from prunemia.lab.networks import inputs
+from prunemia.lab.steps import Of, Step, assumed_steps, attack_step
 from prunemia.metrics.intervals import threshold_at
 from prunemia.registry import ATTACKS
 from prunemia.signals import Signals, posteriors
@@ -73,12 +72,10 @@ def steps(exp: Experiment, of: Of, count: int, setting: str) -> list[Step]:
 
 def ask(step: Step, context: Context) -> Files:
     """Ask each network of the step every sample of the data set: (g, N, C), and log-odds (g, N)."""
-    dataset = context.dataset(step.exp)
     answers, odds = [], []
     for number, network in zip(step.group, context.value(step.networks), strict=True):
-        x = torch.from_numpy(features_of(step.exp, dataset, number)).to(context.device)
-        answers.append(posteriors(network.module, x).cpu().numpy())
-        odds.append(log_odds(answers[-1], dataset.labels))
+        answers.append(posteriors(network.module, inputs(step.exp, context, number)).cpu().numpy())
+        odds.append(log_odds(answers[-1], context.dataset(step.exp).labels))
     fields = {"posteriors": answers, "log_odds": odds}
     return {"answers.npz": pack_arrays({n: np.asarray(v, np.float32) for n, v in fields.items()})}
 
@@ -87,7 +84,7 @@ def gather(context: Context, asked: Sequence[Step], samples: NDArray[np.int64]) 
     """Return the answers of the steps' networks to some samples of the data set."""
     dataset = context.dataset(asked[0].exp)
     found = [context.value(step) for step in asked]
-    parts = [split(dataset, step.exp.seed, number) for step in asked for number in step.group]
+    parts = [context.split(step.exp, number) for step in asked for number in step.group]
     return References(
         samples,
         dataset.labels[samples],
@@ -95,11 +92,6 @@ def gather(context: Context, asked: Sequence[Step], samples: NDArray[np.int64]) 
         np.concatenate([each["posteriors"][:, samples] for each in found]),
         np.stack([np.isin(samples, part.train) for part in parts]),
     )
-
-
-def asked_of(context: Context, exp: Experiment, number: int = VICTIM) -> NDArray[np.int64]:
-    """Return the samples that a network's `Signals` hold, in their order."""
-    return split(context.dataset(exp), exp.seed, number).asked
 
 
 # --- For lira and rmia as attacks ---------------------------------------------------------------
@@ -138,7 +130,7 @@ def as_shadows(
     moved = Signals.concatenate([context.value(step) for step in queries]) if queries else None
     shadows = []
     for place, number in enumerate(everyone[:TARGETS]):
-        own = asked_of(context, asked[0].exp, number)
+        own = context.split(asked[0].exp, number).asked
         rows, rest = np.sort(own), np.arange(len(everyone)) != place
         sensitivities = None
         if moved is not None:  # in the order of `own`; the answers are in the data's
@@ -246,7 +238,7 @@ def in_turn(
     samples = np.sort(victims_half(context.dataset(exp), exp.seed))
     found = gather(context, asked, samples)
     scores = by_references(found)
-    own = [asked_of(context, exp, number) for step in asked for number in step.group]
+    own = [context.split(exp, number).asked for step in asked for number in step.group]
     network = np.repeat(np.arange(len(own)), [len(rows) for rows in own])
     place = np.searchsorted(samples, np.concatenate(own))
     for name in attacks:

@@ -16,13 +16,10 @@ from prunemia.lab.context import Stage
 from prunemia.lab.steps import Step
 from prunemia.signals import Signals
 
+NETWORKS = networks.make, networks.load, networks.settings, networks.needs
 STAGES: Mapping[str, Stage] = {
-    "original": Stage(
-        1, "training {networks}", networks.make, networks.load, networks.settings, networks.needs
-    ),
-    "pruned": Stage(
-        1, "pruning {networks}", networks.make, networks.load, networks.settings, networks.needs
-    ),
+    "original": Stage(1, "training {networks}", *NETWORKS),
+    "pruned": Stage(1, "pruning {networks}", *NETWORKS),
     "signals": Stage(
         2,
         "querying {networks}",
