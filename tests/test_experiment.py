@@ -63,12 +63,13 @@ EARLY = {"defense": "earlystop"}
         ({"model": "columnfc", "width": 8}, "width: 8 cannot be set for model 'columnfc'"),
         (
             {"dataset": "location"},
-            "model: 'cnn1d' takes series, and data set 'location' holds features; allowed",
+            "model: 'cnn1d' takes series, and data set 'location' holds features of 446; allowed",
         ),
         ({"dataset": "cifar10"}, "allowed with it: columnfc, cnn2d, resnet18"),
         (
             {"dataset": "fashion_mnist", "model": "vgg16"},
-            "'vgg16' takes images of 32×32 or more, and data set ",
+            "'vgg16' takes images of 32×32 or more, and data set 'fashion_mnist' holds images of "
+            "1×28×28; allowed with it: columnfc, cnn2d, resnet18, densenet121",
         ),
         ({"strength": 4.0}, "strength: 4.0 needs a defense that has one; defense is 'none'"),
         ({"strength": 1, **EARLY}, "strength: 1.0 needs a defense that has one; defense 'earlys"),

@@ -306,17 +306,19 @@ def _misfits(exp: Experiment) -> Iterator[str]:
     """Yield data that the network does not take; of the reader's own only the file will tell."""
     source = SOURCES.get(exp.dataset)
     network = NETWORKS[exp.model]
-    if source and network.takes not in (None, source.holds):
-        fitting = [n for n, kind in NETWORKS.items() if kind.takes in (None, source.holds)]
+    smallest = min(source.shape[1:], default=1) if source else 0
+    fitting = [
+        name
+        for name, kind in NETWORKS.items()
+        if source and kind.takes in (None, source.holds) and kind.smallest <= smallest
+    ]
+    if source and exp.model not in fitting:
+        least = network.smallest
+        takes = f"{network.takes} of {least}×{least} or more" if least > 1 else network.takes
+        holds = f"{source.holds} of {'×'.join(map(str, source.shape))}"
         yield (
-            f"model: {exp.model!r} takes {network.takes}, and data set {exp.dataset!r} "
-            f"holds {source.holds}; allowed with it: {', '.join(fitting)}"
-        )
-    if source and network.takes and min(source.shape[1:], default=1) < network.smallest:
-        least, size = network.smallest, "×".join(map(str, source.shape[1:]))
-        yield (
-            f"model: {exp.model!r} takes images of {least}×{least} or more, "
-            f"and data set {exp.dataset!r} holds {size}"
+            f"model: {exp.model!r} takes {takes}, and data set {exp.dataset!r} holds {holds}; "
+            f"allowed with it: {', '.join(fitting)}"
         )
     if exp.width is not None and network.width is None:
         able = ", ".join(name for name, kind in NETWORKS.items() if kind.width)
