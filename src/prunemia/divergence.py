@@ -1,9 +1,9 @@
 """How differently a network answers members and non-members, and what pruning does to that.
 
 Each distance compares the distribution of a quantity over members with that over non-members.
-Prepared for one set of samples, it is a function of resampling weights, shape (B, n), that returns
-one number a resample, shape (B,). Weights sum to one over the members and to one over the others.
-Both networks answered the same samples, so both are resampled alike (paired bootstrap).
+Prepared for one set of samples, it is a function of resampling weights, (B, n), which sum to one
+over members and over others, and returns one number a resample, (B,). Both networks answered the
+same samples, so both are resampled alike (paired bootstrap).
 
 Source: Yuan & Zhang (2022), section 4 (prediction divergence).
 """
@@ -126,18 +126,18 @@ def kullback_leibler(values: Floats, membership: Bools) -> Weighted:
     return distance
 
 
-MEASURES: tuple[tuple[str, Quantity, str, Distance], ...] = (
-    ("confidence", confidence, "mean difference", mean_difference),
-    ("confidence", confidence, "Kolmogorov–Smirnov", kolmogorov_smirnov),
-    ("confidence", confidence, "Wasserstein-1", wasserstein),
-    ("confidence", confidence, "Jensen–Shannon", jensen_shannon),
-    ("sensitivity", sensitivity, "mean difference", mean_difference),
-    ("sensitivity", sensitivity, "Kolmogorov–Smirnov", kolmogorov_smirnov),
-    ("log sensitivity", log_sensitivity, "Wasserstein-1", wasserstein),
-    ("log sensitivity", log_sensitivity, "Jensen–Shannon", jensen_shannon),
-    ("correctness", correctness, "mean difference", mean_difference),
-    ("sorted posterior", _sorted_posteriors, "Kullback–Leibler", kullback_leibler),
-)
+MEASURES: Mapping[tuple[str, str], tuple[Quantity, Distance]] = {
+    ("confidence", "mean difference"): (confidence, mean_difference),
+    ("confidence", "Kolmogorov–Smirnov"): (confidence, kolmogorov_smirnov),
+    ("confidence", "Wasserstein-1"): (confidence, wasserstein),
+    ("confidence", "Jensen–Shannon"): (confidence, jensen_shannon),
+    ("sensitivity", "mean difference"): (sensitivity, mean_difference),
+    ("sensitivity", "Kolmogorov–Smirnov"): (sensitivity, kolmogorov_smirnov),
+    ("log sensitivity", "Wasserstein-1"): (log_sensitivity, wasserstein),
+    ("log sensitivity", "Jensen–Shannon"): (log_sensitivity, jensen_shannon),
+    ("correctness", "mean difference"): (correctness, mean_difference),
+    ("sorted posterior", "Kullback–Leibler"): (_sorted_posteriors, kullback_leibler),
+}
 """Sensitivities have a heavy tail, which a handful of samples would rule: their distances are
 scale-free (Kolmogorov–Smirnov) or taken of their logarithms, in decades."""
 
@@ -174,18 +174,6 @@ def _changes(before: Floats, after: Floats) -> dict[str, float]:
 # -- the original network against the pruned one
 
 
-def gaps(signals: Signals) -> dict[str, float]:
-    """Return the mean over members minus the mean over non-members, by quantity.
-
-    That of correctness is the generalization gap.
-    """
-    membership = signals.require_membership()
-    return {
-        name: float(mean_difference(quantity(signals), membership)(_uniform(membership))[0])
-        for name, quantity in QUANTITIES.items()
-    }
-
-
 def compare(
     original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
@@ -198,13 +186,11 @@ def compare(
     """
     membership = _shared_membership(original, pruned)
     prepared = {
-        (quantity, name): [distance(values(each), membership) for each in (original, pruned)]
-        for quantity, values, name, distance in MEASURES
+        name: [distance(quantity(each), membership) for each in (original, pruned)]
+        for name, (quantity, distance) in MEASURES.items()
     }
-    found = {
-        name: [[distance(_uniform(membership)) for distance in pair]]
-        for name, pair in prepared.items()
-    }
+    uniform = _uniform(membership)
+    found = {name: [[distance(uniform) for distance in pair]] for name, pair in prepared.items()}
     generator = np.random.default_rng(seed)
     for start in range(0, bootstraps, CHUNK):
         # all distances see the same resamples: they are paired
@@ -222,14 +208,13 @@ def compare(
 def _by_chance(signals: Signals, membership: Bools, permutations: int, seed: int) -> list[float]:
     """Return the mean of each of `MEASURES` when membership is shuffled."""
     generator = np.random.default_rng([seed, 1])
-    quantities = {quantity: values(signals) for quantity, values, *_ in MEASURES}
-    distances = []
+    measures = [(quantity(signals), distance) for quantity, distance in MEASURES.values()]
+    found = []
     for _ in range(permutations):
         shuffled = generator.permutation(membership)
         weights = _uniform(shuffled)
-        found = (distance(quantities[q], shuffled)(weights)[0] for q, _, _, distance in MEASURES)
-        distances.append([float(value) for value in found])
-    return [float(mean) for mean in np.mean(distances, axis=0)]
+        found.append([distance(values, shuffled)(weights)[0] for values, distance in measures])
+    return [float(mean) for mean in np.mean(found, axis=0)]
 
 
 def _shared_membership(original: Signals, pruned: Signals) -> Bools:

@@ -10,8 +10,7 @@ from torch import nn
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks import fitting
-from prunemia.attacks.fitting import FlatWeights, optimizer, start
+from prunemia.attacks.neural import FlatWeights, optimizer, start
 from prunemia.attacks.samia import Layer, Network, PooledDropout, softmax_
 from prunemia.training import TrainingError
 
@@ -44,13 +43,12 @@ def encoder_of(network: Network) -> nn.TransformerEncoder:
     """torch's own encoder with the weights of ``network``, without dropout."""
     template = nn.TransformerEncoderLayer(64, 4, 128, 0.0, activation="gelu", batch_first=True)
     encoder = nn.TransformerEncoder(template, 3, enable_nested_tensor=False)
-    names = {"mix": "self_attn.in_proj_", "out": "self_attn.out_proj."} | {
-        "up": "linear1.", "down": "linear2.", "norm1": "norm1.", "norm2": "norm2."
-    }  # fmt: skip
+    renamed = {"mix.": "self_attn.in_proj_", "out": "self_attn.out_proj", "up": "linear1"}
     for ours, theirs in zip(network.layers, encoder.layers, strict=True):
-        pairs = {"".join((names[k.split(".")[0]], k.split(".")[1])): v
-                 for k, v in ours.state_dict().items()}  # fmt: skip
-        theirs.load_state_dict(pairs)
+        weights = ours.state_dict()
+        for old, new in (renamed | {"down": "linear2"}).items():
+            weights = {name.replace(old, new): value for name, value in weights.items()}
+        theirs.load_state_dict(weights)
     return encoder
 
 
@@ -190,9 +188,10 @@ def test_a_fit_on_one_vector_takes_the_steps_of_plain_adamw():
 
 def test_small_steps_are_not_lost_in_bfloat16():
     # near 1, bfloat16 has a step of 2**-8: a hundred steps of 1e-4 must add up in the vector
-    layer = nn.Linear(1, 1, bias=False)
+    unused, layer = nn.Linear(1, 1), nn.Linear(1, 1, bias=False)
+    before = unused.weight.detach().clone()
     nn.init.ones_(layer.weight)
-    weights = FlatWeights(layer, "bfloat16")
+    weights = FlatWeights(nn.ModuleList([unused, layer]), "bfloat16")
     sgd = torch.optim.SGD([weights.vector], lr=1e-4)
     for _ in range(100):
         layer(torch.ones(1, 1, dtype=torch.bfloat16)).sum().backward()
@@ -204,18 +203,7 @@ def test_small_steps_are_not_lost_in_bfloat16():
 
     assert layer.weight.dtype == torch.float32
     assert float(layer.weight.detach()) == pytest.approx(0.99, abs=1e-5)
-
-
-def test_a_parameter_without_gradient_stays():
-    module = nn.ModuleList([nn.Linear(2, 1), nn.Linear(2, 1)])
-    before = module[1].weight.detach().clone()
-    weights = FlatWeights(module, "float32")
-    module[0](torch.ones(1, 2)).sum().backward()
-    weights.collect()
-    torch.optim.SGD([weights.vector], lr=0.1).step()
-    weights.release()
-
-    assert torch.equal(module[1].weight, before)
+    assert torch.equal(unused.weight, before)  # it has no gradient, and stays
 
 
 @pytest.mark.parametrize(
@@ -229,7 +217,7 @@ def test_a_parameter_without_gradient_stays():
 def test_the_processor_decides_and_bfloat16_alone_stands_in_the_key(
     monkeypatch, abilities, precision
 ):
-    monkeypatch.setattr(fitting.torch.cpu, "get_capabilities", lambda: abilities)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
     attack = attacks.get("samia")(device="cpu")
 
     assert attack.used_precision == precision
@@ -257,10 +245,11 @@ def test_versions_are_raised_where_results_changed(name, options, version):
 # -- what they find
 
 
-@pytest.mark.parametrize("recipe", ["fast", "paper"])
-@pytest.mark.parametrize("name", LEARNED)
-def test_a_planted_signal_is_found_and_a_null_is_not(name, recipe):
-    epochs = {"fast": 6, "paper": 6 if name == "samia" else 40}[recipe]
+@pytest.mark.parametrize(
+    ("name", "recipe", "epochs"),
+    [*((name, "fast", 6) for name in LEARNED), ("nncls", "paper", 40), ("samia", "paper", 6)],
+)
+def test_a_planted_signal_is_found_and_a_null_is_not(name, recipe, epochs):
     attack = attacks.get(name)(recipe=recipe, epochs=epochs).fit(drawn(shift=3, seed=1))
     strong = attack.decision_function(drawn(shift=3, seed=2))
     null = attack.set_params(epochs=1).fit(drawn(seed=3)).decision_function(drawn(seed=4))
@@ -271,9 +260,9 @@ def test_a_planted_signal_is_found_and_a_null_is_not(name, recipe):
     assert roc_auc_score(members, null) == pytest.approx(0.5, abs=0.1)
 
 
-@pytest.mark.parametrize("name", LEARNED)
+@pytest.mark.parametrize("name", ["nncls", "samia"])
 def test_bfloat16_learns_what_float32_learns_and_decides_in_float32(name):
-    shadow, target = drawn(500, shift=1.0), drawn(300, shift=1.0, seed=1)
+    shadow, target = drawn(400, shift=1.0), drawn(200, shift=1.0, seed=1)
     scores = {}
     for precision in ("float32", "bfloat16"):
         attack = attacks.get(name)(precision=precision, epochs=2).fit(shadow)
@@ -318,13 +307,3 @@ def test_a_loss_that_is_no_number_is_said():
 
     with pytest.raises(TrainingError, match="small, fast recipe: the loss is nan in epoch 1"):
         Broken().fit(drawn(8))
-
-
-def test_top_three_does_not_depend_on_the_order_of_classes():
-    shadow, target = drawn(classes=5), drawn(50, classes=5, seed=3)
-    shuffled = pm.Signals(target.posteriors[:, ::-1], target.sensitivities, target.labels)
-    attack = attacks.get("top3nn")(epochs=2).fit(shadow)
-
-    assert attack.decision_function(shuffled) == pytest.approx(
-        attack.decision_function(target), abs=1e-6
-    )

@@ -80,26 +80,27 @@ def test_what_the_sample_resolves_is_measured_and_the_rest_is_said():
     assert result.auc == intervals.auc(scores[member], scores[~member])
 
 
-def test_the_row_names_every_number():
-    member, scores = drawn()
-    result = metrics.evaluate(member, scores, scores >= 0.5)
-    row = result.row()
-
-    tprs = ["tpr@0.001", "tpr@0.01", "tpr@0.05"]
-    names = ["accuracy", "auc", *tprs, "members_found", "false_alarms"]
-    assert list(row) == [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
-    assert (row["auc"], row["auc_low"], row["auc_high"]) == limits(result.auc)
-    assert math.isnan(row["tpr@0.001"])
-
-
 @pytest.mark.parametrize("ranks", [True, False])
-def test_an_evaluation_survives_json(ranks):
+def test_the_row_names_every_number_and_all_survives_json(ranks):
     member, scores = drawn()
     result = metrics.evaluate(member, scores, scores >= 0.5, ranks=ranks)
     found = metrics.Evaluation.from_dict(json.loads(json.dumps(result.to_dict(), allow_nan=False)))
+    row = result.row()
 
     assert repr(found) == repr(result)
-    assert list(found.tpr) == [0.001, 0.01, 0.05]
+    names = [
+        "accuracy",
+        "auc",
+        "tpr@0.001",
+        "tpr@0.01",
+        "tpr@0.05",
+        "members_found",
+        "false_alarms",
+    ]
+    assert list(row) == [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
+    assert (row["accuracy"], row["accuracy_low"], row["accuracy_high"]) == limits(result.accuracy)
+    assert math.isnan(row["tpr@0.001"])
+    assert math.isnan(row["auc"]) == (not ranks)
 
 
 def test_the_table_shows_values_with_intervals_or_why_not():
@@ -183,16 +184,18 @@ def test_mcnemar_by_hand():
     assert limits(found.accuracy)[1:] == pytest.approx((-5 / 14 - width, -5 / 14 + width))
 
 
-def test_equal_attacks_do_not_differ():
-    member, scores = drawn()
-    attack = (scores, scores >= 0.5)
-    found = metrics.compare(member, attack, attack)
+def test_equal_attacks_do_not_differ_and_a_better_one_does():
+    member, noise = drawn(600, shift=0)
+    strong, weak = noise + 2 * member, noise[::-1] + 0.2 * member
+    same = metrics.compare(member, (2 * weak + 1, weak > 0.1), (weak, weak > 0.1))  # rescaled
 
-    assert (found.accuracy.value, found.accuracy_p) == (0, 1)
-    assert found.accuracy.low == -found.accuracy.high < 0
-    assert (limits(found.auc), found.auc_p) == ((0, 0, 0), 1)
-    # A rescaled score ranks alike.
-    assert metrics.compare(member, (2 * scores + 1, attack[1]), attack).auc_p == 1
+    assert (same.accuracy.value, same.accuracy_p) == (0, 1)
+    assert same.accuracy.low == -same.accuracy.high < 0
+    assert (limits(same.auc), same.auc_p) == ((0, 0, 0), 1)
+    better = metrics.compare(member, (strong, strong > 1), (weak, weak > 0.1))
+    assert better.auc.low > 0.2
+    assert better.accuracy.low > 0.15
+    assert max(better.auc_p, better.accuracy_p) < 1e-6
 
 
 @settings(max_examples=15, deadline=None)
@@ -249,16 +252,6 @@ def test_both_tests_reject_a_true_null_at_their_level():
     assert np.mean([c.accuracy.low <= 0 <= c.accuracy.high for c in found]) == pytest.approx(
         0.95, abs=0.05
     )
-
-
-def test_a_better_attack_is_found_better():
-    member, noise = drawn(600, shift=0)
-    strong, weak = noise + 2 * member, noise[::-1] + 0.2 * member
-    found = metrics.compare(member, (strong, strong > 1), (weak, weak > 0.1))
-
-    assert found.auc.low > 0.2
-    assert found.accuracy.low > 0.15
-    assert max(found.auc_p, found.accuracy_p) < 1e-6
 
 
 def test_one_row_on_a_side_has_no_auc_to_compare():

@@ -1,8 +1,7 @@
 """What LiRA and RMIA compute, as pure functions: a sample's answer against other networks' answers.
 
-Source: Carlini et al., "Membership Inference Attacks From First Principles" (S&P 2022), algorithm 1
-and section IV; Zarifzadeh, Liu & Shokri, "Low-Cost High-Power Membership Inference Attacks" (ICML
-2024), equations 2 to 10.
+Source: Carlini et al., "Membership Inference Attacks From First Principles" (S&P 2022), section IV;
+Zarifzadeh, Liu & Shokri, "Low-Cost High-Power Membership Inference Attacks" (ICML 2024).
 """
 
 from __future__ import annotations
@@ -48,8 +47,7 @@ def lira_scores(
 
     Parameters
     ----------
-    target : shape (n,), the target's log-odds φ of the true class (see `log_odds`).
-    reference : shape (k, n), those of k networks on the same samples.
+    target, reference : shapes (n,) and (k, n), the `log_odds` φ of the target and of k others.
     trained_on : shape (k, n) of bool, who trained on which sample; None: offline, nobody did.
     spread : whose standard deviation. "record": the sample's own (two networks or more on a side).
         "pooled": the root of the mean variance within a sample, or else of that over samples.
@@ -112,11 +110,11 @@ def rmia_scores(
 
     Parameters
     ----------
-    target : shape (n,), the target's posteriors of the true class, above 0, at most 1.
-    reference : shape (k, n), those of k networks on the same samples.
+    target, reference : shapes (n,) and (k, n), the posteriors of the true class, of the target and
+        of k other networks.
     population_target, population_reference : shapes (m,) and (k, m), the same of m other samples.
-    trained_on : shape (k, n) of bool: online, P(x) as `at_large` and P(z) the mean over all
-        networks. None: offline, P as `at_large` for x and z alike.
+    trained_on : shape (k, n) of bool: online, P(x) as `at_large`, P(z) the mean over all networks.
+        None: offline, P as `at_large` for x and z alike.
     gamma, a : γ > 0 and 0 ≤ a ≤ 1.
 
     ValueError where shapes disagree, a value is no probability, or a sample lacks networks.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -17,15 +17,16 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from tqdm import tqdm
 
-from prunemia.attacks import fitting
 from prunemia.attacks.base import Attack, Bools, Floats, Inputs, largest, one_hot
-from prunemia.attacks.fitting import Precision, Recipe
 from prunemia.models import Dropout, one_thread
 from prunemia.signals import Signals
 from prunemia.training import TrainingError, batches
 
+Precision = Literal["float32", "bfloat16"]
+Recipe = Literal["fast", "paper"]
 WEIGHT = "network_."
 """What the names of a kept network's weights start with."""
 PAPER_EPOCHS, PAPER_BATCH = 100, 128
@@ -43,19 +44,16 @@ class NeuralAttack(Attack):
     ----------
     seed : of the weights, the batches and dropout; torch's global generator has no part in them.
     recipe : ``"fast"`` standardizes the inputs and fits by AdamW under a one-cycle schedule;
-        ``"paper"`` is the published recipe (see `fitting.optimizer`).
-    epochs : None: 100 for ``"paper"``; for ``"fast"`` `usual_epochs`, or more with few samples.
-        These were chosen on held-back shadow networks (Location and MNIST-1D, seeds 0 and 1; never
-        on a target).
+        ``"paper"`` is the published recipe (see `optimizer`).
+    epochs : None: 100 for ``"paper"``; for ``"fast"`` `usual_epochs`, or more with few samples,
+        as chosen on held-back shadow networks (Location and MNIST-1D, seeds 0 and 1).
     device : where it computes; None: cuda where there is one, else cpu.
     progress : show the epochs on stderr.
     precision : of the fit (decisions are float32); None: float32 for ``"paper"``, for ``"fast"``
         what is fastest on the device.
 
-    Attributes
-    ----------
-    network_, epochs_ : the network, and how many epochs it was fitted for.
-    mean_, scale_ : shape (features,); the inputs are shifted and divided by them.
+    It learns ``network_``, in ``epochs_``, on inputs that are shifted and divided by ``mean_`` and
+    ``scale_``.
     """
 
     name: ClassVar[str]
@@ -98,17 +96,13 @@ class NeuralAttack(Attack):
         """What the fit computes in, where ``precision`` is None as well."""
         if self.precision is not None:
             return self.precision
-        return "float32" if self.recipe == "paper" else fitting.fastest(self._device())
+        return "float32" if self.recipe == "paper" else fastest(self._device())
 
     def identity(self) -> dict[str, Any]:
         """Return the options that decide what it learns; bfloat16 alone stands in them."""
         options = {name: value for name, value in super().identity().items() if name != "precision"}
         used = self.used_precision
         return options if used == "float32" else options | {"precision": used}
-
-    def _check_options(self) -> None:
-        super()._check_options()
-        self._device()
 
     def _device(self) -> torch.device:
         try:
@@ -134,7 +128,7 @@ class NeuralAttack(Attack):
         self.epochs_ = int(self.epochs or usual)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network = fitting.start(self.network(raw.shape[1], shadow.classes)).to(self._device())
+            network = start(self.network(raw.shape[1], shadow.classes)).to(self._device())
         members = torch.from_numpy(membership.astype(np.int64))
         self.network_ = self._trained(network, self._standardized(raw), members.to(self._device()))
 
@@ -144,12 +138,12 @@ class NeuralAttack(Attack):
         Batches and dropout have generators of their own. The network computes in `used_precision`;
         the loss and the weights that the optimizer moves are float32.
         """
-        weights = fitting.FlatWeights(network, self.used_precision)
+        weights = FlatWeights(network, self.used_precision)
         x = x.to(weights.dtype)
         order = torch.Generator().manual_seed(int(self.seed))
-        fitting.draw_dropout_from(torch.Generator(x.device).manual_seed(int(self.seed)), network)
+        _draw_dropout_from(torch.Generator(x.device).manual_seed(int(self.seed)), network)
         cuts = batches(len(x), self.fast_batch if self.recipe == "fast" else PAPER_BATCH)
-        optimizer, schedule = fitting.optimizer(
+        moves, schedule = optimizer(
             self.recipe, weights.vector, self.epochs_, len(cuts), self.fast_rate
         )
         title, hidden = f"{self.name}, {self.recipe} recipe", not self.progress
@@ -163,7 +157,7 @@ class NeuralAttack(Attack):
                     loss = F.cross_entropy(network(x[samples]).float(), members[samples])
                     loss.backward()
                     weights.collect()
-                    optimizer.step()
+                    moves.step()
                     schedule.step()
                     weights.publish()
                     # summed on the device: reading each loss would wait for each step
@@ -174,7 +168,7 @@ class NeuralAttack(Attack):
                         f"{title}: the loss is {mean} in epoch {epoch + 1}; look for extreme inputs"
                     )
                 epochs.set_postfix_str(f"loss {mean:.3f}", refresh=False)
-        fitting.draw_dropout_from(None, network)
+        _draw_dropout_from(None, network)
         weights.release()
         return network.eval()
 
@@ -243,3 +237,88 @@ class PosteriorAndLabel(_Perceptron):
 
     def features(self, signals: Signals) -> Inputs:
         return np.concatenate([signals.posteriors, one_hot(signals)], axis=1)
+
+
+# -- what they are fitted with
+
+
+def optimizer(
+    recipe: Recipe, weights: nn.Parameter, epochs: int, steps: int, rate: float = 1e-3
+) -> tuple[torch.optim.Optimizer, LRScheduler]:
+    """Return the recipe's optimizer and its schedule, which moves after each step.
+
+    ``paper`` is the published code's: SGD 1e-3, momentum 0.9, L2 weight decay 5e-4, a tenth of the
+    rate after half and again after three quarters of the epochs. ``fast``: AdamW with a one-cycle
+    rate of at most ``rate`` (Smith & Topin 2019), far fewer epochs for about the same accuracy.
+    ``steps``: per epoch.
+    """
+    if recipe == "fast":
+        adam = torch.optim.AdamW([weights], lr=rate, fused=True)
+        return adam, OneCycleLR(adam, max_lr=rate, total_steps=epochs * steps)
+    sgd = torch.optim.SGD([weights], lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
+    # counted in batches, so that one epoch alone can have its milestones, too
+    milestones = [math.ceil(share * epochs * steps) for share in (1 / 2, 3 / 4)]
+    return sgd, MultiStepLR(sgd, milestones, gamma=0.1)
+
+
+def start(network: nn.Module) -> nn.Module:
+    """Start linear layers with Xavier-normal weights and no biases; return the network."""
+    for layer in network.modules():
+        if type(layer) is nn.Linear:  # a subclass, as SAMIA's attention has, starts itself
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return network
+
+
+def _draw_dropout_from(generator: torch.Generator | None, module: nn.Module) -> None:
+    """Give all dropout layers their generator; None: torch's global one."""
+    for layer in module.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = generator
+
+
+def fastest(device: torch.device) -> Precision:
+    """Return bfloat16 where the device multiplies it in hardware, a CPU by AVX512-BF16 or AMX."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        abilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+        native = bool(abilities.get("avx512_bf16") or abilities.get("amx_bf16"))
+    return "bfloat16" if native else "float32"
+
+
+class FlatWeights:
+    """A network's parameters as one float32 ``vector``: one operation of the optimizer, not forty.
+
+    The network reads views of the vector, or, in bfloat16, of a copy that `publish` renews.
+    """
+
+    def __init__(self, module: nn.Module, precision: Precision) -> None:
+        self.dtype = torch.float32 if precision == "float32" else torch.bfloat16
+        self._parameters = list(module.parameters())
+        flat = torch.cat([p.detach().flatten() for p in self._parameters])
+        self.vector = nn.Parameter(flat)
+        self._read = flat.to(self.dtype)
+        self._view(self._read)
+
+    def collect(self) -> None:
+        """Give the vector the gradients of the network's parameters, and clear those."""
+        # a parameter that the loss does not depend on has none
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        self.vector.grad = torch.cat([g.flatten() for g in gradients]).to(torch.float32)
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def publish(self) -> None:
+        """Let the network read the vector as it is now."""
+        if self.dtype != torch.float32:
+            self._read.copy_(self.vector.detach())
+
+    def release(self) -> None:
+        """Leave the network with float32 parameters of its own."""
+        self._view(self.vector.detach().clone())
+
+    def _view(self, flat: Tensor) -> None:
+        parts = flat.split([p.numel() for p in self._parameters])
+        for parameter, part in zip(self._parameters, parts, strict=True):
+            parameter.data = part.view(parameter.shape)

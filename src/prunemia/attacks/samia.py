@@ -1,6 +1,4 @@
-"""samia: the self-attention attack, and its network, written out.
-
-Written out because that is faster than nn.TransformerEncoder (``bench/samia_step.py``).
+"""samia: self-attention, written out: that is faster than torch's (``bench/samia_step.py``).
 
 Source: Yuan & Zhang (2022), section 5.1.
 """
@@ -18,8 +16,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from prunemia.attacks.base import Floats, Inputs, one_hot
-from prunemia.attacks.fitting import Precision, Recipe
-from prunemia.attacks.neural import NeuralAttack
+from prunemia.attacks.neural import NeuralAttack, Precision, Recipe
 from prunemia.models import Dropout, dropout_mask, one_thread
 from prunemia.signals import Signals
 
@@ -96,9 +93,8 @@ class SAMIA(NeuralAttack):
 class Network(nn.Module):
     """SAMIA's network: (B, 3C) inputs, as C tokens of three features, to two logits.
 
-    The paper's (section 5.1, figure 4) has a BatchNorm over the inputs and dropout 0.2 throughout
-    the encoder; ``fast``, which is ours, takes standardized inputs and drops after the flatten
-    alone.
+    The paper's (figure 4) has a BatchNorm over the inputs and dropout 0.2 throughout the encoder;
+    ``fast``, which is ours, takes standardized inputs and drops after the flatten alone.
     """
 
     def __init__(self, classes: int, fast: bool) -> None:

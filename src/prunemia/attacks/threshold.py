@@ -44,13 +44,12 @@ class ThresholdAttack(Attack):
     The score is the statistic minus the threshold of the sample's class, ``thresholds_``, (C,), so
     a ROC pools classes that are shifted against each other. A class that has members or non-members
     alone among the shadows gets the threshold over all classes (in the published code, 0).
-    ``by_logits_``: the shadows' logits are kept; conf and top1conf are then p - 1, summed over the
-    other classes, which does not end at a rounded 1.
     """
 
     by_class: ClassVar[bool] = True
     thresholds_: Floats
     by_logits_: bool = False
+    """Whether logits are kept: conf and top1conf are then p - 1, which does not end at a 1."""
 
     @abstractmethod
     def values(self, signals: Signals) -> Floats:
@@ -69,7 +68,7 @@ class ThresholdAttack(Attack):
         return self.values(target) - self.thresholds_[target.labels]
 
     def _confidences(self, signals: Signals) -> Floats:
-        """Return the posteriors p, or p - 1, which keeps its digits near 0: (n, C)."""
+        """Return the posteriors p, or p - 1 as minus the other classes' sum: (n, C)."""
         if self.by_logits_:
             return -signals.precise()[1]
         return np.minimum(signals.posteriors.astype(np.float64), 1.0)

@@ -93,8 +93,8 @@ def rate(successes: int, trials: int) -> Estimate:
 def mean_of_rates(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Estimate:
     """Return the plain mean of independent rates, each (successes, trials): the balanced accuracy.
 
-    The interval is MOVER: the distances of each rate to its own (Wilson) limits add in squares.
-    Sources: Newcombe (Statistics in Medicine 1998), Zou & Donner (ibid. 2008).
+    The interval is MOVER: the distances of each rate to its own (Wilson) limits add in squares
+    (Newcombe, Statistics in Medicine 1998; Zou & Donner, ibid. 2008).
     """
     values = np.array([k / n for k, n in counts])
     limits = np.array(
@@ -111,8 +111,7 @@ def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
     First the share of non-members that each member outscores, ties counting half; then the share of
     members that outscore each non-member. The mean of either is the AUC.
 
-    Source: DeLong, DeLong & Clarke-Pearson (Biometrics 1988); Sun & Xu (IEEE Signal Processing
-    Letters 2014).
+    Source: DeLong et al. (Biometrics 1988); Sun & Xu (IEEE Signal Processing Letters 2014).
     """
     ranks = stats.rankdata(np.concatenate([members, others]))
     m = len(members)
@@ -125,11 +124,11 @@ def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
 def auc(members: Floats, others: Floats, level: float = LEVEL) -> Estimate:
     """Return the area under the ROC with DeLong's interval, on the logit scale to stay in 0 … 1.
 
-    At 0 and 1, where DeLong's variance vanishes, the limits are exact: of k disjoint pairs of a
-    member and a non-member each is won with probability AUC, so k of k wins bound it by
-    Clopper-Pearson. A side of a single sample says nothing else: 0 … 1. Scores that are all equal
-    give 0.5 without a width.
-    Source of the logit scale: Pepe, The Statistical Evaluation of Medical Tests (2003), 5.2.
+    At 0 and 1, where DeLong's variance vanishes, the limits are exact: of k disjoint pairs each is
+    won with probability AUC, so k of k wins bound it by Clopper-Pearson. A side of a single sample
+    says nothing else: 0 … 1. Scores that are all equal give 0.5 without a width.
+
+    Source: Pepe, The Statistical Evaluation of Medical Tests (2003), section 5.2, for the scale.
     """
     wins, losses = placements(members, others)
     value = float(wins.mean())
@@ -143,10 +142,7 @@ def auc(members: Floats, others: Floats, level: float = LEVEL) -> Estimate:
 
 
 def _on_logit_scale(value: float, width: float) -> Estimate:
-    """Return value ± width, with limits between 0 and 1: ± width / v(1 − v) about the logit of v.
-
-    That is the delta method: the logit's slope at v is 1 / v(1 − v).
-    """
+    """Return value ± width within 0 … 1, by the delta method: the logit's slope is 1 / v(1 − v)."""
     centre = math.log(value / (1 - value))
     reach = width / (value * (1 - value))
     return Estimate(value, _expit(centre - reach), _expit(centre + reach))
@@ -177,8 +173,7 @@ def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) ->
     With n non-members it allows floor(n·fpr) false positives; where that is none, the estimate is
     missing. The interval covers the threshold as well: of the n, Binomial(n, fpr) lie above the
     true one, so order statistics bracket it (97.5 %), and Clopper-Pearson (97.5 %) bounds the rate
-    of members at each bracket's end. It covers at 95 % or more, and is wide where n·fpr is a
-    handful: that is what such a sample knows.
+    of members at each end. It covers at 95 % or more.
     """
     n = len(others)
     allowed = false_positives_allowed(n, fpr)
@@ -202,10 +197,9 @@ def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) ->
 def over_seeds(values: Sequence[float], *, rate: bool = False, level: float = LEVEL) -> Estimate:
     """Return the mean of one value per run, with a t-interval.
 
-    ``rate``: the interval is taken on the logit scale of the mean, which keeps it in 0 … 1.
-    One run has no interval; neither have rates that are all 0 or all 1, since runs without any
-    spread do not tell how far the next one may lie. A run that could not be measured (NaN) makes
-    the mean missing. ValueError where there is no value, or a rate lies outside 0 … 1.
+    ``rate``: the interval is taken on the logit scale of the mean, which keeps it in 0 … 1. One run
+    has no interval, nor have rates that are all 0 or all 1. A run that could not be measured (NaN)
+    makes the mean missing. ValueError where there is no value, or a rate lies outside 0 … 1.
     """
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or len(x) < 1:
@@ -230,8 +224,7 @@ def summarize(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = (
     """Return the mean of each column over the runs (rows) of each group, with its t-interval.
 
     Columns: those of ``by`` (none: one row of all), runs, and for each of ``columns`` name,
-    name_low, name_high, by `over_seeds`, with ``rate`` for `RATES`; NaN where a value could not be
-    measured in every run.
+    name_low, name_high, by `over_seeds`.
     """
     rows = []
     for key, group in table.groupby(list(by), sort=False) if by else [((), table)]:
