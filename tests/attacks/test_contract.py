@@ -210,7 +210,11 @@ def test_what_it_learns_on_and_attacks_is_checked():
         ("samia", {"epochs": "many"}, "epochs: 'many' is not allowed"),
         ("samia", {"precision": "float16"}, "precision: 'float16' is not allowed: .*'bfloat16'"),
         ("samia", {"device": "abacus"}, "device: 'abacus' is not usable here; allowed: cpu, or"),
-        ("samia", {"inputs": ("posterior", "weights")}, "'weights' is not allowed: .*'sensitivity"),
+        (
+            "samia",
+            {"inputs": ("posterior", "weights")},
+            "'weights'. is not allowed: .*'sensitivity",
+        ),
         ("samia", {"inputs": ()}, "inputs: .* at least 1 item"),
         ("samia", {"inputs": "posterior"}, "inputs: 'posterior' is not allowed"),
         ("top1conf", {"statistic": "mean"}, "statistic: 'mean' is not allowed: .*'true_class'"),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, TypeVar, final
+from typing import Any, ClassVar, Self, TypeVar, final, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, ValidationError, validate_call
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from prunemia.experiment import explain
 from prunemia.signals import Signals
 
 Floats = NDArray[np.float64]
@@ -25,10 +23,10 @@ Floating = TypeVar("Floating", bound=np.floating)
 class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     """A membership inference attack, as a scikit-learn estimator over `Signals`.
 
-    A subclass stores its options verbatim in ``__init__``, whose annotations say what is allowed,
-    and fills ``_fit`` and ``_decide``. ``fit``, ``decision_function``, ``predict`` and
-    ``_observed`` are sealed (to override one, or inherit another, is a TypeError), for that is
-    where the target's membership is taken away.
+    A subclass is a dataclass of its options, whose annotations say what is allowed, and fills
+    ``_fit`` and ``_decide``. ``fit``, ``decision_function``, ``predict`` and ``_observed`` are
+    sealed (to override one, or inherit another, is a TypeError), for that is where the target's
+    membership is taken away.
     """
 
     ranks: ClassVar[bool] = True
@@ -122,15 +120,16 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         return self
 
     def _check_options(self) -> None:
-        """Refuse options that the annotations of ``__init__`` do not allow, with a ValueError."""
+        """Refuse options that their fields' annotations do not allow, with a ValueError."""
+        hints = get_type_hints(type(self), include_extras=True)
         config = ConfigDict(strict=True, arbitrary_types_allowed=True)
-        given = self.get_params().items()
-        options = {name: v.item() if isinstance(v, np.generic) else v for name, v in given}
-        try:
-            if options:  # pydantic checks them; the copy is what it may set them on
-                validate_call(config=config)(type(self).__init__)(copy.copy(self), **options)
-        except ValidationError as error:
-            raise ValueError(explain(error)) from None
+        for name, value in self.get_params().items():
+            plain = value.item() if isinstance(value, np.generic) else value
+            try:
+                TypeAdapter(hints.get(name, Any), config=config).validate_python(plain)
+            except ValidationError as error:
+                why = error.errors()[0]["msg"].removeprefix("Input ")
+                raise ValueError(f"{name}: {value!r} is not allowed: {why}") from None
 
 
 def _require_signals(name: str, value: object) -> None:

@@ -6,6 +6,7 @@ Source: Hui et al., "Practical Blind Membership Inference Attack via Differentia
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ ROUNDING = 1e-12
 """A gain below this share of MMD² is taken for none: equal samples must not differ by rounding."""
 
 
+@dataclass(eq=False, repr=False)
 class BlindMI(Attack):
     """blindmi: the three largest posteriors, compared as sets by the maximum mean discrepancy.
 
@@ -41,17 +43,10 @@ class BlindMI(Attack):
     blind: ClassVar[bool] = True
     version: ClassVar[int] = 2  # version 1 let N grow and judged all of the target at once
 
-    def __init__(
-        self,
-        start: PositiveInt = 1000,
-        batch: PositiveInt = 1000,
-        rounds: PositiveInt = 100,
-        seed: NonNegativeInt = 0,
-    ) -> None:
-        self.start = start
-        self.batch = batch
-        self.rounds = rounds
-        self.seed = seed
+    start: PositiveInt = 1000
+    batch: PositiveInt = 1000
+    rounds: PositiveInt = 100
+    seed: NonNegativeInt = 0
 
     def _fit(self, shadow: Signals, membership: Bools) -> None:
         """Learn nothing: the attack is blind to shadow networks."""

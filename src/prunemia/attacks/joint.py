@@ -8,6 +8,7 @@ Source: CompLeak (2025, arXiv 2507.16872), whose attacks concatenate signals or 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,7 @@ class _Together(Attack):
         return super()._decide(target)  # type: ignore[safe-super]
 
 
+@dataclass(eq=False, repr=False)
 class JointConfidence(_Together, Confidence):
     """conf on several releases, one threshold per class.
 
@@ -45,10 +47,7 @@ class JointConfidence(_Together, Confidence):
     (``sign_``); ``"change"``, minus the size of that difference: members are taken to move less.
     """
 
-    sign_: int
-
-    def __init__(self, statistic: Literal["mean", "difference", "change"] = "mean") -> None:
-        self.statistic = statistic
+    statistic: Literal["mean", "difference", "change"] = "mean"
 
     def _fit(self, shadow: Signals, membership: Bools) -> None:
         self.sign_ = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -34,6 +35,7 @@ ENOUGH_SAMPLES = 8192
 """With fewer samples the fast recipe takes more epochs, so that it still takes enough steps."""
 
 
+@dataclass(eq=False, repr=False)
 class NeuralAttack(Attack):
     """A network that learns on the shadows' samples to tell members from non-members.
 
@@ -62,21 +64,12 @@ class NeuralAttack(Attack):
     fast_batch: ClassVar[int] = 256
     """The fast recipe's largest step of the optimizer, and its samples per step."""
 
-    def __init__(
-        self,
-        seed: NonNegativeInt = 0,
-        recipe: Recipe = "fast",
-        epochs: PositiveInt | None = None,
-        device: str | torch.device | None = None,
-        progress: bool = False,
-        precision: Precision | None = None,
-    ) -> None:
-        self.seed = seed
-        self.recipe = recipe
-        self.epochs = epochs
-        self.device = device
-        self.progress = progress
-        self.precision = precision
+    seed: NonNegativeInt = 0
+    recipe: Recipe = "fast"
+    epochs: PositiveInt | None = None
+    device: str | torch.device | None = None
+    progress: bool = False
+    precision: Precision | None = None
 
     @abstractmethod
     def features(self, signals: Signals) -> Inputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Annotated, Any, Literal, get_args
 
@@ -135,6 +136,7 @@ class Referenced(Attack):
         return np.stack([one, two, one**2, two**2, one * two], axis=1)
 
 
+@dataclass(eq=False, repr=False)
 class LiRA(Referenced):
     """lira: the log-odds of the true class against those of other networks, `lira_scores`.
 
@@ -145,15 +147,9 @@ class LiRA(Referenced):
     Source: Carlini et al. (2022), section IV.
     """
 
-    def __init__(
-        self,
-        setting: Setting = "offline",
-        spread: Literal["pooled", "record", "shrunk"] | None = None,
-        second: Second = "none",
-    ) -> None:
-        self.setting = setting
-        self.spread = spread
-        self.second = second
+    setting: Setting = "offline"
+    spread: Literal["pooled", "record", "shrunk"] | None = None
+    second: Second = "none"
 
     def candidates(self) -> Mapping[str, tuple[Any, ...]]:
         return {"spread": likelihood.SPREADS if self.spread is None else (self.spread,)}
@@ -165,6 +161,7 @@ class LiRA(Referenced):
         return likelihood.deviations(phi, others, ~trained, options["spread"])[0]
 
 
+@dataclass(eq=False, repr=False)
 class RMIA(Referenced):
     """rmia: how likely the true class is to the target against networks at large, ranked.
 
@@ -175,17 +172,10 @@ class RMIA(Referenced):
     Source: Zarifzadeh et al. (2024), section 3.
     """
 
-    def __init__(
-        self,
-        setting: Setting = "offline",
-        gamma: PositiveFloat | None = None,
-        a: Annotated[float, Field(ge=0, le=1)] | None = None,
-        second: Second = "none",
-    ) -> None:
-        self.setting = setting
-        self.second = second
-        self.gamma = gamma
-        self.a = a
+    setting: Setting = "offline"
+    gamma: PositiveFloat | None = None
+    a: Annotated[float, Field(ge=0, le=1)] | None = None
+    second: Second = "none"
 
     def candidates(self) -> Mapping[str, tuple[Any, ...]]:
         shares = (0.0, 0.3, 0.6, 1.0) if self.setting == "offline" else (0.3,)

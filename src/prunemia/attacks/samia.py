@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from prunemia.attacks.base import Floats, Inputs, one_hot
-from prunemia.attacks.neural import NeuralAttack, Precision, Recipe
+from prunemia.attacks.neural import NeuralAttack
 from prunemia.models import Dropout, dropout_mask, one_thread
 from prunemia.signals import Signals
 
@@ -30,6 +31,7 @@ CHUNK = 2**19
 """Attention weights worked on at a time: 2 MiB, so that they stay in a core's cache."""
 
 
+@dataclass(eq=False, repr=False)
 class SAMIA(NeuralAttack):
     """samia: self-attention over classes, each a token of posterior, sensitivity and label.
 
@@ -45,18 +47,7 @@ class SAMIA(NeuralAttack):
     fast_rate = 1.5e-3
     fast_batch = 192
 
-    def __init__(
-        self,
-        seed: NonNegativeInt = 0,
-        recipe: Recipe = "fast",
-        epochs: PositiveInt | None = None,
-        device: str | torch.device | None = None,
-        progress: bool = False,
-        precision: Precision | None = None,
-        inputs: Annotated[Sequence[Input], Field(min_length=1)] = INPUTS,
-    ) -> None:
-        super().__init__(seed, recipe, epochs, device, progress, precision)
-        self.inputs = inputs
+    inputs: Annotated[Sequence[Input], Field(min_length=1)] = INPUTS
 
     @property
     def version(self) -> int:  # type: ignore[override]

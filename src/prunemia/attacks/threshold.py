@@ -7,6 +7,7 @@ Machine Learning Models" (USENIX Security 2021), for class-wise thresholds and t
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -108,6 +109,7 @@ class ModifiedEntropy(ThresholdAttack):
         return wrong * _log(right) + others.sum(axis=1)
 
 
+@dataclass(eq=False, repr=False)
 class TopConfidence(ThresholdAttack):
     """top1conf: the largest posterior, one threshold over all classes (Salem et al., NDSS 2019).
 
@@ -116,9 +118,7 @@ class TopConfidence(ThresholdAttack):
     """
 
     by_class: ClassVar[bool] = False
-
-    def __init__(self, statistic: Literal["max", "true_class"] = "max") -> None:
-        self.statistic = statistic
+    statistic: Literal["max", "true_class"] = "max"
 
     def values(self, signals: Signals) -> Floats:
         p = self._confidences(signals)
