@@ -6,7 +6,8 @@ from prunemia import models
 from prunemia.pruning.masks import prune
 from prunemia.registry import NETWORKS
 from prunemia.signals.query import posteriors
-from prunemia.training import FitSettings, Job, fit, stackable
+from prunemia.training import FitSettings, Job, fit
+from prunemia.training.stacking import stackable
 
 # Weights by hand at width w, ten classes. ResNet-18: 3×3 and 1×1 kernels 36 w² + 32 (4 + 16 + 64)
 # w², stem 27 w, normalizations 150 w, head 80 w + 10. VGG-16: kernels 9 · 399 w² + 27 w, three

@@ -115,18 +115,16 @@ class MemorizationWeighting(Defense):
 
     def start(self, run: Run) -> None:
         """Train the helper networks, and weight the members."""
-        self.weights = torch.ones(len(run.jobs), len(run.labels), device=run.train.device)
         half = run.train.shape[1] // 2
-        seen = [run.train[:, :half], run.train[:, half : 2 * half]]
-        held_back = [run.train[:, half:], run.train[:, :half]]
-        unseen = torch.zeros_like(self.weights)
-        for side, (members, others) in enumerate(zip(seen, held_back, strict=True)):
+        first, rest = run.train[:, :half], run.train[:, half:]
+        unseen = torch.zeros(len(run.jobs), len(run.labels), device=run.train.device)
+        for side, (members, others) in enumerate([(first, rest), (rest[:, :half], first)]):
             helpers = [_helper(job, members[i], side) for i, job in enumerate(run.jobs)]
             fit(helpers, run.features, run.labels, replace(run.settings, keeps_last=True))
             for i, helper in enumerate(helpers):
                 unseen[i, others[i]] = _true_class(helper, run, others[i])
-        members = unseen.gather(1, run.train)
-        self.weights.scatter_(1, run.train, weights(members, self.strength))
+        own = weights(unseen.gather(1, run.train), self.strength)
+        self.weights = torch.ones_like(unseen).scatter(1, run.train, own)
 
     def loss(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor) -> Tensor:
         """Return the weighted mean of each network's cross-entropy."""

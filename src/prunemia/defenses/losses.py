@@ -25,7 +25,7 @@ class EarlyStopping(Defense):
 
 
 def ppb_divergence(logits: Tensor) -> Tensor:
-    """Return PPB's Kullback–Leibler term, without its strength.
+    """Return PPB's Kullback–Leibler term, without its strength: shape (), in nats, ≥ 0.
 
     With h = ⌊B/2⌋, each sample's logits sorted in descending order, z′ the first h samples and z″
     the next h: (1/h) Σᵢ KL(softmax(zᵢ″) ‖ softmax(zᵢ′)), with gradients through both. An odd
@@ -33,16 +33,7 @@ def ppb_divergence(logits: Tensor) -> Tensor:
 
     Parameters
     ----------
-    logits : shape (B, C); or (…, B, C), several batches.
-
-    Returns
-    -------
-    shape (), or (…): nats, ≥ 0.
-
-    Raises
-    ------
-    ValueError
-        ``logits`` has fewer than two dimensions.
+    logits : shape (B, C); or (…, B, C), several batches, for a result of shape (…).
 
     Source: Yuan & Zhang (2022), section 7.1; the order within the pair is that of their published
     code.

@@ -104,7 +104,7 @@ def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = 
 
 
 def _inputs(whole: nn.Module, shape: tuple[int, ...], samples: Tensor | None) -> list[Tensor]:
-    """Return the batches of inputs that prove a cut."""
+    """Return batches of inputs, of all scales and shifts, that prove a cut."""
     draw = torch.Generator().manual_seed(0)
     noise = torch.randn((len(SCALES), len(SHIFTS), *shape), generator=draw, dtype=torch.float64)
     shifts = torch.tensor(SHIFTS, dtype=torch.float64).view(1, -1, *[1] * len(shape))

@@ -13,8 +13,6 @@ from prunemia.registry import PRUNERS, load
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 WEIGHTED = (nn.Linear, *CONVOLUTIONS)
 NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
-FEWEST, MOST = 2, 8
-"""Bits of a rounded weight."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +65,7 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
     ValueError
         Unknown method, sparsity out of range, or a network without what the method ranks.
 
-    Source: Yuan & Zhang (2022), section 3.2; Li et al. (2017) for filters; Liu et al. (2017) for
-    slim.
+    Source: Yuan & Zhang (2022), section 3.2; filters Li et al. (2017), slim Liu et al. (2017).
     """
     kind = PRUNERS.find(method)
     if not (sparsity == 0 if kind.control else 0 < sparsity < 1):
@@ -114,8 +111,7 @@ def slim(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
     scores = [layer.get_parameter("weight").abs() for _, layer in scaled]
     pooled = survivors(torch.cat(scores), sparsity).split([len(score) for score in scores])
     keep = {}
-    for (name, _), score, channels in zip(scaled, scores, pooled, strict=True):
-        stay = channels.clone()
+    for (name, _), score, stay in zip(scaled, scores, pooled, strict=True):
         if not stay.any():
             stay[score.argmax()] = True
         keep[f"{name}.weight"] = stay
@@ -129,8 +125,8 @@ def _filters(module: nn.Module, sparsity: float, order: int) -> dict[str, Tensor
     for name, layer in layers(module, CONVOLUTIONS):
         weight = layer.get_parameter("weight")
         filters = survivors(weight.flatten(1).norm(p=order, dim=1), sparsity)
-        shape = (-1, *[1] * (weight.ndim - 1))
-        keep[f"{name}.weight"] = filters.view(shape).expand_as(weight).clone()
+        where = filters.view(-1, *[1] * (weight.ndim - 1))
+        keep[f"{name}.weight"] = where.expand_as(weight).clone()
         if layer.bias is not None:
             keep[f"{name}.bias"] = filters
     return keep
@@ -174,8 +170,8 @@ def rounded(weight: Tensor, bits: int) -> Tensor:
     Source: the symmetric, channel by channel scheme of Krishnamoorthi (2018, arXiv 1806.08342),
     section 2; here the weights alone, and without fine-tuning afterwards.
     """
-    if not FEWEST <= bits <= MOST:
-        raise ValueError(f"bits: {bits} is not allowed; allowed: {FEWEST} to {MOST}")
+    if not 2 <= bits <= 8:
+        raise ValueError(f"bits: {bits} is not allowed; allowed: 2 to 8")
     largest = weight.abs().flatten(1).amax(dim=1).view(-1, *[1] * (weight.ndim - 1))
     step = largest / (2 ** (bits - 1) - 1)
     whole = torch.round(weight / step.masked_fill(step == 0, 1))  # a channel of zeros stays so
@@ -185,10 +181,7 @@ def rounded(weight: Tensor, bits: int) -> Tensor:
 
 @torch.no_grad()
 def round_(module: nn.Module, bits: int) -> None:
-    """Round the weights of every Conv and Linear in place; biases and BatchNorm stay as they are.
-
-    ``bits`` are those of `rounded`, which refuses others with a ValueError.
-    """
+    """Round the weights of every Conv and Linear in place, as `rounded`; all else stays."""
     for _, layer in layers(module, WEIGHTED):
         weight = layer.get_parameter("weight")
         weight.copy_(rounded(weight, bits))

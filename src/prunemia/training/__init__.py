@@ -13,7 +13,6 @@ from prunemia.training.run import (
     batches,
     fit,
 )
-from prunemia.training.stacking import gather, stackable
 
 __all__ = [
     "Defense",
@@ -25,6 +24,4 @@ __all__ = [
     "accuracy",
     "batches",
     "fit",
-    "gather",
-    "stackable",
 ]

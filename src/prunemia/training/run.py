@@ -319,8 +319,7 @@ class Run:
             logits, labels = self.networks(self.features[batch]), self.labels[batch]
             sums[0] += (logits.argmax(dim=2) == labels).sum(dim=1)
             sums[1] += _cross_entropy(logits, labels).sum(dim=1)
-        means = (sums / samples.shape[1]).T.tolist()
-        for slot, (accuracy, loss) in enumerate(means):
+        for slot, (accuracy, loss) in enumerate((sums / samples.shape[1]).T.tolist()):
             self._require_finite(loss, self.active[slot], "validation loss")
             self._note(slot, accuracy, loss)
         staying = [slot for slot, i in enumerate(self.active) if self._goes_on(i, epoch)]
@@ -336,11 +335,11 @@ class Run:
         history = self.histories[i]
         history.validation.append(accuracy)
         history.validation_loss.append(loss)
-        last = self.settings.keeps_last
-        score = float(self.epoch) if last else self.defense.score(accuracy, loss)
-        eligible = self.epoch >= self.settings.first_counted or self.defense.keeps_early
+        settings, epoch = self.settings, self.epoch
+        score = float(epoch) if settings.keeps_last else self.defense.score(accuracy, loss)
+        eligible = epoch >= settings.first_counted or self.defense.keeps_early
         if eligible and score > self.best_score[i]:
-            history.best_epoch = self.epoch
+            history.best_epoch = epoch
             self.best_score[i] = score
             self.best[i] = self.networks.state(slot)
 
@@ -368,10 +367,7 @@ class Run:
 
 
 def batches(n: int, size: int) -> list[tuple[int, int]]:
-    """Cut n samples into (start, stop); a last batch of one joins the one before it.
-
-    (BatchNorm needs two samples.)
-    """
+    """Cut n samples into (start, stop); a last batch of one, too few for BatchNorm, joins on."""
     starts = list(range(0, n, size))
     if len(starts) > 1 and n - starts[-1] == 1:
         starts.pop()
