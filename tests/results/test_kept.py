@@ -74,7 +74,7 @@ def test_a_table_comes_back_with_its_record(book):
     pd.testing.assert_frame_equal(
         table, found.round(6).reset_index(drop=True), check_dtype=False, rtol=0, atol=1e-12
     )
-    record = table.attrs["record"]
+    record = results.record("tiny")
     [part] = record["parts"]
     assert part["experiments"] == 4
     assert part["processor"] == {"name": kept.processor(), "probe": kept.probe()}
@@ -101,7 +101,7 @@ def test_a_table_grows_with_its_grid(made, book):
     exps = {seed: pm.Experiment(**TINY, seed=seed) for seed in (0, 1, 2)}
     there = {seed: lab.has(Step("pruned", exp, "pruned")) for seed, exp in exps.items()}
     assert there == {0: False, 1: False, 2: True}
-    record = table.attrs["record"]
+    record = results.record("tiny")
     assert [part["experiments"] for part in record["parts"]] == [4, 2]
     of_part = {seed: record["cells"][kept.cell(exp)] for seed, exp in exps.items()}
     assert of_part == {0: 0, 1: 0, 2: 1}
@@ -133,7 +133,7 @@ def test_rows_of_experiments_that_left_the_grid_go(book):
     assert set(table["seed"]) == {1}
     left = (book / "results" / "tiny.csv").read_text().splitlines()
     assert left == [row for row in rows if ",0," not in row]
-    assert table.attrs["record"]["parts"][0]["experiments"] == 2
+    assert results.record("tiny")["parts"][0]["experiments"] == 2
     assert not (book / "another store" / "pruned").exists()
 
 
@@ -146,7 +146,7 @@ def test_experiments_that_changed_are_computed_though_their_rows_look_the_same(b
 
     assert len(table) == len(before)
     assert (table["original"] != before["original"]).mean() > 0.5
-    assert [part["experiments"] for part in table.attrs["record"]["parts"]] == [4]
+    assert [part["experiments"] for part in results.record("tiny")["parts"]] == [4]
 
 
 def test_anew_computes_all(made, book):

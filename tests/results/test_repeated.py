@@ -54,7 +54,7 @@ def by_dataset(name):
 def test_a_cell_repeated_is_as_the_table_says(name, lab):
     kind, dataset = name.split("_", 1)
     table = results.read(name)
-    record = table.attrs["record"]
+    record = results.record(name)
     runs, seeds = read_runs(table, kind)
     exp = of_the_grid(name, seeds[0], {**CELLS[kind], "seed": seeds[0]})
     if made_of := record["parts"][record["cells"][kept.cell(exp)]].get("data"):

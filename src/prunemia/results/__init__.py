@@ -14,5 +14,6 @@ from prunemia.results.kept import (
     make,
     read,
     read_or_make,
+    record,
 )
 from prunemia.results.references import FEW, MOST

@@ -7,7 +7,6 @@ experiments each part is of. A grid can therefore grow: what is there stays, the
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -16,8 +15,8 @@ import json
 import platform
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,40 +39,25 @@ from prunemia.results import references, tables
 from prunemia.results.references import MOST
 from prunemia.store import repository
 
-Maker = Callable[[Lab, Sequence[Experiment], Sequence[str]], pd.DataFrame]
+Maker = Callable[..., pd.DataFrame]
 
-TABLES: dict[str, Maker] = {
-    "concentration_mnist1d": references.concentration,
-    "control_digits": tables.levels,
-    "control_fashion_mnist": tables.levels,
-    "control_letter": tables.levels,
-    "control_location": tables.levels,
-    "control_mnist1d": tables.levels,
-    "capacity_mnist1d": tables.levels,
-    "epochs_location": Lab.along_epochs,
-    "epochs_mnist1d": Lab.along_epochs,
-    "pruners_mnist1d": tables.levels,
-    "control_cifar10": tables.levels,
-    "curve_cifar10": tables.curve,
-    "curve_digits": tables.curve,
-    "curve_fashion_mnist": tables.curve,
-    "curve_location": tables.curve,
-    "curve_mnist1d": tables.curve,
-    "paper_digits": tables.papers,
-    "paper_location": tables.papers,
-    "paper_mnist1d": tables.papers,
-    "exposure_location": references.exposed,
-    "exposure_mnist1d": references.exposed,
-    "references_location": references.compared,
-    "references_mnist1d": references.compared,
-    "releases_location": tables.released,
-    "releases_mnist1d": tables.released,
-    "recipes_location": tables.recipes,
-    "recipes_mnist1d": tables.recipes,
-    "tradeoff_location": tables.tradeoffs,
-    "tradeoff_mnist1d": tables.tradeoffs,
+KINDS: dict[str, tuple[Maker, str]] = {
+    "control": (tables.levels, "digits fashion_mnist letter location mnist1d cifar10"),
+    "capacity": (tables.levels, "mnist1d"),
+    "pruners": (tables.levels, "mnist1d"),
+    "epochs": (Lab.along_epochs, "location mnist1d"),
+    "curve": (tables.curve, "cifar10 digits fashion_mnist location mnist1d"),
+    "paper": (tables.papers, "digits location mnist1d"),
+    "concentration": (references.concentration, "mnist1d"),
+    "exposure": (references.exposed, "location mnist1d"),
+    "references": (references.compared, "location mnist1d"),
+    "releases": (tables.released, "location mnist1d"),
+    "recipes": (tables.recipes, "location mnist1d"),
+    "tradeoff": (tables.tradeoffs, "location mnist1d"),
 }
-"""How each table is made of its grid, the file of its name in ``grids/``; KIND_DATASET."""
+"""How each kind of table is made, of a lab, experiments and names of attacks; on which data sets.
+Each is a table KIND_DATASET, of the grid of that name in ``grids/``."""
+TABLES = {f"{kind}_{d}": make for kind, (make, datasets) in KINDS.items() for d in datasets.split()}
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "torch")
 DIGITS = 6
@@ -84,24 +68,11 @@ class StaleTableError(UsageError):
     """A table was made by other versions than these; the text names them."""
 
 
-class Record(dict[str, Any]):
-    """What made a table; pandas copies a table's attributes in depth with every operation."""
-
-    def __deepcopy__(self, _: object) -> Record:
-        return self
-
-
 # --- Reading ------------------------------------------------------------------------------------
 
 
 def folder() -> Path:
-    """Return where the tables are: ``results/`` of the book's repository around this folder.
-
-    Raises
-    ------
-    UsageError
-        There is no such folder here or above.
-    """
+    """Return ``results/`` of the book's repository here or above; UsageError: there is none."""
     root = repository()
     if root is None or not (root / "results").is_dir():
         here = Path.cwd()
@@ -113,16 +84,12 @@ def folder() -> Path:
 
 def exists(name: str) -> bool:
     """Tell whether ``results/`` has a table of this name; outside of the repository it has none."""
-    try:
-        return (folder() / f"{name}.csv").is_file()
-    except UsageError:
-        return False
+    root = repository()
+    return root is not None and (root / "results" / f"{name}.csv").is_file()
 
 
 def read(name: str) -> pd.DataFrame:
-    """Return a table of ``results/``; its ``attrs["record"]`` says what made it.
-
-    Experiments that would be made otherwise today are left out until they are computed.
+    """Return a table of ``results/``, without experiments that would be made otherwise today.
 
     Raises
     ------
@@ -131,39 +98,47 @@ def read(name: str) -> pd.DataFrame:
     StaleTableError
         What this package computes has changed since the table was made.
     """
-    path, record = _files(name)
-    current, missing = _split(name, record)
-    source: Path | io.StringIO = path
-    if missing or len(current) < len(record["cells"]):  # cells that changed, or left the grid
-        text = _read_text(path)
+    current, missing = _split(name)
+    source: Path | io.StringIO = folder() / f"{name}.csv"
+    if missing or len(current) < len(record(name)["cells"]):  # cells that left the grid, or changed
+        text = _read_text(source)
         source = io.StringIO(text[owners(text, current) >= 0].to_csv(index=False))
     table = pd.read_csv(source, keep_default_na=False, na_values=[""])
     texts = table.select_dtypes("object").columns
     table[texts] = table[texts].fillna("")
-    table.attrs["record"] = record
     return table
+
+
+def record(name: str) -> dict[str, Any]:
+    """Return what made a table; UsageError where there is none of that name, or no record of it."""
+    about = folder() / f"{name}.json"
+    if not (exists(name) and about.is_file()):
+        known = ", ".join(sorted(file.stem for file in folder().glob("*.csv"))) or "none"
+        raise UsageError(f"results: no table {name!r} in {folder()}; there: {known}")
+    found: dict[str, Any] = json.loads(about.read_text(encoding="utf-8"))
+    return found
 
 
 def experiments(name: str) -> frozenset[Experiment]:
     """Return the experiments that a table has as of today."""
-    return frozenset(_split(name, _files(name)[1])[0])
+    return frozenset(_split(name)[0])
 
 
 def lacking(name: str) -> list[Experiment]:
     """Return the experiments of its grid that a table lacks: new there, or made otherwise today."""
-    return _split(name, _files(name)[1])[1]
+    return _split(name)[1]
 
 
 def by_dataset(kind: str) -> dict[str, tuple[str, pd.DataFrame]]:
     """Return the tables of a kind that results/ has: data set → the table's name, and the table."""
-    found = {name: read(name) for name in _of_kind(kind) if exists(name)}
+    found = {name: read(name) for name in _of_kind(kind)}
     return {str(table["dataset"].iloc[0]): (name, table) for name, table in found.items()}
 
 
 def holding(kind: str, wanted: Iterable[Experiment]) -> str:
     """Return the name of the table of a kind that has all these experiments, or ""."""
     wanted = set(wanted)
-    return next((n for n in _of_kind(kind) if exists(n) and wanted <= experiments(n)), "")
+    return next((name for name in _of_kind(kind) if wanted <= experiments(name)), "")
 
 
 def read_or_make(
@@ -187,47 +162,34 @@ def read_or_make(
         options = {"most": most}
     if kind == "tradeoff":
         todo = [variant for exp in todo for variant in tables.variants(exp)]
-    maker: Callable[..., pd.DataFrame] = TABLES[_of_kind(kind)[0]]
-    return "", maker(lab, todo, attacks, **options)
+    return "", KINDS[kind][0](lab, todo, attacks, **options)
 
 
 def _of_kind(kind: str) -> list[str]:
-    return [name for name in TABLES if name.split("_", 1)[0] == kind]
+    return [name for name in TABLES if name.split("_", 1)[0] == kind and exists(name)]
 
 
-def _files(name: str) -> tuple[Path, Record]:
-    """Return where a table is, and its record; both files have to be there."""
-    path, about = folder() / f"{name}.csv", folder() / f"{name}.json"
-    if not (path.is_file() and about.is_file()):
-        known = ", ".join(sorted(file.stem for file in folder().glob("*.csv"))) or "none"
-        raise UsageError(f"results: no table {name!r} in {folder()}; there: {known}")
-    return path, Record(json.loads(about.read_text(encoding="utf-8")))
-
-
-def _split(name: str, record: Record) -> tuple[list[Experiment], list[Experiment]]:
+def _split(name: str) -> tuple[list[Experiment], list[Experiment]]:
     """Return the experiments of a table's grid that it has as of today, and those that it lacks.
 
-    Raises
-    ------
-    StaleTableError
-        The grid is gone, versions of stages or attacks are others, or all of it is lacking.
+    StaleTableError: the grid is gone, versions are others, or all experiments are lacking.
     """
-    grid = folder().parent / record["grid"]
-    command = f"'prunemia results {name}'"
+    about = record(name)
+    grid = folder().parent / about["grid"]
     if not grid.is_file():
-        raise StaleTableError(f"results/{name}.csv: its grid {record['grid']} is gone")
+        raise StaleTableError(f"results/{name}.csv: its grid {about['grid']} is gone")
     wanted = _grid(grid, grid.stat().st_mtime_ns)
-    if other := _other_version(record, wanted.attacks):
+    command = f"'prunemia results {name}'"
+    if other := _other_version(about, wanted.attacks):
         raise StaleTableError(f"results/{name}.csv: {other}; make it anew with {command}")
-    known: dict[bool, list[Experiment]] = {True: [], False: []}
-    for exp in wanted.experiments:
-        known[cell(exp) in record["cells"]].append(exp)
-    if not known[True]:
+    current = [exp for exp in wanted.experiments if cell(exp) in about["cells"]]
+    if not current:
         raise StaleTableError(
-            f"results/{name}.csv: the {len(wanted.experiments)} experiments of {record['grid']} "
+            f"results/{name}.csv: the {len(wanted.experiments)} experiments of {about['grid']} "
             f"are new or changed since it was made; compute them with {command}"
         )
-    return known[True], known[False]
+    known = set(current)
+    return current, [exp for exp in wanted.experiments if exp not in known]
 
 
 @functools.lru_cache(maxsize=64)
@@ -235,13 +197,13 @@ def _grid(path: Path, _changed: int) -> grids.Grid:
     return grids.read(path)
 
 
-def _other_version(record: Record, names: Iterable[str]) -> str:
+def _other_version(about: dict[str, Any], names: Iterable[str]) -> str:
     """Return which version of a stage or an attack is not today's, "" where all are."""
     now = versions(names)
-    without = [name for name in now["attacks"] if name not in record["versions"]["attacks"]]
+    without = [name for name in now["attacks"] if name not in about["versions"]["attacks"]]
     if without:
         return f"made without {', '.join(without)}"
-    for kind, known in record["versions"].items():
+    for kind, known in about["versions"].items():
         for what, version in known.items():
             if (today := now[kind].get(what)) != version:
                 return f"made by version {version} of {kind} {what!r}, which is now {today}"
@@ -334,99 +296,74 @@ def make(
 
     Rows of experiments that say what they said are kept bit for bit, those of experiments that left
     the grid are dropped. If the versions of stages or attacks are others, or the columns are, all
-    is computed.
+    is computed. A UsageError where there is no such table, or its grid is not allowed.
 
     ``workers``: processes on this machine; 1: this one, or the lab's scheduler. ``anew``: compute
     all. ``wanted``: which of the experiments that it lacks are computed now.
-
-    Raises
-    ------
-    UsageError
-        There is no such table, or its grid is not allowed.
     """
     if name not in TABLES:
         raise UsageError(f"results: {name!r} is not allowed; allowed: {', '.join(TABLES)}")
-    file = folder().parent / "grids" / f"{name}.yml"
-    grid = grids.read(file)
-    rows, cells, parts = (None, {}, []) if anew else _reusable(name, grid)
-    todo = [exp for exp in grid.experiments if cell(exp) not in cells and wanted(exp)]
-    pieces = [] if rows is None else [rows]
+    path = folder() / f"{name}.csv"
+    grid = grids.read(path.parent.parent / "grids" / f"{name}.yml")
+    about: dict[str, Any] = {"parts": [], "cells": {}}
+    kept: list[pd.DataFrame] = []
+    made: list[Experiment] = []
+    if not anew and exists(name) and not _other_version(record(name), grid.attacks):
+        about, rows = record(name), _read_text(path)
+        made = [exp for exp in grid.experiments if cell(exp) in about["cells"]]
+        owner = owners(rows, made)
+        kept, made = [rows[owner >= 0]], [made[place] for place in sorted({*owner} - {-1})]
+    part_of = {exp: about["cells"][cell(exp)] for exp in made}
+    todo = [exp for exp in grid.experiments if exp not in part_of and wanted(exp)]
     if todo:
-        cluster: AbstractContextManager[str | None] = contextlib.nullcontext(lab.scheduler)
+        cluster: AbstractContextManager[str | None] = nullcontext(lab.scheduler)
         if workers > 1:
             cluster = sweep.local_workers(workers)
         with cluster as address:
             at_work = Lab(lab.store.root, address, lab.device, lab.progress)
             new = as_text(TABLES[name](at_work, todo, grid.attacks))
-        if rows is not None and not set(rows) <= set(new):
+        if kept and not set(kept[0]) <= set(new):
             return make(name, lab, workers, anew=True)
         # columns that came later are empty in rows that were made before
-        pieces = [*(piece.reindex(columns=new.columns, fill_value="") for piece in pieces), new]
-    computed = set(todo)
-    made = [exp for exp in grid.experiments if exp in computed or cell(exp) in cells]
-    table = pd.concat(pieces, ignore_index=True)
+        kept = [*(rows.reindex(columns=new.columns, fill_value="") for rows in kept), new]
+    part_of |= dict.fromkeys(todo, len(about["parts"]))
+    made = [exp for exp in grid.experiments if exp in part_of]
+    table = pd.concat(kept, ignore_index=True)
     table = table.iloc[np.argsort(owners(table, made), kind="stable")]
-    part_of = {known: cells.get(known, len(parts)) for known in map(cell, made)}
+    parts = [*about["parts"], _part(lab.device.type)]
     left, counts = sorted(set(part_of.values())), Counter(part_of.values())
-    parts = [*parts, _part(lab.device.type)]
-    record = {
-        "grid": f"grids/{file.name}",
+    about = {
+        "grid": f"grids/{name}.yml",
         "versions": versions(grid.attacks),
         "parts": [{**parts[index], "experiments": counts[index]} for index in left],
-        "cells": {known: left.index(index) for known, index in part_of.items()},
+        "cells": {cell(exp): left.index(part_of[exp]) for exp in made},
     }
-    path = folder() / f"{name}.csv"
-    with atomic_write(path) as csv, atomic_write(path.with_suffix(".json")) as about:
+    with atomic_write(path) as csv, atomic_write(path.with_suffix(".json")) as json_file:
         table.to_csv(csv, index=False, lineterminator="\n")
-        about.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        json_file.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return read(name)
-
-
-def _reusable(
-    name: str, grid: grids.Grid
-) -> tuple[pd.DataFrame | None, Mapping[str, int], list[dict[str, Any]]]:
-    """Return the rows that are kept of a table, which part made each of their cells, all parts.
-
-    None, if there is no such table or other versions made it.
-    """
-    try:
-        path, record = _files(name)
-    except UsageError:
-        return None, {}, []
-    if _other_version(record, grid.attacks):
-        return None, {}, []
-    table = _read_text(path)
-    same = [exp for exp in grid.experiments if cell(exp) in record["cells"]]
-    owner = owners(table, same)
-    cells = {cell(same[index]) for index in set(owner[owner >= 0])}
-    return table[owner >= 0], {c: record["cells"][c] for c in cells}, record["parts"]
 
 
 def owners(table: pd.DataFrame, experiments: Sequence[Experiment]) -> NDArray[np.int64]:
     """Return the index of each row's experiment, -1 where it is none of these.
 
     ``table``: cells as text (`as_text`). An experiment is told by the columns that it has in
-    common with the table; rows of original networks are those of the control.
-
-    Raises
-    ------
-    UsageError
-        The columns do not tell two of the experiments apart.
+    common with the table; rows of original networks are those of the control. A UsageError where
+    these do not tell two of the experiments apart.
     """
     if not experiments:
         return np.full(len(table), -1)
     labels = as_text(pd.DataFrame([fields(exp) | tables.label(exp) for exp in experiments]))
     columns = [str(column) for column in labels if column in table]
-    places = {key: place for place, key in enumerate(map(tuple, labels[columns].to_numpy()))}
-    if len(places) < len(experiments):
+    labels = labels[columns]
+    if count := int(labels.duplicated().sum()):
         raise UsageError(
-            f"results: {len(experiments)} experiments, of which {', '.join(columns)} tell "
-            f"{len(places)} apart; take the others out of the grid"
+            f"results: {len(labels)} experiments, of which {', '.join(columns)} tell "
+            f"{len(labels) - count} apart; take the others out of the grid"
         )
-    mine = table[columns]
-    if "pruner" in columns:
-        mine = mine.assign(pruner=mine["pruner"].replace(tables.ORIGINAL, "dense"))
-    return np.array([places.get(key, -1) for key in map(tuple, mine.to_numpy())], dtype=np.int64)
+    mine = table[columns].replace({"pruner": {tables.ORIGINAL: "dense"}})
+    places = mine.merge(labels.assign(place=labels.index), how="left")["place"]
+    return places.fillna(-1).to_numpy(dtype=np.int64)
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
