@@ -10,7 +10,7 @@ from prunemia.lab.references import InTurn, References
 from prunemia.results import references
 from prunemia.results.references import CHANCE, SCORE, concentration, overlap, share_of_a_tenth
 
-TINY = pm.Experiment(samples=600, width=4, epochs=2, finetune_epochs=1, shadows=2)
+TINY = pm.Experiment(samples=600, width=4, epochs=1, finetune_epochs=1, shadows=2)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from prunemia.lab.attacking import validation_leaks
 from prunemia.lab.effects import FIELDS
 from prunemia.results import kept, tables
 
-EXP = pm.Experiment(samples=400, width=4, epochs=2, finetune_epochs=1, shadows=2)
+EXP = pm.Experiment(samples=300, width=4, epochs=2, finetune_epochs=1, shadows=2)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,7 @@ def made(monkeypatch):
 
     grid = frozenset([EXP, EXP.replace(seed=1)])
     monkeypatch.setattr(kept, "TABLES", {"control_x": maker, "paper_x": maker})
+    monkeypatch.setattr(kept, "KINDS", {"control": (maker, "x"), "paper": (maker, "x")})
     monkeypatch.setattr(kept, "exists", lambda name: name == "control_x")
     monkeypatch.setattr(kept, "read", {"control_x": whole}.__getitem__)
     monkeypatch.setattr(kept, "experiments", {"control_x": grid}.__getitem__)

@@ -91,12 +91,7 @@ def exists(name: str) -> bool:
 def read(name: str) -> pd.DataFrame:
     """Return a table of ``results/``, without experiments that would be made otherwise today.
 
-    Raises
-    ------
-    UsageError
-        There is no such table.
-    StaleTableError
-        What this package computes has changed since the table was made.
+    UsageError: there is no such table. StaleTableError: what this package computes has changed.
     """
     current, missing = _split(name)
     source: Path | io.StringIO = folder() / f"{name}.csv"
@@ -157,12 +152,11 @@ def read_or_make(
     todo = list(wanted)
     if most == MOST and (name := holding(kind, todo)):
         return name, read(name)
-    options: dict[str, Any] = {"releases": {"only": tables.SHORT}}.get(kind, {})
-    if kind in ("references", "exposure"):
-        options = {"most": most}
     if kind == "tradeoff":
         todo = [variant for exp in todo for variant in tables.variants(exp)]
-    return "", KINDS[kind][0](lab, todo, attacks, **options)
+    own: dict[str, Any] = {"releases": {"only": tables.SHORT}}
+    own |= {name: {"most": most} for name in ("references", "exposure")}
+    return "", KINDS[kind][0](lab, todo, attacks, **own.get(kind, {}))
 
 
 def _of_kind(kind: str) -> list[str]:
@@ -226,8 +220,7 @@ def versions(names: Iterable[str]) -> dict[str, dict[str, int]]:
 def cell(exp: Experiment) -> str:
     """Return a short hash of what an experiment says, and of its network's and defenses' versions.
 
-    Fields at their defaults, and first versions, do not count: a new field, which has a default,
-    leaves the hashes as they are. Eight hexadecimal digits.
+    Fields at their defaults, and first versions, do not count: a new field leaves hashes alone.
     """
     defenses = (exp.defense, exp.adversary and exp.adversary.defense)
     kinds = [("model", exp.model, NETWORKS[exp.model].version)]
@@ -347,9 +340,8 @@ def make(
 def owners(table: pd.DataFrame, experiments: Sequence[Experiment]) -> NDArray[np.int64]:
     """Return the index of each row's experiment, -1 where it is none of these.
 
-    ``table``: cells as text (`as_text`). An experiment is told by the columns that it has in
-    common with the table; rows of original networks are those of the control. A UsageError where
-    these do not tell two of the experiments apart.
+    ``table``: cells as text (`as_text`). Rows of original networks are those of the control. A
+    UsageError where the columns do not tell two of the experiments apart.
     """
     if not experiments:
         return np.full(len(table), -1)

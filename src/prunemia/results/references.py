@@ -18,7 +18,7 @@ from prunemia.experiment import Experiment
 from prunemia.lab import Lab, references
 from prunemia.lab.effects import fields, networks
 from prunemia.lab.lengths import lengths
-from prunemia.lab.references import InTurn, References
+from prunemia.lab.references import InTurn
 from prunemia.lab.steps import Of, Step, attack_step
 from prunemia.metrics import FPRS, evaluate
 from prunemia.metrics.intervals import threshold_at
@@ -29,22 +29,20 @@ MOST = 64
 FEW = 5
 ONLINE = 8
 """References of the online setting from which on nearly all samples have networks on both sides."""
-SECOND = "offline, sensitivity"
-"""The setting's name in the table where the sensitivity is a second signal."""
 SCORE = "lira online"
 """The score by which exposure is judged."""
-HALVES = {"first": slice(0, None, 2), "second": slice(1, None, 2)}
 OTHERS = ("confidence", "rmia online")
 TENTH, TOP = 0.1, 0.05
 CHANCE = TOP / (2 - TOP)
 """The Jaccard index of two random sets of `TOP` of the samples."""
 FPR = 0.01
 
-Case = tuple[Experiment, str, Experiment, Of]
-"""An experiment, and one of its networks: its name, of which experiment, which of its two."""
+Floats = NDArray[np.float64]
+Row = dict[str, Any]
 
 
-def _cases(experiments: Sequence[Experiment]) -> list[Case]:
+def _cases(experiments: Sequence[Experiment]) -> list[tuple[Experiment, str, Experiment, Of]]:
+    """Return each experiment with its networks: name, of which experiment, which of its two."""
     return [(exp, n, *case) for exp in experiments for n, case in networks(exp).items()]
 
 
@@ -54,22 +52,20 @@ def compared(
     """Return how much attacks find with and without references: one row per measure.
 
     Columns: the experiment's fields, network, attack, setting ("shadows", "offline", "online", "in
-    turn", `SECOND`), references (how many), by ("attack": options and threshold chosen on shadows;
-    "formula": the public functions with their defaults), measure ("accuracy", "AUC", "TPR at …"),
-    value.
+    turn", or "offline, sensitivity": a second signal), references (how many), by ("attack": options
+    and threshold chosen on shadows; "formula": the public functions with their defaults), measure
+    ("accuracy", "AUC", "TPR at …"), value.
     """
     cases = _cases(experiments)
     lab.run(step for _, _, each, of in cases for step in _steps(each, of, attacks, most))
-    seen: dict[str, list[dict[str, Any]]] = {}
+    seen: dict[str, list[Row]] = {}
     rows = []
     for exp, network, each, of in cases:
         # original and dense networks are the same at all sparsities
         key = lab.key(Step("signals", each, of))
         if key not in seen:
-            seen[key] = [
-                *_by_attack(lab, each, of, attacks, most),
-                *_by_formula(lab, each, of, most),
-            ]
+            fitted = _by_attack(lab, each, of, attacks, most)
+            seen[key] = [*fitted, *_by_formula(lab, each, of, most)]
         rows += [{**fields(exp), "network": network, **row} for row in seen[key]]
     return pd.DataFrame(rows)
 
@@ -83,7 +79,7 @@ def _steps(exp: Experiment, of: Of, attacks: Sequence[str], most: int) -> list[S
 
 def _variants(
     exp: Experiment, names: Sequence[str], most: int
-) -> Iterator[tuple[str, Experiment, dict[str, Any], str, int]]:
+) -> Iterator[tuple[str, Experiment, Row, str, int]]:
     """Yield each attack as it is carried out: name, experiment, options, setting, references."""
     for name in names:
         if not ATTACKS[name].needs_references:
@@ -91,20 +87,20 @@ def _variants(
             continue
         for setting, count in (("offline", FEW), ("offline", most), ("online", most)):
             yield name, exp.replace(shadows=count), {"setting": setting}, setting, count
-        few = exp.replace(shadows=FEW)
-        yield name, few, {"setting": "offline", "second": "sensitivity"}, SECOND, FEW
+        second = {"setting": "offline", "second": "sensitivity"}
+        yield name, exp.replace(shadows=FEW), second, "offline, sensitivity", FEW
 
 
 def _by_attack(
     lab: Lab, exp: Experiment, of: Of, attacks: Sequence[str], most: int
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     for name, each, how, setting, count in _variants(exp, attacks, most):
         about = {"attack": name, "setting": setting, "references": count, "by": "attack"}
         for measure, value in lab.attack(each, name, of, **how).evaluation.measures().items():
             yield {**about, "measure": measure, "value": value}
 
 
-def _by_formula(lab: Lab, exp: Experiment, of: Of, most: int) -> Iterator[dict[str, Any]]:
+def _by_formula(lab: Lab, exp: Experiment, of: Of, most: int) -> Iterator[Row]:
     target = lab.target(exp, of)
     member, odds = target.require_membership(), log_odds(target.posteriors, target.labels)
     for setting in SETTINGS:
@@ -112,7 +108,17 @@ def _by_formula(lab: Lab, exp: Experiment, of: Of, most: int) -> Iterator[dict[s
         for count in lengths(most):
             if setting == "online" and count < ONLINE:
                 continue
-            able, by_name = _formulas(odds, found, count, setting == "online")
+            trained, sides = found.trained_on[:count], None
+            able = np.ones(len(odds), dtype=bool)
+            if setting == "online":
+                able = on_both_sides(trained)
+                sides = trained[:, able]
+            others = found.log_odds[:count, able]
+            mine, theirs = expit(odds[able]), expit(others.astype(np.float64))
+            by_name = {
+                "lira": lira_scores(odds[able], others, sides),
+                "rmia": rmia_scores(mine, theirs, mine, theirs, sides),
+            }
             for name, scores in by_name.items():
                 about = {"attack": name, "setting": setting, "references": count, "by": "formula"}
                 measures = evaluate(member[able], scores, scores >= 0).measures()
@@ -127,21 +133,6 @@ def _by_formula(lab: Lab, exp: Experiment, of: Of, most: int) -> Iterator[dict[s
             yield {**about, "measure": f"TPR at {fpr:g}", "value": rate}
 
 
-def _formulas(
-    odds: NDArray[np.float64], found: References, count: int, online: bool
-) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
-    """Return which samples have networks on the sides that count, and the formulas' scores."""
-    trained = found.trained_on[:count]
-    able = on_both_sides(trained) if online else np.ones(len(odds), dtype=bool)
-    sides = trained[:, able] if online else None
-    others = found.log_odds[:count, able]
-    mine, theirs = expit(odds[able]), expit(others.astype(np.float64))
-    return able, {
-        "lira": lira_scores(odds[able], others, sides),
-        "rmia": rmia_scores(mine, theirs, mine, theirs, sides),
-    }
-
-
 def exposed(
     lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str], most: int = MOST
 ) -> pd.DataFrame:
@@ -152,25 +143,31 @@ def exposed(
     networks; memorization; "alarms": the sample's false-positive rate by lira online, where over
     all samples it is 1 %.
     """
-    cases = _cases(experiments)
-    lab.run(
-        step
-        for _, _, each, of in cases
-        for step in references.steps_in_turn(each, of, most, attacks)
-    )
     parts = []
-    for exp, network, each, of in cases:
-        turn = lab.in_turn(each, of, most, attacks)
+    for exp, network, turn in _turns(lab, _cases(experiments), most, attacks):
         about = {**fields(exp), "network": network, "sample": turn.references.samples}
         table = pd.DataFrame({**about, "label": turn.references.labels}).join(turn.exposure())
         scores, trained = turn.scores[SCORE], turn.trained_on
-        for half, part in HALVES.items():
-            table[f"{SCORE}, {half}"] = references.aucs(scores[part], trained[part])
+        for start, half in enumerate(("first", "second")):
+            table[f"{SCORE}, {half}"] = references.aucs(scores[start::2], trained[start::2])
         table["memorization"] = turn.memorization()
         table["alarms"] = turn.rates(SCORE, FPR)[1]
         parts.append(table)
     # an AUC over 64 networks moves in steps of about a thousandth
     return pd.concat(parts, ignore_index=True).round(3)
+
+
+def _turns(
+    lab: Lab,
+    cases: Sequence[tuple[Experiment, str, Experiment, Of]],
+    most: int,
+    attacks: Sequence[str],
+) -> Iterator[tuple[Experiment, str, InTurn]]:
+    """Yield what is said of each network of a case, computed first for all of them."""
+    asked = [references.steps_in_turn(each, of, most, attacks) for _, _, each, of in cases]
+    lab.run(step for steps in asked for step in steps)
+    for exp, network, each, of in cases:
+        yield exp, network, lab.in_turn(each, of, most, attacks)
 
 
 def concentration(
@@ -184,29 +181,22 @@ def concentration(
     of `OTHERS`. ``attacks`` play no part.
     """
     del attacks
+    rows = []
     cases = [case for case in _cases(experiments) if case[1] != "dense"]
-    lab.run(
-        step for _, _, each, of in cases for step in references.steps_in_turn(each, of, most, ())
-    )
-    return pd.DataFrame(
-        {**fields(exp), "statistic": name, "value": float(value)}
-        for exp in experiments
-        for name, value in _statistics(lab, exp, most).items()
-    )
-
-
-def _statistics(lab: Lab, exp: Experiment, most: int) -> dict[str, float]:
-    known = networks(exp)
-    turn = lab.in_turn(*known["pruned"], most)
-    pruned = turn.exposure()
-    original = lab.in_turn(*known["original"], most).exposure()[SCORE]
-    rank = spearmanr(pruned[SCORE], original, nan_policy="omit").statistic
-    beside = {"the original": original, **{name: pruned[name] for name in OTHERS}}
-    overlaps = {
-        f"overlap with {name}": overlap(pruned[SCORE].to_numpy(), other.to_numpy())
-        for name, other in beside.items()
-    }
-    return {"share of a tenth": share_of_a_tenth(turn), "rank correlation": rank, **overlaps}
+    for exp, network, turn in _turns(lab, cases, most, ()):
+        exposure = turn.exposure()
+        if network == "original":
+            original = exposure[SCORE]  # the pruned network's turn is next
+            continue
+        ours = exposure[SCORE]
+        rank = spearmanr(ours, original, nan_policy="omit").statistic
+        found = {"share of a tenth": share_of_a_tenth(turn), "rank correlation": rank}
+        others = {"the original": original, **{name: exposure[name] for name in OTHERS}}
+        for name, other in others.items():
+            found[f"overlap with {name}"] = overlap(ours.to_numpy(), other.to_numpy())
+        known = fields(exp)
+        rows += [{**known, "statistic": n, "value": float(value)} for n, value in found.items()]
+    return pd.DataFrame(rows)
 
 
 def share_of_a_tenth(turn: InTurn) -> float:
@@ -228,16 +218,11 @@ def share_of_a_tenth(turn: InTurn) -> float:
     return float(found[:, most].sum() / max(found.sum(), 1))
 
 
-def overlap(one: NDArray[np.float64], two: NDArray[np.float64]) -> float:
+def overlap(one: Floats, two: Floats) -> float:
     """Return the Jaccard index of the most exposed `TOP` of the samples by two exposures."""
     usable = np.isfinite(one) & np.isfinite(two)
-    draw = np.random.default_rng(0)
-    return jaccard(*(most_exposed(values[usable], TOP, draw) for values in (one, two)))
-
-
-def jaccard(one: NDArray[np.int64], two: NDArray[np.int64]) -> float:
-    """Return how many elements two sets share, of all that are in one of them."""
-    return len(np.intersect1d(one, two)) / len(np.union1d(one, two))
+    both = pd.DataFrame({"one": one[usable], "two": two[usable]})
+    return float(agreement(both, ["one", "two"]).to_numpy()[0, 1])
 
 
 def agreement(table: pd.DataFrame, columns: Sequence[str], share: float = TOP) -> pd.DataFrame:
@@ -246,14 +231,13 @@ def agreement(table: pd.DataFrame, columns: Sequence[str], share: float = TOP) -
     ``share`` of the samples count as most exposed; chance level is share / (2 − share).
     """
     draw = np.random.default_rng(0)
-    values = table[[*columns]].fillna(-np.inf)
-    tops = {n: most_exposed(values[n].to_numpy(dtype=float), share, draw) for n in columns}
-    return pd.DataFrame({a: {b: jaccard(tops[a], tops[b]) for b in columns} for a in columns})
+    values = table[[*columns]].fillna(-np.inf).astype(float)
+    tops = {name: set(most_exposed(values[name].to_numpy(), share, draw)) for name in columns}
+    jaccard = {a: {b: len(tops[a] & tops[b]) / len(tops[a] | tops[b]) for b in tops} for a in tops}
+    return pd.DataFrame(jaccard)
 
 
-def most_exposed(
-    values: NDArray[np.float64], share: float, draw: np.random.Generator
-) -> NDArray[np.int64]:
+def most_exposed(values: Floats, share: float, draw: np.random.Generator) -> NDArray[np.int64]:
     """Return the indices of the largest ``share`` of the values, ties in random order.
 
     Many samples are exposed to the full. Taken by their place in the data, the same ones would come

@@ -5,7 +5,7 @@ Attacks by references have their tables in `prunemia.results.references`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ WIDE = ("accuracy", "auc", "tpr@0.01")
 Row = dict[str, Any]
 Case = tuple[Row, Sequence[Step], Callable[..., Iterable[Row]]]
 """What rows have in common, the steps to what they are read off, and how they are read."""
+Names = Sequence[str]
 
 
 def tabulate(lab: Lab, cases: Iterable[Case]) -> pd.DataFrame:
@@ -41,43 +42,36 @@ def tabulate(lab: Lab, cases: Iterable[Case]) -> pd.DataFrame:
     )
 
 
-def levels(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
+def levels(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
     """Return each measure on the original, dense and pruned network: the three effects' source."""
     table = lab.effects(experiments, attacks)
     overall = table[(table["label"] == OVERALL) & (table["effect"] == "total")]
     return overall.drop(columns=["label", "effect", "value"])
 
 
-RECIPES: Mapping[str, Row] = {"fast": {}, "paper": {"recipe": "paper"}}
-"""The options of a learned attack by which its recipes are compared."""
-
-
-def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
+def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
     """Return each learned attack by its fast and by the paper's recipe, on the same victims."""
 
-    def cases(exp: Experiment) -> Iterator[Case]:
+    def read(result: AttackResult) -> Iterator[Row]:
+        row = result.evaluation.row()
+        yield {name: row[name] for name in ("accuracy", "auc")}
+
+    def cases(exp: Experiment, attack: str) -> Iterator[Case]:
         known = {name: getattr(exp, name) for name in ("dataset", "model", "sparsity", "seed")}
-        for attack in attacks:
-            for recipe, options in RECIPES.items():
-                step = attack_step(exp, attack, "pruned", options)
-                yield known | {"attack": attack, "recipe": recipe}, [step], _accuracy_and_auc
+        options: dict[str, Row] = {"fast": {}, "paper": {"recipe": "paper"}}
+        for recipe, option in options.items():
+            step = attack_step(exp, attack, "pruned", option)
+            yield known | {"attack": attack, "recipe": recipe}, [step], read
 
-    return tabulate(lab, (case for exp in experiments for case in cases(exp)))
+    return tabulate(lab, (c for exp in experiments for name in attacks for c in cases(exp, name)))
 
-
-def _accuracy_and_auc(result: AttackResult) -> Iterator[Row]:
-    row = result.evaluation.row()
-    yield {name: row[name] for name in ("accuracy", "auc")}
-
-
-# --- Dense networks stopped early: leak as a function of how well a network fits -----------------
 
 CURVE_MEASURE = "confidence AUC"
 """The AUC of telling members by their confidence: it needs no shadow networks, so that a curve of
 many networks stays cheap, and the tables of the control have it for every pruned network."""
 
 
-def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
+def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
     """Return the dense networks of each run along the epochs: one row per network.
 
     Originals that stop after 1, 2, 4, … epochs (role "training"), and originals that are fine-tuned
@@ -87,22 +81,25 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -
     """
     del attacks
 
-    def cases(exp: Experiment) -> Iterator[Case]:
-        for role, epochs, each, of in lengths.networks(exp):
-            if role in lengths.CURVE:
-                about = fields(exp) | {"role": role, "epochs": epochs}
-                yield about, [Step(of, each, of), Step("signals", each, of)], _fit_and_leak
+    def read(networks: Sequence[TrainedModel], signals: Signals) -> Iterator[Row]:
+        accuracy = networks[0].accuracy
+        known = {f"{part}_accuracy": accuracy[part] for part in ("train", "test")}
+        leak = leakage(signals)[CURVE_MEASURE]
+        yield {**known, "attack": "", "measure": CURVE_MEASURE, "value": leak}
 
-    return tabulate(lab, (case for exp in experiments for case in cases(exp)))
-
-
-def _fit_and_leak(networks: Sequence[TrainedModel], signals: Signals) -> Iterator[Row]:
-    accuracy = networks[0].accuracy
-    leak = leakage(signals)[CURVE_MEASURE]
-    yield {
-        "train_accuracy": accuracy["train"], "test_accuracy": accuracy["test"],
-        "attack": "", "measure": CURVE_MEASURE, "value": leak,
-    }  # fmt: skip
+    return tabulate(
+        lab,
+        (
+            (
+                fields(exp) | {"role": role, "epochs": epochs},
+                [Step(of, each, of), Step("signals", each, of)],
+                read,
+            )
+            for exp in experiments
+            for role, epochs, each, of in lengths.networks(exp)
+            if role in lengths.CURVE
+        ),
+    )
 
 
 # --- What the paper's own claims are about: divergence, nine attacks, knowledge, PPB --------------
@@ -113,16 +110,9 @@ CHANGES = {
     "generalization gap": "correctness, mean difference",
 }
 """Each quantity's divergence, as `divergence.relative_changes` names it."""
-SPREADS = ("confidence", "sensitivity")
-PERMUTATIONS = 1000
-WRONG = (0.5, 0.9)
-"""Sparsities that an adversary assumes by mistake, besides that nothing was pruned."""
-RULE = "warm-up"
-"""Under the other stopping rules the divergence alone is measured: the rest is about attacks."""
-ATTACKS_ON_PPB = ("conf", "samia")
 
 
-def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
+def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
     """Return what the paper's claims need of each victim: one row per number.
 
     Columns: the experiment's fields; statistic, name and value:
@@ -134,46 +124,44 @@ def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) 
     "adaptive", "non-adaptive"  of an attack on the network under PPB
     "test"       test accuracy with "no defense" and with "ppb"
 
-    Without ``attacks`` the divergence alone is measured.
+    The divergence alone is measured without ``attacks``, and under stopping rules other than ours.
     """
     return tabulate(lab, (case for exp in experiments for case in _papers(exp, attacks)))
 
 
-def _papers(exp: Experiment, attacks: Sequence[str]) -> Iterator[Case]:
+def _papers(exp: Experiment, attacks: Names) -> Iterator[Case]:
+    def changes(before: Signals, after: Signals) -> Iterator[Row]:
+        found = divergence.compare(before, after, bootstraps=20, seed=exp.seed)
+        relative = divergence.relative_changes(found)
+        for name, distance in CHANGES.items():
+            yield about("change", name) | {"value": float(relative[distance])}
+
+    def spreads(after: Signals) -> Iterator[Row]:
+        for name in ("confidence", "sensitivity"):
+            found = divergence.class_spread(after, name, permutations=1000, seed=exp.seed)
+            yield about("spread", name) | {"value": found["spread"] - found["chance"]}
+
     def about(statistic: str, name: str) -> Row:
-        return fields(exp) | {"statistic": statistic, "name": name}
+        return {**fields(exp), "statistic": statistic, "name": name}
+
+    def attacked(statistic: str, name: str, attack: str, each: Experiment) -> Case:
+        return about(statistic, name), [attack_step(each, attack, "pruned")], _accuracy
 
     before, after = (Step("signals", exp, of) for of in ("original", "pruned"))
-    yield about("change", ""), [before, after], partial(_changes, exp.seed)
-    for name in SPREADS:
-        yield about("spread", name), [after], partial(_spread, name, exp.seed)
-    if exp.stopping != RULE or not attacks:
+    yield {}, [before, after], changes
+    yield {}, [after], spreads
+    if exp.stopping != "warm-up" or not attacks:
         return
-    for name in attacks:
-        yield about("accuracy", name), [attack_step(exp, name, "pruned")], _accuracy
-    guesses = {f"sparsity {s:g}": Adversary(sparsity=s) for s in WRONG if s != exp.sparsity}
+    yield from (attacked("accuracy", name, name, exp) for name in attacks)
+    guesses = {f"sparsity {s:g}": Adversary(sparsity=s) for s in (0.5, 0.9) if s != exp.sparsity}
     for name, guess in {**guesses, "no pruning": Adversary(pruner="none")}.items():
-        step = attack_step(exp.replace(adversary=guess), "samia", "pruned")
-        yield about("assumed", name), [step], _accuracy
+        yield attacked("assumed", name, "samia", exp.replace(adversary=guess))
     ppb = exp.replace(defense="ppb", strength=None)
     for adversary, believed in ((ADAPTIVE, None), (NAIVE, Adversary(defense="none"))):
-        for name in ATTACKS_ON_PPB:
-            step = attack_step(ppb.replace(adversary=believed), name, "pruned")
-            yield about(adversary, name), [step], _accuracy
+        for name in ("conf", "samia"):
+            yield attacked(adversary, name, name, ppb.replace(adversary=believed))
     for name, each in {"no defense": exp, "ppb": ppb}.items():
         yield about("test", name), [Step("pruned", each, "pruned")], _test_accuracy
-
-
-def _changes(seed: int, before: Signals, after: Signals) -> Iterator[Row]:
-    found = divergence.compare(before, after, bootstraps=20, seed=seed)
-    changes = divergence.relative_changes(found)
-    for name, distance in CHANGES.items():
-        yield {"name": name, "value": float(changes[distance])}
-
-
-def _spread(name: str, seed: int, after: Signals) -> Iterator[Row]:
-    found = divergence.class_spread(after, name, permutations=PERMUTATIONS, seed=seed)
-    yield {"value": found["spread"] - found["chance"]}
 
 
 def _accuracy(result: AttackResult) -> Iterator[Row]:
@@ -186,11 +174,8 @@ def _test_accuracy(networks: Sequence[TrainedModel]) -> Iterator[Row]:
 
 # --- Several releases of one network: what they give away, together and each alone ---------------
 
-SPARSITIES = (0.5, 0.7, 0.9)
-"""Releases of one network at several sparsities."""
-BITS = (8, 4, 2)
-"""To how many bits weights are rounded, and to how many those of a quantized copy."""
 COPY = 4
+"""To how many bits the weights of a quantized copy are rounded."""
 ROUNDS = 4
 """Rounds of pruning that are compared with one shot; fewer where there are fewer epochs."""
 MAIN = ("original", "dense", "pruned", "original + dense", "original + pruned")
@@ -202,10 +187,7 @@ SHORT = (
 
 
 def released(
-    lab: Lab,
-    experiments: Sequence[Experiment],
-    attacks: Sequence[str],
-    only: Collection[str] = (),
+    lab: Lab, experiments: Sequence[Experiment], attacks: Names, only: Collection[str] = ()
 ) -> pd.DataFrame:
     """Return how much releases give away, alone and together: one row per measure.
 
@@ -231,10 +213,10 @@ def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Rele
         "original + dense": [(exp, "original"), (control, "pruned")],
         "original + pruned": [(exp, "original"), pruned],
     }
-    at = {f"{s:g}": (exp.replace(sparsity=s), "pruned") for s in SPARSITIES}
+    at = {f"{s:g}": (exp.replace(sparsity=s), "pruned") for s in (0.5, 0.7, 0.9)}
     found |= {f"pruned to {s}": [release] for s, release in at.items()}
     found[" + ".join(at)] = list(dict.fromkeys(at.values()))
-    for bits in BITS:
+    for bits in (8, 4, 2):
         found[f"original, {bits} bits"] = [(exp.replace(bits=bits), "original")]
         found[f"pruned, {bits} bits"] = [(exp.replace(bits=bits), "pruned")]
         before = exp.replace(bits=bits, quantize="before")
@@ -263,34 +245,27 @@ def _last_epoch(exp: Experiment) -> Experiment:
     return exp.replace(stopping="warm-up", finetune_warmup=warmup)
 
 
-def _released(exp: Experiment, attacks: Sequence[str], only: Collection[str]) -> Iterator[Case]:
+def _released(exp: Experiment, attacks: Names, only: Collection[str]) -> Iterator[Case]:
     for release, held in holdings(exp, only).items():
         last, of = held[-1]
-        network = Step(of, last, of)
-        for label, name, options in _attacks_on(release, held, attacks):
+        able = [n for n in attacks if release in MAIN or not ATTACKS[n].needs_sensitivity]
+        tried: list[tuple[str, str, Row]] = []
+        for name in able:
+            tried.append((name, name, {}))
+            if name == "conf" and len(held) > 1:
+                tried += [(f"conf, {s}", name, {"statistic": s}) for s in ("difference", "change")]
+        for label, name, options in tried:
             alone = attack_step(last, name, of)
             step = release_step(held, name, options) if len(held) > 1 else alone
             about = {"release": release, "held": len(held), "attack": label}
-            yield fields(exp) | about, [step, network], _measures_and_test
-
-
-def _attacks_on(
-    release: str, held: Sequence[Release], names: Sequence[str]
-) -> Iterator[tuple[str, str, Row]]:
-    """Yield each attack on what is held: what it is called, its name, its options."""
-    for name in names:
-        if release in MAIN or not ATTACKS[name].needs_sensitivity:
-            yield name, name, {}
-        if name == "conf" and len(held) > 1:
-            for statistic in ("difference", "change"):
-                yield f"{name}, {statistic}", name, {"statistic": statistic}
+            yield fields(exp) | about, [step, Step(of, last, of)], _measures_and_test
 
 
 def _measures_and_test(result: AttackResult, networks: Sequence[TrainedModel]) -> Iterator[Row]:
-    test = networks[0].accuracy["test"]
-    for measure, value in result.evaluation.measures().items():
-        if measure in map(MEASURES.get, WIDE):
-            yield {"measure": measure, "value": value, "test_accuracy": test}
+    measures = result.evaluation.measures()
+    for measure in map(MEASURES.__getitem__, WIDE):
+        test = networks[0].accuracy["test"]
+        yield {"measure": measure, "value": measures[measure], "test_accuracy": test}
 
 
 # --- Test accuracy against the leak: every way to prune, to fine-tune and to defend ---------------
@@ -305,7 +280,7 @@ ADAPTIVE, NAIVE = "adaptive", "non-adaptive"
 """In the column ``adversary``: whether the shadow networks are defended as the victim is."""
 
 
-def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str]) -> pd.DataFrame:
+def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
     """Return test accuracy and leak of every experiment's victim: one row per attack.
 
     Columns: dataset, model, `WAY`, seed, adversary ("adaptive", "non-adaptive"), test_accuracy,
@@ -313,44 +288,33 @@ def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Sequence[str
     the attack tells validation from test samples, missing but for defenses that train on them.
     Where the control is among the experiments, its original networks are added.
     """
-    networks: list[Release] = [(exp, "pruned") for exp in experiments]
-    networks += [
-        (exp, "original")
-        for exp in experiments
-        if PRUNERS[exp.pruner].control and exp.defense == "none"
-    ]
-    cases: list[Case] = [
-        (
-            label(exp) | ({"pruner": ORIGINAL} if of == "original" else {}),
-            [Step(of, exp, of), *(attack_step(exp, name, of) for name in attacks)],
-            partial(_tradeoff, lab, exp, of, attacks),
-        )
-        for exp, of in networks
-    ]
+
+    def read(
+        exp: Experiment, of: Of, networks: Sequence[TrainedModel], *results: AttackResult
+    ) -> Iterator[Row]:
+        moves = of == "pruned" and DEFENSES[exp.defense].uses_validation
+        moved = validation_leaks(lab, exp, attacks) if moves else {}
+        victim = networks[0]
+        for attack, result in zip(attacks, results, strict=True):
+            members = result.evaluation.row()
+            validation = moved[attack].row() if moved else {}
+            yield {
+                "test_accuracy": victim.accuracy["test"],
+                "epsilon": victim.privacy.get("epsilon"),
+                "attack": attack,
+                **{name: members[name] for name in WIDE},
+                **{f"validation_{name}": validation.get(name) for name in WIDE},
+            }
+
+    def case(exp: Experiment, of: Of) -> Case:
+        steps = [Step(of, exp, of), *(attack_step(exp, name, of) for name in attacks)]
+        about = label(exp) | ({"pruner": ORIGINAL} if of == "original" else {})
+        return about, steps, partial(read, exp, of)
+
+    controls = [e for e in experiments if PRUNERS[e.pruner].control and e.defense == "none"]
+    cases = [case(exp, "pruned") for exp in experiments]
+    cases += [case(exp, "original") for exp in controls]
     return tabulate(lab, cases).astype(dict.fromkeys(VALIDATION, float)).round(4)
-
-
-def _tradeoff(
-    lab: Lab,
-    exp: Experiment,
-    of: Of,
-    attacks: Sequence[str],
-    networks: Sequence[TrainedModel],
-    *results: AttackResult,
-) -> Iterator[Row]:
-    (victim,) = networks
-    moves = of == "pruned" and DEFENSES[exp.defense].uses_validation
-    moved = validation_leaks(lab, exp, attacks) if moves else {}
-    for attack, result in zip(attacks, results, strict=True):
-        of_members = result.evaluation.row()
-        of_validation = moved[attack].row() if moved else {}
-        yield {
-            "test_accuracy": victim.accuracy["test"],
-            "epsilon": victim.privacy.get("epsilon"),
-            "attack": attack,
-            **{name: of_members[name] for name in WIDE},
-            **{f"validation_{name}": of_validation.get(name) for name in WIDE},
-        }
 
 
 def label(exp: Experiment) -> Row:
