@@ -151,7 +151,7 @@ def test_where_nothing_leaks_the_scores_are_chance(attack):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: lira([1.0], [[1.0], [1.0]]), "sample 0 do not differ"),
+        (lambda: lira([1.0], [[1.0], [1.0]]), "sample 0 has one network .* agree"),
         (lambda: lira([1.0], [[1.0, 2.0]]), r"target: shape \(1,\), reference: \(1, 2\)"),
         (lambda: lira([], np.ones((2, 0))), "n and k of 1 or more"),
         (lambda: lira([np.nan], [[1.0]]), "nan to nan; allowed: finite log-odds"),

@@ -20,10 +20,9 @@ GAMMA, A = 2.0, 0.3
 
 
 def log_odds(posteriors: ArrayLike, labels: ArrayLike) -> Floats:
-    """Return the log-odds of the true class, ln p_y − ln Σ_{c≠y} p_c, shape (n,) of float64.
+    """Return the log-odds of the true class, ln p_y − ln Σ_{c≠y} p_c of posteriors (n, C): (n,).
 
-    ``posteriors``: shape (n, C). On the logits z this is z_y − logsumexp_{c≠y} z_c. An almost sure
-    answer keeps its digits, since the others' posteriors do; below 1e-30 they are cut.
+    An almost sure answer keeps its digits, since the others' posteriors do; they are cut at 1e-30.
     """
     p = np.asarray(posteriors, dtype=np.float64)
     sample, y = np.arange(len(p)), np.asarray(labels)
@@ -54,8 +53,7 @@ def lira_scores(
         "shrunk": between the two, the pooled one counting like `PRIOR` degrees of freedom (the idea
         of BaVarIA, arXiv 2603.11799).
 
-    ValueError where shapes disagree, a value is not finite, a sample lacks networks, or a
-    deviation is zero.
+    ValueError where shapes disagree, a sample lacks networks, or a deviation is zero.
     """
     if spread not in SPREADS:
         raise ValueError(f"spread: {spread!r} is not allowed; allowed: {', '.join(SPREADS)}")
@@ -73,12 +71,7 @@ def deviations(phi: Floats, values: Floats, among: Bools, spread: str) -> tuple[
     freedom = among.sum(axis=0) - 1
     squares = np.where(among, (values - mean) ** 2, 0).sum(axis=0)
     if spread == "record":
-        if not freedom.all():
-            raise ValueError(
-                f"spread: 'record', and sample {int(freedom.argmin())} has one network on a side; "
-                "allowed: 2 or more, or another spread"
-            )
-        variance = squares / freedom
+        variance = squares / np.maximum(freedom, 1)  # squares are zero where one network is alone
     else:
         known = int(freedom.sum())
         variance = np.full(len(phi), squares.sum() / known if known else np.var(mean))
@@ -86,8 +79,8 @@ def deviations(phi: Floats, values: Floats, among: Bools, spread: str) -> tuple[
             variance = (PRIOR * variance + squares) / (PRIOR + freedom)
     if not variance.all():
         raise ValueError(
-            f"reference: the networks' answers to sample {int(variance.argmin())} do not differ, "
-            f"so that spread {spread!r} is zero; allowed: more than zero"
+            f"reference: sample {int(variance.argmin())} has one network on a side, or some that "
+            f"agree on it, so that spread {spread!r} is zero; allowed: more, or another spread"
         )
     deviation: Floats = np.sqrt(variance)
     return (phi - mean) / deviation, deviation

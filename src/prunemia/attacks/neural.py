@@ -128,8 +128,8 @@ class NeuralAttack(Attack):
     def _trained(self, network: nn.Module, x: Tensor, members: Tensor) -> nn.Module:
         """Fit the network in place by cross-entropy; TrainingError where the loss is no number.
 
-        Batches and dropout have generators of their own. The network computes in `used_precision`;
-        the loss and the weights that the optimizer moves are float32.
+        It computes in `used_precision`; the loss and the weights that the optimizer moves are
+        float32.
         """
         weights = FlatWeights(network, self.used_precision)
         x = x.to(weights.dtype)

@@ -122,10 +122,7 @@ def evaluate(
 
 
 def by_class(membership: ArrayLike, predictions: ArrayLike, labels: ArrayLike) -> pd.DataFrame:
-    """Return one row per class: members, nonmembers, balanced accuracy with its interval.
-
-    A class with members or non-members alone has no balanced accuracy: NaN.
-    """
+    """Return a row per class: members, nonmembers, balanced accuracy (NaN for one side alone)."""
     member = members_of(membership)
     right = column("predictions", predictions, len(member)) == member
     label = column("labels", labels, len(member), "iu")

@@ -162,9 +162,7 @@ def false_positives_allowed(nonmembers: int, fpr: float) -> int:
 def threshold_at(others: Floats, fpr: float) -> float | None:
     """Return the score above which at most a share ``fpr`` of non-members lie; None: too few."""
     allowed = false_positives_allowed(len(others), fpr)
-    if allowed < 1:
-        return None
-    return float(np.sort(others)[::-1][min(allowed, len(others) - 1)])
+    return float(np.sort(others)[::-1][min(allowed, len(others) - 1)]) if allowed else None
 
 
 def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) -> Estimate:
