@@ -10,6 +10,7 @@ from bumps import pruned_jobs
 from prunemia import defenses
 from prunemia.defenses import helpers
 from prunemia.defenses.helpers import weights
+from prunemia.models import one_thread
 from prunemia.training import FitSettings, Run, fit
 
 
@@ -20,6 +21,7 @@ def started(series, kind: str = "columnfc", count: int = 1):
     return defense, run
 
 
+@one_thread()
 def test_the_players_learn_against_each_other(series):
     # Members are sure of class 0, non-members know nothing: told apart at sight. Guessing costs 2
     # ln 2. Against the trained inference network, gradient steps on the members' logits fool it.

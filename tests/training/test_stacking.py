@@ -6,7 +6,7 @@ from bumps import jobs
 from torch import nn
 from torch.testing import assert_close
 
-from prunemia.models import Dropout
+from prunemia.models import Dropout, one_thread
 from prunemia.training import FitSettings, fit
 from prunemia.training.stacking import Alone, Stack, gather, stackable
 
@@ -98,6 +98,7 @@ def test_a_state_taken_from_a_stack_is_that_networks_and_a_copy(kind):
     assert_close(state, expected, rtol=0, atol=0)
 
 
+@one_thread()
 def test_networks_that_are_kept_go_on_as_if_the_others_had_stayed(series):
     # Batch statistics, parameters and Adam's momenta of the networks in slots 2 and 0, in this
     # order, must come along: any of them lost or mixed up changes the next steps.
