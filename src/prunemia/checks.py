@@ -230,9 +230,8 @@ def trained_on(value: Any, others: Any) -> NDArray[np.bool_] | None:
     array = as_array(value)
     if others is None or array.shape != others.shape or array.dtype != np.bool_:
         allowed = "None without references" if others is None else f"{others.shape} of bool"
-        raise FieldError(
-            "trained_on", f"shape {array.shape}, dtype {array.dtype}; allowed: {allowed}"
-        )
+        shape = f"shape {array.shape}, dtype {array.dtype}"
+        raise FieldError("trained_on", f"{shape}; allowed: {allowed}")
     return array
 
 
@@ -267,9 +266,8 @@ def _whole(field: str, name: str, array: NDArray[Any], n: int, allowed: str) -> 
     array = _column(field, array, n, " of whole numbers")
     numbers = array
     if array.dtype.kind not in "biu":
-        numbers = pd.to_numeric(pd.Series(array.tolist(), dtype=object), errors="coerce").to_numpy(
-            np.float64
-        )
+        values = pd.Series(array.tolist(), dtype=object)
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
         whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
         refuse(field, name, array, ~whole, allowed)
     return numbers.astype(np.int64)

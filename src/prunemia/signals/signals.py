@@ -103,32 +103,29 @@ class Signals:
 
     def require_membership(self) -> NDArray[np.bool_]:
         """Return the membership, shape (n,); ValueError where it is hidden or of one kind only."""
-        if self.membership is None:
-            raise ValueError("membership: None; allowed here: one bool per row")
-        members = int(self.membership.sum())
+        member = self._present("membership", "one bool per row")
+        members = int(member.sum())
         if not 0 < members < len(self):
             raise ValueError(
                 f"membership: {members} members and {len(self) - members} non-members; "
                 "allowed: 1 or more of each"
             )
-        return self.membership
+        return member
 
     def require_sensitivities(self) -> NDArray[np.float32]:
         """Return the sensitivities, shape (n, C); ValueError where nobody asked for them."""
-        if self.sensitivities is None:
-            raise ValueError(
-                "sensitivities: None; allowed here: one number per sample and class, "
-                "as pm.query.sensitivity gives"
-            )
-        return self.sensitivities
+        needed = "one number per sample and class, as pm.query.sensitivity gives"
+        return self._present("sensitivities", needed)
 
     def require_references(self) -> NDArray[np.float32]:
         """Return the references' log-odds, shape (n, k); ValueError where nobody asked them."""
-        if self.references is None:
-            raise ValueError(
-                "references: None; allowed here: the log-odds of other networks on the same samples"
-            )
-        return self.references
+        return self._present("references", "the log-odds of other networks on the same samples")
+
+    def _present(self, field: str, needed: str) -> NDArray[Any]:
+        array: NDArray[Any] | None = getattr(self, field)
+        if array is None:
+            raise ValueError(f"{field}: None; allowed here: {needed}")
+        return array
 
     def precise(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return p and 1 - p of all classes, each of shape (n, C) in float64.
