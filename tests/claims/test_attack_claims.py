@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from made_up import RULES, answers
+from made_up import RULES, answers, table
 
 from prunemia.claims.base import CONTRADICTED, NEGLIGIBLE, OPEN, SUPPORTED
 from prunemia.results.references import CHANCE
@@ -69,20 +69,10 @@ def test_samia_is_compared_with_each_attack_of_the_paper():
 
 
 def test_samia_against_confidence_is_read_off_the_levels_under_our_rule():
-    rows = [
-        {"pruner": "l1unstructured", "defense": "none", "measure": measure, "sparsity": sparsity,
-         "stopping": rule, "seed": seed, "attack": attack,
-         "pruned": 0.6 + (attack == "samia") * (0.02 + seed / 1000) + (sparsity != 0.7)
-         + (rule != "warm-up") + (measure != "accuracy")}
-        for measure in ("accuracy", "AUC")
-        for sparsity in (0.5, 0.7)
-        for rule in RULES
-        for seed in range(3)
-        for attack in ("samia", "conf", "mentr")
-    ]  # fmt: skip
-    (claim,) = answers("Which attack?", pd.DataFrame(rows), "control").values()
+    (claim,) = answers("Which attack?", table({0.5: 0.9, 0.7: 0.52}), "control").values()
 
-    assert claim.by_rule == {"warm-up": pytest.approx((0.02, 0.021, 0.022))}
+    # conf is right for half of them; run k adds k thousandths to SAMIA
+    assert claim.by_rule == {"warm-up": pytest.approx((0.02, 0.021, 0.022, 0.023))}
     assert claim.verdict == SUPPORTED
 
 

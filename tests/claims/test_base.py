@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from prunemia import plots
@@ -81,21 +79,6 @@ def test_a_family_shares_the_five_percent():
     # what one claim decides alone a family may leave undecided
     assert once(0.01, 0.012, 0.017).verdict == SUPPORTED
     assert once(0.01, 0.012, 0.017, tests=8).verdict == UNDECIDED
-
-
-@given(
-    st.lists(st.floats(-1, 1), min_size=2, max_size=8),
-    st.integers(1, 12),
-    st.sampled_from([0.0, 0.01, 0.02]),
-)
-def test_a_verdict_never_disagrees_with_the_interval_beside_it(values, tests, margin):
-    claim = once(*values, tests=tests, margin=margin)
-    low, high = claim.effect.low, claim.effect.high
-
-    assert (claim.verdict == SUPPORTED) == (low > 0)
-    assert (claim.verdict == CONTRADICTED) == (high < 0)
-    if claim.verdict == NEGLIGIBLE:
-        assert max(-low, high) < margin
 
 
 def test_a_family_of_true_nulls_is_decided_in_one_of_twenty_at_most():

@@ -1,14 +1,11 @@
 """What a claim is, and the one rule that gives it a verdict: the interval of its effect decides.
 
-A claim holds where its effect is positive. The unit of evidence is the run: another split, other
-networks, other attacks. Its family is the same claim on all data sets that were asked; of m of them
-each gets a t-interval over runs at the level 1 − 0.05/m, so that with 95 % probability all m cover
-their effects (Bonferroni's inequality; Dunn, Journal of the American Statistical Association 1961).
+The unit of evidence is the run: another split, other networks, other attacks. A claim's family is
+the same claim on all m data sets that were asked; each gets a t-interval over runs at the level
+1 − 0.05/m, so that with 95 % probability all cover their effects (Bonferroni; Dunn 1961).
 Holm's tests decide a little more, but their intervals end at zero for each claim that they decide
-(Guilbaud, Biometrical Journal 2008): too little for the verdict "no difference that matters".
-
-Which epoch of fine-tuning is kept moves the leak as much as pruning does. So a claim about pruning
-or fine-tuning is tried under three stopping rules, and its interval covers those of all three.
+(Guilbaud 2008): too little for the verdict "no difference that matters". Which epoch of fine-tuning
+is kept moves the leak as much as pruning does, so a claim about either covers three stopping rules.
 """
 
 from __future__ import annotations
@@ -50,13 +47,11 @@ class Claim:
     by_rule : stopping rule → the effect in each run.
     measure, comparison : of what the effect is a difference, and which difference.
     margin : the size up to which an effect does not matter; 0: no such size was stated beforehand.
-    sparsity : of the pruned networks, where the claim is about one.
     ruled : whether it is about pruning or fine-tuning, and so has to hold under all of `RULES`.
     paper : whether Yuan & Zhang (2022) make it, of their data sets.
-    dataset, source : on which data set, and the table of results/ that has it.
+    source : the table of results/ that has it.
     tests : how many claims its family has, itself included.
-    note : what a reader has to know beside the verdict.
-    open : why the claim is open though its rules were tried; empty: it is not.
+    note, open : what a reader has to know beside the verdict; why it is open though all was tried.
     """
 
     id: str
@@ -137,8 +132,7 @@ def where(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
 def simultaneous(values: Sequence[float], tests: int) -> Estimate:
     """Return the mean of one value per run with its t-interval as one of ``tests`` intervals.
 
-    Fewer than `LEAST_RUNS` have no interval. Nor have runs that agree: they show no spread to judge
-    by, and an interval of no width would decide everything.
+    Fewer than `LEAST_RUNS` have none; nor have runs that agree: no width would decide everything.
     """
     if len(values) < LEAST_RUNS:
         return Estimate(float(np.mean(values)), note=f"{len(values)} runs: no interval")
@@ -149,11 +143,7 @@ def simultaneous(values: Sequence[float], tests: int) -> Estimate:
 
 
 def verdict(effect: Estimate, margin: float = 0.0) -> str:
-    """Return the verdict that an interval gives, which has to be simultaneous where it is of many.
-
-    Supported above 0, contradicted below 0, no difference that matters within ± ``margin``, else
-    not decided.
-    """
+    """Return what an interval decides, which has to be simultaneous where it is one of many."""
     if effect.low > 0:
         return SUPPORTED
     if effect.high < 0:

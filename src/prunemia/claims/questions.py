@@ -67,9 +67,8 @@ def _claim(
 ) -> Claim | None:
     """Return the claim on one case; None where the table has no such numbers.
 
-    Its effect is the column ``plus`` minus the column (or number) ``minus``. ``once``: it is the
-    same in every case; ``complete``: no claim where a run could not be measured, else such a run is
-    left out. The words of ``about`` have a place in braces for whatever the case says.
+    Its effect is the column ``plus`` minus the column (or number) ``minus``. ``complete``: no claim
+    where a run could not be measured, else such a run is left out. ``about`` has places in braces.
     """
     if not about.get("ruled") and "stopping" in runs:
         runs = where(runs, stopping=RULES[0])
@@ -107,10 +106,7 @@ def wide(rows: Table, *columns: str, values: str = "value") -> Table:
 
 
 def levels(table: Table, own: bool = True) -> Iterator[Case]:
-    """Yield SAMIA's accuracy on original, dense and pruned networks, by method and sparsity.
-
-    ``own``: of the method that all tables have, else of each further one.
-    """
+    """Yield SAMIA's accuracy on each level, by sparsity: of our method, else of the others."""
     samia = where(table, measure="accuracy", attack="samia")
     for (pruner, sparsity), at in samia.groupby(["pruner", "sparsity"], sort=False):
         if (pruner == OWN["pruner"]) is own and not PRUNERS[str(pruner)].control:
@@ -140,10 +136,7 @@ def few(table: Table) -> Iterator[Case]:
 
 
 def strongest(table: Table) -> Iterator[Case]:
-    """Yield the members that LiRA finds online at 1 % FPR, by sparsity; a column per network.
-
-    By the most references that every stopping rule was tried with.
-    """
+    """Yield the members LiRA finds online, by sparsity, by the most references of all rules."""
     rows = where(table, attack="lira", setting="online", measure="TPR at 0.01")
     counts = [set(part["references"]) for _, part in rows.groupby("stopping")]
     most = max(set.intersection(*counts))
@@ -158,8 +151,7 @@ def strongest(table: Table) -> Iterator[Case]:
 def exposure(table: Table) -> Iterator[Case]:
     """Yield the statistics of exposure, a column each.
 
-    That LiRA, RMIA and confidence expose the same samples is no claim: all three grow with the
-    probability of the true class.
+    That attacks expose the same samples is no claim: all grow with the true class's probability.
     """
     yield {}, wide(table, "statistic").assign(chance=CHANCE)
 
@@ -176,9 +168,8 @@ TOGETHER = {
 def releases(table: Table) -> Iterator[Case]:
     """Yield the accuracy of nncls on each release, a column each.
 
-    It was named beforehand: learned, cheap, and able to take several releases. A column "best of …"
-    is the better one alone of those that are held together: better on the other runs, since the
-    larger of several accuracies within a run is too high by chance.
+    Named beforehand: it is learned, cheap, and takes several releases. "best of …" is the better
+    one alone by the other runs: the larger of several within a run is too high by chance.
     """
     rows = where(table, attack="nncls", measure="accuracy")
     runs = wide(rows, "release")
@@ -209,11 +200,10 @@ FEWEST = 5
 
 
 def equally_good(curve: Table) -> Iterator[Claim]:
-    """Yield what pruned networks leak beyond dense ones that are as good, by each comparator.
+    """Yield what the table of levels' pruned networks leak beyond dense ones that are as good.
 
-    ``curve``: of `results.tables.curve`; the pruned networks are those of the same data set's table
-    of levels. Where the two comparisons at equal test accuracy differ in sign, both are open: which
-    dense network is taken decides, not the pruning.
+    Where the two comparisons at equal test accuracy differ in sign, both are open: which dense
+    network is taken decides, not the pruning.
     """
     kept = results.by_dataset("control").get(str(curve["dataset"].iloc[0]))
     if kept is None:
@@ -259,17 +249,12 @@ def _excess(rows: Table, comparator: str) -> Claim | None:
     )
 
 
-# --- The paper's regime -------------------------------------------------------------------------
-
 FITTED, LOST = 0.99, 0.02
 """The paper's regime: pruned networks fit their members, and lose at most so much test accuracy."""
 
 
 def regime(table: Table) -> str:
-    """Say where pruned networks are outside of the paper's regime; "" where they are in it.
-
-    ``table``: of levels, of one pruner and sparsity; the mean over runs and rules decides.
-    """
+    """Say where the networks of a table of levels are outside of the paper's regime, else ""."""
     rows = table.drop_duplicates(["seed", "stopping", "measure"])
     train = round(float(where(rows, measure="train accuracy")["pruned"].mean()), 6)
     test = where(rows, measure="test accuracy")

@@ -48,10 +48,9 @@ COLUMNS = (
 def registry() -> pd.DataFrame:
     """Return every claim of the book: one row per claim and data set.
 
-    Columns (`COLUMNS`): as `claims.base.Claim` says; question, what is asked; rules, the stopping
-    rules under which it was tried; effect, low and high, the mean over runs and rules with the
-    interval that the verdict rests on; family, on how many data sets the claim was asked. A
-    UsageError where this is not the book's repository, or a table is stale.
+    Columns: as `claims.base.Claim` says; rules, the stopping rules under which it was tried;
+    effect, low and high, the mean over runs and rules with the interval that the verdict rests on;
+    family, on how many data sets it was asked. UsageError: no repository, or a stale table.
     """
     rows = [
         {**vars(claim), "question": question, "rules": ", ".join(claim.by_rule)}
@@ -152,8 +151,8 @@ def tally(known: str) -> str:
 def show(*ids: str, question: str | None = None, exp: Experiment | None = None) -> Any:
     """Return claims as a table for a page: by id (a prefix will do), question or experiment.
 
-    ``exp``: of its data set alone, and none where it is not an experiment of the claim's table: a
-    page that was run with other parameters gives no verdict, and a sentence says so.
+    ``exp``: of its data set alone, and none where the claim's table lacks it: a page that was run
+    with other parameters gives no verdict, and a sentence says so.
     """
     table = registry()
     if question is not None:

@@ -39,8 +39,7 @@ SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "
 def named(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table of trade-offs with the name of each way, and each original network once.
 
-    An original comes with every control that was fine-tuned from it; it has no epochs of
-    fine-tuning itself: 0.
+    An original comes with every control that was fine-tuned from it, for 0 epochs itself.
     """
     if "name" in table:
         return table
@@ -84,10 +83,9 @@ def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def points(table: pd.DataFrame, measure: str, adversary: str = ADAPTIVE) -> pd.DataFrame:
     """Return one point per way: test accuracy and the leak by the attack strongest on it.
 
-    An undefended network has one adversary, who is adaptive. Columns: name, `WAY`, attack, runs;
-    test and leak, each with _low and _high (95 % t-interval over runs); validation_attack and
-    validation, the attack strongest on validation samples and their leak ("" and missing for ways
-    that do not train on them); worst, the larger of the two leaks.
+    Columns: name, `WAY`, attack, runs; test and leak, each with _low and _high (95 % over runs);
+    validation_attack and validation, the attack strongest on validation samples and their leak (""
+    and missing for ways that do not train on them); worst, the larger of the two leaks.
     """
     table = named(table)
     faced = table[(table["adversary"] == adversary) | (table["defense"] == "none")]
@@ -139,14 +137,11 @@ def differences(first: pd.Series, second: pd.Series) -> list[float]:
 def rivals(plane: pd.DataFrame, pruned_alike: bool = False) -> pd.DataFrame:
     """Return each defended point with the undefended one that leaks least at its test accuracy.
 
-    That is `WITHIN` above or below, after as many epochs of fine-tuning, dense ones included; or
-    ``pruned_alike``, by the same method. The original is one of them, though never fine-tuned: it
-    is what an owner has who does nothing. Early stopping has one possible rival: the same network
-    but for the epoch that is kept.
-
-    Columns added: usable (it costs at most `USABLE` against the same pruning without it); rival,
-    its name, rival_attack, and gain, the rival's leak minus its own: missing where there is none,
-    and for a point that is not usable.
+    That is `WITHIN` above or below, after as many epochs of fine-tuning; the original, too, since
+    an owner has it who does nothing. ``pruned_alike``: by the same method. Early stopping has one
+    possible rival: the same network but for the epoch that is kept. Columns added: usable (it costs
+    at most `USABLE` against the same pruning without it); rival and rival_attack; gain, the rival's
+    leak minus its own. The last three are missing where there is none, or it is not usable.
     """
     defended, undefended = (plane[plane["defense"].ne("none") == side] for side in (True, False))
     pairs = defended.merge(undefended.add_prefix("rival_"), how="cross")
@@ -171,10 +166,7 @@ def rivals(plane: pd.DataFrame, pruned_alike: bool = False) -> pd.DataFrame:
 
 
 def duels(table: pd.DataFrame, pruned_alike: bool = False) -> Iterator[tuple[Any, str]]:
-    """Yield each defense at the strength of the largest gain, and why its rival is not judged.
-
-    The first is a row of `rivals`, the second "" where there is a rival and a run to judge it.
-    """
+    """Yield each defense at its best strength, of `rivals`, and why it is not judged, else ""."""
     choosing, judging = halves(table)
     met = rivals(points(choosing, "accuracy"), pruned_alike)
     columns = ["defense", "whole", *(["pruner"] if pruned_alike else [])]
@@ -252,11 +244,10 @@ def advice(table: pd.DataFrame, within: float = WITHIN) -> pd.Series:
     A leak is by the strongest adaptive attack; of a way that trains on validation samples, the leak
     of these where it is the larger one, and where it was not measured the way is not advised.
 
-    Fields: chosen, the way's name ("original": nothing leaks less); leaks, whose samples leak more
-    under it, "members" or "validation"; runs, how many judged. Then, each with _low and _high (95 %
-    over the judging runs, missing without any): before, the original's leak; after, the chosen
-    way's; gain, before − after; price, the original's test accuracy minus its; members and
-    validation, both of its leaks.
+    Fields: chosen, the way's name; leaks, whose samples leak more under it, "members" or
+    "validation"; runs, how many judged. Then, each with _low and _high (95 % over the judging
+    runs): before, the original's leak; after, the chosen way's; gain, before − after; price, the
+    original's test accuracy minus its; members and validation, both of its leaks.
     """
     choosing, judging = halves(table)
     plane = points(choosing, "accuracy")

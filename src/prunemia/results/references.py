@@ -139,9 +139,8 @@ def exposed(
     """Return how exposed each sample of the victim's half is: one row per network and sample.
 
     Columns: the experiment's fields, network, sample, label; one per score of `Lab.in_turn` with
-    the sample's AUC over ``most`` networks; "lira online, first" and "…, second" by half of the
-    networks; memorization; "alarms": the sample's false-positive rate by lira online, where over
-    all samples it is 1 %.
+    the sample's AUC over ``most`` networks; "lira online, first" and "…, second" by half of them;
+    memorization; "alarms": its false-positive rate by lira online, over all samples 1 %.
     """
     parts = []
     for exp, network, turn in _turns(lab, _cases(experiments), most, attacks):
@@ -175,10 +174,9 @@ def concentration(
 ) -> pd.DataFrame:
     """Return how unevenly the leak falls on samples, one row per run and statistic.
 
-    Columns: the experiment's fields, statistic, value. The statistics, all of LiRA online on the
-    pruned network: "share of a tenth" (`share_of_a_tenth`), "rank correlation" and "overlap"
-    (`overlap`) with the exposure on the original network, and the overlap with the exposure to each
-    of `OTHERS`. ``attacks`` play no part.
+    Of LiRA online on the pruned network: "share of a tenth" (`share_of_a_tenth`), "rank
+    correlation" and "overlap" (`overlap`) with the exposure on the original network, and overlap
+    with the exposure to each of `OTHERS`. ``attacks`` play no part.
     """
     del attacks
     rows = []
@@ -240,8 +238,7 @@ def agreement(table: pd.DataFrame, columns: Sequence[str], share: float = TOP) -
 def most_exposed(values: Floats, share: float, draw: np.random.Generator) -> NDArray[np.int64]:
     """Return the indices of the largest ``share`` of the values, ties in random order.
 
-    Many samples are exposed to the full. Taken by their place in the data, the same ones would come
-    first in every ranking, and rankings without anything in common would overlap.
+    Many samples are exposed to the full: taken by their place, the same ones would always lead.
     """
     count = max(1, round(share * len(values)))
     return np.lexsort((draw.random(len(values)), -values))[:count]

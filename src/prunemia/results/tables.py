@@ -74,10 +74,9 @@ many networks stays cheap, and the tables of the control have it for every prune
 def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
     """Return the dense networks of each run along the epochs: one row per network.
 
-    Originals that stop after 1, 2, 4, … epochs (role "training"), and originals that are fine-tuned
-    for so many ("dense"), each kept as it is after its last epoch. Columns: the experiment's
-    fields, role, epochs, train_accuracy, test_accuracy, attack (none), measure, value. ``attacks``
-    play no part.
+    Originals that stop after 1, 2, 4, … epochs (role "training"), or are fine-tuned for so many
+    ("dense"). Columns: the experiment's fields, role, epochs, train_accuracy, test_accuracy, attack
+    (none), measure, value. ``attacks`` play no part.
     """
     del attacks
 
@@ -191,10 +190,9 @@ def released(
 ) -> pd.DataFrame:
     """Return how much releases give away, alone and together: one row per measure.
 
-    Columns: the experiment's fields; release (what the adversary holds: a name of `holdings`);
-    held, how many networks that are; attack (on several releases also "conf, difference" and "conf,
-    change"); measure ("accuracy", "AUC", "TPR at 0.01"); value; test_accuracy of the victim, where
-    several are held that of the last. ``only``: the releases wanted; none: all.
+    Columns: the experiment's fields; release (a name of `holdings`); held, how many networks that
+    are; attack (on several also "conf, difference" and "conf, change"); measure ("accuracy", "AUC",
+    "TPR at 0.01"); value; test_accuracy of the last network. ``only``: the releases wanted, or all.
     """
     return tabulate(lab, (case for exp in experiments for case in _released(exp, attacks, only)))
 
@@ -202,8 +200,7 @@ def released(
 def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Release]]:
     """Return what the adversary holds, by name.
 
-    "one shot", "rounds", "rewound" and their controls fine-tune for as many epochs as one another:
-    all that are allowed, of which the last is kept.
+    "one shot", "rounds", "rewound" and their controls fine-tune for equally many epochs.
     """
     control, pruned = dense(exp), (exp, "pruned")
     found: dict[str, list[Any]] = {
@@ -283,10 +280,9 @@ ADAPTIVE, NAIVE = "adaptive", "non-adaptive"
 def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
     """Return test accuracy and leak of every experiment's victim: one row per attack.
 
-    Columns: dataset, model, `WAY`, seed, adversary ("adaptive", "non-adaptive"), test_accuracy,
-    epsilon (of DP-SGD, else missing), attack, accuracy, auc, tpr@0.01; and `VALIDATION`: how well
-    the attack tells validation from test samples, missing but for defenses that train on them.
-    Where the control is among the experiments, its original networks are added.
+    Columns: dataset, model, `WAY`, seed, adversary, test_accuracy, epsilon (of DP-SGD), attack,
+    accuracy, auc, tpr@0.01; `VALIDATION`: how well the attack tells validation from test samples,
+    for defenses that train on them. With a control come its original networks.
     """
 
     def read(
@@ -328,10 +324,9 @@ def label(exp: Experiment) -> Row:
 
 
 def variants(exp: Experiment) -> list[Experiment]:
-    """Return the experiments that a page compares where no table has more of them.
+    """Return what a page compares where no table has more.
 
-    Dense fine-tuning, pruning without a defense, and each defense at its default strength, for an
-    adversary who knows of it and for one who does not.
+    Dense fine-tuning, pruning, and each defense at its default strength, adaptive or not.
     """
     plain = exp.replace(defense="none", strength=None, whole=False, adversary=None)
     defended = [
