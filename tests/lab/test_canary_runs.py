@@ -8,7 +8,7 @@ from prunemia.audit.epsilon import in_few_runs
 from prunemia.errors import UsageError
 from prunemia.lab.networks import Planted
 
-EXP = pm.Experiment(model="columnfc", samples=1200, shadows=1, epochs=40, stopping="last", seed=1)
+EXP = pm.Experiment(model="columnfc", samples=800, shadows=1, epochs=30, stopping="last", seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_guesses_by_hand():
 
 
 def test_without_noise_a_victim_betrays_its_canaries_and_more_with_training(lab):
-    known, early = (lab.canaries(EXP.replace(epochs=epochs), "original", 100) for epochs in (40, 2))
+    known, early = (lab.canaries(EXP.replace(epochs=epochs), "original", 100) for epochs in (30, 2))
     right, guesses = known.guesses()
     assert guesses == 50
     assert in_few_runs(right, guesses, 100) > max(1, in_few_runs(*early.guesses(), 100))

@@ -242,7 +242,7 @@ def test_the_pipeline_finds_a_total_effect_where_there_must_be_one(lab):
     # The positive control: an original that has hardly trained, then many epochs on its members
     # with little removed. The pruned network leaks more than the original, and training did it.
     exp = pm.Experiment(
-        model="columnfc", samples=800, shadows=2, epochs=1, finetune_epochs=10, sparsity=0.3
+        model="columnfc", samples=600, shadows=1, epochs=1, finetune_epochs=8, sparsity=0.3, draws=1
     )
     table = lab.effects([exp.replace(seed=seed) for seed in range(4)], ["conf"])
     asked = table.query("measure == 'accuracy' and attack == 'conf'")

@@ -33,10 +33,10 @@ def test_references_share_the_victims_half_and_come_in_pairs():
     assert np.array_equal(first.test, second.train)
     assert np.array_equal(first.validation, second.validation)
     assert set(data.split(dataset, 0, OWN).train) != set(first.train)
-    # 5,010 samples: 1,126 train, 251 validate, 1,128 test; all networks of a stack train on as many
-    odd = data.load("mnist1d", 5010)
+    # 610 samples: 136 train, 31 validate, 138 test; all networks of a stack train on as many
+    odd = data.load("mnist1d", 610)
     first, second = (data.split(odd, 0, OWN + i) for i in (0, 1))
-    assert len(first.train) == len(second.train) == len(data.split(odd, 0, 0).train) == 1126
+    assert len(first.train) == len(second.train) == len(data.split(odd, 0, 0).train) == 136
     assert set(second.train) < set(first.test)
     assert set(second.test) > set(first.train)
     assert not set(second.train) & set(second.test)

@@ -268,7 +268,7 @@ def table_steps(
 ) -> list[Step]:
     """Return the steps to a table's rows, each once; ValueError for a wrong attack or network."""
     names = _checked(attacks)
-    which: Iterable[Any] = [of] if isinstance(of, str) else of
+    which: list[Any] = [of] if isinstance(of, str) else list(of)
     steps = [attack_step(exp, n, each) for exp in experiments for each in which for n in names]
     return list(dict.fromkeys(steps))
 
