@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[Maker, str]] = {
     "capacity": (tables.levels, "mnist1d"),
     "pruners": (tables.levels, "mnist1d"),
     "epochs": (Lab.along_epochs, "location mnist1d"),
-    "curve": (tables.curve, "cifar10 digits fashion_mnist location mnist1d"),
+    "curve": (tables.curve, "cifar10 digits fashion_mnist letter location mnist1d"),
     "paper": (tables.papers, "digits location mnist1d"),
     "concentration": (references.concentration, "mnist1d"),
     "exposure": (references.exposed, "location mnist1d"),

@@ -1,0 +1,146 @@
+"""What share of this machine's own rate of matrix products training, SAMIA and queries reach.
+
+The rate is that of one thread on square float32 matrices. Of columnfc, whose step is products and
+little else, the products alone are timed too, in the shapes of the stack: what they leave is Adam,
+which reads and writes five arrays of all weights a step.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from _timing import cpu_seconds
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from prunemia import models
+from prunemia.attacks.samia import Network
+from prunemia.signals import query
+from prunemia.training import FitSettings, Job, fit
+
+ROWS, NETWORKS, EPOCHS, BATCH, REPEATS = 1127, 5, 6, 128, 5
+
+
+def median(work: Callable[[], object]) -> float:
+    """Return the median of the CPU seconds that ``work`` takes."""
+    return statistics.median(cpu_seconds(work) for _ in range(REPEATS))
+
+
+def rate(size: int = 1024) -> float:
+    """Return the floating-point operations a second of a square product."""
+    a, b = torch.randn(2, size, size)
+    return 2 * size**3 / median(lambda: a @ b)
+
+
+def flops(work: Callable[[], object]) -> int:
+    """Return the operations of all products and convolutions in ``work``."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def training(kind: str, shape: tuple[int, ...], classes: int) -> Callable[[], None]:
+    """Return the training of five stacked networks, built anew each time."""
+    draw = torch.Generator().manual_seed(0)
+    features = torch.randn(2 * ROWS, *shape, generator=draw)
+    labels = features.flatten(1)[:, :classes].argmax(dim=1)
+    rows = torch.arange(2 * ROWS)
+    settings = FitSettings(EPOCHS, batch_size=BATCH, patience=EPOCHS)
+
+    def work() -> None:
+        built = [models.build(kind, shape, classes, seed=i) for i in range(NETWORKS)]
+        jobs = [
+            Job(f"{i}", module, rows[:ROWS], rows[ROWS:], rows[ROWS:], i)
+            for i, module in enumerate(built)
+        ]
+        fit(jobs, features, labels, settings)
+
+    return work
+
+
+def columns() -> tuple[list[int], list[Tensor]]:
+    """Return the widths of columnfc on Location-30, and weights of a stack of it."""
+    layers = [m for m in models.build("columnfc", (446,), 30) if isinstance(m, nn.Linear)]
+    widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
+    stacked = [torch.randn(NETWORKS, o, i) for i, o in pairwise(widths)]
+    return widths, stacked
+
+
+def products(widths: Sequence[int], weights: Sequence[Tensor], steps: int) -> None:
+    """Carry out the products of so many steps: forward, to the inputs, and to the weights."""
+    activations = [torch.randn(NETWORKS, BATCH, width) for width in widths]
+    for _ in range(steps):
+        for x, w in zip(activations, weights, strict=False):
+            torch.bmm(x, w.mT)
+        for x, gradient, w in zip(activations, activations[1:], weights, strict=False):
+            torch.bmm(gradient.mT, x)
+            if x is not activations[0]:
+                torch.bmm(gradient, w)
+
+
+def adam(weights: Sequence[Tensor], steps: int) -> None:
+    """Take so many steps of the fused Adam on the weights alone."""
+    parameters = [nn.Parameter(w.clone()) for w in weights]
+    optimizer = torch.optim.Adam(parameters, 1e-3, weight_decay=5e-4, fused=True)
+    for parameter in parameters:
+        parameter.grad = torch.randn_like(parameter)
+    for _ in range(steps):
+        optimizer.step()
+
+
+def samia(classes: int, fast: bool, rows: int) -> Callable[[], None]:
+    """Return twelve training steps of SAMIA's network."""
+    network = Network(classes, fast).train()
+    x, y = torch.randn(rows, 3 * classes), torch.arange(rows) % 2
+    kind = torch.optim.AdamW if fast else torch.optim.SGD
+    optimizer = kind(network.parameters(), 1e-3, fused=True)
+
+    def work() -> None:
+        for _ in range(12):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(x), y).backward()
+            optimizer.step()
+
+    return work
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    limit = rate()
+    print(f"one thread's square product: {limit / 1e9:.0f} GFLOP/s")
+
+    def share(name: str, work: Callable[[], object]) -> None:
+        operations, seconds = flops(work), median(work)
+        print(
+            f"{name}: {operations / seconds / limit:.0%} of it "
+            f"({operations / 1e9:.1f} GFLOP in {seconds:.2f} s)",
+            flush=True,
+        )
+
+    fitted = training("columnfc", (446,), 30)
+    share(f"train {NETWORKS} columnfc as a stack", fitted)
+    share(f"train {NETWORKS} cnn1d as a stack", training("cnn1d", (1, 40), 10))
+    for classes in (10, 30, 100):
+        share(f"SAMIA, fast recipe, C = {classes}", samia(classes, True, 256))
+        share(f"SAMIA, paper recipe, C = {classes}", samia(classes, False, 128))
+    for kind, shape, classes in (("columnfc", (446,), 30), ("cnn1d", (1, 40), 10)):
+        module = models.build(kind, shape, classes)
+        share(
+            f"ask {kind}, ten draws",
+            lambda m=module, s=shape: query.answers(m, torch.randn(ROWS, *s)),
+        )
+
+    widths, weights = columns()
+    steps = EPOCHS * -(-ROWS // BATCH)
+    whole = median(fitted)
+    alone = median(lambda: products(widths, weights, steps))
+    moved = median(lambda: adam(weights, steps))
+    print(
+        f"a step of the columnfc stack: products alone {alone / whole:.0%} of its time, "
+        f"Adam {moved / whole:.0%}, all else {1 - (alone + moved) / whole:.0%}"
+    )
+
+
+if __name__ == "__main__":
+    main()
