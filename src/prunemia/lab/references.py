@@ -107,12 +107,11 @@ def for_attack(step: Step) -> list[Step]:
 
 def queried(step: Step) -> list[Step]:
     """Return the steps to the sensitivities of those that play the target, where they are used."""
-    shown: list[Step] = []
-    if dict(step.options).get("second", "none") != "none":
-        for part in for_attack(step):
-            if sum(len(each.group) for each in shown) < TARGETS:
-                shown.append(replace(part, stage="signals"))
-    return shown
+    if dict(step.options).get("second", "none") == "none":
+        return []
+    asked = for_attack(step)
+    targets = [part for part in asked if part.group[0] - asked[0].group[0] < TARGETS]
+    return [replace(part, stage="signals") for part in targets]
 
 
 def as_shadows(
