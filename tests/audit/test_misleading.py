@@ -10,7 +10,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import prunemia as pm
 from prunemia.audit import fitting, read
-from prunemia.audit.evidence import Estimate, guessing, level_of
+from prunemia.audit.evidence import Estimate, copies, guessing, level_of
 from prunemia.audit.report import sentence
 from prunemia.errors import UsageError
 
@@ -167,11 +167,11 @@ def test_copies_are_counted_once(repeat):
 def test_samples_on_both_sides_stay_and_saturated_rows_are_no_copies():
     signals = planted(300, 1.0)
     both = pm.Signals.concatenate([signals, inverted(signals)])
-    assert not fitting.copies(both)[0].any()
-    assert fitting.copies(both)[1] == 600
-    sure = np.eye(5)[signals.labels]
-    assert not fitting.copies(changed(signals, posteriors=sure))[0].any()
-    assert not fitting.copies(signals)[0].any()
+    sure = changed(signals, posteriors=np.eye(5)[signals.labels])
+    for rows, identical in ((both, "600 of 600 rows"), (sure, "300 of 300 rows"), (signals, "")):
+        repeated, told = copies(pm.audit.Answers.of(rows, "t"))
+        assert not repeated.any()
+        assert told == [] if not identical else identical in told[0]
 
 
 def test_coarse_answers_coincide_by_chance_and_are_told():

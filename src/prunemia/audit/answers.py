@@ -80,60 +80,48 @@ def read(path: str | Path) -> Answers:
     binary network ``p1`` alone), and optionally ``s0`` … (sensitivities), ``model`` and ``id``.
     Text is separated by commas, semicolons, tabs or bars. Rows are counted from 0.
 
-    Raises
-    ------
-    UsageError
-        The file cannot be read, or something in it is not like that; one sentence names file, row
-        and field.
+    UsageError where the file cannot be read, or something in it is not like that: one sentence
+    names file, row and field.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
     lines = False
     try:
         path.stat()
-        if suffix not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES:
             raise UsageError(f"is not read; allowed: {', '.join(SUFFIXES)}")
-        if suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             fields: Mapping[str, Any] = _archive(path)
         else:
             table = _table(path)
             breaks = "id" in table and table["id"].astype(str).str.contains("\n").any()
-            lines = suffix != ".parquet" and not breaks
+            lines = path.suffix.lower() != ".parquet" and not breaks
             fields = _fields(table)
+        build = Signals if "posteriors" in fields else Signals.from_logits
+        answers = fields["posteriors" if "posteriors" in fields else "logits"]
+        rest = {"membership": fields["membership"], "model": fields.get("model")}
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", SignalWarning)
-            build = Signals if "posteriors" in fields else Signals.from_logits
-            kind = "posteriors" if "posteriors" in fields else "logits"
-            signals = build(
-                fields[kind],
-                fields.get("sensitivities"),
-                fields["labels"],
-                membership=fields["membership"],
-                model=fields.get("model"),
-            )
+            signals = build(answers, fields.get("sensitivities"), fields["labels"], **rest)
             ids = checks.ids(fields.get("id"), len(signals), signals.model)
-    except FieldError as error:
-        where = error.field
-        if error.row is not None:
-            where = f"row {error.row}{f' (line {error.row + 2})' if lines else ''}"
-        raise UsageError(f"{shortened(str(path))}: {where}: {error.what}") from None
-    except UsageError as error:
-        raise UsageError(f"{shortened(str(path))}: {error}") from None
-    except OSError as error:
-        why = error.strerror or error
-        raise UsageError(f"{shortened(str(path))}: cannot be read: {why}") from None
+    except (OSError, UsageError) as error:
+        why = str(error).removeprefix(f"{path}: ")
+        if isinstance(error, OSError):
+            why = f"cannot be read: {error.strerror or error}"
+        elif isinstance(error, FieldError):
+            where = error.field if error.row is None else f"row {error.row}"
+            if lines and error.row is not None:
+                where += f" (line {error.row + 2})"
+            why = f"{where}: {error.what}"
+        raise UsageError(f"{shortened(str(path))}: {why}") from None
     said = tuple(f"{path.name}: {each.message}" for each in told)
     return Answers(signals, ids, path.name, said)
 
 
 def _archive(path: Path) -> dict[str, Any]:
-    try:
-        arrays = read_npz(path)
-    except UsageError as error:
-        raise UsageError(str(error).removeprefix(f"{path}: ")) from None
+    arrays = read_npz(path)
     if unknown := sorted(arrays.keys() - set(KNOWN)):
         raise UsageError(f"holds {', '.join(unknown)}; allowed: {', '.join(KNOWN)}")
-    answers = [name for name in ("posteriors", "logits") if name in arrays]
+    answers = arrays.keys() & {"posteriors", "logits"}
     if len(answers) == 2:
         raise UsageError("holds logits beside posteriors; allowed: one of the two")
     missing = [] if answers else ["posteriors (or logits)"]
@@ -271,7 +259,7 @@ def with_references(target: Answers, given: Signals | Answers) -> tuple[Answers,
     ):
         if wrong.any():
             row = int(wrong.argmax())
-            raise UsageError(f"{given.name}: row {row} (id {_quoted(given.ids[row])}): {what}")
+            raise UsageError(f"{given.name}: row {row} (id {str(given.ids[row])[:60]!r}): {what}")
     answers = {"odds": log_odds(theirs.posteriors, theirs.labels), "member": theirs.membership}
     table = pd.DataFrame({"id": given.ids, "model": theirs.model, **answers})
     wide = table.pivot(index="id", columns="model").reindex(names)
@@ -286,10 +274,6 @@ def with_references(target: Answers, given: Signals | Answers) -> tuple[Answers,
         ),
     ):
         if wrong.any():
-            raise UsageError(f"{given.name}: id {_quoted(names[int(wrong.argmax())])}: {what}")
+            raise UsageError(f"{given.name}: id {names[int(wrong.argmax())][:60]!r}: {what}")
     fields = {"references": odds, "trained_on": trained}
     return replace(target, signals=Signals.from_arrays(mine.arrays() | fields)), given
-
-
-def _quoted(name: object) -> str:
-    return repr(shortened(str(name), 60))

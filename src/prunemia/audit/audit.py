@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
+from markupsafe import Markup
 
 from prunemia import metrics
 from prunemia.audit import fitting, report
@@ -17,15 +18,14 @@ from prunemia.audit.answers import Answers, with_references
 from prunemia.audit.epsilon import DELTA
 from prunemia.audit.evidence import (
     NONE,
-    Family,
     Findings,
     Other,
     balanced_accuracy,
-    repeats,
+    copies,
     saturation,
     shifted_labels,
 )
-from prunemia.audit.fitting import AttackOutput, Tell
+from prunemia.audit.fitting import Tell
 from prunemia.errors import UsageError, shortened
 from prunemia.files import pack_json
 from prunemia.metrics import FPRS, LEVEL, Estimate
@@ -56,7 +56,10 @@ class Audit(Findings):
         return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}{which}"
 
     def _repr_html_(self) -> str:
-        return report.short(self.record)
+        said = Markup("<p><strong>{}.</strong> {}</p>").format(
+            self.level.capitalize(), self.sentence
+        )
+        return str(said + Markup("").join(Markup("<p>{}</p>").format(t) for t in self.warnings))
 
     def table(self) -> pd.DataFrame:
         """Return one row per attack: each figure with its 95 % interval, to read."""
@@ -141,14 +144,22 @@ class Limit:
 
         UsageError where no attack has that measure at this size: nothing can be said of the limit.
         """
-        known = self._estimates(audit, audit.verdicts, audit.family)
+        known: dict[str, Estimate] = {}
+        level = 1 - (1 - LEVEL) / len(audit.verdicts)  # accuracies hold all at once, too
+        low = ", turned round because members score low,"
+        turned = (audit.turned_verdicts, audit.turned, low)
+        for outputs, family, words in ((audit.verdicts, audit.family, ""), turned):
+            for name, output in outputs.items():
+                if self.measure == "accuracy":
+                    accused, member = output.predictions, audit.membership
+                    known[name + words] = balanced_accuracy(accused, member, level)
+                elif self.measure in family[name]:
+                    known[name + words] = family[name][self.measure]
         if not known:
             why = f"cannot be measured with {(~audit.membership).sum():,} non-members"
             if not any(output.ranks for output in audit.verdicts.values()):
                 why = f"needs an attack that ranks the samples; here: {', '.join(audit.verdicts)}"
             raise UsageError(f"{self.option} {self.measure}={self.value:g}: {why}")
-        for name, estimate in self._estimates(audit, audit.turned_verdicts, audit.turned).items():
-            known[f"{name}, turned round because members score low,"] = estimate
         side, end = ("upper", "high") if self.excluded else ("lower", "low")
         worst = max(known, key=lambda name: getattr(known[name], end))
         if getattr(known[worst], end) <= self.value:
@@ -164,18 +175,6 @@ class Limit:
                 "true-positive rates where an attack ranks"
             )
         return said
-
-    def _estimates(
-        self, audit: Findings, outputs: Mapping[str, AttackOutput], family: Family
-    ) -> dict[str, Estimate]:
-        """Return the measure by attack; its intervals hold all at once."""
-        if self.measure != "accuracy":
-            return {name: e[self.measure] for name, e in family.items() if self.measure in e}
-        level = 1 - (1 - LEVEL) / len(outputs)
-        return {
-            name: balanced_accuracy(output.predictions, audit.membership, level)
-            for name, output in outputs.items()
-        }
 
 
 def signals(
@@ -211,10 +210,7 @@ def signals(
     command : what the report says of how it was made.
     tell : is given a line before each attack.
 
-    Raises
-    ------
-    ValueError
-        The signals disagree, hide who is a member, or an option is not allowed.
+    ValueError where the signals disagree, hide who is a member, or an option is not allowed.
     """
     if not 0 <= delta < 1:
         raise UsageError(f"delta: {delta:g} is not allowed; allowed: 0 or more, less than 1")
@@ -233,7 +229,7 @@ def signals(
     inputs = [{"name": answers.name, "sha256": answers.content} for answers in read]
     for answers, _ in others.values():
         _require_same_samples(target, answers)
-    repeated, copied = repeats(target)
+    repeated, copied = copies(target)
     told = [text for answers in read for text in answers.warnings] + copied + saturation(target)
     told += shifted_labels(target)
     if repeated.any():

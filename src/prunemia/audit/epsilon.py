@@ -123,17 +123,18 @@ def bound(
         threshold = choices[name][1]
         _, _, judging, scores = (ranking | turned)[name].transfers[direction]
         member, accused = membership[judging], scores >= threshold
-        judged = {
-            "found": int((accused & member).sum()),
-            "members": int(member.sum()),
-            "alarms": int((accused & ~member).sum()),
-            "nonmembers": int((~member).sum()),
-        }
+        judged = _counts(accused, member)
         epsilon = lower_bound(**judged, delta=delta, level=level)
         if epsilon > best["epsilon"] or not best["attack"]:
             best |= {"epsilon": epsilon, "attack": name, "threshold": threshold}
             counts = judged
     return best | counts | {"attainable": attainable}
+
+
+def _counts(accused: Bools, member: Bools) -> dict[str, int]:
+    sides = {"found": accused & member, "members": member}
+    sides |= {"alarms": accused & ~member, "nonmembers": ~member}
+    return {name: int(side.sum()) for name, side in sides.items()}
 
 
 def _chosen(
@@ -158,12 +159,9 @@ def bounds(lab: Lab, exp: Experiment, canaries: int, attack: str = "conf") -> di
     an attack named beforehand, "by canaries" from guesses about ``canaries`` planted ones.
     """
     result = lab.attack(exp, attack)
-    member, accused = result.membership, result.predictions
-    sides = accused & member, member, accused & ~member, ~member
-    found, members, alarms, nonmembers = (int(side.sum()) for side in sides)
     right, made = lab.canaries(exp, count=canaries).guesses()
     return {
         "promised": lab.pruned(exp).privacy.get("epsilon", math.nan),
-        "by attack": lower_bound(found, members, alarms, nonmembers, DELTA),
+        "by attack": lower_bound(**_counts(result.predictions, result.membership), delta=DELTA),
         "by canaries": in_few_runs(right, made, canaries),
     }

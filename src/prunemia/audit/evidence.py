@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
+import pandas as pd
+
 from prunemia.audit.answers import Answers
-from prunemia.audit.fitting import AttackOutput, copies
+from prunemia.audit.fitting import AttackOutput
 from prunemia.checks import PROBABILITIES, are_probabilities
 from prunemia.metrics import FPRS, LEVEL, Estimate, Evaluation, evaluate, intervals
 from prunemia.metrics.intervals import Bools, Floats
@@ -225,24 +228,36 @@ class Findings:
         return "a small leak" if found == NONE and self.below else found
 
 
-def repeats(target: Answers) -> tuple[Bools, list[str]]:
-    """Return which rows are copies of an earlier one, shape (n,), and what is to be told of it."""
-    repeated, identical = copies(target.signals)
-    n = len(target.ids)
-    if repeated.any():
+def copies(target: Answers) -> tuple[Bools, list[str]]:
+    """Return which rows repeat an earlier one of the same sample, shape (n,), and what to tell.
+
+    Answers with all their digits do not coincide by chance. So rows that share network, label,
+    membership and answers are of one sample, unless the answers take few values altogether: those
+    of a tree, rounded or saturated ones, whose second posterior is shared by other rows as well.
+    """
+    signals, n = target.signals, len(target.ids)
+    p = signals.posteriors.astype(np.float64)
+    table = np.column_stack([np.asarray(signals.model), signals.labels, p]) + 0.0  # -0 is 0
+    group = pd.factorize(np.array([row.tobytes() for row in table], dtype=object))[0]
+    rows = pd.DataFrame({"group": group, "member": signals.require_membership()})
+    rows["second"] = np.partition(p, -2, axis=1)[:, -2]
+    telling = rows["second"] > 0
+    shares = rows[telling].drop_duplicates("group")["second"].value_counts()
+    repeated = (telling & rows.duplicated(["group", "member"])).to_numpy()
+    identical = int(rows.duplicated("group", keep=False).sum())
+    if (shares > 1).sum() <= 0.05 * len(shares) and repeated.any():
         return repeated, [
             f"{target.name}: {int(repeated.sum()):,} of {n:,} rows repeat another row's label, "
             "membership and answers to the last digit. They are taken for the same samples, each "
             "counted once; leave them out, or copies would pass for independent samples"
         ]
-    if identical <= MANY * n:
-        return repeated, []
-    return repeated, [
+    told = [
         f"{target.name}: {identical:,} of {n:,} rows have the same label and answers as another: "
         "the answers take few values, as those of a tree do, or were rounded. Tied scores hide "
         "leaks at low false-positive rates, and copies of a sample would not be recognized: give "
         "answers with all their digits, each sample once"
     ]
+    return np.zeros(n, dtype=bool), told if identical > MANY * n else []
 
 
 def saturation(target: Answers) -> list[str]:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from sklearn.base import clone
@@ -160,23 +159,3 @@ def attacked(
         scores[held] = (rankdata(answers) - 0.5) / len(held)
         transfers.append((known, attack.decision_function(target.subset(known)), held, answers))
     return AttackOutput(scores, predictions, kind.ranks, tuple(transfers))
-
-
-def copies(signals: Signals) -> tuple[Bools, int]:
-    """Return which rows repeat an earlier one of the same sample, (n,), and how many are identical.
-
-    Answers with all their digits do not coincide by chance. So rows that share network, label,
-    membership and answers are of one sample, unless the answers take few values altogether: those
-    of a tree, rounded or saturated ones, whose second posterior is shared by other rows as well.
-    """
-    p = signals.posteriors.astype(np.float64)
-    table = np.column_stack([np.asarray(signals.model), signals.labels, p]) + 0.0  # -0 is 0
-    group = pd.factorize(np.array([row.tobytes() for row in table], dtype=object))[0]
-    rows = pd.DataFrame({"group": group, "member": signals.require_membership()})
-    rows["second"] = np.partition(p, -2, axis=1)[:, -2]
-    telling = rows["second"] > 0
-    shares = rows[telling].drop_duplicates("group")["second"].value_counts()
-    repeated = telling & rows.duplicated(["group", "member"])
-    if (shares > 1).sum() > 0.05 * len(shares):
-        repeated[:] = False
-    return repeated.to_numpy(), int(rows.duplicated("group", keep=False).sum())

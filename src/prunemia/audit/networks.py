@@ -8,7 +8,6 @@ most, and a second run repeats none.
 from __future__ import annotations
 
 import copy
-import hashlib
 import inspect
 import sys
 import warnings
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -95,18 +95,14 @@ def network(
         this package; they make the networks side by side. The functions travel there.
     progress : show on stderr what is being done.
 
-    Raises
-    ------
-    UsageError
-        An argument is not as above: before any training, except for what the functions return.
+    UsageError where an argument is not as above: before any training, except for what the functions
+    return.
     """
-    for function, what, *arguments in (train, "train", "rows", "seed"), (
-        prune, "prune", "module", "rows", "seed"
-    ):  # fmt: skip
+    for function, form in ((train, "train(rows, seed)"), (prune, "prune(module, rows, seed)")):
+        what, _, arguments = form.partition("(")
         try:
-            inspect.signature(function).bind(*arguments)
+            inspect.signature(function).bind(*arguments.split(","))
         except (TypeError, ValueError):
-            form = f"{what}({', '.join(arguments)})"
             raise UsageError(f"{what}: cannot be called as {form}") from None
     for what, value, least in (("shadows", shadows, 1), ("seed", seed, 0), ("draws", draws, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -118,13 +114,9 @@ def network(
     named = checks.ids(ids, len(inputs))
     known = identity(train=train, prune=prune) if name is None else name
     where = Store(default_root() if store is None else Path(store))
-    digest = hashlib.sha256()
-    for array in (inputs.numpy(), classes):
-        digest.update(f"{array.shape} {array.dtype.str}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    dense = "dense" in inspect.signature(prune).parameters
-    options = seed, epsilon, draws, dense
-    making = Making(train, prune, inputs, classes, *options, digest.hexdigest(), known, where)
+    options = seed, epsilon, draws, "dense" in inspect.signature(prune).parameters
+    all_of_it = [VERSION, joblib.hash([inputs.numpy(), classes]), known, options]
+    making = Making(train, prune, inputs, classes, *options, content_key(all_of_it), where)
     names = None if attacks is None else list(attacks)
     if names is not None:  # refuses what there is not, before anything is trained
         flat = np.full((2, 2), 0.5, np.float32)
@@ -195,8 +187,7 @@ def _features(value: Any) -> torch.Tensor:
 class Making:
     """Makes the victim (number 0) and the shadows, each kept in the store by what it depends on.
 
-    ``dense``: whether ``prune`` offers the control. ``content``: the hash of features and labels;
-    ``identity``: what the two functions are known by.
+    ``dense``: whether ``prune`` offers the control. ``identity``: a hash of all that is above it.
     """
 
     train: Callable[..., Any]
@@ -207,14 +198,12 @@ class Making:
     epsilon: float
     draws: int
     dense: bool
-    content: str
     identity: str
     store: Store
 
     def key(self, number: int) -> str:
         """Return a network's key; without the number of shadows, so that more reuse the first."""
-        options = [self.seed, self.epsilon, self.draws, self.dense]
-        return content_key([VERSION, self.content, self.identity, options, number])
+        return content_key([self.identity, number])
 
     def read(self, number: int) -> Made:
         """Return what a network answered, made first where the store has it not."""

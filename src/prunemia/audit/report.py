@@ -60,7 +60,9 @@ LIMITS = (
 
 def record(audit: Findings) -> dict[str, Any]:
     """Return the report's sections in order, as JSON values; an empty one is not shown."""
-    shadow = audit.shadow
+    shadow, (first, _) = audit.shadow, strongest(audit.family)
+    labels, accused = audit.target.signals.labels, audit.verdicts[first].predictions
+    table = by_class(audit.membership, accused, labels).reset_index().astype(object)
     return {
         "schema": SCHEMA,
         "summary": summary(audit),
@@ -71,8 +73,24 @@ def record(audit: Findings) -> dict[str, Any]:
             "shadow": None if shadow is None else _about(shadow.name, shadow.signals),
             "auditor": _auditor(audit),
         },
-        "attacks": attacks(audit),
-        "classes": classes(audit),
+        "attacks": [
+            {
+                "attack": name,
+                "ranks": output.ranks,
+                "estimates": _dicts(audit.evaluations[name].estimates()),
+                "simultaneous": _dicts(audit.family[name]),
+                "points": {
+                    f"tpr@{fpr:g}": found._asdict()
+                    for fpr in (FPRS if output.ranks else ())
+                    if (found := point(output.scores, audit.membership, fpr))
+                },
+            }
+            for name, output in audit.verdicts.items()
+        ],
+        "classes": {
+            "attack": first,
+            "classes": table.where(table.notna(), None).to_dict("records"),
+        },
         "exposed": exposed(audit),
         "epsilon": epsilon.bound(audit.verdicts, audit.membership, audit.delta),
         "paired": [
@@ -216,36 +234,8 @@ def _auditor(audit: Findings) -> str:
     )
 
 
-def attacks(audit: Findings) -> list[dict[str, Any]]:
-    """Return each attack with its intervals, and where it decides at each false-positive rate."""
-    return [
-        {
-            "attack": name,
-            "ranks": output.ranks,
-            "estimates": _dicts(audit.evaluations[name].estimates()),
-            "simultaneous": _dicts(audit.family[name]),
-            "points": {
-                f"tpr@{fpr:g}": found._asdict()
-                for fpr in (FPRS if output.ranks else ())
-                if (found := point(output.scores, audit.membership, fpr))
-            },
-        }
-        for name, output in audit.verdicts.items()
-    ]
-
-
 def _dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
     return {name: estimate.to_dict() for name, estimate in estimates.items()}
-
-
-def classes(audit: Findings) -> dict[str, Any]:
-    """Return the strongest attack's balanced accuracy, class by class."""
-    name, _ = strongest(audit.family)
-    table = by_class(
-        audit.membership, audit.verdicts[name].predictions, audit.target.signals.labels
-    )
-    rows = table.reset_index().astype(object)
-    return {"attack": name, "classes": rows.where(rows.notna(), None).to_dict("records")}
 
 
 def exposed(audit: Findings) -> dict[str, Any]:
@@ -306,22 +296,24 @@ def unmeasurable(audit: Findings) -> list[dict[str, str]]:
     for fpr in FPRS:
         name = f"true-positive rate at a false-positive rate of {100 * fpr:g} %"
         least, precise = math.ceil(1 / fpr), math.ceil(NEEDED / fpr)
-        allowed = false_positives_allowed(nonmembers, fpr)
-        narrow = f"{precise:,} non-members for a narrow interval"
+        needs = f"{precise:,} non-members for a narrow interval"
         if nonmembers < least:
             needs = f"{least:,} non-members; {precise:,} for a narrow interval"
-            rows.append((name, f"there are {nonmembers:,} non-members", needs))
+            rows.append(
+                {"what": name, "why": f"there are {nonmembers:,} non-members", "needs": needs}
+            )
         elif nonmembers < precise:
+            allowed = false_positives_allowed(nonmembers, fpr)
             why = f"only {allowed} of {nonmembers:,} non-members may be accused"
-            rows.append((f"precise {name}", why, narrow))
-    hints = {
-        "sensitivities": "their numbers",
-        "reference": "--reference, several networks' answers to the same samples",
-    }
+            rows.append({"what": f"precise {name}", "why": why, "needs": needs})
     for name, why in audit.left_out.items():
-        needs = next((hint for word, hint in hints.items() if word in why), f"--attacks {name}")
-        rows.append((f"the attack {name}", why, needs))
-    return [dict(zip(("what", "why", "needs"), row, strict=True)) for row in rows]
+        needs = f"--attacks {name}"
+        if "sensitivities" in why:
+            needs = "their numbers"
+        elif "reference" in why:
+            needs = "--reference, several networks' answers to the same samples"
+        rows.append({"what": f"the attack {name}", "why": why, "needs": needs})
+    return rows
 
 
 def guarded(cell: str) -> str:
@@ -341,13 +333,6 @@ def page(audit: Findings, record: dict[str, Any]) -> str:
         figures["roc"] = _svg(lambda ax: plots.roc(curves, ax), label, height=4.2)
     tprs = {f"tpr@{fpr:g}": f"{100 * fpr:g}\N{NO-BREAK SPACE}%" for fpr in FPRS}
     return _template().render(record=record, figures=figures, tprs=tprs)
-
-
-def short(record: dict[str, Any]) -> str:
-    """Return level and sentence, for a notebook."""
-    level, said = record["summary"]["level"].capitalize(), record["summary"]["sentence"]
-    told = Markup("").join(Markup("<p>{}</p>").format(text) for text in record["warnings"])
-    return str(Markup("<p><strong>{}.</strong> {}</p>").format(level, said) + told)
 
 
 @cache
