@@ -8,13 +8,13 @@ from torch.testing import assert_close
 
 from prunemia.models import Dropout, one_thread
 from prunemia.training import FitSettings, fit
-from prunemia.training.stacking import Alone, Stack, gather, stackable
+from prunemia.training.stacking import Stack, stackable
 
 
 def gathered(kind, count):
     modules = [job.module for job in jobs(kind, count)]
     generators = [torch.Generator().manual_seed(i) for i in range(count)]
-    return modules, gather(modules, generators)
+    return modules, Stack(modules, generators)
 
 
 class Plain(nn.Module):
@@ -34,7 +34,6 @@ class Plain(nn.Module):
 @pytest.mark.parametrize("kind", ["columnfc", "cnn1d"])
 def test_a_stack_answers_as_each_of_its_networks_does(kind, series):
     modules, stack = gathered(kind, 3)
-    assert isinstance(stack, Stack)
     samples = torch.stack([torch.arange(20) + 30 * i for i in range(3)])
     x = series[0][samples]
 
@@ -127,29 +126,20 @@ def test_networks_that_are_kept_go_on_as_if_the_others_had_stayed(series):
         assert_close(shrunk.state(slot), whole.state(before), rtol=1e-4, atol=1e-5)
 
 
-# --- one alone, and refusals ---
+# --- one alone ---
 
 
 def test_other_modules_train_alone(series):
-    assert not stackable(Plain())
-    assert isinstance(gather([Plain()], [torch.Generator()]), Alone)
     job = dataclasses.replace(jobs("columnfc", 1)[0], module=Plain())
     settings = FitSettings(epochs=40, learning_rate=1e-2, batch_size=32)
     (history,) = fit([job], *series, settings)
     assert history.validation[history.best_epoch] > 0.8
+    with pytest.raises(ValueError, match="2 networks of Plain, or under this defense, cannot be"):
+        fit([job, job], *series, settings)
 
 
 def test_a_sequential_with_one_other_layer_is_not_stackable():
     assert stackable(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)))
     assert not stackable(nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.Tanh()))
     assert not stackable(nn.Sequential(nn.Conv2d(1, 1, 3)))
-
-
-def test_what_cannot_be_stacked_is_refused():
-    generators = [torch.Generator(), torch.Generator()]
-    modules = [job.module for job in jobs("columnfc", 2)]
-    with pytest.raises(ValueError, match="2 networks of Plain, or under this defense, cannot"):
-        gather([Plain(), Plain()], generators)
-    with pytest.raises(ValueError, match=r"under this defense, .* train them one by one"):
-        gather(modules, generators, one_by_one=True)
-    assert isinstance(gather(modules[:1], generators, one_by_one=True), Alone)
+    assert not stackable(Plain())

@@ -56,7 +56,7 @@ class PrivateTraining(Defense):
         from opacus.optimizers import DPOptimizer
 
         job = run.jobs[0]
-        run.networks = _Private(job.module, run.generators[0])
+        run.networks = _Private([job.module], run.generators)
         self.steps = len(run.cuts)
         self.frozen = []
         try:

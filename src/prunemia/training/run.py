@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from prunemia.models import one_thread
 from prunemia.pruning import Masks
 from prunemia.registry import PrivateConfig
-from prunemia.training.stacking import Alone, Stack, gather
+from prunemia.training.stacking import Alone, Stack, stackable
 
 EVALUATED = 1024
 """Samples of a forward pass that only evaluates."""
@@ -243,9 +243,14 @@ class Run:
         self.defense = defense
         self.generators = [torch.Generator(device).manual_seed(job.seed) for job in jobs]
         modules = [job.module.to(device).train() for job in jobs]
-        self.networks: Alone | Stack = gather(
-            modules, self.generators, one_by_one=defense.one_by_one
-        )
+        alone = defense.one_by_one or not stackable(modules[0])
+        if alone and len(jobs) > 1:
+            raise ValueError(
+                f"jobs: {len(jobs)} networks of {type(modules[0]).__name__}, or under this "
+                f"defense, cannot be trained as one; train them one by one"
+            )
+        self.networks: Alone | Stack
+        self.networks = (Alone if alone else Stack)(modules, self.generators)
         self.active = list(range(len(jobs)))
         self.train = torch.stack([job.train for job in jobs]).to(device)
         self.validation = torch.stack([job.validation for job in jobs]).to(device)

@@ -24,35 +24,15 @@ def stackable(module: nn.Module) -> bool:
     return type(module) is nn.Sequential and all(type(layer) in STACKED for layer in module)
 
 
-def gather(
-    modules: Sequence[nn.Module], generators: Sequence[torch.Generator], *, one_by_one: bool = False
-) -> Alone | Stack:
-    """Return the networks as one function.
-
-    Raises
-    ------
-    ValueError
-        They are several, and not stackable or to be trained ``one_by_one``.
-    """
-    if stackable(modules[0]) and not one_by_one:
-        return Stack(modules, generators)
-    if len(modules) > 1:
-        raise ValueError(
-            f"jobs: {len(modules)} networks of {type(modules[0]).__name__}, or under this defense, "
-            f"cannot be trained as one; train them one by one"
-        )
-    return Alone(modules[0], generators[0])
-
-
 class Alone:
     """One network of any kind behind the interface of M = 1."""
 
-    def __init__(self, module: nn.Module, generator: torch.Generator) -> None:
-        self.module = module
-        self.parameters: dict[str, Tensor] = dict(module.named_parameters())
-        for layer in module.modules():
+    def __init__(self, modules: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> None:
+        (self.module,) = modules
+        self.parameters: dict[str, Tensor] = dict(self.module.named_parameters())
+        for layer in self.module.modules():
             if isinstance(layer, Dropout):
-                layer.generator = generator
+                (layer.generator,) = generators
 
     def __call__(self, x: Tensor) -> Tensor:
         """Answer x (1, B, …) with logits (1, B, C)."""
