@@ -31,9 +31,11 @@ Case = tuple[Row, Sequence[Step], Callable[..., Iterable[Row]]]
 Names = Sequence[str]
 
 
-def tabulate(lab: Lab, cases: Iterable[Case]) -> pd.DataFrame:
-    """Carry out the steps of all cases, where the lab's scheduler says, and read their rows."""
-    todo = list(cases)
+def tabulate(
+    lab: Lab, networks: Iterable[Any], cases: Callable[[Any], Iterable[Case]]
+) -> pd.DataFrame:
+    """Carry out the steps of each one's cases, where the lab's scheduler says; read their rows."""
+    todo = [case for each in networks for case in cases(each)]
     lab.run(step for _, steps, _ in todo for step in steps)
     return pd.DataFrame(
         {**about, **row}
@@ -56,14 +58,15 @@ def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.D
         row = result.evaluation.row()
         yield {name: row[name] for name in ("accuracy", "auc")}
 
-    def cases(exp: Experiment, attack: str) -> Iterator[Case]:
+    def cases(exp: Experiment) -> Iterator[Case]:
         known = {name: getattr(exp, name) for name in ("dataset", "model", "sparsity", "seed")}
-        options: dict[str, Row] = {"fast": {}, "paper": {"recipe": "paper"}}
-        for recipe, option in options.items():
-            step = attack_step(exp, attack, "pruned", option)
-            yield known | {"attack": attack, "recipe": recipe}, [step], read
+        for attack in attacks:
+            for recipe in ("fast", "paper"):
+                options = {"recipe": recipe} if recipe == "paper" else {}
+                about = known | {"attack": attack, "recipe": recipe}
+                yield about, [attack_step(exp, attack, "pruned", options)], read
 
-    return tabulate(lab, (c for exp in experiments for name in attacks for c in cases(exp, name)))
+    return tabulate(lab, experiments, cases)
 
 
 CURVE_MEASURE = "confidence AUC"
@@ -86,19 +89,13 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.Dat
         leak = leakage(signals)[CURVE_MEASURE]
         yield {**known, "attack": "", "measure": CURVE_MEASURE, "value": leak}
 
-    return tabulate(
-        lab,
-        (
-            (
-                fields(exp) | {"role": role, "epochs": epochs},
-                [Step(of, each, of), Step("signals", each, of)],
-                read,
-            )
-            for exp in experiments
-            for role, epochs, each, of in lengths.networks(exp)
-            if role in lengths.CURVE
-        ),
-    )
+    def cases(exp: Experiment) -> Iterator[Case]:
+        for role, epochs, each, of in lengths.networks(exp):
+            if role in lengths.CURVE:
+                about = fields(exp) | {"role": role, "epochs": epochs}
+                yield about, [Step(of, each, of), Step("signals", each, of)], read
+
+    return tabulate(lab, experiments, cases)
 
 
 # --- What the paper's own claims are about: divergence, nine attacks, knowledge, PPB --------------
@@ -125,7 +122,7 @@ def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.Da
 
     The divergence alone is measured without ``attacks``, and under stopping rules other than ours.
     """
-    return tabulate(lab, (case for exp in experiments for case in _papers(exp, attacks)))
+    return tabulate(lab, experiments, partial(_papers, attacks=attacks))
 
 
 def _papers(exp: Experiment, attacks: Names) -> Iterator[Case]:
@@ -194,7 +191,7 @@ def released(
     are; attack (on several also "conf, difference" and "conf, change"); measure ("accuracy", "AUC",
     "TPR at 0.01"); value; test_accuracy of the last network. ``only``: the releases wanted, or all.
     """
-    return tabulate(lab, (case for exp in experiments for case in _released(exp, attacks, only)))
+    return tabulate(lab, experiments, partial(_released, attacks=attacks, only=only))
 
 
 def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Release]]:
@@ -302,15 +299,16 @@ def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd
                 **{f"validation_{name}": validation.get(name) for name in WIDE},
             }
 
-    def case(exp: Experiment, of: Of) -> Case:
+    def cases(network: Release) -> Iterator[Case]:
+        exp, of = network
         steps = [Step(of, exp, of), *(attack_step(exp, name, of) for name in attacks)]
         about = label(exp) | ({"pruner": ORIGINAL} if of == "original" else {})
-        return about, steps, partial(read, exp, of)
+        yield about, steps, partial(read, exp, of)
 
     controls = [e for e in experiments if PRUNERS[e.pruner].control and e.defense == "none"]
-    cases = [case(exp, "pruned") for exp in experiments]
-    cases += [case(exp, "original") for exp in controls]
-    return tabulate(lab, cases).astype(dict.fromkeys(VALIDATION, float)).round(4)
+    networks = [*((exp, "pruned") for exp in experiments), *((e, "original") for e in controls)]
+    table = tabulate(lab, networks, cases)
+    return table.astype(dict.fromkeys(VALIDATION, float)).round(4)
 
 
 def label(exp: Experiment) -> Row:
