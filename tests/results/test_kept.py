@@ -184,14 +184,6 @@ def test_rows_of_originals_are_those_of_the_control_of_their_seed():
         kept.owners(table, [*exps, exps[0].replace(shadows=4)])
 
 
-def test_outside_of_the_repository_nothing_is_found(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    assert results.holding("tiny", [pm.Experiment()]) == ""
-    with pytest.raises(UsageError, match=r"no results/ of the book here or above"):
-        results.read("tiny")
-
-
 @pytest.mark.parametrize(("kind", "what"), [("stages", "pruned"), ("attacks", "conf")])
 @pytest.mark.usefixtures("made")
 def test_a_table_of_other_versions_is_refused(book, kind, what):
@@ -230,11 +222,15 @@ def test_a_table_without_an_attack_of_its_grid_is_refused(book):
         results.read("tiny")
 
 
-def test_tables_that_are_not_there_are_named(book):
+def test_tables_that_are_not_there_are_named(book, tmp_path_factory, monkeypatch):
     with pytest.raises(UsageError, match=r"no table 'nothing' in .*; there: none"):
         results.read("nothing")
     with pytest.raises(UsageError, match=r"'nothing' is not allowed; allowed: .*tiny"):
         results.make("nothing", pm.Lab(book / "store", progress=False))
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert results.holding("tiny", [pm.Experiment()]) == ""
+    with pytest.raises(UsageError, match=r"no results/ of the book here or above"):
+        results.read("tiny")
 
 
 def test_every_table_of_the_book_is_there_and_current():
