@@ -37,7 +37,7 @@ MANY = 0.1  # the share of saturated or identical rows from which they are told
 
 
 class Point(NamedTuple):
-    """Where an attack decides: above which score, who lies there, and the rate that it realizes."""
+    """Where an attack decides: above which score, how many lie there, and the FPR of that."""
 
     threshold: float
     found: int

@@ -132,11 +132,7 @@ def summary(audit: Findings) -> dict[str, Any]:
         "below_guessing": audit.below,
         "figures": figures,
         "confidence_each": 1 - (1 - LEVEL) / figures,
-        "strongest": {
-            "attack": name,
-            "measure": measure,
-            **audit.family[name][measure].to_dict(),
-        },
+        "strongest": {"attack": name, "measure": measure} | audit.family[name][measure].to_dict(),
     }
 
 
@@ -161,15 +157,14 @@ def sentence(audit: Findings, name: str, measure: str) -> str:
     found = point(audit.verdicts[name].scores, audit.membership, chance)
     assert found is not None
     percent = f"{100 * chance:g} %"
-    counts = (
+    said = (
+        f"The strongest attack ({name}) {'identifies' if estimate.low > chance else 'accuses'} "
         f"{found.found:,} of {members:,} members at a false-positive rate of {percent}: "
         f"{estimate.percent}"
     )
     if estimate.low > chance:
-        return (
-            f"The strongest attack ({name}) identifies {counts}, where chance level is {percent}."
-        )
-    said = f"The strongest attack ({name}) accuses {counts}. This interval "
+        return f"{said}, where chance level is {percent}."
+    said += ". This interval "
     unshown = "so it is not shown that single members can be identified."
     if estimate.high >= chance:
         return f"{said}includes chance level, {percent}, {unshown}"
