@@ -26,10 +26,10 @@ COLORS = {
     "pruned": "#009E73",
 }
 """One colour for each concept in the whole book."""
-VERDICTS = {
-    "supported": "#009E73",
+VERDICTS = {  # blue and orange: green would say that a leak is good
+    "supported": "#0072B2",
     "contradicted": "#D55E00",
-    "no difference that matters": "#0072B2",
+    "no difference that matters": "#CC79A7",
     "not decided": "#999999",
     "open": "#CCCCCC",
 }
