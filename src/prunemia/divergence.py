@@ -1,11 +1,9 @@
 """How differently a network answers members and non-members, and what pruning does to that.
 
 Each distance compares the distribution of a quantity over members with that over non-members.
-Prepared for one set of samples, it is a function of resampling weights, (B, n), which sum to one
-over members and over others, and returns one number a resample, (B,). Both networks answered the
-same samples, so both are resampled alike (paired bootstrap).
-
-Source: Yuan & Zhang (2022), section 4 (prediction divergence).
+Prepared for one set of samples, it takes resampling weights, (B, n), which sum to one over members
+and over others, and returns (B,) numbers. Both networks answered the same samples, so both are
+resampled alike (paired bootstrap). Source: Yuan & Zhang (2022), section 4 (prediction divergence).
 """
 
 from __future__ import annotations
@@ -58,7 +56,6 @@ def correctness(signals: Signals) -> Floats:
 
 
 def _sorted_posteriors(signals: Signals) -> Floats:
-    """Return the posteriors, each sample's descending: (n, C)."""
     return -np.sort(-signals.posteriors.astype(np.float64), axis=1)
 
 
@@ -138,8 +135,7 @@ MEASURES: Mapping[tuple[str, str], tuple[Quantity, Distance]] = {
     ("correctness", "mean difference"): (correctness, mean_difference),
     ("sorted posterior", "Kullback–Leibler"): (_sorted_posteriors, kullback_leibler),
 }
-"""Sensitivities have a heavy tail, which a handful of samples would rule: their distances are
-scale-free (Kolmogorov–Smirnov) or taken of their logarithms, in decades."""
+"""Scale-free or in decades where it is sensitivities: their heavy tail rules a plain mean."""
 
 
 # -- resampling
@@ -160,10 +156,7 @@ def _resample(membership: Bools, count: int, generator: np.random.Generator) -> 
 
 
 def _changes(before: Floats, after: Floats) -> dict[str, float]:
-    """Return ``original``, ``pruned`` and ``change``, each with percentile limits.
-
-    ``before`` and ``after``, (1 + B,): the distance between the samples, then between resamples.
-    """
+    """Return ``original``, ``pruned``, ``change`` with limits, of (1 + B,): all, then resamples."""
     row: dict[str, float] = {}
     for name, x in {"original": before, "pruned": after, "change": after - before}.items():
         low, high = np.quantile(x[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -179,10 +172,10 @@ def compare(
 ) -> pd.DataFrame:
     """Return per (quantity, distance): before, after, and the change that pruning brought.
 
-    The two hold signals of the same samples, with membership; else a ValueError. Columns
-    ``original``, ``pruned``, ``change`` (pruned − original), each with ``_low`` and ``_high``
-    (95 %, percentile), and ``chance``: the pruned network's mean distance when membership is
-    shuffled. All distances but the mean difference are >= 0: read them against that column.
+    Columns ``original``, ``pruned``, ``change`` (pruned − original), each with ``_low`` and
+    ``_high`` (95 %, percentile), and ``chance``: the pruned network's mean distance when membership
+    is shuffled, against which to read all but the mean difference, for they are >= 0. ValueError:
+    the two are not of the same samples, or without membership.
     """
     membership = _shared_membership(original, pruned)
     prepared = {
@@ -206,7 +199,6 @@ def compare(
 
 
 def _by_chance(signals: Signals, membership: Bools, permutations: int, seed: int) -> list[float]:
-    """Return the mean of each of `MEASURES` when membership is shuffled."""
     generator = np.random.default_rng([seed, 1])
     measures = [(quantity(signals), distance) for quantity, distance in MEASURES.values()]
     found = []
@@ -230,10 +222,9 @@ def _shared_membership(original: Signals, pruned: Signals) -> Bools:
 
 
 def relative_changes(table: pd.DataFrame) -> pd.Series:
-    """Return how far the distances of `compare` have grown, by "quantity, distance".
+    """Return (|pruned| − |original|) / |original| of `compare`, by "quantity, distance".
 
-    That is (|pruned| − |original|) / |original|: a mean difference has a sign, and it has shrunk
-    where it comes closer to zero from either side, as from −0.74 to −0.43, by −0.42.
+    A mean difference has shrunk where it comes closer to zero: from −0.74 to −0.43 is −0.42.
     """
     original = table["original"].abs()
     names = table["quantity"] + ", " + table["distance"]
@@ -257,8 +248,8 @@ def by_class(
 ) -> pd.DataFrame:
     """Return per (class, quantity) the mean difference between members and non-members.
 
-    Columns as `compare` (without ``chance``), and ``class``, ``members``, ``nonmembers``. A class
-    with fewer than two members or two non-members is left out.
+    Columns as `compare`, without ``chance``, and ``class``, ``members``, ``nonmembers``. A class
+    with fewer than two of either is left out.
     """
     membership = _shared_membership(original, pruned)
     generator = np.random.default_rng(seed)
@@ -285,8 +276,9 @@ def class_spread(
 ) -> dict[str, float]:
     """Test whether members and non-members differ by other amounts in other classes.
 
-    Returns the standard deviation over classes of the mean difference (``spread``), its mean when
-    classes are shuffled among members, and among non-members (``chance``), and the one-sided ``p``.
+    Returns the standard deviation over classes of the mean difference, ``spread``; its mean when
+    classes are shuffled among members, and among others, ``chance``; and the one-sided ``p``.
+    ValueError: fewer than two classes have both.
     """
     membership = signals.require_membership()
     values = QUANTITIES[quantity](signals)

@@ -24,9 +24,8 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     """A membership inference attack, as a scikit-learn estimator over `Signals`.
 
     A subclass is a dataclass of its options, whose annotations say what is allowed, and fills
-    ``_fit`` and ``_decide``. ``fit``, ``decision_function``, ``predict`` and ``_observed`` are
-    sealed (to override one, or inherit another, is a TypeError), for that is where the target's
-    membership is taken away.
+    ``_fit`` and ``_decide``. The public methods and ``_observed``, where the target's membership is
+    taken away, are sealed: to override one, or inherit another, is a TypeError.
     """
 
     ranks: ClassVar[bool] = True
@@ -48,10 +47,7 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
 
     @final
     def fit(self, shadow: Signals) -> Self:
-        """Learn from the shadow networks' signals, whose membership the adversary knows.
-
-        ValueError where it is hidden, or is one side alone, or an option is not allowed.
-        """
+        """Learn from the shadows; ValueError: hidden or one-sided membership, a wrong option."""
         _require_signals("shadow", shadow)
         self._check_options()
         self._fit(shadow, shadow.require_membership())
@@ -62,8 +58,7 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     def decision_function(self, target: Signals) -> Floats:
         """Return one score per sample, shape (n,): larger for likelier members, 0 the threshold.
 
-        ValueError where ``target`` has other classes than the shadows, sklearn's NotFittedError
-        before `fit`.
+        ValueError: ``target`` has other classes than the shadows; NotFittedError: before `fit`.
         """
         return np.asarray(self._decide(self._observed(target)), dtype=np.float64)
 
@@ -96,10 +91,7 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         return {k: v for k, v in self.get_params().items() if k not in ("device", "progress")}
 
     def learned(self) -> dict[str, NDArray[Any]]:
-        """Return what was learned: each number and array named like_this_, for `restore`.
-
-        An attack that learned something else overrides both, or is refused with a TypeError.
-        """
+        """Return the numbers and arrays named like_this_, for `restore`; TypeError: others."""
         check_is_fitted(self, "n_classes_")
         learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
         arrays = {name: np.asarray(value) for name, value in self._as_arrays(learned).items()}

@@ -1,7 +1,6 @@
 """BlindMI-Diff: what makes a batch differ more from sure non-members by leaving it is no member.
 
-Source: Hui et al., "Practical Blind Membership Inference Attack via Differential Comparisons" (NDSS
-2021), single direction, without generated data. No shadow network is used.
+Source: Hui et al. (NDSS 2021), single direction, without generated data or shadow networks.
 """
 
 from __future__ import annotations
@@ -27,16 +26,14 @@ ROUNDING = 1e-12
 class BlindMI(Attack):
     """blindmi: the three largest posteriors, compared as sets by the maximum mean discrepancy.
 
-    The ``start`` least confident samples of the target, at most a third, are the non-members N,
-    which stays as it is. The whole target, N's samples too, is shuffled (``seed``) and cut into
-    parts of ``batch``. In each part by itself M starts as the part; every x of M for which
-    MMD²(N ∪ {x}, M without x) > MMD²(N, M) is marked, and the marked leave M together, but do not
-    enter N; this repeats until none is marked, at most ``rounds`` times. What is left of M is taken
-    for members. The decision is about a set: scores are 1 or -1, and there is no ROC. Where the
-    posteriors form one heap it calls all or none of a part members.
-
-    Ours, not theirs: M is never emptied (the sample with the least gain stays), differences within
-    rounding are none, and MMD² has no floor (their 1e-4 only matters where samples coincide).
+    The ``start`` least confident samples, at most a third, are the non-members N. The target, N
+    included, is shuffled (``seed``) and cut into parts of ``batch``. In each, M starts as the part,
+    and every x with MMD²(N ∪ {x}, M without x) > MMD²(N, M) leaves M, all of them together and
+    without entering N, until there is none, at most ``rounds`` times. What is left of M is taken
+    for members: scores are 1 or -1, and there is no ROC. Where the posteriors form one heap it
+    calls all or none of a part members. Ours, not theirs: M is never emptied (the least gain
+    stays), differences within rounding are none, and MMD² has no floor (their 1e-4 only matters
+    where samples coincide).
     """
 
     ranks: ClassVar[bool] = False
@@ -90,10 +87,9 @@ def remaining(points: Floats, nonmembers: Floats, within: float, rounds: int) ->
 def discrepancies(to_n: Floats, to_m: Floats, n: int, nn: float) -> tuple[float, Floats]:
     """Return the biased MMD²(N, M), and what it would be after the move of each of M's samples.
 
-    MMD² = S_NN / n² + S_MM / m² - 2 S_NM / nm, where S sums the kernel over all pairs. When x moves
-    from M to N, S_NN (``nn``) gains x's pairs with N, ``to_n``, twice, and x with itself; S_MM
-    loses x's pairs with M, ``to_m``, twice, but they count x with itself already, which is once too
-    much; S_NM loses x's pairs with N and gains those with the rest of M.
+    MMD² = S_NN / n² + S_MM / m² - 2 S_NM / nm, S the kernel summed over all pairs. When x moves
+    from M to N, S_NN (``nn``) gains ``to_n`` twice, and k(x, x); S_MM loses ``to_m`` twice, where
+    k(x, x) counts once too much; S_NM loses x's pairs with N and gains those with the rest of M.
     """
     m = len(to_m)
     mm = to_m.sum()

@@ -1,9 +1,7 @@
-"""Attacks by an adversary who holds several releases of one network: original and pruned, say.
+"""Attacks on several releases of a network (original and pruned, say), by shadows released alike.
 
-Each is an attack on one release, given the answers of all; with one alone it is that attack, to the
-bit. It learns on shadow networks that were released the same way.
-
-Source: CompLeak (2025, arXiv 2507.16872), whose attacks concatenate signals or take differences.
+With one release alone each is the attack on it, to the bit. Source: CompLeak (2025, arXiv
+2507.16872), whose attacks concatenate signals or take differences.
 """
 
 from __future__ import annotations
@@ -42,9 +40,8 @@ class _Together(Attack):
 class JointConfidence(_Together, Confidence):
     """conf on several releases, one threshold per class.
 
-    ``statistic``: ``"mean"``, p_y averaged over releases, 0 … 1; ``"difference"``, the last
-    release's p_y minus the first's, −1 … 1, with the sign that the shadow networks' members have
-    (``sign_``); ``"change"``, minus the size of that difference: members are taken to move less.
+    ``statistic``: "mean", p_y averaged over releases, 0 … 1; "difference", the last p_y minus the
+    first, −1 … 1, signed as the shadows' members have it (``sign_``); "change", minus its size.
     """
 
     statistic: Literal["mean", "difference", "change"] = "mean"
@@ -75,7 +72,6 @@ class JointSAMIA(_Together, SAMIA):
     """samia on R releases: self-attention over R · C tokens, one per release and class."""
 
     def features(self, signals: Signals) -> Inputs:
-        """Return posteriors, sensitivities and labels of all releases, shape (n, 3 R C)."""
         parts = [SAMIA.features(self, each) for each in each_release(signals)]
         tokens = [part.reshape(len(part), 3, -1) for part in parts]
         return np.concatenate(tokens, axis=2).reshape(len(signals), -1)

@@ -1,7 +1,6 @@
-"""What LiRA and RMIA compute, as pure functions: a sample's answer against other networks' answers.
+"""LiRA and RMIA as pure functions: a sample's answer against other networks' answers.
 
-Source: Carlini et al., "Membership Inference Attacks From First Principles" (S&P 2022), section IV;
-Zarifzadeh, Liu & Shokri, "Low-Cost High-Power Membership Inference Attacks" (ICML 2024).
+Source: Carlini et al. (S&P 2022), section IV; Zarifzadeh, Liu & Shokri (ICML 2024).
 """
 
 from __future__ import annotations
@@ -20,10 +19,7 @@ GAMMA, A = 2.0, 0.3
 
 
 def log_odds(posteriors: ArrayLike, labels: ArrayLike) -> Floats:
-    """Return the log-odds of the true class, ln p_y − ln Σ_{c≠y} p_c of posteriors (n, C): (n,).
-
-    An almost sure answer keeps its digits, since the others' posteriors do; they are cut at 1e-30.
-    """
+    """Return ln p_y − ln Σ_{c≠y} p_c, (n,), of posteriors (n, C); sums are cut at 1e-30."""
     p = np.asarray(posteriors, dtype=np.float64)
     sample, y = np.arange(len(p)), np.asarray(labels)
     rest = p.copy()
@@ -40,9 +36,9 @@ def lira_scores(
 ) -> Floats:
     """Return LiRA's score of each sample, shape (n,); larger = more likely a member.
 
-    Offline, how many standard deviations the target's log-odds φ lie above those of networks that
-    did not train on the sample: (φ − μ_out) / σ_out. Online, the log-likelihood ratio
-    ln N(φ; μ_in, σ_in) − ln N(φ; μ_out, σ_out) of networks that did and that did not.
+    Offline (φ − μ_out) / σ_out, against networks that did not train on the sample; online the
+    log-likelihood ratio ln N(φ; μ_in, σ_in) − ln N(φ; μ_out, σ_out) of those that did and did not.
+    ValueError: shapes disagree, a sample lacks networks, or a deviation is zero.
 
     Parameters
     ----------
@@ -50,10 +46,7 @@ def lira_scores(
     trained_on : shape (k, n) of bool, who trained on which sample; None: offline, nobody did.
     spread : whose standard deviation. "record": the sample's own (two networks or more on a side).
         "pooled": the root of the mean variance within a sample, or else of that over samples.
-        "shrunk": between the two, the pooled one counting like `PRIOR` degrees of freedom (the idea
-        of BaVarIA, arXiv 2603.11799).
-
-    ValueError where shapes disagree, a sample lacks networks, or a deviation is zero.
+        "shrunk": the pooled one counts like `PRIOR` degrees of freedom (BaVarIA, arXiv 2603.11799).
     """
     if spread not in SPREADS:
         raise ValueError(f"spread: {spread!r} is not allowed; allowed: {', '.join(SPREADS)}")
@@ -97,20 +90,17 @@ def rmia_scores(
 ) -> Floats:
     """Return RMIA's score of each sample, shape (n,), 0 … 1; larger = more likely a member.
 
-    The share of population samples z with ratio(x) / ratio(z) ≥ γ, where ratio(x) = p_y(x) / P(x):
-    how likely the true class is to the target, against how likely it is to networks at large. For
-    one target the score rises with ratio(x), whatever the population and γ.
+    The share of population samples z with ratio(x) / ratio(z) ≥ γ, where ratio(x) = p_y(x) / P(x),
+    P being what networks at large give; so the score rises with ratio(x), whatever z and γ.
+    ValueError: shapes disagree, a value is no probability, or a sample lacks networks.
 
     Parameters
     ----------
-    target, reference : shapes (n,) and (k, n), the posteriors of the true class, of the target and
-        of k other networks.
+    target, reference : shapes (n,) and (k, n), true-class posteriors of the target and k others.
     population_target, population_reference : shapes (m,) and (k, m), the same of m other samples.
     trained_on : shape (k, n) of bool: online, P(x) as `at_large`, P(z) the mean over all networks.
         None: offline, P as `at_large` for x and z alike.
     gamma, a : γ > 0 and 0 ≤ a ≤ 1.
-
-    ValueError where shapes disagree, a value is no probability, or a sample lacks networks.
     """
     if not gamma > 0 or not 0 <= a <= 1:
         raise ValueError(f"gamma: {gamma}, a: {a}; allowed: gamma > 0, a from 0 to 1")
@@ -126,8 +116,8 @@ def rmia_scores(
 def at_large(values: Floats, trained: Bools, a: float | None = None) -> Floats:
     """Return RMIA's P: the probability of the true class to networks at large, shape (n,).
 
-    Online, ½(mean over networks that trained on the sample + mean over those that did not);
-    offline, with ``a``, the former is guessed: ½[(1 + a) · mean over those that did not + (1 − a)].
+    Online ½(mean over networks that trained on the sample + mean over those that did not, "out");
+    offline, with ``a``, ½[(1 + a) · out + (1 − a)].
     """
     out = _mean(values, ~trained)
     return (_mean(values, trained) + out) / 2 if a is None else ((1 + a) * out + 1 - a) / 2
@@ -175,7 +165,6 @@ def _checked(
 
 
 def _mean(values: Floats, among: Bools) -> Floats:
-    """Return the mean over the networks that are ``among``, sample by sample."""
     count = among.sum(axis=0)
     if not count.all():
         raise ValueError(

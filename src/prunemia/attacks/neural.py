@@ -1,7 +1,6 @@
 """Attacks that are networks: what they share, and the nn family: nn, top3nn, nncls.
 
-Sources: Shokri et al. (S&P 2017) and Salem et al. (NDSS 2019) for the nn family, Yuan & Zhang
-(2022), section 5.2, for its networks.
+Sources: Shokri et al. (S&P 2017), Salem et al. (NDSS 2019); Yuan & Zhang (2022), section 5.2.
 """
 
 from __future__ import annotations
@@ -39,23 +38,14 @@ ENOUGH_SAMPLES = 8192
 class NeuralAttack(Attack):
     """A network that learns on the shadows' samples to tell members from non-members.
 
-    Its score is the logit of "member" minus that of "non-member": log-odds, in nats. Linear weights
-    start Xavier-normal: from torch's own start nncls barely learns in the paper's 100 epochs.
-
-    Parameters
-    ----------
-    seed : of the weights, the batches and dropout; torch's global generator has no part in them.
-    recipe : ``"fast"`` standardizes the inputs and fits by AdamW under a one-cycle schedule;
-        ``"paper"`` is the published recipe (see `optimizer`).
-    epochs : None: 100 for ``"paper"``; for ``"fast"`` `usual_epochs`, or more with few samples,
-        as chosen on held-back shadow networks (Location and MNIST-1D, seeds 0 and 1).
-    device : where it computes; None: cuda where there is one, else cpu.
-    progress : show the epochs on stderr.
-    precision : of the fit (decisions are float32); None: float32 for ``"paper"``, for ``"fast"``
-        what is fastest on the device.
-
-    It learns ``network_``, in ``epochs_``, on inputs that are shifted and divided by ``mean_`` and
-    ``scale_``.
+    Its score is the logit of "member" minus that of "non-member": log-odds, in nats. ``recipe``
+    "fast" fits standardized inputs (``mean_``, ``scale_``) by AdamW under a one-cycle schedule,
+    "paper" as published (`optimizer`). ``seed``: of weights, batches and dropout. ``epochs`` None:
+    100 for "paper", for "fast" ``usual_epochs``, or more with few samples, as chosen on held-back
+    shadow networks (Location and MNIST-1D, seeds 0 and 1). ``device`` None: cuda where there is
+    one, else cpu. ``precision``: of the fit (decisions are float32); None: float32 for "paper", for
+    "fast" the device's fastest. ``progress``: show the epochs on stderr. Linear weights start
+    Xavier-normal: from torch's own start nncls barely learns in the paper's 100 epochs.
     """
 
     name: ClassVar[str]
@@ -86,7 +76,7 @@ class NeuralAttack(Attack):
 
     @property
     def used_precision(self) -> Precision:
-        """What the fit computes in, where ``precision`` is None as well."""
+        """What the fit computes in."""
         if self.precision is not None:
             return self.precision
         return "float32" if self.recipe == "paper" else fastest(self._device())
@@ -126,11 +116,7 @@ class NeuralAttack(Attack):
         self.network_ = self._trained(network, self._standardized(raw), members.to(self._device()))
 
     def _trained(self, network: nn.Module, x: Tensor, members: Tensor) -> nn.Module:
-        """Fit the network in place by cross-entropy; TrainingError where the loss is no number.
-
-        It computes in `used_precision`; the loss and the weights that the optimizer moves are
-        float32.
-        """
+        """Fit in place by cross-entropy; TrainingError where the loss is no number."""
         weights = FlatWeights(network, self.used_precision)
         x = x.to(weights.dtype)
         order = torch.Generator().manual_seed(int(self.seed))
@@ -183,7 +169,6 @@ class NeuralAttack(Attack):
         return learned | {f"{WEIGHT}{name}": value.cpu().numpy() for name, value in weights.items()}
 
     def restore(self, learned: Mapping[str, NDArray[Any]]) -> Self:
-        """Take back what `learned` gave."""
         super().restore({n: value for n, value in learned.items() if not n.startswith(WEIGHT)})
         network = self.network(len(self.mean_), self.n_classes_)
         weights = {n: torch.from_numpy(v) for n, v in learned.items() if n.startswith(WEIGHT)}
@@ -240,9 +225,8 @@ def optimizer(
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
     """Return the recipe's optimizer and its schedule, which moves after each step.
 
-    ``paper`` is the published code's: SGD 1e-3, momentum 0.9, L2 weight decay 5e-4, a tenth of the
-    rate after half and again after three quarters of the epochs. ``fast``: AdamW with a one-cycle
-    rate of at most ``rate`` (Smith & Topin 2019), far fewer epochs for about the same accuracy.
+    "paper": SGD 1e-3, momentum 0.9, L2 weight decay 5e-4, a tenth of the rate after ½ and ¾ of the
+    epochs (published code). "fast": AdamW, one-cycle rate of at most ``rate`` (Smith & Topin 2019).
     ``steps``: per epoch.
     """
     if recipe == "fast":
@@ -264,7 +248,6 @@ def start(network: nn.Module) -> nn.Module:
 
 
 def _draw_dropout_from(generator: torch.Generator | None, module: nn.Module) -> None:
-    """Give all dropout layers their generator; None: torch's global one."""
     for layer in module.modules():
         if isinstance(layer, Dropout):
             layer.generator = generator
@@ -281,10 +264,7 @@ def fastest(device: torch.device) -> Precision:
 
 
 class FlatWeights:
-    """A network's parameters as one float32 ``vector``: one operation of the optimizer, not forty.
-
-    The network reads views of the vector, or, in bfloat16, of a copy that `publish` renews.
-    """
+    """A network's parameters as one float32 ``vector``, of which (or of a copy) it reads views."""
 
     def __init__(self, module: nn.Module, precision: Precision) -> None:
         self.dtype = torch.float32 if precision == "float32" else torch.bfloat16

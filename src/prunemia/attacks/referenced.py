@@ -32,14 +32,11 @@ SMALLEST_SENSITIVITY = 1e-6
 class Referenced(Attack):
     """Scores samples by `Signals.references`, the answers of other networks to the same samples.
 
-    The threshold, and each option that is None, are chosen on shadow networks in the role of the
-    target, the other networks being their references: the options with the largest TPR at 1 % FPR
-    there (among equals the largest AUC), then the threshold with the best balanced accuracy.
-    Samples of a shadow that lack networks on a side take no part in that. With a second signal the
-    regression is fitted there as well, and the threshold is on its log-odds.
-
-    ``choice_``: which of each option's candidates was chosen. ``centre_``, ``scale_``, ``weights_``
-    (the intercept last): the regression's.
+    Options that are None and the threshold are chosen on the shadows in the role of the target, the
+    others being their references: the largest TPR at 1 % FPR (among equals, AUC), then the best
+    balanced accuracy; samples that lack networks on a side take no part. With a second signal a
+    regression (``centre_``, ``scale_``, ``weights_``, intercept last) is fitted there as well, and
+    the threshold is on its log-odds. ``choice_``: which of each option's candidates was chosen.
     """
 
     choice_: NDArray[np.int64]
@@ -59,7 +56,6 @@ class Referenced(Attack):
         return self._options(self.choice_.tolist())
 
     def identity(self) -> dict[str, Any]:
-        """Return the options by name; without a second signal it is not among them."""
         options = super().identity()
         if options["second"] == "none":
             del options["second"]
@@ -104,7 +100,6 @@ class Referenced(Attack):
         return self._scores(target, self.chosen()) - self.threshold_
 
     def _scores(self, signals: Signals, options: Mapping[str, Any]) -> Floats:
-        """Return the scores of all networks' samples, network by network."""
         assert signals.model is not None
         scores = np.empty(len(signals))
         for number in np.unique(signals.model):
@@ -127,7 +122,6 @@ class Referenced(Attack):
         return np.stack([self._scores(signals, self.chosen()), still], axis=1)
 
     def _combined(self, both: Floats) -> Floats:
-        """Return the log-odds of membership by both signals, shape (n,)."""
         return self._quadratics(both) @ self.weights_[:-1] + self.weights_[-1]
 
     def _quadratics(self, both: Floats) -> Floats:
@@ -140,11 +134,10 @@ class Referenced(Attack):
 class LiRA(Referenced):
     """lira: the log-odds of the true class against those of other networks, `lira_scores`.
 
-    ``setting``: ``"offline"``, against networks that did not train on the sample, or ``"online"``,
-    against them and those that did. ``spread``: whose standard deviation; None: chosen on the
-    shadows. ``second``: ``"none"``, or ``"sensitivity"`` as a second signal, which is ours.
-
-    Source: Carlini et al. (2022), section IV.
+    ``setting``: "offline", against networks that did not train on the sample, or "online", and
+    those that did. ``spread``: whose standard deviation; None: chosen on the shadows. ``second``:
+    "none", or "sensitivity" as a second signal, which is ours. Source: Carlini et al. (2022),
+    section IV.
     """
 
     setting: Setting = "offline"
@@ -165,11 +158,9 @@ class LiRA(Referenced):
 class RMIA(Referenced):
     """rmia: how likely the true class is to the target against networks at large, ranked.
 
-    The population that a sample is ranked among are all samples that the target was asked.
-    ``setting`` and ``second`` as for `LiRA`; ``gamma`` and ``a`` of `rmia_scores`, None: chosen on
-    the shadows, of 1 and 2, and of 0, 0.3 … 1 (a plays no part online).
-
-    Source: Zarifzadeh et al. (2024), section 3.
+    The population are all samples that the target was asked. ``setting`` and ``second`` as for
+    `LiRA`; ``gamma`` and ``a`` of `rmia_scores`, None: chosen on the shadows, of 1 and 2, and of 0,
+    0.3 … 1 (a plays no part online). Source: Zarifzadeh et al. (2024), section 3.
     """
 
     setting: Setting = "offline"

@@ -1,7 +1,4 @@
-"""samia: self-attention, written out: that is faster than torch's (``bench/samia_step.py``).
-
-Source: Yuan & Zhang (2022), section 5.1.
-"""
+"""samia (Yuan & Zhang 2022, section 5.1), written out: faster so than torch's attention."""
 
 from __future__ import annotations
 
@@ -35,11 +32,8 @@ CHUNK = 2**19
 class SAMIA(NeuralAttack):
     """samia: self-attention over classes, each a token of posterior, sensitivity and label.
 
-    Parameters
-    ----------
-    seed, recipe, epochs, device, progress, precision : see `NeuralAttack`.
-    inputs : which of ``"posterior"``, ``"sensitivity"``, ``"label"`` the network sees. The others
-        are replaced by zeros, so that it keeps its shape, (n, 3C).
+    ``inputs``: which of "posterior", "sensitivity", "label" the network sees; the others are zeros,
+    so that it keeps its shape, (n, 3C). The other options are those of `NeuralAttack`.
     """
 
     name = "samia"
@@ -67,10 +61,9 @@ class SAMIA(NeuralAttack):
         return Network(width // 3, fast=self.recipe == "fast")
 
     def attention(self, target: Signals, batch: int = 256) -> Floats:
-        """Return how much each class attends to each, on average over the target's samples.
+        """Return how much each class attends to each: (layers, heads, C, C), a mean over samples.
 
-        Shape (layers, heads, C, C): [l, h, i, j] is the weight that class i gives to class j; over
-        j it sums to one.
+        [l, h, i, j] is the weight that class i gives to class j; over j it sums to one.
         """
         x = self._standardized(self.features(self._observed(target)))
         network = self.network_
@@ -84,8 +77,8 @@ class SAMIA(NeuralAttack):
 class Network(nn.Module):
     """SAMIA's network: (B, 3C) inputs, as C tokens of three features, to two logits.
 
-    The paper's (figure 4) has a BatchNorm over the inputs and dropout 0.2 throughout the encoder;
-    ``fast``, which is ours, takes standardized inputs and drops after the flatten alone.
+    The paper's (figure 4) has BatchNorm over the inputs and dropout 0.2 throughout the encoder;
+    ours, ``fast``, takes standardized inputs and drops after the flatten alone.
     """
 
     def __init__(self, classes: int, fast: bool) -> None:
@@ -101,7 +94,6 @@ class Network(nn.Module):
         self.after = PooledDropout(0.2 if fast else 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits, shape (B, 2)."""
         x = self.embedded(x)
         for layer in self.layers:
             x = layer(x, self.inside)
@@ -137,7 +129,6 @@ class Layer(nn.Module):
         self.down = nn.Linear(HIDDEN, WIDTH)
 
     def forward(self, x: Tensor, drop: PooledDropout) -> Tensor:
-        """Return (B, C, 64) for (B, C, 64)."""
         x = self.norm1(x + drop(self.out(Attend.apply(self.mix(x), drop))))
         return self.norm2(x + drop(self.down(drop(F.gelu(self.up(x))))))
 
@@ -154,17 +145,14 @@ class QueriesKeysValues(nn.Linear):
 class Attend(torch.autograd.Function):
     """Multi-head attention with dropout on its weights, in chunks of samples that fit the cache.
 
-    Takes queries, keys and values side by side, (B, C, 3 · 64), and gives (B, C, 64).
+    Takes queries, keys and values side by side, (B, C, 3 · 64), and gives (B, C, 64). Per head,
+    with c = 1/4, mask D and P = softmax(c Q Kᵀ), the output is O = (P ∘ D) V. From its gradient G
+    follow
 
-    Per head, with scale c = 1/4, mask D and P = softmax(c Q Kᵀ), the output is O = (P ∘ D) V. Let G
-    be the loss's gradient by O. Then
+        dV = (P ∘ D)ᵀ G,  dP = (G Vᵀ) ∘ D,  dS = P ∘ (dP - r),  dQ = c dS K,  dK = c dSᵀ Q.
 
-        dV = (P ∘ D)ᵀ G,    dP = (G Vᵀ) ∘ D,
-        dS = P ∘ (dP - r),  r = the sums of dP ∘ P over each query's keys     (softmax),
-        dQ = c dS K,        dK = c dSᵀ Q.
-
-    r need not be summed over keys: Σⱼ dPᵢⱼ Pᵢⱼ = Σⱼ (gᵢ · vⱼ) Dᵢⱼ Pᵢⱼ = gᵢ · oᵢ, the inner product
-    of two vectors that are at hand, as in flash attention (Dao et al., NeurIPS 2022).
+    The softmax's r, the sums of dP ∘ P over each query's keys, are gᵢ · oᵢ, since Σⱼ dPᵢⱼ Pᵢⱼ = Σⱼ
+    (gᵢ · vⱼ) Dᵢⱼ Pᵢⱼ: two vectors at hand, as in flash attention (Dao et al., NeurIPS 2022).
     """
 
     @staticmethod
@@ -187,7 +175,6 @@ class Attend(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Return the gradient of ``mixed``."""
         (out,) = ctx.saved_tensors
         gradient = gradient.contiguous()
         samples, tokens, _ = gradient.shape
@@ -213,10 +200,7 @@ class Attend(torch.autograd.Function):
 
 
 def softmax_(scores: Tensor) -> Tensor:
-    """Return the softmax over the last dimension, in the memory of ``scores``.
-
-    Within ±`LIMIT` no row's maximum needs subtracting: on a CPU that takes half of torch's time.
-    """
+    """Return the softmax over the last dimension, in place on a CPU (twice torch's speed)."""
     if scores.device.type == "cpu":
         least, most = scores.aminmax()
         if least >= -LIMIT and most <= LIMIT:
@@ -243,8 +227,7 @@ def _merge(parts: Sequence[Tensor], into: Tensor) -> None:
 class PooledDropout(Dropout):
     """Dropout whose masks are cut from a pool, which is drawn anew after 16 uses per entry.
 
-    That saves a quarter of a training step. A mask has the same distribution, but those of a few
-    steps in a row are not independent.
+    It saves a quarter of a step; masks of a few steps in a row are not independent.
     """
 
     SIZE, USES = 2**21, 16
@@ -255,7 +238,6 @@ class PooledDropout(Dropout):
         self.left = 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` with a share ``p`` of its entries dropped while training."""
         mask = self.cut(x.shape, x.device)
         return x if mask is None else x * mask.to(x.dtype)
 

@@ -1,7 +1,7 @@
 """Attacks that compare one statistic with a threshold: conf, xent, mentr, top1conf.
 
-Source: Yuan & Zhang (2022), section 5.2; Song & Mittal, "Systematic Evaluation of Privacy Risks of
-Machine Learning Models" (USENIX Security 2021), for class-wise thresholds and the modified entropy.
+Source: Yuan & Zhang (2022), section 5.2; Song & Mittal (USENIX Security 2021), for class-wise
+thresholds and the modified entropy.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ def best_threshold(values: Floats, membership: Bools) -> float:
     """Return the threshold t that maximizes the balanced accuracy of "member iff value >= t".
 
     ``values``, shape (n,), larger for likelier members, are the candidates; ``membership`` has both
-    sides. Of equally good candidates it is the middle one (the lower of two), whatever the order of
-    the samples; the published code takes the first in row order. O(n log n): sort, then cumulative
-    sums; the comparison is one of integers, so equal is exact.
+    sides. Of equally good ones (compared as integers, exactly) it is the middle one, the lower of
+    two, whatever the samples' order; the published code takes the first in row order. O(n log n).
     """
     order = np.argsort(-values, kind="stable")
     descending = values[order]
@@ -42,9 +41,9 @@ def best_threshold(values: Floats, membership: Bools) -> float:
 class ThresholdAttack(Attack):
     """Member iff the statistic reaches a threshold, which is chosen on the shadows' samples.
 
-    The score is the statistic minus the threshold of the sample's class, ``thresholds_``, (C,), so
-    a ROC pools classes that are shifted against each other. A class that has members or non-members
-    alone among the shadows gets the threshold over all classes (in the published code, 0).
+    The score is the statistic minus ``thresholds_``, (C,), of the sample's class, so a ROC pools
+    classes shifted against each other. A class with one side alone among the shadows gets the
+    threshold over all classes (in the published code, 0).
     """
 
     by_class: ClassVar[bool] = True
@@ -83,7 +82,7 @@ class Confidence(ThresholdAttack):
 
 
 class Entropy(ThresholdAttack):
-    """xent: the Shannon entropy -Σ p_i ln p_i, 0 … ln C nats, lower = member; thresholds per class.
+    """xent: the entropy -Σ p_i ln p_i, 0 … ln C nats, lower = member; thresholds per class.
 
     The name is the paper's; the statistic is no cross-entropy and ignores the true class.
     """
@@ -96,9 +95,8 @@ class Entropy(ThresholdAttack):
 class ModifiedEntropy(ThresholdAttack):
     """mentr: the modified entropy, 0 … 138.155 nats, lower = member; one threshold per class.
 
-    It is -(1 - p_y) ln p_y - Σ_{i≠y} p_i ln(1 - p_i): the entropy, had it known the true class.
-
-    Source: Song & Mittal (2021), section 3.2.
+    -(1 - p_y) ln p_y - Σ_{i≠y} p_i ln(1 - p_i) (Song & Mittal 2021, section 3.2): the entropy, had
+    it known the true class.
     """
 
     def values(self, signals: Signals) -> Floats:
@@ -113,8 +111,7 @@ class ModifiedEntropy(ThresholdAttack):
 class TopConfidence(ThresholdAttack):
     """top1conf: the largest posterior, one threshold over all classes (Salem et al., NDSS 2019).
 
-    ``statistic``: ``"max"``, the largest posterior, as the paper says; or ``"true_class"``, p_y, as
-    the published code has it.
+    ``statistic``: "max", as the paper says, or "true_class", p_y, as the published code has it.
     """
 
     by_class: ClassVar[bool] = False

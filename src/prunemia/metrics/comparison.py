@@ -23,8 +23,8 @@ Z = float(stats.norm.isf((1 - LEVEL) / 2))
 class Comparison:
     """The first attack minus the second on the same samples: balanced accuracy and AUC.
 
-    ``accuracy_p`` is McNemar's exact two-sided p on who decided which samples right; ``auc`` and
-    ``auc_p`` are DeLong's, missing and NaN without a ROC.
+    ``accuracy_p``: McNemar's exact two-sided p on who decided which samples right. ``auc`` and
+    ``auc_p``: DeLong's, missing and NaN without a ROC.
     """
 
     accuracy: Estimate
@@ -40,10 +40,10 @@ def compare(
     *,
     ranks: bool = True,
 ) -> Comparison:
-    """Compare two attacks, each (scores, predictions), on the same samples.
+    """Compare two attacks, each (scores, predictions), as `evaluate` takes them, on one sample.
 
-    All of shape (n,), as for `evaluate`; ``ranks``: False where one of the two ranks nothing.
-    McNemar's test counts samples; the difference of balanced accuracies weighs both sides alike.
+    ``ranks``: False where one of the two ranks nothing. McNemar's test counts samples; the
+    difference of balanced accuracies weighs both sides alike. ValueError as `evaluate`.
     """
     member = members_of(membership)
     n = len(member)
@@ -72,7 +72,6 @@ def _accuracy_difference(member: Bools, only_first: Bools, only_second: Bools) -
 
 
 def _auc_difference(member: Bools, first: Floats, second: Floats) -> tuple[Estimate, float]:
-    """Return DeLong's paired difference and p."""
     if min(member.sum(), (~member).sum()) < 2:
         raise ValueError(
             "membership: one row on a side; allowed: 2 or more of each to compare AUCs"
@@ -90,10 +89,7 @@ def _within_one(value: float, centre: float, width: float) -> Estimate:
 
 
 def pairs(first: Any, others: Mapping[str, Any]) -> pd.DataFrame:
-    """Return one row per attack of ``others``: ``first`` against it, with p-values by Holm.
-
-    Each is a `lab.AttackResult`, or has its fields.
-    """
+    """Return ``first`` against each of ``others`` (`lab.AttackResult`), with p-values by Holm."""
     rows = {}
     for name, other in others.items():
         ranks = other.evaluation.auc.resolved and first.evaluation.auc.resolved

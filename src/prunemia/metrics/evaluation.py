@@ -24,13 +24,10 @@ NO_ROC = "the attack decides on a set and ranks nothing"
 class Evaluation:
     """One attack on one target, each entry with its 95 % interval over the drawing of samples.
 
-    Attributes
-    ----------
-    accuracy : balanced accuracy of the decisions, ½(TPR + TNR); 0.5 is guessing.
-    members_found, false_alarms : TPR and FPR of the decisions.
-    auc : area under the ROC of the scores; missing for an attack that ranks nothing.
-    tpr : the TPR at each FPR of `FPRS`; missing where the sample cannot resolve that FPR.
-    members, nonmembers : how many samples of each.
+    ``accuracy``: balanced, ½(TPR + TNR); 0.5 is guessing. ``members_found``, ``false_alarms``: TPR
+    and FPR of the decisions. ``auc``: area under the ROC; missing for an attack that ranks nothing.
+    ``tpr``: at each FPR of `FPRS`; missing where the sample cannot resolve it. ``members``,
+    ``nonmembers``: how many samples of each.
     """
 
     accuracy: Estimate
@@ -91,9 +88,9 @@ def evaluate(
     """Judge an attack's scores and decisions, all of shape (n,), by the intervals of `intervals`.
 
     ``membership``: True for members, both sides present. ``scores``: finite, larger for likelier
-    members. ``predictions``: True for those taken for members. ``ranks``: False where the scores
-    only say in or out, so that there is no AUC; None: what they show (1 for all that are taken for
-    members, -1 for the others, ranks nothing). ValueError where one is of another shape or type.
+    members. ``predictions``: True for those taken for members. ``ranks``: False where scores only
+    say in or out, so that there is no AUC; None: what they show (1 for all that are taken for
+    members, -1 for the others, ranks nothing). ValueError: one is of another shape or type.
     """
     member = members_of(membership)
     accused = column("predictions", predictions, len(member))

@@ -1,7 +1,7 @@
 """Estimates with 95 % intervals: of rates, balanced accuracies, AUCs, a TPR at a fixed FPR, runs.
 
-Those of one attack cover the drawing of the target's samples, and take networks and attack as
-given; `over_seeds` covers training, pruning and attack, from one value per run.
+Those of one attack cover the drawing of the target's samples, given networks and attack;
+`over_seeds` covers training, pruning and attack, from one value per run.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def rate(successes: int, trials: int) -> Estimate:
 def mean_of_rates(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Estimate:
     """Return the plain mean of independent rates, each (successes, trials): the balanced accuracy.
 
-    The interval is MOVER: the distances of each rate to its own (Wilson) limits add in squares
-    (Newcombe, Statistics in Medicine 1998; Zou & Donner, ibid. 2008).
+    The interval is MOVER, by Wilson limits (Newcombe, Statistics in Medicine 1998; Zou & Donner
+    2008).
     """
     values = np.array([k / n for k, n in counts])
     limits = np.array(
@@ -106,12 +106,11 @@ def mean_of_rates(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Es
 
 
 def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
-    """Return DeLong's structural components, by midranks in O(n log n).
+    """Return DeLong's components, whose means are the AUC, by midranks in O(n log n).
 
-    First the share of non-members that each member outscores, ties counting half; then the share of
-    members that outscore each non-member. The mean of either is the AUC.
-
-    Source: DeLong et al. (Biometrics 1988); Sun & Xu (IEEE Signal Processing Letters 2014).
+    The share of non-members that each member outscores, ties counting half; the share of members
+    that outscore each non-member. Source: DeLong et al. (Biometrics 1988); Sun & Xu (IEEE SPL
+    2014).
     """
     ranks = stats.rankdata(np.concatenate([members, others]))
     m = len(members)
@@ -122,13 +121,11 @@ def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
 
 
 def auc(members: Floats, others: Floats, level: float = LEVEL) -> Estimate:
-    """Return the area under the ROC with DeLong's interval, on the logit scale to stay in 0 … 1.
+    """Return the area under the ROC with DeLong's interval on the logit scale (Pepe 2003, 5.2).
 
-    At 0 and 1, where DeLong's variance vanishes, the limits are exact: of k disjoint pairs each is
-    won with probability AUC, so k of k wins bound it by Clopper-Pearson. A side of a single sample
-    says nothing else: 0 … 1. Scores that are all equal give 0.5 without a width.
-
-    Source: Pepe, The Statistical Evaluation of Medical Tests (2003), section 5.2, for the scale.
+    At 0 and 1, where DeLong's variance vanishes, limits are exact: each of k disjoint pairs is won
+    with probability AUC, so k of k wins bound it by Clopper-Pearson. A side of a single sample says
+    nothing else: 0 … 1. Scores that are all equal give 0.5 without a width.
     """
     wins, losses = placements(members, others)
     value = float(wins.mean())
@@ -168,10 +165,10 @@ def threshold_at(others: Floats, fpr: float) -> float | None:
 def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) -> Estimate:
     """Return the largest TPR whose FPR is at most ``fpr``, of all thresholds on the scores.
 
-    With n non-members it allows floor(n·fpr) false positives; where that is none, the estimate is
-    missing. The interval covers the threshold as well: of the n, Binomial(n, fpr) lie above the
-    true one, so order statistics bracket it (97.5 %), and Clopper-Pearson (97.5 %) bounds the rate
-    of members at each end. It covers at 95 % or more.
+    Of n non-members floor(n·fpr) may be accused; where that is none, the estimate is missing. The
+    interval covers the threshold as well, at 95 % or more: Binomial(n, fpr) of the n lie above the
+    true one, so order statistics bracket it (97.5 %); at each end Clopper-Pearson bounds the rate
+    (97.5 %).
     """
     n = len(others)
     allowed = false_positives_allowed(n, fpr)
@@ -195,9 +192,9 @@ def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) ->
 def over_seeds(values: Sequence[float], *, rate: bool = False, level: float = LEVEL) -> Estimate:
     """Return the mean of one value per run, with a t-interval.
 
-    ``rate``: the interval is taken on the logit scale of the mean, which keeps it in 0 … 1. One run
-    has no interval, nor have rates that are all 0 or all 1. A run that could not be measured (NaN)
-    makes the mean missing. ValueError where there is no value, or a rate lies outside 0 … 1.
+    ``rate``: the interval is taken on the logit scale, which keeps it in 0 … 1. One run has none,
+    nor have rates that are all 0 or all 1; a run without a value (NaN) makes the mean missing.
+    ValueError: there is no value, or a rate lies outside 0 … 1.
     """
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or len(x) < 1:
@@ -219,10 +216,9 @@ def over_seeds(values: Sequence[float], *, rate: bool = False, level: float = LE
 
 
 def summarize(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the mean of each column over the runs (rows) of each group, with its t-interval.
+    """Return each column's mean over the runs (rows) of each group of ``by``, as `over_seeds`.
 
-    Columns: those of ``by`` (none: one row of all), runs, and for each of ``columns`` name,
-    name_low, name_high, by `over_seeds`.
+    Columns: those of ``by`` (none: one row of all), runs, and name, name_low, name_high of each.
     """
     rows = []
     for key, group in table.groupby(list(by), sort=False) if by else [((), table)]:
