@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,14 +33,6 @@ def ax() -> Iterator[Any]:
     figure, axes = plt.subplots()
     yield axes
     plt.close(figure)
-
-
-@pytest.fixture
-def runner_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set back what a runner of pages sets for its kernels."""
-    for name in ("JUPYTER_PATH", "OMP_NUM_THREADS", "PYTHONHASHSEED"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from prunemia.store import Store
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch, runner_environment):  # noqa: ARG001
+def root(tmp_path, monkeypatch):
     """A small repository, in which a user calls `prunemia`."""
     monkeypatch.setenv("PRUNEMIA_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("PRUNEMIA_DATA", "set back after the test")
@@ -36,17 +36,18 @@ def ended(root, capfd):  # noqa: ARG001
     return call
 
 
-def test_run_executes_a_page_prints_its_answer_and_writes_it_for_any_browser(ended, root):
+def test_run_executes_a_page_prints_its_answer_and_writes_it_for_any_browser(root):
     code = """import prunemia as pm
 exp = pm.experiment({"sparsity": sparsity})
 pm.answer(f"It is {exp.sparsity:.0%}.")"""
     write_page(root, "told", code)
-    write_page(root, "bad", "1 / 0")
+    command = [sys.executable, "-m", "prunemia.cli", "run", "told", "new/a.ipynb"]
+    options = ["--html", "a.html", "-p", "sparsity", "0.9"]
 
-    code, out, err = ended("run", "told", "new/a.ipynb", "--html", "a.html", "-p", "sparsity", 0.9)
+    done = subprocess.run([*command, *options], capture_output=True, text=True)
 
-    assert code == 0, err
-    first, second, *rest = out.splitlines()
+    assert done.returncode == 0, done.stderr
+    first, second, *rest = done.stdout.splitlines()
     assert first.startswith("Executing ")
     assert second.endswith(" s: new/a.ipynb and a.html")
     assert rest == ["", "It is 90%."]
@@ -56,11 +57,6 @@ pm.answer(f"It is {exp.sparsity:.0%}.")"""
         "> **Answer.** It is 90%.",
     ]
     assert "It is 90%." in (root / "a.html").read_text()
-
-    code, _, err = ended("run", "notebooks/bad.ipynb", "b.ipynb")
-    said = "prunemia: the cell «1 / 0 …» failed: ZeroDivisionError: division by zero"
-    assert (code, err.splitlines()[-1]) == (1, said)
-    assert not (root / "b.ipynb").exists()
 
 
 def test_store_commands_list_verify_and_clean(ended, tmp_path):

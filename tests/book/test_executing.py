@@ -27,7 +27,12 @@ plt.figure(figsize=(1, 1)).subplots().plot([1, 2])
 pd.DataFrame({"a": [1]}).style.format("{:.1f}")"""
 
 
-pytestmark = pytest.mark.usefixtures("runner_environment")
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """Set back what a runner, a process of its own, sets for its kernels."""
+    for name in ("JUPYTER_PATH", "OMP_NUM_THREADS", "PYTHONHASHSEED"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "")
 
 
 def test_an_executed_page_holds_results_and_no_trace_of_the_run(tmp_path):
