@@ -20,10 +20,7 @@ FORMS = {
 
 
 class Dropout(nn.Dropout):
-    """Dropout whose masks come from its own ``generator``, so that a network's draws are its own.
-
-    Without a generator (``None``) it draws from torch's global one, as nn.Dropout does.
-    """
+    """Dropout by its own ``generator``, so that a network's draws are its own; None: torch's."""
 
     generator: torch.Generator | None = None
 
@@ -50,22 +47,11 @@ def dropout_mask(
 def build(
     name: str, input_shape: Sequence[int], classes: int, *, width: int | None = None, seed: int = 0
 ) -> nn.Module:
-    """Return a fresh network with Xavier-normal weights and zero biases.
+    """Return a fresh network of `NETWORKS`: Xavier-normal weights by ``seed``, biases of zero.
 
-    2-D kernels lie channels-last in memory.
-
-    Parameters
-    ----------
-    name : one of `prunemia.registry.NETWORKS`.
-    input_shape : the shape of one sample, channels first.
-    classes : how many logits it gives.
-    width : channels of the first block, for all but columnfc; None: the network's own.
-    seed : of the weights.
-
-    Raises
-    ------
-    ValueError
-        There is no such network, or it does not take samples of this shape.
+    ``input_shape``: of one sample, channels first; ``classes``: how many logits; ``width``:
+    channels of the first block, for all but columnfc; None: the network's own. 2-D kernels lie
+    channels-last. ValueError: there is no such network, or it does not take samples of this shape.
     """
     kind = NETWORKS.find(name)
     shape = tuple(input_shape)
@@ -168,10 +154,7 @@ def vgg16(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
 
 
 def densenet121(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
-    """DenseNet-121 (Huang et al., 2017): 7.0 million weights at width 64, which grows by width / 2.
-
-    The published network, too, grows by half its first block's channels.
-    """
+    """DenseNet-121 (Huang et al., 2017), grown by width / 2: 7.0 million weights at width 64."""
     from torchvision import models
 
     module = models.DenseNet(width // 2, (6, 12, 24, 16), width, num_classes=classes)

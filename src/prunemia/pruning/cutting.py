@@ -1,11 +1,9 @@
 """Structured pruning carried through: pruned filters are cut out, and the network gets smaller.
 
-A pruned filter emits zeros, but the normalization after it makes a constant of them, β − γμ/σ, and
-a zero-padding convolution something else at the image's border. So what a cut channel sends on is
-the same for every input, though not at every place: it stays behind as an offset of the next layer.
-
-Which channels no input moves follows from one pass of NaN: whatever a NaN enters becomes one,
-through any activation, sum or reshape, but for products with weights that are exactly zero
+A pruned filter emits zeros, of which normalization makes a constant, β − γμ/σ, and a zero-padding
+convolution something else at the border: the same for every input, though not at every place. It
+stays behind as an offset of the next layer. Which channels no input moves follows from one pass of
+NaN: whatever a NaN enters becomes one, but for products with weights that are exactly zero
 (`_trace`). No probing would do: a channel can be silent for all but the rarest inputs.
 """
 
@@ -45,24 +43,15 @@ WARM_UP = 2
 def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = None) -> nn.Module:
     """Return a smaller network that answers as ``module``, without the channels no input moves.
 
-    Channels that are tied to one another (by a residual sum) go together or stay together; one
-    always stays. Where single weights were pruned (l1unstructured), only channels that happened to
-    lose all their weights can go. Channels stay, too, where they are read by a layer that is called
-    twice, enter or leave a convolution of several groups (but for depthwise ones), or torch-pruning
-    does not follow them. Before it returns, both networks answer random inputs of five scales and
-    three shifts in float64; what would change an answer stays.
-
-    Parameters
-    ----------
-    module : a pruned network; it stays as it is.
-    input_shape : the shape of one sample; the smaller network answers as before for it only.
-    samples : shape (n, …), each of ``input_shape``; more inputs that it must answer as before.
-
-    Raises
-    ------
-    ValueError
-        A weight is computed from others, the network does not take such samples, chooses by its
-        activations what to compute, or has channels that torch-pruning does not follow.
+    ``module`` stays as it is. The answers are as before for samples of ``input_shape`` only: both
+    networks answer random inputs of five scales and three shifts in float64, and ``samples``, shape
+    (n, …), where given; what would change an answer stays. Channels that are tied (by a residual
+    sum) go or stay together; one always stays. Those stay, too, that a layer called twice reads,
+    that enter or leave a convolution of several groups (but for depthwise ones), or that
+    torch-pruning does not follow. Where single weights were pruned (l1unstructured), few channels
+    lose all of theirs. ValueError: a weight is computed from others, the network does not take such
+    samples, chooses by its activations what to compute, or has channels that torch-pruning does not
+    follow.
     """
     layers(module, (*WEIGHTED, *NORMALIZATIONS))  # refuses weights that are computed
     types = {p.dtype for p in module.parameters()}
@@ -83,7 +72,6 @@ def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = 
     constants = _constants(whole, few)
 
     def proved(sets: list[_Tied]) -> nn.Module | None:
-        """Return the network without these channels if it answers as before."""
         try:
             small = _without(whole, few, constants, sets)
             same = (_agree(a, _logits(small, x)) for x, a in zip(inputs, answers, strict=True))
@@ -104,7 +92,6 @@ def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = 
 
 
 def _inputs(whole: nn.Module, shape: tuple[int, ...], samples: Tensor | None) -> list[Tensor]:
-    """Return batches of inputs, of all scales and shifts, that prove a cut."""
     draw = torch.Generator().manual_seed(0)
     noise = torch.randn((len(SCALES), len(SHIFTS), *shape), generator=draw, dtype=torch.float64)
     shifts = torch.tensor(SHIFTS, dtype=torch.float64).view(1, -1, *[1] * len(shape))
@@ -171,7 +158,7 @@ def _trace(layer: nn.Module) -> None:
 
 @torch.no_grad()
 def _constants(whole: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Return each weighted layer's input, (1, channels, …): NaN wherever an input can move it.
+    """Return each weighted layer's input, (1, channels, …): NaN where an input can move it.
 
     Of a linear layer (1, channels), NaN where places differ, too; of one called twice all NaN.
     """
@@ -200,10 +187,7 @@ Channels = list[tuple[str, int, int]]
 
 
 class _Tied(NamedTuple):
-    """Channels that can only go together: ``channels`` of ``root``, the first layer to write them.
-
-    ``read`` and ``written`` are the channels that go of each layer that reads or writes them.
-    """
+    """Channels of ``root``, the first layer to write them, that only go together with others'."""
 
     root: str
     channels: list[int]
@@ -267,7 +251,6 @@ def _tied_sets(whole: nn.Module, x: Tensor, constants: dict[str, Tensor]) -> lis
 
 
 def _graph(module: nn.Module, x: Tensor) -> tuple[Any, Any]:
-    """Return torch-pruning's graph of the network's channels, and what removes filters."""
     import torch_pruning
 
     with warnings.catch_warnings():
@@ -278,7 +261,6 @@ def _graph(module: nn.Module, x: Tensor) -> tuple[Any, Any]:
 
 
 def _in_groups(layer: nn.Module) -> bool:
-    """Tell whether a convolution has several groups and is not depthwise."""
     groups = getattr(layer, "groups", 1)
     return groups > 1 and not groups == layer.in_channels == layer.out_channels
 
@@ -308,10 +290,7 @@ def _without(
 
 
 def _absorb(module: nn.Module, name: str, offset: Tensor) -> None:
-    """Leave an offset, (filters, …), in the layer's bias if it is the same everywhere.
-
-    Else around the layer: for a zero-padding convolution, a constant counts for less at the border.
-    """
+    """Leave an offset, (filters, …), in the layer's bias; around it where places differ."""
     step = ROUNDING * offset.abs().max()
     if step == 0:
         return
@@ -327,11 +306,7 @@ def _absorb(module: nn.Module, name: str, offset: Tensor) -> None:
 
 
 class Absorbed(nn.Module):
-    """A layer and the offset of the channels cut before it: a value per filter and kind of place.
-
-    Lines of places with equal offsets are kept once; ``places1`` and so on say, for each dimension,
-    which of them each place has.
-    """
+    """A layer and the offset of the channels cut before it, lines of equal places kept once."""
 
     offset: Tensor
 
@@ -357,11 +332,11 @@ class Absorbed(nn.Module):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs to keep and to run.
+    """What a network costs to keep and to run: ``bytes`` of its safetensors file, and the rest.
 
-    ``parameters`` are the numbers that training fitted; ``macs`` multiplications for one sample, in
-    convolutions and linear layers; ``bytes`` its safetensors file; ``seconds`` the median wall time
-    of a batch in evaluation mode, on one CPU thread or the network's GPU.
+    ``parameters``: numbers that training fitted; ``macs``: multiplications for one sample, in
+    convolutions and linear layers; ``seconds``: median wall time of a batch, on one CPU thread or
+    GPU.
     """
 
     parameters: int

@@ -17,13 +17,10 @@ NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """Which parameters of a network stay.
+    """Which parameters of ``module`` stay; the masked ones are exactly zero in it.
 
-    Attributes
-    ----------
-    module : the pruned network; an ordinary module whose masked parameters are exactly zero.
-    keep : parameter name → bool tensor of the parameter's shape, True where it stays.
-    counted : the parameter names over which `sparsity` is taken.
+    ``keep``: parameter name → bool tensor of its shape, True where it stays; ``counted``: the names
+    over which `sparsity` is taken.
     """
 
     module: nn.Module
@@ -46,26 +43,19 @@ class Masks:
 
 
 def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
-    """Zero the lowest-ranked parameters of ``module`` and return the masks.
+    """Zero the lowest-ranked parameters of ``module``, in place, and return the masks.
 
-    A parameter (or filter, or channel) stays iff its score is strictly greater than the
-    ``int(n * sparsity)``-th smallest, so those tied with it all go.
+    A parameter, filter or channel stays iff its score is greater than the ``int(n * sparsity)``-th
+    smallest, so those tied with it all go. ValueError: unknown method, sparsity out of range, or
+    nothing that the method ranks. Source: Yuan & Zhang (2022), section 3.2; filters Li et al.
+    (2017), slim Liu et al. (2017).
 
     Parameters
     ----------
-    module : any network of Conv1d, Conv2d, Linear and BatchNorm layers; changed in place.
-    method : ``l1unstructured`` (|w|, per tensor of every Conv and Linear), ``l1structured`` or
-        ``l2structured`` (norm of each filter, per Conv; its bias goes with it), ``slim``
-        (|γ| pooled over all BatchNorm layers; γ and β go, and no layer is emptied), ``dense``
-        (the control: nothing goes).
+    method : "l1unstructured" (|w|, per tensor of every Conv and Linear), "l1structured" or
+        "l2structured" (norm of each filter, per Conv; its bias goes with it), "slim" (|γ| over all
+        BatchNorm layers; γ and β go, no layer is emptied), "dense" (the control: nothing goes).
     sparsity : the fraction to remove, 0 < sparsity < 1; 0 for the control.
-
-    Raises
-    ------
-    ValueError
-        Unknown method, sparsity out of range, or a network without what the method ranks.
-
-    Source: Yuan & Zhang (2022), section 3.2; filters Li et al. (2017), slim Liu et al. (2017).
     """
     kind = PRUNERS.find(method)
     if not (sparsity == 0 if kind.control else 0 < sparsity < 1):
@@ -120,7 +110,6 @@ def slim(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
 
 
 def _filters(module: nn.Module, sparsity: float, order: int) -> dict[str, Tensor]:
-    """Rank the filters of each Conv by their norm of an order."""
     keep = {}
     for name, layer in layers(module, CONVOLUTIONS):
         weight = layer.get_parameter("weight")
@@ -137,10 +126,7 @@ l2_filters = functools.partial(_filters, order=2)
 
 
 def layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[str, nn.Module]]:
-    """Return the layers of these kinds with their names; of those that share a weight, the first.
-
-    A layer that computes its weight or bias from others is refused: a change would change nothing.
-    """
+    """Return the layers of these kinds by name, once a weight; ValueError: one computes its own."""
     found: list[tuple[str, nn.Module]] = []
     seen: set[int] = set()
     for name, layer in module.named_modules():
@@ -163,12 +149,10 @@ def layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[
 def rounded(weight: Tensor, bits: int) -> Tensor:
     """Return the weights of one layer, (channels, …), rounded to 2 … 8 bits, symmetrically.
 
-    Each channel, ``weight[c]``, has a step of its own, max |w| / (2^(bits − 1) − 1), and its
-    weights go to the nearest multiple of it. Zero stays exactly zero, and so does a channel of
-    zeros; the largest weight of a channel keeps its size. With 2 bits a weight is −max, 0 or max.
-
-    Source: the symmetric, channel by channel scheme of Krishnamoorthi (2018, arXiv 1806.08342),
-    section 2; here the weights alone, and without fine-tuning afterwards.
+    They go to the nearest multiple of the channel's step, max |w| / (2^(bits − 1) − 1): zero stays
+    exactly zero, the largest keeps its size, and 2 bits leave −max, 0 and max. Source:
+    Krishnamoorthi (2018, arXiv 1806.08342), section 2; here weights alone, and no fine-tuning.
+    ValueError: other bits.
     """
     if not 2 <= bits <= 8:
         raise ValueError(f"bits: {bits} is not allowed; allowed: 2 to 8")
@@ -190,11 +174,8 @@ def round_(module: nn.Module, bits: int) -> None:
 def schedule(sparsity: float, epochs: int, rounds: int) -> list[tuple[float, int]]:
     """Return the sparsity and the fine-tuning epochs of each round, 1 or more.
 
-    Every round removes the same share of what is left, so that the last one reaches ``sparsity``:
-    after round r of R a share (1 − sparsity)^(r/R) is left. The epochs are divided as evenly as
-    they can be; later rounds get what is over. A ValueError refuses fewer epochs than rounds.
-
-    Source: Frankle & Carbin (2019), section 1, for the shares.
+    After round r of R a share (1 − sparsity)^(r/R) is left (Frankle & Carbin 2019, section 1).
+    Epochs are divided evenly, later rounds get what is over; ValueError: fewer epochs than rounds.
     """
     if not 1 <= rounds <= epochs:
         raise ValueError(f"rounds: {rounds} is not allowed; allowed: 1 to {epochs}, its epochs")

@@ -29,12 +29,10 @@ class TrainingError(RuntimeError):
 class FitSettings:
     """How a network is fitted: Adam, cross-entropy, early stopping on validation accuracy.
 
-    Training stops after the ``patience``-th epoch in a row without a better validation accuracy and
-    keeps the best. The first ``warmup`` epochs neither count for patience nor can be kept
-    (fine-tuning a heavily pruned network starts below what it reaches later); they never outnumber
-    ``epochs`` - 1.
-
-    Source: Yuan & Zhang (2022), section 6.1; the warm-up is ours.
+    Training ends after the ``patience``-th epoch in a row without a better one, and keeps the best.
+    The first ``warmup`` epochs, ``epochs`` - 1 at most, neither count for patience nor can be kept:
+    after heavy pruning fine-tuning starts low. Source: Yuan & Zhang (2022), section 6.1; warm-up:
+    ours.
     """
 
     epochs: int
@@ -60,11 +58,10 @@ class FitSettings:
 class Job:
     """One network to fit; ``name`` is what messages call it.
 
-    ``train``, ``validation``, ``test`` are numbers of the data's samples; ``seed`` that of batches
-    and dropout; ``masks`` what pruning left, applied after every step; ``floor`` the validation
-    accuracy below which patience never ends the training; ``original`` the network before pruning,
-    where the defense needs it; ``spent`` noise multiplier, sampling rate and number of the steps of
-    DP-SGD that came before.
+    ``train``, ``validation``, ``test``: numbers of the data's samples; ``seed``: of batches and
+    dropout; ``masks``: what pruning left, applied after every step; ``floor``: the validation
+    accuracy below which patience never ends the training; ``original``: the network before pruning,
+    for defenses; ``spent``: noise multiplier, sampling rate and number of earlier steps of DP-SGD.
     """
 
     name: str
@@ -81,10 +78,7 @@ class Job:
 
 @dataclass
 class History:
-    """What happened, epoch by epoch: losses in nats, a defense's penalty included, and accuracies.
-
-    ``best_epoch`` is the epoch kept, ``guarantee`` what the defense guarantees.
-    """
+    """Epoch by epoch losses (nats, penalties included) and accuracies, and the epoch kept."""
 
     loss: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
@@ -96,14 +90,12 @@ class History:
 class Defense:
     """No defense: cross-entropy, and the epoch of the best validation accuracy.
 
-    The others override some of these methods, which `fit` calls in this order: ``start``; every
-    epoch ``batches``; every batch ``loss``, which asks for the ``penalty``, and ``differentiated``;
-    after each epoch ``score``, and ``keep`` when networks have stopped; at last ``finish``. Each
-    fit takes a fresh object. ``strength`` is in the defense's own units, 0 where it has none.
-
-    ``one_by_one`` says that networks are trained one at a time, never as a stack; ``keeps_early``
-    that an epoch of the warm-up can be kept; ``needs_original`` that jobs bring the networks as
-    they were before pruning.
+    The others override methods, which `fit` calls in this order: ``start``; every epoch
+    ``batches``; every batch ``loss``, which asks for the ``penalty``, and ``differentiated``; after
+    each epoch ``score``, and ``keep`` when networks have stopped; at last ``finish``. Each fit
+    takes a fresh object. ``strength``: in the defense's own units, 0 where it has none.
+    ``one_by_one``: never a stack; ``keeps_early``: an epoch of the warm-up can be kept;
+    ``needs_original``: jobs bring originals.
     """
 
     one_by_one: ClassVar[bool] = False
@@ -121,17 +113,14 @@ class Defense:
         return run.shuffled()
 
     def loss(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor) -> Tensor:
-        """Return what each network minimizes in this step, shape (M,), in nats.
-
-        ``each`` is the samples' cross-entropy, (M, b); the rest is as in `penalty`.
-        """
+        """Return what each network minimizes, (M,), nats; ``each``: cross-entropies, (M, b)."""
         # A random batch can be empty: its mean would be NaN, its sum is 0.
         losses = each.mean(dim=1) if each.shape[1] else each.sum(dim=1)
         penalty = self.penalty(run, x, labels, logits)
         return losses if penalty is None else losses + penalty
 
     def penalty(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor | None:
-        """Return what is added to each network's cross-entropy, shape (M,), in nats; None: nothing.
+        """Return what is added to the cross-entropy, shape (M,), in nats; None: nothing.
 
         ``x`` is (M, b, …), ``labels`` (M, b), ``logits`` (M, b, C), with gradients.
         """
@@ -163,19 +152,10 @@ def fit(
 ) -> list[History]:
     """Fit the networks of ``jobs`` side by side, in place, and return their histories.
 
-    Parameters
-    ----------
-    jobs : one network each, with equally many samples; several only if `stackable` and the defense
-        is not one by one.
-    features : shape (n, …), every sample of the data set, on the device to train on.
-    labels : shape (n,), integer classes.
-    defense : a fresh one; None: no defense.
-    report : called after each epoch with a line that says how it goes.
-
-    Raises
-    ------
-    TrainingError
-        A loss became NaN or infinite, or the defense cannot take the network.
+    ``jobs``: with equally many samples; several only if `stackable` and the defense is not one by
+    one. ``features``, (n, …), and ``labels``, (n,): all samples, on the device to train on.
+    ``defense``: a fresh one; None: none. ``report`` gets a line after each epoch. TrainingError: a
+    loss became NaN or infinite, or the defense cannot take the network.
     """
     run = Run(list(jobs), features, labels, settings, defense or Defense())
     with one_thread(), torch.backends.cudnn.flags(enabled=True, deterministic=True):
@@ -212,16 +192,12 @@ def accuracy(module: nn.Module, features: Tensor, labels: Tensor, samples: Tenso
 class Run:
     """The state of one call of `fit`; its defense reads and extends it.
 
-    Attributes
-    ----------
-    networks : those still training, as one function; each has a slot in it.
-    active : the job in each slot.
-    generators : of each job's batches and dropout, by job.
-    train, validation : sample numbers, shape (jobs, samples).
-    cuts : (start, stop) of an epoch's batches.
-    masks : parameter name → 1 where pruning left a weight, else 0, of the networks in the slots.
-    epoch, batch : the epoch under way, from 0, and its step's sample numbers, (M, b).
-    best, best_score : by job; ``best`` is the state dict of the epoch kept.
+    ``networks``: those still training, as one function, each in a slot; ``active``: the job in each
+    slot; ``generators``: of each job's batches and dropout; ``train``, ``validation``: sample
+    numbers, (jobs, samples); ``cuts``: (start, stop) of an epoch's batches; ``masks``: parameter
+    name → 1 where pruning left a weight, else 0, by slot; ``epoch``, ``batch``: the one under way,
+    from 0, and its step's sample numbers, (M, b); ``best``, ``best_score``: by job, the state dict
+    of the epoch kept.
     """
 
     def __init__(
@@ -335,7 +311,6 @@ class Run:
         self.active = [self.active[slot] for slot in staying]
 
     def _note(self, slot: int, accuracy: float, loss: float) -> None:
-        """Add an epoch to a network's history, and keep its state where it is the best so far."""
         i = self.active[slot]
         history = self.histories[i]
         history.validation.append(accuracy)
@@ -349,7 +324,6 @@ class Run:
             self.best[i] = self.networks.state(slot)
 
     def _goes_on(self, i: int, epoch: int) -> bool:
-        """Tell whether a network trains for another epoch, after this one was noted."""
         if self.settings.keeps_last or epoch < self.settings.first_counted:
             return True
         # The first epoch after the warm-up is better than nothing, so from there on one is kept.
@@ -385,7 +359,6 @@ def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _line(run: Run) -> str:
-    """Return how it goes: the networks still training and their mean loss and accuracy."""
     loss = fmean(history.loss[-1] for history in run.histories)
     accuracy = fmean(history.validation[-1] for history in run.histories)
     return f"{len(run.active)} training, loss {loss:.3f}, validation accuracy {accuracy:.3f}"

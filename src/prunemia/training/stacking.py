@@ -1,8 +1,8 @@
 """Several networks as one function: stacked where their layers allow it, one alone otherwise.
 
-Both answer ``x`` of shape (M, B, …) with logits (M, B, C), and name their parameters alike (those
-of a stack have a leading dimension M), so that training sees no difference. An optimizer that works
-entry by entry (Adam, SGD) then trains each network exactly as it would alone.
+Both answer ``x`` (M, B, …) with logits (M, B, C) and name parameters alike, a stack's with a
+leading M. So an optimizer that works entry by entry (Adam, SGD) trains each network as it would
+alone.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ class Alone:
 class Stack:
     """M networks of one plain nn.Sequential: batched matrix products and grouped convolutions.
 
-    Between 1-D convolutions the activations are folded, (B, M·C, 1, L) with the channels last in
-    memory (convolution and BatchNorm are two to three times faster so); elsewhere they are (M, B,
-    F).
+    Between 1-D convolutions activations are folded, (B, M·C, 1, L), channels last in memory (two to
+    three times faster); elsewhere they are (M, B, F).
     """
 
     def __init__(self, modules: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> None:
@@ -106,7 +105,6 @@ class Stack:
         group["params"] = list(self.parameters.values())
 
     def _answer(self, place: str, layer: nn.Module, h: Tensor) -> Tensor:
-        """Apply one layer of every network to the activations."""
         match layer:
             case nn.Linear():
                 weight = self.parameters[f"{place}.weight"].transpose(1, 2)
