@@ -1,7 +1,7 @@
 """One reading of each field of answers and of data, wherever it comes from: table, array, tensor.
 
-Each function returns a field as it is kept, or raises a `FieldError` that says which row is wrong
-and what is allowed. What can be read only one way is read that way, and told by a `SignalWarning`.
+Each function returns a field as it is kept; a `FieldError` says which row is wrong and what is
+allowed, a `SignalWarning` what was read in the only way that it can be.
 """
 
 from __future__ import annotations
@@ -65,10 +65,7 @@ def _warn(text: str) -> None:
 
 
 def as_array(value: Any) -> NDArray[Any]:
-    """Return an array: of a tensor its values wherever it lies, of objects their numbers.
-
-    What is masked or missing becomes NaN.
-    """
+    """Return an array of a tensor, wherever it lies, or of objects; what is missing is NaN."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         # NumPy knows no bfloat16
@@ -92,10 +89,7 @@ def matrix(
     low: float = -LARGEST,
     high: float = LARGEST,
 ) -> NDArray[np.float64]:
-    """Return a matrix of numbers from ``low`` to ``high``, in rows one or more.
-
-    ``shape``: the sizes, or letters where they are free; C is 2 or more.
-    """
+    """Return a matrix of numbers ``low`` to ``high``; ``shape``: sizes, or letters (C >= 2)."""
     array = as_array(value)
     fits = array.ndim == 2 and array.dtype.kind in "fiu"
     for wanted, size in zip(shape, array.shape, strict=False):
@@ -111,11 +105,7 @@ def matrix(
 
 
 def posteriors(value: Any) -> NDArray[np.float32]:
-    """Return posteriors, shape (n, C), each row of which sums to one.
-
-    Rows that miss one because their numbers are rounded, to half precision or to a few decimals,
-    are divided by their sums.
-    """
+    """Return posteriors, (n, C); rows whose sums miss one by rounding are divided by them."""
     allowed = "0 to 1 (logits?)"
     array = matrix("posteriors", value, ("n", "C"), allowed, 0, 1 + ROW_SUM_TOLERANCE)
     sums = array.sum(axis=1)
@@ -180,9 +170,9 @@ def classes(value: Any, n: int) -> NDArray[np.int64]:
 
 
 def labels(value: Any, n: int, count: int | None = None) -> NDArray[np.int64]:
-    """Return labels, shape (n,), 0 … C-1, C the ``count`` of classes (None: any of 2 or more).
+    """Return labels, (n,), 0 … C-1, as `classes` reads them; 1 … C throughout are lowered by one.
 
-    As `classes` reads them; if they run from 1 to C throughout, they are lowered by one.
+    C is the ``count`` of classes; None: any of 2 or more.
     """
     array = classes(value, n)
     if count is None:
@@ -236,10 +226,7 @@ def trained_on(value: Any, others: Any) -> NDArray[np.bool_] | None:
 
 
 def ids(value: Any, n: int, model: NDArray[np.int64] | None = None) -> NDArray[np.str_]:
-    """Return what the samples are called, shape (n,), as text; None: their numbers.
-
-    Each name stands once for each network (``model``).
-    """
+    """Return what the samples are called, (n,), as text, once per ``model``; None: numbers."""
     if value is None:
         return np.arange(n).astype(str)
     array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
@@ -262,7 +249,6 @@ def ids(value: Any, n: int, model: NDArray[np.int64] | None = None) -> NDArray[n
 
 
 def _whole(field: str, name: str, array: NDArray[Any], n: int, allowed: str) -> NDArray[np.int64]:
-    """Return whole numbers of any type, shape (n,)."""
     array = _column(field, array, n, " of whole numbers")
     numbers = array
     if array.dtype.kind not in "biu":

@@ -1,8 +1,4 @@
-"""What identifies a result: one frozen, validated record, and its content key.
-
-Light on purpose: the command line needs this room alone to refuse a wrong parameter within a
-second, so nothing here may import torch.
-"""
+"""What identifies a result: one frozen, validated record, and its content key; without torch."""
 
 from __future__ import annotations
 
@@ -38,8 +34,8 @@ from prunemia.registry import (
 
 Stopping = Literal["warm-up", "published", "last"]
 """How fine-tuning ends. "warm-up" (ours): the first epochs neither count for patience nor are kept,
-and patience never ends below 90 % of the original's validation accuracy. "published": neither, so
-the first epoch may be the one kept. "last": every epoch, and the last is kept; originals too."""
+and patience never ends below 90 % of the original's validation accuracy. "published": neither.
+"last": every epoch, and the last is kept; originals too."""
 
 
 def _one_of(names: Any, *others: str) -> tuple[AfterValidator, WithJsonSchema]:
@@ -84,11 +80,7 @@ class Frozen(BaseModel):
 
 
 class Adversary(Frozen):
-    """What the adversary assumes of the victim; None where it knows the truth.
-
-    Source: Yuan & Zhang (2022), section 6 (adversary knowledge) and section 7
-    (an adaptive adversary applies the victim's defense to its shadow networks).
-    """
+    """What the adversary assumes; None: the truth (Yuan & Zhang 2022, sections 6 and 7)."""
 
     pruner: AssumedPruner | None = _field(
         None,
@@ -103,9 +95,9 @@ class Adversary(Frozen):
 class Experiment(Frozen):
     """One victim network, its shadow networks, and how they are pruned and queried.
 
-    Two experiments with the same fields are the same experiment: ``key`` is their content hash, and
-    every random draw is derived from the fields. A field that is unknown, out of range, or does not
-    go with another raises pydantic's ValidationError, which `explain` turns into one sentence.
+    Equal fields make the same experiment: ``key`` is their content hash, and every random draw
+    follows from them. ValidationError: a wrong field, or two that do not go together; see
+    `explain`.
     """
 
     dataset: str = _field(
@@ -240,10 +232,7 @@ class Experiment(Frozen):
         return type(self)(**{**self.model_dump(), **changes})
 
     def assumed(self) -> Experiment:
-        """Return the experiment as the adversary believes it to be.
-
-        An assumed pruner ``"none"`` cannot be told here: ask ``adversary.pruner``.
-        """
+        """Return the experiment as the adversary believes it; of a pruner "none" it is mute."""
         if self.adversary is None:
             return self
         known = {k: v for k, v in self.adversary.model_dump().items() if v is not None}

@@ -1,8 +1,7 @@
 """What there is of each kind, in registry.yml: data sets, networks, pruners, defenses, attacks.
 
-An entry names its class or function as ``"package.module:attribute"``, which is imported when it is
-first used: the tables stand below the rooms that carry their entries out, so that a wrong name is
-refused in a second, without torch, and figures and messages know every entry.
+A class or function is named as ``"package.module:attribute"`` and imported on first use, so that a
+wrong name is refused in a second, without torch, and figures and messages know every entry.
 """
 
 from __future__ import annotations
@@ -57,9 +56,8 @@ def load(import_path: str) -> Any:
 class Archive:
     """One published file: its path inside a data folder, where it is published, its checksum.
 
-    The checksum is ``algorithm:hex``; algorithm ``gitblob`` is a git blob id. In the folder
-    ``installed`` the system's package manager puts a file of the same name. It has verified it, and
-    its packager may have compressed it anew: it is read as it is.
+    ``checksum``: ``algorithm:hex``; ``gitblob`` is a git blob id. In the folder ``installed`` lies
+    the system package manager's copy, which that has verified and may have compressed anew.
     """
 
     file: str
@@ -72,14 +70,10 @@ class Archive:
 class Source:
     """A data set's sheet, and where its reader is.
 
-    Attributes
-    ----------
-    rows, shape, classes : what the published data hold; checked on reading.
-    about, used_for, origin, license, citation : the sheet's text; an anchor of references.md.
-    read : where a function is from the verified archives, in order, to features and labels.
-    generate : instead, where one is from a number of rows and a seed (None: the published rows).
-    archives : the published files.
-    label : what tables and figures call it; where results/ was made of other files, it says so.
+    ``rows``, ``shape``, ``classes``: what the published data hold; checked on reading. ``about`` to
+    ``citation``: the sheet's text, and an anchor of references.md. ``read``: a function from the
+    verified ``archives`` to features and labels; or ``generate``: from rows and a seed (None: as
+    published). ``label``: what tables and figures call it, and which files results/ was made of.
     """
 
     name: str
@@ -113,8 +107,7 @@ class Source:
 class PrunerKind:
     """One pruner; ``control``: it removes nothing, and shows what fine-tuning alone does.
 
-    The function takes (module, sparsity) and returns parameter name → bool tensor, True where the
-    parameter stays; an empty mapping says that the network has nothing to rank.
+    From (module, sparsity) it makes parameter name → bool tensor, True: stays; empty: none to rank.
     """
 
     import_path: str
@@ -125,11 +118,9 @@ class PrunerKind:
 
 @dataclass(frozen=True, config=KNOWN)
 class TrainingConfig:
-    """How a network is trained and fine-tuned unless an experiment says otherwise.
+    """How a network is trained unless told otherwise; as published, but for the warm-up.
 
-    ``epochs``: the most of training; fine-tuning takes at most half as many, of which patience does
-    not count the first ``warmup``. ``learning_rate``: Adam's step size. The defaults are the
-    published code's, but for the warm-up, which is ours.
+    ``epochs``: at most; half for fine-tuning, of which patience does not count ``warmup``.
     """
 
     epochs: int = 100
@@ -142,11 +133,10 @@ class TrainingConfig:
 class PrivateConfig:
     """What DP-SGD changes of a network's training; a change raises the version of ``dp``.
 
-    ``clip``: the largest L2 norm of a sample's gradient; ``rate``: what the learning rate is
-    multiplied by. Chosen by `bench/dp_tuning.py` on validation samples of shadow networks, at σ = 1
-    and a sparsity of 0.7: columnfc on Location, fine-tuning, .562 against .535 with the defaults
-    (five shadows that had no part in the choice); of cnn1d no other choice beats them. The other
-    networks were not tried.
+    ``clip``: the largest L2 norm of a sample's gradient; ``rate``: a factor of the learning rate.
+    Chosen by `bench/dp_tuning.py` on shadows' validation samples, at σ = 1 and sparsity 0.7:
+    columnfc on Location .562 against .535 by default (five other shadows); cnn1d: none better;
+    others not tried.
     """
 
     clip: float = 1.0
@@ -155,17 +145,12 @@ class PrivateConfig:
 
 @dataclass(frozen=True, config=KNOWN)
 class NetworkKind:
-    """One network.
+    """One network; ``import_path``: (input shape, classes, width) → module.
 
-    Attributes
-    ----------
-    import_path : where its builder is: (input shape, classes, width) → module.
-    takes, has : what samples it takes (None: any), and what a pruner can rank in it.
-    width : channels of its first block where that can be chosen, else None.
-    smallest : the smallest height and width of an image that it takes.
-    stacks : whether several train faster as one stack; 2-D convolutions do not.
-    version : raised when the builder builds something else, so that stored networks are not taken.
-    recipe, private : how it is trained, and what DP-SGD changes of that.
+    ``takes``: which samples (None: any); ``has``: what a pruner can rank; ``width``: channels of
+    the first block, None: no choice; ``smallest``: height and width of an image; ``stacks``:
+    several train faster as one; ``version``: raised when it builds something else; ``private``: for
+    DP-SGD.
     """
 
     import_path: str
@@ -181,10 +166,7 @@ class NetworkKind:
 
 @dataclass(frozen=True, config=KNOWN)
 class Strength:
-    """A defense's strength: what it is, its default, and its range, ends included.
-
-    A defense whose default is None has no strength.
-    """
+    """A defense's strength: what it is, its default (None: it has none), its range with ends."""
 
     meaning: str
     default: float | None = None
@@ -192,7 +174,7 @@ class Strength:
     high: float = math.inf
 
     def refusal(self, strength: float | None) -> str:
-        """Return why ``strength`` is not allowed, "" where it is; None stands for the default."""
+        """Return why ``strength`` is not allowed, "" where it is; None: the default."""
         if strength is None or (self.default is not None and self.low <= strength <= self.high):
             return ""
         if self.default is None:
@@ -202,11 +184,9 @@ class Strength:
 
 @dataclass(frozen=True, config=KNOWN)
 class DefenseKind:
-    """One defense: where its class is, its strength, its colour and label in all figures.
+    """One defense; ``version`` is raised when it computes something else.
 
-    ``version`` is raised when the defense computes something else; ``whole``: whether it can train
-    the original network as well; ``uses_validation``: whether it trains on the validation samples,
-    so that these leak as well.
+    ``whole``: it can train the original, too; ``uses_validation``: these samples leak as well.
     """
 
     import_path: str
@@ -220,11 +200,10 @@ class DefenseKind:
 
 @dataclass(frozen=True, config=KNOWN)
 class AttackKind:
-    """One attack: where its class is, and a colour that no other attack has.
+    """One attack, and a colour that no other has; ``together``: its class on several releases.
 
-    ``learned``: whether its fit trains a network; ``needs_sensitivity``: whether it looks at
-    sensitivities, unless its options say otherwise; ``needs_references``: at other networks'
-    answers to the same samples; ``together``: where its class on several releases is, "" for none.
+    ``learned``: its fit trains a network; ``needs_sensitivity``: unless options say otherwise;
+    ``needs_references``: other networks' answers to the same samples.
     """
 
     import_path: str

@@ -1,7 +1,4 @@
-"""The data sets: where each comes from, its checksum, its license; and the seeded split.
-
-Arrays are NumPy's: nothing here needs torch to load what the book runs by default.
-"""
+"""The data sets: source, checksum and license of each, and the seeded split; without torch."""
 
 from __future__ import annotations
 

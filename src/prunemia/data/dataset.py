@@ -42,8 +42,8 @@ def check_samples(samples: int | None, name: str, size: int) -> None:
 class Dataset:
     """The samples of one data set, all of them pooled; ``name``: a source's, or a file's path.
 
-    ``features``: shape (n, …) float32: (n, f), (n, channels, length) or (n, channels, height,
-    width); ``labels``: shape (n,) int64, 0 … classes-1.
+    ``features``: float32, (n, f), (n, channels, length) or (n, channels, height, width);
+    ``labels``: (n,) int64, 0 … classes-1.
     """
 
     name: str
@@ -68,11 +68,10 @@ class Dataset:
         return digest.hexdigest()[:32]
 
     def sample(self, samples: int | None, seed: int | None = None) -> Self:
-        """Return as many ``samples``; None: all.
+        """Return as many ``samples``; None: all. A smaller choice is part of a larger one.
 
-        Without a ``seed`` they are always the same ones: the choice depends on the data set's size
-        alone. With one, every seed has its own. A smaller choice is part of a larger one.
-        DataError where there are fewer, or, with a seed, where all are to be chosen.
+        Each ``seed`` has its own; without one the choice depends on the data set's size alone.
+        DataError: there are fewer, or, with a seed, all are to be chosen.
         """
         size = len(self)
         check_samples(samples, self.name, size)
@@ -90,10 +89,9 @@ class Dataset:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Sample indices of one network's parts: disjoint, in random order, int64.
+    """Sample numbers, int64, of one network's parts, disjoint and in random order.
 
-    Members are the training samples and non-members the test samples; validation samples
-    only stop training and select epochs, and are neither.
+    Members are ``train``, non-members ``test``; ``validation`` stops training and selects epochs.
     """
 
     train: NDArray[np.int64]
@@ -109,17 +107,15 @@ class Split:
 def split(dataset: Dataset, seed: int, index: int) -> Split:
     """Return the parts of network ``index``: 0 the victim, 1 … k shadows, from `OWN` references.
 
-    A permutation seeded by the data and ``seed`` gives the victim its first n // 2 samples and the
-    adversary the rest. Each network permutes its owner's half anew and takes 45 % for testing, then
-    18.18 % of the remainder for validation, both rounded up (as scikit-learn does), and trains on
-    the rest: 45 / 10 / 45 %. Shadows overlap one another, never the victim. References share the
-    victim's half and come in pairs: the second trains on what tests the first, and the other way
-    round, so that half of an even number of them trained on a sample (but for validation samples,
-    and for a few where the parts' sizes differ).
-    Parts depend on (data, seed, index) alone, so shadow 3 is the same among 5 and among 64.
-
-    DataError: a part would have fewer than two samples, or training samples of a single class.
-    Source: Yuan & Zhang (2022), section 6.1, and its published code; not stratified.
+    A permutation by the data and ``seed`` gives the victim n // 2 samples and the adversary the
+    rest. Each network permutes its owner's half anew and takes 45 % for testing, of the remainder
+    18.18 % for validation, both rounded up (as scikit-learn does), and trains on the rest: 45 / 10
+    / 45 %. Shadows overlap one another, never the victim. References share the victim's half, in
+    pairs: the second trains on what tests the first and the other way round, so that half of them
+    trained on a sample (but for validation samples, and a few where sizes differ). Parts depend on
+    (data, seed, index) alone: shadow 3 is the same among 5 and 64. DataError: a part of fewer than
+    two samples, or one class alone to train on. Source: Yuan & Zhang (2022), section 6.1, and its
+    code; not stratified.
     """
     n = len(dataset)
     # The victim's half is never the larger one, and its test part never its smallest.
@@ -149,7 +145,6 @@ def victims_half(dataset: Dataset, seed: int) -> NDArray[np.int64]:
 
 
 def _shares(half: int) -> tuple[int, int, int]:
-    """Return how many samples of a half are for training, validation and testing."""
     tests = -(-half * 4500 // 10_000)
     validations = -(-(half - tests) * 1818 // 10_000)
     return half - tests - validations, validations, tests
@@ -161,10 +156,7 @@ def _permutation(samples: int, *purpose: str | int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, eq=False)
 class Canaries:
-    """m canaries of a victim, each shape (m,): sample numbers, wrong labels, which it trains on.
-
-    Without the canaries these samples would be non-members.
-    """
+    """m samples, each shape (m,): numbers, wrong labels, whether the victim trains on them."""
 
     samples: NDArray[np.int64]
     labels: NDArray[np.int64]
@@ -174,11 +166,9 @@ class Canaries:
 def plant(dataset: Dataset, seed: int, count: int) -> Canaries:
     """Return ``count`` canaries, drawn from the victim's test samples, of which two have to remain.
 
-    Each gets a label drawn uniformly from the other classes, and each is included with probability
-    1/2, independently of the others, as an audit in one run assumes. DataError: too many.
-
-    Source: Steinke, Nasr & Jagielski (2023), algorithm 1; mislabelled samples as canaries: Nasr et
-    al. (2021).
+    Each gets a label drawn uniformly from the other classes, and is included with probability 1/2,
+    independently, as an audit in one run assumes. DataError: too many. Source: Steinke, Nasr &
+    Jagielski (2023), algorithm 1; mislabelled samples: Nasr et al. (2021).
     """
     test = split(dataset, seed, 0).test
     if count > len(test) - 2:
@@ -196,9 +186,8 @@ def plant(dataset: Dataset, seed: int, count: int) -> Canaries:
 def standardized(features: NDArray[np.float32], train_samples: ArrayLike) -> NDArray[np.float32]:
     """Return features, shape (n, …), of mean 0 and deviation 1 on the training samples.
 
-    ``train_samples`` are their indices. The other samples are shifted and scaled by the same
-    numbers, so that nothing of them flows into training. A feature that is constant on the training
-    samples is shifted only: it is zero there.
+    The others are shifted and scaled by the same numbers, so that nothing of them flows into
+    training. A feature that is constant on ``train_samples`` (numbers) is only shifted, to zero.
     """
     train = features[np.asarray(train_samples)].astype(np.float64)
     deviation = train.std(axis=0)

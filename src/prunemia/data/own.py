@@ -36,22 +36,15 @@ class ScaleWarning(UserWarning):
 
 
 def load_own(path: Path) -> Dataset:
-    """Load the data set of an .npz file.
+    """Load an .npz of ``features``, or ``images``, and ``labels``; DataError: it is not like this.
 
-    ``features`` has one of the shapes
-
-    - (n, f): f features;
-    - (n, height, width), both 5 or more: images of one channel, so (n, 8, 8) are images;
-    - (n, channels, length) or (n, length, channels), 4 channels or less: series;
-    - (n, channels, height, width), or with channels last: images.
-
-    ``images`` instead of ``features``: images of any height and width. Numbers of any type; whole
-    bytes (uint8) of three dimensions and more are pixels, and scaled to 0 … 1. ``labels``: any two
-    or more whole numbers, or one-hot rows. ``layout``, a text, says what the dimensions after the
-    first are, as in ``"channels, length"``; a `LayoutWarning` tells where that could be something
-    else and is not said, a `ScaleWarning` where the features are not on one scale.
-
-    DataError: the file or a field is not like that. Pickled arrays are refused.
+    ``features``: numbers, (n, f); (n, height, width), both 5 or more, images of one channel; (n,
+    channels, length) or (n, length, channels), 4 channels or less, series; or images (n, channels,
+    height, width), or channels last. ``images``: of any height and width. Bytes (uint8) of three
+    dimensions and more are pixels, scaled to 0 … 1. ``labels``: two or more whole numbers, or
+    one-hot rows. ``layout``, a text, names the dimensions after the first, as in ``"channels,
+    length"``; a `LayoutWarning` tells where it is needed, a `ScaleWarning` where features are not
+    on one scale.
     """
     try:
         arrays = read_npz(path)
@@ -130,11 +123,7 @@ def _readings(name: str, shape: tuple[int, ...]) -> list[str]:
 
 
 def _warn_of_scales(path: Path, features: NDArray[np.float32]) -> None:
-    """Give one `ScaleWarning` where the ranges of features, shape (n, f), differ a hundredfold.
-
-    Ranges and not deviations: a rare binary feature has a small deviation, but the range of all the
-    others. Images and series are on one scale by their nature.
-    """
+    """Warn where ranges, not deviations, differ: a rare binary feature deviates little."""
     if features.ndim != 2:
         return
     # float64: the range of finite float32 numbers may exceed the largest of them

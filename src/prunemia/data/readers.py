@@ -29,11 +29,10 @@ _GLOBAL_RANDOM_STATE = threading.Lock()
 
 
 def generate_mnist1d(samples: int, seed: int | None = None) -> Arrays:
-    """Generate MNIST-1D, its training and test parts pooled; without a seed as published (by 42).
+    """Generate MNIST-1D, its parts pooled, as published (by 42), or by 43 + ``seed``, 0 to 2³¹-1.
 
-    A ``seed``, 0 to 2³¹-1, generates other samples, by 43 + seed. The generator makes equally many
-    of each of the ten classes: the next multiple of ten samples is returned. It seeds Python's and
-    NumPy's global generators: their state is put back.
+    ``samples`` are rounded up to tens, for it makes equally many of each class. It seeds Python's
+    and NumPy's global generators: their state is put back.
     """
     from mnist1d.data import get_dataset_args, make_dataset
 
@@ -91,10 +90,7 @@ def read_letter(paths: Sequence[Path]) -> Arrays:
 
 
 def read_cifar(paths: Sequence[Path]) -> Arrays:
-    """Read the archive of CIFAR-10, or of CIFAR-100 with its fine labels, as torchvision does.
-
-    It verifies each of the batches before it unpickles it.
-    """
+    """Read CIFAR-10, or CIFAR-100's fine labels, as torchvision does: verified, then unpickled."""
     from torchvision.datasets import CIFAR10, CIFAR100
 
     reader: Any = CIFAR100 if "cifar-100" in paths[0].name else CIFAR10
@@ -134,10 +130,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def read_chmnist(paths: Sequence[Path]) -> Arrays:
-    """Read CHMNIST's tiles of 150×150 pixels, in the order of their names.
-
-    They are reduced to 32×32 pixels (bilinear, antialiased).
-    """
+    """Read CHMNIST's tiles by name, 150×150 pixels reduced to 32×32 (bilinear, antialiased)."""
     from PIL import Image
 
     tiles = {}

@@ -1,7 +1,4 @@
-"""The defenses: what fine-tuning does so that members and non-members look alike.
-
-Each is a `Defense` in a file of this folder, and a line of `prunemia.registry.DEFENSES`.
-"""
+"""The defenses, by their names in `registry.DEFENSES`: members and others shall look alike."""
 
 from __future__ import annotations
 
@@ -18,10 +15,7 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str, strength: float | None = None) -> Defense:
-    """Return a defense for one call of `training.fit`; ``strength`` None: its default.
-
-    Raises ValueError where there is no such defense, or it has no such strength.
-    """
+    """Return a defense for one `fit`, ``strength`` None: its default; ValueError: none such."""
     kind = DEFENSES.find(name)
     if refusal := kind.strength.refusal(strength):
         raise ValueError(f"strength: {refusal}")

@@ -14,21 +14,18 @@ from prunemia.training import Defense, Job, Run, fit
 from prunemia.training.stacking import Stack
 
 HIDDEN = (256, 64)
-"""Hidden units of an inference network. Nasr et al. use two towers of up to 1,024, on more data."""
+"""Units of an inference network. Nasr et al. use two towers of up to 1,024, on more data."""
 LEARNING_RATE = 1e-3
-"""Of an inference network."""
 
 
 class AdversarialRegularization(Defense):
     """A min-max game, both players moving once per batch; the strength is α.
 
-    An inference network h reads a posterior and its one-hot label and maximizes its gain
-    mean log h(members) + mean log(1 − h(non-members)), members being the batch and non-members as
-    many drawn from the validation samples, all answered in evaluation mode, so that it cannot
-    tell the mode instead. Then the network minimizes cross-entropy + α · mean log h(members).
-
-    Source: Nasr, Shokri & Houmansadr (2018), algorithm 1. Ours: one step of each player per batch,
-    a smaller inference network with one tower.
+    An inference network h reads a posterior and its one-hot label and maximizes mean log h(members)
+    + mean log(1 − h(non-members)): the batch, and as many validation samples, all answered in
+    evaluation mode, so that the mode tells nothing. The network minimizes cross-entropy + α · mean
+    log h(members). Source: Nasr, Shokri & Houmansadr (2018), algorithm 1; one step each per batch
+    and one tower: ours.
     """
 
     def start(self, run: Run) -> None:
@@ -91,11 +88,10 @@ def _inference_network(classes: int, seed: int) -> nn.Module:
 
 
 def weights(unseen: Tensor, strength: float) -> Tensor:
-    """Return the members' weights, (…, n), mean 1: proportional to exp(−s · (1 − p)).
+    """Return the members' weights, (…, n), of mean 1: proportional to exp(−s · (1 − p)).
 
-    ``unseen``, (…, n), is p: the probability that a network not trained on the sample gives its
-    true class. Members with a small p can be got right by memory alone. ``strength`` is s ≥ 0; at 0
-    all weights are 1.
+    ``unseen``, (…, n): p, the true class's probability from a network not trained on the sample; a
+    small one is got right by memory alone. ``strength``: s ≥ 0; at 0 all weights are 1.
     """
     raw = (-strength * (1 - unseen)).exp()
     return raw / raw.mean(dim=-1, keepdim=True)
@@ -106,11 +102,9 @@ class MemorizationWeighting(Defense):
 
     Memorization is what a network gets right of a sample because it trained on it (Feldman 2020).
     Two helper networks of the same kind, each trained anew on one half of the members for as many
-    epochs as fine-tuning may take, give the members of the other half the p of `weights`.
-
-    Source: after Shang et al. (2025), WeMem, whose defenses hold back or regularize the members of
-    high memorization while a network is pruned; that weighting, and its estimate from two helper
-    networks instead of many, are ours.
+    epochs as fine-tuning may take, give the other half its p. Source: after Shang et al. (2025),
+    WeMem, which holds back or regularizes such members while pruning; weighting and estimate are
+    ours.
     """
 
     def start(self, run: Run) -> None:
@@ -132,7 +126,6 @@ class MemorizationWeighting(Defense):
 
 
 def _helper(job: Job, half: Tensor, side: int) -> Job:
-    """Return the job of a fresh network on half of the members."""
     seed = seed_of(job.seed, "helper network", side)
     module = copy.deepcopy(job.module)
     with torch.random.fork_rng(devices=[]):
@@ -145,6 +138,5 @@ def _helper(job: Job, half: Tensor, side: int) -> Job:
 
 @torch.no_grad()
 def _true_class(helper: Job, run: Run, samples: Tensor) -> Tensor:
-    """Return the probabilities that a helper network gives the samples' true classes."""
     posteriors: Tensor = helper.module.eval()(run.features[samples]).softmax(dim=1)
     return posteriors.gather(1, run.labels[samples][:, None])[:, 0]

@@ -12,10 +12,7 @@ from prunemia.training import Defense, Run
 
 
 class EarlyStopping(Defense):
-    """Stop at the best validation loss: early in overfitting, so within the warm-up if need be.
-
-    Source: Yuan & Zhang (2022), section 7, the basic defense.
-    """
+    """Stop at the best validation loss, even in the warm-up (Yuan & Zhang 2022, section 7)."""
 
     keeps_early = True
 
@@ -25,18 +22,12 @@ class EarlyStopping(Defense):
 
 
 def ppb_divergence(logits: Tensor) -> Tensor:
-    """Return PPB's Kullback–Leibler term, without its strength: shape (), in nats, ≥ 0.
+    """Return PPB's Kullback–Leibler term of logits (…, B, C), without strength: (…), nats, ≥ 0.
 
-    With h = ⌊B/2⌋, each sample's logits sorted in descending order, z′ the first h samples and z″
-    the next h: (1/h) Σᵢ KL(softmax(zᵢ″) ‖ softmax(zᵢ′)), with gradients through both. An odd
-    batch's last sample is left out; a batch of one sample gives 0.
-
-    Parameters
-    ----------
-    logits : shape (B, C); or (…, B, C), several batches, for a result of shape (…).
-
-    Source: Yuan & Zhang (2022), section 7.1; the order within the pair is that of their published
-    code.
+    With h = ⌊B/2⌋, each sample's logits in descending order, z′ the first h samples and z″ the next
+    h: (1/h) Σᵢ KL(softmax(zᵢ″) ‖ softmax(zᵢ′)), with gradients through both. An odd batch's last
+    sample is left out; a batch of one gives 0. Source: Yuan & Zhang (2022), section 7.1; order:
+    published code.
     """
     if logits.ndim < 2:
         raise ValueError(f"logits: shape {tuple(logits.shape)}; allowed: (B, C), or (…, B, C)")
@@ -48,10 +39,7 @@ def ppb_divergence(logits: Tensor) -> Tensor:
 
 
 class PosteriorAlignment(Defense):
-    """PPB: cross-entropy + λ · `ppb_divergence` of the batch; the strength is λ.
-
-    Source: Yuan & Zhang (2022), section 7.1.
-    """
+    """PPB, strength λ: cross-entropy + λ · `ppb_divergence` (Yuan & Zhang 2022, section 7.1)."""
 
     def penalty(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
         """Return λ times each network's divergence."""
@@ -61,8 +49,8 @@ class PosteriorAlignment(Defense):
 def flattened(logits: Tensor, labels: Tensor) -> Tensor:
     """Return soft labels that flatten posteriors, (…, C), of logits (…, C) and labels (…).
 
-    The true class keeps the probability p that the network gives it; every other class gets
-    (1 − p) / (C − 1). No gradient goes through them. Source: Chen, Yu & Fritz (2022), equation 5.
+    The true class keeps its probability p, the others get (1 − p) / (C − 1); no gradient goes
+    through them. Source: Chen, Yu & Fritz (2022), equation 5.
     """
     own = F.one_hot(labels, logits.shape[-1])
     posteriors = logits.detach().softmax(dim=-1)
@@ -73,12 +61,10 @@ def flattened(logits: Tensor, labels: Tensor) -> Tensor:
 class RelaxLoss(Defense):
     """RelaxLoss; the strength is the target ω of a batch's mean cross-entropy, in nats.
 
-    Above ω a step descends on cross-entropy. Below ω it ascends in even epochs (from 0), and in odd
-    ones it descends on the cross-entropy with `flattened` labels, which levels the wrong classes
-    and keeps the prediction.
-
-    Source: Chen, Yu & Fritz (2022), algorithm 1, without the ascent on correctly classified samples
-    that their published code adds to the second case.
+    Above ω a step descends on cross-entropy; below, it ascends in even epochs (from 0), and in odd
+    ones descends with `flattened` labels, which levels wrong classes and keeps the prediction.
+    Source: Chen, Yu & Fritz (2022), algorithm 1, without the published code's ascent on samples
+    classified right.
     """
 
     def loss(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor) -> Tensor:
@@ -94,13 +80,11 @@ class RelaxLoss(Defense):
 class Distillation(Defense):
     """Distillation for membership privacy; the strength is the temperature T.
 
-    Fine-tuning never sees a member. It minimizes T² · KL(softmax(t / T) ‖ softmax(z / T)), where t
-    are the original network's logits, unpruned, and z the pruned network's, on the validation
-    samples, the only ones at hand that are neither members nor judged as non-members. An epoch has
-    as many batches as without the defense. What pruning leaves was still trained on the members.
-
-    Source: Shejwalkar & Houmansadr (2021), who distill into a fresh network on reference data;
-    T² keeps the gradient's size (Hinton, Vinyals & Dean 2015).
+    Fine-tuning never sees a member (what pruning leaves did): it minimizes T² · KL(softmax(t / T) ‖
+    softmax(z / T)), t the unpruned original's logits and z the network's, on validation samples,
+    the only ones neither members nor judged as non-members, in as many batches as without the
+    defense. Source: Shejwalkar & Houmansadr (2021), who distill into a fresh network on reference
+    data; T² keeps the gradient's size (Hinton, Vinyals & Dean 2015).
     """
 
     needs_original = True

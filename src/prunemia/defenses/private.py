@@ -30,21 +30,16 @@ WHOLE = (
 
 
 class PrivateTraining(Defense):
-    """DP-SGD; the strength is the noise multiplier σ.
+    """DP-SGD (Abadi et al. 2016); the strength is the noise multiplier σ.
 
-    Each sample's gradient is clipped to the network's own L2 norm (`registry.PrivateConfig`), their
-    sum gets Gaussian noise of σ times that, and Adam takes the step, with the experiment's weight
-    decay and a multiple of its learning rate. Removed weights leave the gradient before it is
-    clipped, so they use up nothing of the norm; which ones is fixed before the first step, so ε
-    stays the same. BatchNorm is frozen, for it mixes the samples of a batch.
-
-    Batches are Poisson samples: with s batches per epoch, every sample enters a batch with
-    probability 1/s, independently, as the accountant (Rényi, Opacus) assumes; a batch may be empty.
-    ε counts every step taken, also those after the epoch that is kept, and where the original was
-    trained with noise (`Job.spent`), all steps of both. The noise is seeded: whoever knows the seed
-    can subtract it.
-
-    Source: Abadi et al. (2016).
+    Each sample's gradient is clipped to the L2 norm of `registry.PrivateConfig`, the sum gets
+    Gaussian noise of σ times that, and Adam takes the step, with the experiment's weight decay and
+    a multiple of its learning rate. Removed weights, fixed before the first step, leave the
+    gradient before it is clipped: they use up nothing of the norm, and ε stays. BatchNorm, which
+    mixes samples, is frozen. Batches are Poisson samples: of s per epoch each has every sample with
+    probability 1/s, as the accountant (Rényi, Opacus) assumes; one may be empty. ε counts every
+    step, also after the epoch that is kept, and those of `Job.spent`. The noise is seeded: whoever
+    knows the seed can subtract it.
     """
 
     one_by_one = True

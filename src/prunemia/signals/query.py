@@ -1,7 +1,7 @@
 """Query a network: its logits, its posteriors, and how sensitive they are to small changes.
 
-Every query goes through one check of what the network answers (`_asking`), and leaves no trace:
-each layer's mode is restored, and the answers are ordinary tensors without a gradient.
+Every query checks what the network answers (`_asking`), and leaves no trace: each layer's mode is
+restored, and the answers are ordinary tensors without a gradient.
 """
 
 from __future__ import annotations
@@ -38,15 +38,11 @@ BESIDE = (
 def logits(module: nn.Module, x: Any, batch: int = 1024) -> Tensor:
     """Return what the network answers in evaluation mode: shape (n, C), float64.
 
-    Parameters
-    ----------
-    module : maps (n, …) to logits (n, C), or to an object with ``.logits``, or to a tuple whose
-        first matrix they are (and no later one is narrower: that may be the logits).
-    x : shape (n, …), tensor or array; it is brought to the network's device and type.
-
-    ValueError: the network cannot take the samples, or its answers are not finite logits of shape
-    (n, C ≥ 2), or differ from one query of the same samples to the next, or with the samples that
-    are asked beside them. A `SignalWarning` tells where they are probabilities already.
+    ``module`` maps (n, …) to logits (n, C), an object with ``.logits``, or a tuple whose first
+    matrix they are (no later one may be narrower: that may be the logits). ``x``, (n, …), tensor or
+    array, is brought to its device and type. ValueError: it cannot take the samples, or its answers
+    are no finite logits, C ≥ 2, or differ between two queries, or with the samples asked beside. A
+    `SignalWarning` tells where they are probabilities already.
     """
     with _asking(module, x) as samples:
         answers = torch.cat([_ask(module, part).double() for part in samples.split(batch)])
@@ -79,23 +75,17 @@ def answers(
 ) -> tuple[Tensor, Tensor]:
     """Return the posteriors, and how much each moves when the input is perturbed a little.
 
-    Both have shape (n, C), in float64. s_c = mean over ``draws`` of |p_c(x + εu) − p_c(x)| / ε with
-    u ~ N(0, I), in evaluation mode; it tends to √(2/π)·‖∇ₓ p_c‖ as ε → 0. With ten draws it carries
-    about 16 % of sampling noise.
-
-    The network computes in its own precision; softmax and difference are taken in float64. So an
-    error of the logits is damped by p(1 − p) like the signal itself, and s keeps its digits where p
-    is near 1.
+    Both (n, C), float64. s_c = mean over ``draws`` of |p_c(x + εu) − p_c(x)| / ε, u ~ N(0, I),
+    which tends to √(2/π)·‖∇ₓ p_c‖ as ε → 0; ten draws carry about 16 % of sampling noise. Softmax
+    and difference are taken in float64, so an error of the logits is damped by p(1 − p) like the
+    signal, and s keeps its digits where p is near 1. ValueError: as `logits`; x is of whole
+    numbers, or ε is lost in its rounding. Source: Yuan & Zhang (2022), section 5.1.
 
     Parameters
     ----------
     module, x : as for `logits`; x in the units that the network takes.
-    epsilon : the perturbation's standard deviation in those units, > 0.
-    draws : perturbations per sample, >= 1.
+    epsilon, draws : the perturbation's deviation in those units, > 0, and how many a sample, >= 1.
     generator : of the perturbations, on the network's device; None: torch's global one.
-
-    ValueError: as `logits`; the samples are whole numbers to the network, or ε is lost in their
-    rounding. Source: Yuan & Zhang (2022), section 5.1.
     """
     if not epsilon > 0 or draws < 1:
         raise ValueError(f"epsilon: {epsilon}, draws: {draws}; allowed: epsilon > 0 and draws >= 1")
@@ -119,10 +109,7 @@ def answers(
 
 @contextlib.contextmanager
 def _asking(module: nn.Module, x: Any) -> Iterator[Tensor]:
-    """Evaluate without gradients, in full float32 precision, on one thread; give the samples.
-
-    They have the network's device and type, and a few of them were seen to be answered twice alike.
-    """
+    """Evaluate without gradients, deterministically, on one thread; give the samples as taken."""
     with (
         evaluating(module),
         torch.no_grad(),
@@ -165,7 +152,6 @@ def _brought(module: nn.Module, x: Any) -> Tensor:
 
 
 def _tensor(x: Any) -> Tensor:
-    """Return a tensor of an array, a table or a list of numbers, however it lies in memory."""
     array = as_array(x)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"x: type {array.dtype}; allowed: numbers")

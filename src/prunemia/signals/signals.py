@@ -19,25 +19,22 @@ from prunemia.files import read_npz
 class Signals:
     """The answers of one or several networks to n samples of C classes.
 
+    Each field may be an array, a list, a column of pandas, or a tensor. ValueError names a wrong
+    one and its row; a `SignalWarning` tells what can be read one way only, but is unusual (labels 1
+    … C, rounded posteriors). Source: Yuan & Zhang (2022), section 5.1 (the inputs of SAMIA).
+
     Parameters
     ----------
     posteriors : shape (n, C), probabilities; each row sums to one.
     sensitivities : shape (n, C), >= 0: mean |change of the posterior| per unit of perturbation;
-        None: nobody asked for them. Attacks and quantities that need them then refuse.
+        None: nobody asked for them, and attacks that need them refuse.
     labels : shape (n,), integers 0 … C-1: the true classes.
     membership : shape (n,), True for members (training samples); None where it is hidden.
     model : shape (n,), integers >= 0: which network answered; None: all the same one.
-    references : shape (n, k), how k other networks answered the same samples: the log-odds of the
-        true class, ln p_y - ln(1 - p_y); None: nobody asked them.
+    references : shape (n, k), k other networks' log-odds of the true class, ln p_y - ln(1 - p_y).
     trained_on : shape (n, k), True where that network trained on the sample; None: none did.
-    logits : shape (n, C), what the posteriors are the softmax of; None: nobody has them. With them
-        the threshold attacks rank answers whose posteriors would be rounded to 1.
-
-    Each may be an array, a list, a column of pandas, or a tensor on any device, with or without a
-    gradient. One that is wrong raises a ValueError that names it and the row; what can be read one
-    way only, but is unusual (labels 1 … C, rounded posteriors), brings a `SignalWarning`.
-
-    Source: Yuan & Zhang (2022), section 5.1 (the inputs of SAMIA).
+    logits : shape (n, C), behind the posteriors, or None; with them threshold attacks rank answers
+        that would be rounded to 1.
     """
 
     posteriors: NDArray[np.float32]
@@ -80,8 +77,8 @@ class Signals:
     ) -> Self:
         """Build signals from logits, shape (n, C), through a softmax in float64.
 
-        The logits are kept where single precision would round a posterior to 1. A `SignalWarning`
-        tells where they are probabilities already: each row is 0 or more and sums to one.
+        They are kept where single precision would round a posterior to 1; a `SignalWarning` tells
+        where they are probabilities already.
         """
         z = checks.logits(logits)
         p = softmax(z, axis=1)
@@ -128,11 +125,7 @@ class Signals:
         return array
 
     def precise(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return p and 1 - p of all classes, each of shape (n, C) in float64.
-
-        Where logits are kept, 1 - p is summed over the other classes, so that it keeps its digits
-        where p is rounded to 1.
-        """
+        """Return p and 1 - p of all classes, (n, C), float64; of kept logits with all digits."""
         if self.logits is None:  # rows may sum to one only within a tolerance
             p = np.minimum(self.posteriors.astype(np.float64), 1.0)
             return p, 1 - p
@@ -159,10 +152,9 @@ class Signals:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Return the rows of all ``parts``, in order.
+        """Return the rows of all ``parts``, in order; logits that only some have are dropped.
 
-        Membership, sensitivities and references are there in all parts or in none: ValueError
-        otherwise. Logits that only some parts have are dropped.
+        ValueError: membership, sensitivities or references are there in some parts only.
         """
         if any(part.logits is None for part in parts):
             parts = [part if part.logits is None else part.without_logits() for part in parts]
@@ -191,10 +183,7 @@ class Signals:
 
     @classmethod
     def load(cls, path: Any) -> Self:
-        """Read what `save` wrote, from a path or an open binary file.
-
-        ValueError: it cannot be read, is no .npz of arrays, or a field is missing, unknown, wrong.
-        """
+        """Read what `save` wrote, from a path or an open file; ValueError: it is not like that."""
         arrays = load_arrays(path, cls.__dataclass_fields__)
         if missing := {"posteriors", "labels"} - arrays.keys():
             raise ValueError(f"{path}: misses {', '.join(sorted(missing))}")
@@ -221,13 +210,9 @@ class SignalPair:
 class JointSignals(Signals):
     """The answers of R releases of the same networks to the same n samples; `of` makes them.
 
-    The fields of `Signals` are the first release's; those of the others stand beside them, so that
-    hiding the membership, or taking some of the samples, is done to all at once.
-
-    Parameters
-    ----------
-    others : shape (n, R − 1, C), the further releases' posteriors; None: there are none.
-    moved : shape (n, R − 1, C), their sensitivities; None where nobody asked for them.
+    The fields of `Signals` are the first release's; ``others``, (n, R − 1, C), are the further
+    ones' posteriors, ``moved`` their sensitivities, or None. So hiding the membership, or taking
+    some of the samples, is done to all at once.
     """
 
     others: NDArray[np.float32] | None = None
@@ -235,7 +220,7 @@ class JointSignals(Signals):
 
     @classmethod
     def of(cls, releases: Sequence[Signals]) -> Self:
-        """Return what the releases' signals are together; the first one's membership counts.
+        """Return the releases together, with the first one's membership.
 
         ValueError: there is none, or they are not of the same samples, classes, networks, members.
         """
