@@ -33,12 +33,12 @@ def test_without_noise_a_victim_betrays_its_canaries_and_more_with_training(lab)
 
 
 def test_noise_alone_betrays_nothing(lab):
-    # So much noise that what is learned is noise: over four runs the bound stays at zero, although
+    # So much noise that what is learned is noise: over two runs the bound stays at zero, although
     # training and fine-tuning saw the canaries.
     noisy = EXP.replace(defense="dp", strength=100, whole=True, epochs=2)
-    runs = [lab.canaries(noisy.replace(seed=seed), "pruned", 100) for seed in range(4)]
+    runs = [lab.canaries(noisy.replace(seed=seed), "pruned", 100) for seed in range(2)]
     right, guesses = map(sum, zip(*(run.guesses() for run in runs), strict=True))
-    assert in_few_runs(right, guesses, 400) == 0
+    assert in_few_runs(right, guesses, 200) == 0
     assert 0 < runs[0].privacy["epsilon"] < 1
 
 

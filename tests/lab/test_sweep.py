@@ -241,7 +241,7 @@ def test_a_sweep_whose_parent_is_killed_leaves_no_worker_and_resumes(done, tmp_p
     file.write_text(GRID)
     store.mkdir()
     command = [sys.executable, "-m", "prunemia.cli", "sweep", file, "--store", store]
-    parent = subprocess.Popen([*command, "--output", output, "--workers", "2"], cwd=tmp_path)
+    parent = subprocess.Popen([*command, "--output", output, "--workers", "1"], cwd=tmp_path)
     while not any(store.glob("original/*/*")):
         assert parent.poll() is None
         time.sleep(0.05)
@@ -249,7 +249,7 @@ def test_a_sweep_whose_parent_is_killed_leaves_no_worker_and_resumes(done, tmp_p
     parent.kill()
     parent.communicate()
 
-    assert len(children) >= 2
+    assert children
     assert psutil.wait_procs(children, timeout=20)[1] == []
     assert not output.exists()
     said = []
