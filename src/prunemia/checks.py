@@ -1,7 +1,6 @@
 """One reading of each field of answers and of data, wherever it comes from: table, array, tensor.
 
-Each function returns a field as it is kept; a `FieldError` says which row is wrong and what is
-allowed, a `SignalWarning` what was read in the only way that it can be.
+Each function returns a field as it is kept; `FieldError`: which row is wrong, what is allowed.
 """
 
 from __future__ import annotations
@@ -170,10 +169,7 @@ def classes(value: Any, n: int) -> NDArray[np.int64]:
 
 
 def labels(value: Any, n: int, count: int | None = None) -> NDArray[np.int64]:
-    """Return labels, (n,), 0 … C-1, as `classes` reads them; 1 … C throughout are lowered by one.
-
-    C is the ``count`` of classes; None: any of 2 or more.
-    """
+    """Return labels, (n,), 0 … C-1, C the ``count`` (None: any); 1 … C are lowered by one."""
     array = classes(value, n)
     if count is None:
         if array.min() < 0 or array.max() < 1:

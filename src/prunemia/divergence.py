@@ -135,14 +135,13 @@ MEASURES: Mapping[tuple[str, str], tuple[Quantity, Distance]] = {
     ("correctness", "mean difference"): (correctness, mean_difference),
     ("sorted posterior", "Kullback–Leibler"): (_sorted_posteriors, kullback_leibler),
 }
-"""Scale-free or in decades where it is sensitivities: their heavy tail rules a plain mean."""
+"""Of sensitivities, whose heavy tail would rule, mostly scale-free distances or logarithms."""
 
 
 # -- resampling
 
 
 def _uniform(membership: Bools) -> Floats:
-    """Return the weights of the samples themselves, shape (1, n)."""
     return np.asarray(np.where(membership, 1 / membership.sum(), 1 / (~membership).sum()))[None]
 
 
@@ -222,10 +221,7 @@ def _shared_membership(original: Signals, pruned: Signals) -> Bools:
 
 
 def relative_changes(table: pd.DataFrame) -> pd.Series:
-    """Return (|pruned| − |original|) / |original| of `compare`, by "quantity, distance".
-
-    A mean difference has shrunk where it comes closer to zero: from −0.74 to −0.43 is −0.42.
-    """
+    """Return (|pruned| − |original|) / |original| of `compare`, by "quantity, distance"."""
     original = table["original"].abs()
     names = table["quantity"] + ", " + table["distance"]
     return ((table["pruned"].abs() - original) / original).set_axis(names)
@@ -248,8 +244,7 @@ def by_class(
 ) -> pd.DataFrame:
     """Return per (class, quantity) the mean difference between members and non-members.
 
-    Columns as `compare`, without ``chance``, and ``class``, ``members``, ``nonmembers``. A class
-    with fewer than two of either is left out.
+    Columns as `compare` but for ``chance``, and class, members, nonmembers (two or more of each).
     """
     membership = _shared_membership(original, pruned)
     generator = np.random.default_rng(seed)
@@ -276,9 +271,8 @@ def class_spread(
 ) -> dict[str, float]:
     """Test whether members and non-members differ by other amounts in other classes.
 
-    Returns the standard deviation over classes of the mean difference, ``spread``; its mean when
-    classes are shuffled among members, and among others, ``chance``; and the one-sided ``p``.
-    ValueError: fewer than two classes have both.
+    ``spread``: the mean difference's deviation over classes; ``chance``: its mean with classes
+    shuffled on both sides; ``p``: one-sided. ValueError: fewer than two classes have both.
     """
     membership = signals.require_membership()
     values = QUANTITIES[quantity](signals)
@@ -300,7 +294,6 @@ def class_spread(
 
 
 def _spread(values: Floats, labels: NDArray[np.int64], membership: Bools, classes: int) -> float:
-    """Return the standard deviation over classes of the mean difference; classes with both only."""
     means = []
     for mask in (membership, ~membership):
         counts = np.bincount(labels[mask], minlength=classes)

@@ -96,8 +96,7 @@ class Experiment(Frozen):
     """One victim network, its shadow networks, and how they are pruned and queried.
 
     Equal fields make the same experiment: ``key`` is their content hash, and every random draw
-    follows from them. ValidationError: a wrong field, or two that do not go together; see
-    `explain`.
+    follows from them. ValidationError (`explain`): a wrong field, or two that do not go together.
     """
 
     dataset: str = _field(
@@ -232,7 +231,7 @@ class Experiment(Frozen):
         return type(self)(**{**self.model_dump(), **changes})
 
     def assumed(self) -> Experiment:
-        """Return the experiment as the adversary believes it; of a pruner "none" it is mute."""
+        """Return the experiment as the adversary believes it to be (but for pruner "none")."""
         if self.adversary is None:
             return self
         known = {k: v for k, v in self.adversary.model_dump().items() if v is not None}
@@ -254,7 +253,6 @@ class Experiment(Frozen):
 
 
 def _refusals(exp: Experiment) -> Iterator[str]:
-    """Yield what does not go together, as sentences of field, value and what is allowed."""
     guess = exp.adversary or Adversary()
     assumed = None if guess.pruner == "none" else guess.pruner
     if exp.sparsity == 0 and not PRUNERS[exp.pruner].control:

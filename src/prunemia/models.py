@@ -95,10 +95,7 @@ def columnfc(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
 
 
 def cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
-    """Three halving Conv1d + BatchNorm + ReLU blocks, pooled to five places, and a linear head.
-
-    Kernels and strides are those of the MNIST-1D network of Greydanus & Kobak (2024).
-    """
+    """Three halving Conv1d blocks (Greydanus & Kobak 2024), pooled to five, and a linear head."""
     layers: list[nn.Module] = []
     for channels, kernel in ((shape[0], 5), (width, 3), (width, 3)):
         layers += [nn.Conv1d(channels, width, kernel, stride=2, padding=kernel // 2, bias=False)]

@@ -1,7 +1,7 @@
 """What there is of each kind, in registry.yml: data sets, networks, pruners, defenses, attacks.
 
-A class or function is named as ``"package.module:attribute"`` and imported on first use, so that a
-wrong name is refused in a second, without torch, and figures and messages know every entry.
+What ``"package.module:attribute"`` names is imported on first use: a wrong name is refused in a
+second, without torch, and figures and messages know every entry.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Source:
 class PrunerKind:
     """One pruner; ``control``: it removes nothing, and shows what fine-tuning alone does.
 
-    From (module, sparsity) it makes parameter name → bool tensor, True: stays; empty: none to rank.
+    (module, sparsity) → parameter name → bool tensor, True where it stays; empty: nothing to rank.
     """
 
     import_path: str
@@ -118,10 +118,7 @@ class PrunerKind:
 
 @dataclass(frozen=True, config=KNOWN)
 class TrainingConfig:
-    """How a network is trained unless told otherwise; as published, but for the warm-up.
-
-    ``epochs``: at most; half for fine-tuning, of which patience does not count ``warmup``.
-    """
+    """How a network is trained, as published; half as long when fine-tuned, ``warmup`` is ours."""
 
     epochs: int = 100
     warmup: int = 15
@@ -134,9 +131,8 @@ class PrivateConfig:
     """What DP-SGD changes of a network's training; a change raises the version of ``dp``.
 
     ``clip``: the largest L2 norm of a sample's gradient; ``rate``: a factor of the learning rate.
-    Chosen by `bench/dp_tuning.py` on shadows' validation samples, at σ = 1 and sparsity 0.7:
-    columnfc on Location .562 against .535 by default (five other shadows); cnn1d: none better;
-    others not tried.
+    Chosen by `bench/dp_tuning.py` on shadows' validation samples, at σ = 1, sparsity 0.7: columnfc
+    on Location .562 against .535 (five other shadows); cnn1d: none better; others not tried.
     """
 
     clip: float = 1.0
@@ -149,8 +145,7 @@ class NetworkKind:
 
     ``takes``: which samples (None: any); ``has``: what a pruner can rank; ``width``: channels of
     the first block, None: no choice; ``smallest``: height and width of an image; ``stacks``:
-    several train faster as one; ``version``: raised when it builds something else; ``private``: for
-    DP-SGD.
+    several train faster as one; ``version``: raised when it builds something else.
     """
 
     import_path: str
@@ -202,8 +197,7 @@ class DefenseKind:
 class AttackKind:
     """One attack, and a colour that no other has; ``together``: its class on several releases.
 
-    ``learned``: its fit trains a network; ``needs_sensitivity``: unless options say otherwise;
-    ``needs_references``: other networks' answers to the same samples.
+    ``learned``: it trains a network; ``needs_…``: sensitivities, or answers of other networks.
     """
 
     import_path: str

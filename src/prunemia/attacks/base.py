@@ -24,8 +24,7 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     """A membership inference attack, as a scikit-learn estimator over `Signals`.
 
     A subclass is a dataclass of its options, whose annotations say what is allowed, and fills
-    ``_fit`` and ``_decide``. The public methods and ``_observed``, where the target's membership is
-    taken away, are sealed: to override one, or inherit another, is a TypeError.
+    ``_fit`` and ``_decide``; to override what takes the membership away is a TypeError.
     """
 
     ranks: ClassVar[bool] = True
@@ -56,7 +55,7 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
 
     @final
     def decision_function(self, target: Signals) -> Floats:
-        """Return one score per sample, shape (n,): larger for likelier members, 0 the threshold.
+        """Return scores, (n,): larger for likelier members, 0 the threshold.
 
         ValueError: ``target`` has other classes than the shadows; NotFittedError: before `fit`.
         """
@@ -112,7 +111,6 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         return self
 
     def _check_options(self) -> None:
-        """Refuse options that their fields' annotations do not allow, with a ValueError."""
         hints = get_type_hints(type(self), include_extras=True)
         config = ConfigDict(strict=True, arbitrary_types_allowed=True)
         for name, value in self.get_params().items():

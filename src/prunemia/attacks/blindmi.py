@@ -1,7 +1,4 @@
-"""BlindMI-Diff: what makes a batch differ more from sure non-members by leaving it is no member.
-
-Source: Hui et al. (NDSS 2021), single direction, without generated data or shadow networks.
-"""
+"""BlindMI-Diff (Hui et al., NDSS 2021), single direction, without generated data or shadows."""
 
 from __future__ import annotations
 
@@ -29,11 +26,10 @@ class BlindMI(Attack):
     The ``start`` least confident samples, at most a third, are the non-members N. The target, N
     included, is shuffled (``seed``) and cut into parts of ``batch``. In each, M starts as the part,
     and every x with MMD²(N ∪ {x}, M without x) > MMD²(N, M) leaves M, all of them together and
-    without entering N, until there is none, at most ``rounds`` times. What is left of M is taken
-    for members: scores are 1 or -1, and there is no ROC. Where the posteriors form one heap it
-    calls all or none of a part members. Ours, not theirs: M is never emptied (the least gain
-    stays), differences within rounding are none, and MMD² has no floor (their 1e-4 only matters
-    where samples coincide).
+    without entering N, until there is none, at most ``rounds`` times. What is left is taken for
+    members: scores are 1 or -1, without a ROC, and all or none are where posteriors form one heap.
+    Ours: M is never emptied (the least gain stays), differences within rounding are none, and MMD²
+    has no floor (the authors' 1e-4 only matters where samples coincide).
     """
 
     ranks: ClassVar[bool] = False

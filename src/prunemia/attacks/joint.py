@@ -1,7 +1,6 @@
-"""Attacks on several releases of a network (original and pruned, say), by shadows released alike.
+"""Attacks on several releases of a network, by shadows released alike; on one as usual, to the bit.
 
-With one release alone each is the attack on it, to the bit. Source: CompLeak (2025, arXiv
-2507.16872), whose attacks concatenate signals or take differences.
+Source: CompLeak (2025, arXiv 2507.16872), whose attacks concatenate signals or take differences.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""LiRA and RMIA as pure functions: a sample's answer against other networks' answers.
-
-Source: Carlini et al. (S&P 2022), section IV; Zarifzadeh, Liu & Shokri (ICML 2024).
-"""
+"""What LiRA (Carlini et al., S&P 2022, IV) and RMIA (Zarifzadeh et al., ICML 2024) compute."""
 
 from __future__ import annotations
 
@@ -114,9 +111,9 @@ def rmia_scores(
 
 
 def at_large(values: Floats, trained: Bools, a: float | None = None) -> Floats:
-    """Return RMIA's P: the probability of the true class to networks at large, shape (n,).
+    """Return RMIA's P: the true class's probability to networks at large, shape (n,).
 
-    Online ½(mean over networks that trained on the sample + mean over those that did not, "out");
+    Online ½(in + out), the means over networks that trained on the sample and that did not;
     offline, with ``a``, ½[(1 + a) · out + (1 − a)].
     """
     out = _mean(values, ~trained)

@@ -223,11 +223,10 @@ class PosteriorAndLabel(_Perceptron):
 def optimizer(
     recipe: Recipe, weights: nn.Parameter, epochs: int, steps: int, rate: float = 1e-3
 ) -> tuple[torch.optim.Optimizer, LRScheduler]:
-    """Return the recipe's optimizer and its schedule, which moves after each step.
+    """Return the recipe's optimizer and its schedule, which moves ``steps`` times an epoch.
 
     "paper": SGD 1e-3, momentum 0.9, L2 weight decay 5e-4, a tenth of the rate after ½ and ¾ of the
     epochs (published code). "fast": AdamW, one-cycle rate of at most ``rate`` (Smith & Topin 2019).
-    ``steps``: per epoch.
     """
     if recipe == "fast":
         adam = torch.optim.AdamW([weights], lr=rate, fused=True)

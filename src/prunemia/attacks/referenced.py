@@ -108,7 +108,6 @@ class Referenced(Attack):
         return scores
 
     def _able(self, signals: Signals, options: Mapping[str, Any]) -> Bools:
-        """Return which samples have the networks that a score needs, shape (n,)."""
         _, _, trained = _answers(signals)
         least = 2 if options.get("spread") == "record" else 1
         if self.setting == "online":
@@ -135,9 +134,8 @@ class LiRA(Referenced):
     """lira: the log-odds of the true class against those of other networks, `lira_scores`.
 
     ``setting``: "offline", against networks that did not train on the sample, or "online", and
-    those that did. ``spread``: whose standard deviation; None: chosen on the shadows. ``second``:
-    "none", or "sensitivity" as a second signal, which is ours. Source: Carlini et al. (2022),
-    section IV.
+    those that did. ``spread``: whose deviation; None: chosen on the shadows. ``second``: "none", or
+    "sensitivity" as well, which is ours. Source: Carlini et al. (2022), section IV.
     """
 
     setting: Setting = "offline"

@@ -61,10 +61,7 @@ class SAMIA(NeuralAttack):
         return Network(width // 3, fast=self.recipe == "fast")
 
     def attention(self, target: Signals, batch: int = 256) -> Floats:
-        """Return how much each class attends to each: (layers, heads, C, C), a mean over samples.
-
-        [l, h, i, j] is the weight that class i gives to class j; over j it sums to one.
-        """
+        """Return the mean attention, (layers, heads, C, C): [l, h, i, j] of i to j; Σⱼ is 1."""
         x = self._standardized(self.features(self._observed(target)))
         network = self.network_
         assert isinstance(network, Network)
@@ -77,8 +74,8 @@ class SAMIA(NeuralAttack):
 class Network(nn.Module):
     """SAMIA's network: (B, 3C) inputs, as C tokens of three features, to two logits.
 
-    The paper's (figure 4) has BatchNorm over the inputs and dropout 0.2 throughout the encoder;
-    ours, ``fast``, takes standardized inputs and drops after the flatten alone.
+    The paper's (figure 4) starts with BatchNorm and has dropout 0.2 throughout the encoder; ours,
+    ``fast``, takes standardized inputs and drops after the flatten alone.
     """
 
     def __init__(self, classes: int, fast: bool) -> None:
@@ -146,8 +143,7 @@ class Attend(torch.autograd.Function):
     """Multi-head attention with dropout on its weights, in chunks of samples that fit the cache.
 
     Takes queries, keys and values side by side, (B, C, 3 · 64), and gives (B, C, 64). Per head,
-    with c = 1/4, mask D and P = softmax(c Q Kᵀ), the output is O = (P ∘ D) V. From its gradient G
-    follow
+    with c = 1/4, mask D, P = softmax(c Q Kᵀ), the output is O = (P ∘ D) V; with G, its gradient,
 
         dV = (P ∘ D)ᵀ G,  dP = (G Vᵀ) ∘ D,  dS = P ∘ (dP - r),  dQ = c dS K,  dK = c dSᵀ Q.
 
@@ -225,10 +221,7 @@ def _merge(parts: Sequence[Tensor], into: Tensor) -> None:
 
 
 class PooledDropout(Dropout):
-    """Dropout whose masks are cut from a pool, which is drawn anew after 16 uses per entry.
-
-    It saves a quarter of a step; masks of a few steps in a row are not independent.
-    """
+    """Dropout by masks from a pool that is used 16 times: cheaper, not independent across steps."""
 
     SIZE, USES = 2**21, 16
 

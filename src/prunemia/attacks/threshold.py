@@ -1,7 +1,6 @@
 """Attacks that compare one statistic with a threshold: conf, xent, mentr, top1conf.
 
-Source: Yuan & Zhang (2022), section 5.2; Song & Mittal (USENIX Security 2021), for class-wise
-thresholds and the modified entropy.
+Source: Yuan & Zhang (2022), section 5.2; thresholds by class and mentr: Song & Mittal (2021).
 """
 
 from __future__ import annotations
@@ -82,10 +81,7 @@ class Confidence(ThresholdAttack):
 
 
 class Entropy(ThresholdAttack):
-    """xent: the entropy -Σ p_i ln p_i, 0 … ln C nats, lower = member; thresholds per class.
-
-    The name is the paper's; the statistic is no cross-entropy and ignores the true class.
-    """
+    """xent (the paper's name): the entropy -Σ p_i ln p_i, 0 … ln C nats, lower = member."""
 
     def values(self, signals: Signals) -> Floats:
         p, _ = signals.precise()
@@ -95,8 +91,7 @@ class Entropy(ThresholdAttack):
 class ModifiedEntropy(ThresholdAttack):
     """mentr: the modified entropy, 0 … 138.155 nats, lower = member; one threshold per class.
 
-    -(1 - p_y) ln p_y - Σ_{i≠y} p_i ln(1 - p_i) (Song & Mittal 2021, section 3.2): the entropy, had
-    it known the true class.
+    -(1 - p_y) ln p_y - Σ_{i≠y} p_i ln(1 - p_i): the entropy, had it known the true class.
     """
 
     def values(self, signals: Signals) -> Floats:

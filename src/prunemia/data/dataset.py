@@ -113,9 +113,8 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     / 45 %. Shadows overlap one another, never the victim. References share the victim's half, in
     pairs: the second trains on what tests the first and the other way round, so that half of them
     trained on a sample (but for validation samples, and a few where sizes differ). Parts depend on
-    (data, seed, index) alone: shadow 3 is the same among 5 and 64. DataError: a part of fewer than
-    two samples, or one class alone to train on. Source: Yuan & Zhang (2022), section 6.1, and its
-    code; not stratified.
+    (data, seed, index) alone: shadow 3 is the same among 5 and 64. DataError: too few samples, or
+    one class to train on. Source: Yuan & Zhang (2022), section 6.1, and its code; not stratified.
     """
     n = len(dataset)
     # The victim's half is never the larger one, and its test part never its smallest.
@@ -184,10 +183,9 @@ def plant(dataset: Dataset, seed: int, count: int) -> Canaries:
 
 
 def standardized(features: NDArray[np.float32], train_samples: ArrayLike) -> NDArray[np.float32]:
-    """Return features, shape (n, …), of mean 0 and deviation 1 on the training samples.
+    """Return features, (n, …), of mean 0 and deviation 1 on ``train_samples`` (numbers).
 
-    The others are shifted and scaled by the same numbers, so that nothing of them flows into
-    training. A feature that is constant on ``train_samples`` (numbers) is only shifted, to zero.
+    The others are shifted and scaled alike; a feature that is constant there is only shifted, to 0.
     """
     train = features[np.asarray(train_samples)].astype(np.float64)
     deviation = train.std(axis=0)

@@ -42,9 +42,8 @@ def load_own(path: Path) -> Dataset:
     channels, length) or (n, length, channels), 4 channels or less, series; or images (n, channels,
     height, width), or channels last. ``images``: of any height and width. Bytes (uint8) of three
     dimensions and more are pixels, scaled to 0 … 1. ``labels``: two or more whole numbers, or
-    one-hot rows. ``layout``, a text, names the dimensions after the first, as in ``"channels,
-    length"``; a `LayoutWarning` tells where it is needed, a `ScaleWarning` where features are not
-    on one scale.
+    one-hot rows. ``layout``, a text, names the dimensions after the first, as in "channels,
+    length". `LayoutWarning`: it is needed; `ScaleWarning`: features are not on one scale.
     """
     try:
         arrays = read_npz(path)
@@ -104,7 +103,6 @@ def _features(name: str, arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np
 
 
 def _readings(name: str, shape: tuple[int, ...]) -> list[str]:
-    """Return what the dimensions after the first may be, the likeliest first."""
     if len(shape) == 2:
         return ["features"]
     if len(shape) == 4:

@@ -1,7 +1,4 @@
-"""Features and labels of the published data sets: generated, built in, or from verified archives.
-
-Readers get their archives in order and return all parts of a data set, pooled.
-"""
+"""Readers of the published data sets: from verified archives, in order, to all parts, pooled."""
 
 from __future__ import annotations
 
@@ -31,8 +28,7 @@ _GLOBAL_RANDOM_STATE = threading.Lock()
 def generate_mnist1d(samples: int, seed: int | None = None) -> Arrays:
     """Generate MNIST-1D, its parts pooled, as published (by 42), or by 43 + ``seed``, 0 to 2³¹-1.
 
-    ``samples`` are rounded up to tens, for it makes equally many of each class. It seeds Python's
-    and NumPy's global generators: their state is put back.
+    ``samples`` are rounded up to tens (equally many per class); global generators are put back.
     """
     from mnist1d.data import get_dataset_args, make_dataset
 

@@ -130,7 +130,6 @@ def _find(archive: Archive, progress: bool) -> Path:
 
 
 def _writable() -> Path:
-    """Return the first folder that takes files."""
     for folder in folders():
         with contextlib.suppress(UsageError):
             require_folder(folder, "")

@@ -22,10 +22,9 @@ class AdversarialRegularization(Defense):
     """A min-max game, both players moving once per batch; the strength is α.
 
     An inference network h reads a posterior and its one-hot label and maximizes mean log h(members)
-    + mean log(1 − h(non-members)): the batch, and as many validation samples, all answered in
-    evaluation mode, so that the mode tells nothing. The network minimizes cross-entropy + α · mean
-    log h(members). Source: Nasr, Shokri & Houmansadr (2018), algorithm 1; one step each per batch
-    and one tower: ours.
+    + mean log(1 − h(non-members)): the batch, and as many validation samples, answered in
+    evaluation mode alike. The network minimizes cross-entropy + α · mean log h(members). Source:
+    Nasr, Shokri & Houmansadr (2018), algorithm 1; single steps and one tower are ours.
     """
 
     def start(self, run: Run) -> None:
@@ -57,10 +56,7 @@ class AdversarialRegularization(Defense):
         return self.strength * F.logsigmoid(self._guess(logits, labels)).mean(dim=1)
 
     def learn(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Move the inference networks once, and return their losses, shape (M,), in nats.
-
-        The first half of the samples are members, the second half are not.
-        """
+        """Move once, members in the first half of the samples; return losses, (M,), in nats."""
         guess = self._guess(logits, labels)
         members, nonmembers = guess.chunk(2, dim=1)
         losses = -F.logsigmoid(members).mean(dim=1) - F.logsigmoid(-nonmembers).mean(dim=1)
@@ -102,9 +98,8 @@ class MemorizationWeighting(Defense):
 
     Memorization is what a network gets right of a sample because it trained on it (Feldman 2020).
     Two helper networks of the same kind, each trained anew on one half of the members for as many
-    epochs as fine-tuning may take, give the other half its p. Source: after Shang et al. (2025),
-    WeMem, which holds back or regularizes such members while pruning; weighting and estimate are
-    ours.
+    epochs as fine-tuning may take, give the other half its p. Source: after WeMem (Shang et al.
+    2025), which holds such members back while pruning; weights and estimate are ours.
     """
 
     def start(self, run: Run) -> None:

@@ -25,9 +25,8 @@ def ppb_divergence(logits: Tensor) -> Tensor:
     """Return PPB's Kullback–Leibler term of logits (…, B, C), without strength: (…), nats, ≥ 0.
 
     With h = ⌊B/2⌋, each sample's logits in descending order, z′ the first h samples and z″ the next
-    h: (1/h) Σᵢ KL(softmax(zᵢ″) ‖ softmax(zᵢ′)), with gradients through both. An odd batch's last
-    sample is left out; a batch of one gives 0. Source: Yuan & Zhang (2022), section 7.1; order:
-    published code.
+    h: (1/h) Σᵢ KL(softmax(zᵢ″) ‖ softmax(zᵢ′)), with gradients through both. An odd batch's last is
+    left out; one sample gives 0. Source: Yuan & Zhang (2022), section 7.1, and its code (order).
     """
     if logits.ndim < 2:
         raise ValueError(f"logits: shape {tuple(logits.shape)}; allowed: (B, C), or (…, B, C)")
@@ -63,8 +62,7 @@ class RelaxLoss(Defense):
 
     Above ω a step descends on cross-entropy; below, it ascends in even epochs (from 0), and in odd
     ones descends with `flattened` labels, which levels wrong classes and keeps the prediction.
-    Source: Chen, Yu & Fritz (2022), algorithm 1, without the published code's ascent on samples
-    classified right.
+    Source: Chen, Yu & Fritz (2022), algorithm 1, without the ascent on right answers of their code.
     """
 
     def loss(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor) -> Tensor:

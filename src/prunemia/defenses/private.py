@@ -33,13 +33,12 @@ class PrivateTraining(Defense):
     """DP-SGD (Abadi et al. 2016); the strength is the noise multiplier σ.
 
     Each sample's gradient is clipped to the L2 norm of `registry.PrivateConfig`, the sum gets
-    Gaussian noise of σ times that, and Adam takes the step, with the experiment's weight decay and
-    a multiple of its learning rate. Removed weights, fixed before the first step, leave the
-    gradient before it is clipped: they use up nothing of the norm, and ε stays. BatchNorm, which
-    mixes samples, is frozen. Batches are Poisson samples: of s per epoch each has every sample with
-    probability 1/s, as the accountant (Rényi, Opacus) assumes; one may be empty. ε counts every
-    step, also after the epoch that is kept, and those of `Job.spent`. The noise is seeded: whoever
-    knows the seed can subtract it.
+    Gaussian noise of σ times that, and Adam takes the step, at a multiple of the learning rate.
+    Removed weights, fixed before the first step, leave the gradient before it is clipped: they use
+    up nothing of the norm, and ε stays the same. BatchNorm, which mixes samples, is frozen. Of s
+    Poisson batches per epoch each has every sample with probability 1/s, as the accountant (Rényi,
+    Opacus) assumes; one may be empty. ε counts every step, also after the epoch kept, and those of
+    `Job.spent`. Whoever knows the noise's seed can subtract it.
     """
 
     one_by_one = True

@@ -23,8 +23,7 @@ Z = float(stats.norm.isf((1 - LEVEL) / 2))
 class Comparison:
     """The first attack minus the second on the same samples: balanced accuracy and AUC.
 
-    ``accuracy_p``: McNemar's exact two-sided p on who decided which samples right. ``auc`` and
-    ``auc_p``: DeLong's, missing and NaN without a ROC.
+    ``accuracy_p``: McNemar's, exact, two-sided; ``auc``, ``auc_p``: DeLong's, or missing, NaN.
     """
 
     accuracy: Estimate
@@ -42,8 +41,8 @@ def compare(
 ) -> Comparison:
     """Compare two attacks, each (scores, predictions), as `evaluate` takes them, on one sample.
 
-    ``ranks``: False where one of the two ranks nothing. McNemar's test counts samples; the
-    difference of balanced accuracies weighs both sides alike. ValueError as `evaluate`.
+    ``ranks``: False where one ranks nothing. McNemar's test counts samples. ValueError as
+    `evaluate`.
     """
     member = members_of(membership)
     n = len(member)

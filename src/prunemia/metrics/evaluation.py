@@ -24,10 +24,9 @@ NO_ROC = "the attack decides on a set and ranks nothing"
 class Evaluation:
     """One attack on one target, each entry with its 95 % interval over the drawing of samples.
 
-    ``accuracy``: balanced, ½(TPR + TNR); 0.5 is guessing. ``members_found``, ``false_alarms``: TPR
-    and FPR of the decisions. ``auc``: area under the ROC; missing for an attack that ranks nothing.
-    ``tpr``: at each FPR of `FPRS`; missing where the sample cannot resolve it. ``members``,
-    ``nonmembers``: how many samples of each.
+    ``accuracy``: balanced, ½(TPR + TNR); 0.5 is guessing. ``members_found``, ``false_alarms``: TPR,
+    FPR. ``auc``: missing for an attack that ranks nothing. ``tpr``: at each FPR of `FPRS`; missing
+    where samples cannot resolve it. ``members``, ``nonmembers``: how many samples of each.
     """
 
     accuracy: Estimate

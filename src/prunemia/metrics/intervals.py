@@ -93,8 +93,7 @@ def rate(successes: int, trials: int) -> Estimate:
 def mean_of_rates(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Estimate:
     """Return the plain mean of independent rates, each (successes, trials): the balanced accuracy.
 
-    The interval is MOVER, by Wilson limits (Newcombe, Statistics in Medicine 1998; Zou & Donner
-    2008).
+    The interval is MOVER, by Wilson limits (Newcombe, Stat. Med. 1998; Zou & Donner, ibid. 2008).
     """
     values = np.array([k / n for k, n in counts])
     limits = np.array(
@@ -108,9 +107,8 @@ def mean_of_rates(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Es
 def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
     """Return DeLong's components, whose means are the AUC, by midranks in O(n log n).
 
-    The share of non-members that each member outscores, ties counting half; the share of members
-    that outscore each non-member. Source: DeLong et al. (Biometrics 1988); Sun & Xu (IEEE SPL
-    2014).
+    The share of non-members each member outscores, ties counting half, and of members that outscore
+    each non-member. Source: DeLong et al. (Biometrics 1988); Sun & Xu (IEEE SPL 2014).
     """
     ranks = stats.rankdata(np.concatenate([members, others]))
     m = len(members)
@@ -146,7 +144,6 @@ def _on_logit_scale(value: float, width: float) -> Estimate:
 
 
 def _expit(x: float) -> float:
-    """Return 1 / (1 + exp(-x)) without overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
@@ -166,9 +163,8 @@ def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) ->
     """Return the largest TPR whose FPR is at most ``fpr``, of all thresholds on the scores.
 
     Of n non-members floor(n·fpr) may be accused; where that is none, the estimate is missing. The
-    interval covers the threshold as well, at 95 % or more: Binomial(n, fpr) of the n lie above the
-    true one, so order statistics bracket it (97.5 %); at each end Clopper-Pearson bounds the rate
-    (97.5 %).
+    interval covers at 95 % or more, threshold included: Binomial(n, fpr) lie above the true one, so
+    order statistics bracket it, and Clopper-Pearson bounds the rate at each end (both at 97.5 %).
     """
     n = len(others)
     allowed = false_positives_allowed(n, fpr)
@@ -216,10 +212,7 @@ def over_seeds(values: Sequence[float], *, rate: bool = False, level: float = LE
 
 
 def summarize(table: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = ()) -> pd.DataFrame:
-    """Return each column's mean over the runs (rows) of each group of ``by``, as `over_seeds`.
-
-    Columns: those of ``by`` (none: one row of all), runs, and name, name_low, name_high of each.
-    """
+    """Return runs and each column's `over_seeds` (name, name_low, name_high), by group ``by``."""
     rows = []
     for key, group in table.groupby(list(by), sort=False) if by else [((), table)]:
         row: dict[str, Any] = dict(zip(by, key, strict=True)) | {"runs": len(group)}

@@ -48,10 +48,9 @@ def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = 
     (n, …), where given; what would change an answer stays. Channels that are tied (by a residual
     sum) go or stay together; one always stays. Those stay, too, that a layer called twice reads,
     that enter or leave a convolution of several groups (but for depthwise ones), or that
-    torch-pruning does not follow. Where single weights were pruned (l1unstructured), few channels
-    lose all of theirs. ValueError: a weight is computed from others, the network does not take such
-    samples, chooses by its activations what to compute, or has channels that torch-pruning does not
-    follow.
+    torch-pruning does not follow. After l1unstructured few channels lose all their weights.
+    ValueError: a weight is computed from others, the network does not take such samples, or chooses
+    by its activations what to compute, or torch-pruning does not follow it.
     """
     layers(module, (*WEIGHTED, *NORMALIZATIONS))  # refuses weights that are computed
     types = {p.dtype for p in module.parameters()}
@@ -158,10 +157,7 @@ def _trace(layer: nn.Module) -> None:
 
 @torch.no_grad()
 def _constants(whole: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Return each weighted layer's input, (1, channels, …): NaN where an input can move it.
-
-    Of a linear layer (1, channels), NaN where places differ, too; of one called twice all NaN.
-    """
+    """Return each weighted layer's input, (1, channels, …), NaN where the network's moves it."""
     module = copy.deepcopy(whole)
     seen: dict[str, list[Tensor]] = defaultdict(list)
     for name, layer in module.named_modules():
@@ -334,9 +330,8 @@ class Absorbed(nn.Module):
 class Cost:
     """What a network costs to keep and to run: ``bytes`` of its safetensors file, and the rest.
 
-    ``parameters``: numbers that training fitted; ``macs``: multiplications for one sample, in
-    convolutions and linear layers; ``seconds``: median wall time of a batch, on one CPU thread or
-    GPU.
+    ``parameters``: numbers that training fitted; ``macs``: multiplications for one sample (Conv,
+    Linear); ``seconds``: median wall time of a batch, on one CPU thread or the network's GPU.
     """
 
     parameters: int

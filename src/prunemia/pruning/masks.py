@@ -19,8 +19,7 @@ NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 class Masks:
     """Which parameters of ``module`` stay; the masked ones are exactly zero in it.
 
-    ``keep``: parameter name → bool tensor of its shape, True where it stays; ``counted``: the names
-    over which `sparsity` is taken.
+    ``keep``: name → bool tensor, True where it stays; ``counted``: names that `sparsity` is over.
     """
 
     module: nn.Module
@@ -46,9 +45,9 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
     """Zero the lowest-ranked parameters of ``module``, in place, and return the masks.
 
     A parameter, filter or channel stays iff its score is greater than the ``int(n * sparsity)``-th
-    smallest, so those tied with it all go. ValueError: unknown method, sparsity out of range, or
-    nothing that the method ranks. Source: Yuan & Zhang (2022), section 3.2; filters Li et al.
-    (2017), slim Liu et al. (2017).
+    smallest, so those tied with it all go. ValueError: unknown method, sparsity out of range,
+    nothing to rank. Source: Yuan & Zhang (2022), section 3.2; filters Li et al., slim Liu et al.
+    (2017).
 
     Parameters
     ----------
@@ -147,12 +146,11 @@ def layers(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[tuple[
 
 
 def rounded(weight: Tensor, bits: int) -> Tensor:
-    """Return the weights of one layer, (channels, …), rounded to 2 … 8 bits, symmetrically.
+    """Return the weights of one layer, (channels, …), rounded to 2 … 8 bits; ValueError: others.
 
     They go to the nearest multiple of the channel's step, max |w| / (2^(bits − 1) − 1): zero stays
     exactly zero, the largest keeps its size, and 2 bits leave −max, 0 and max. Source:
-    Krishnamoorthi (2018, arXiv 1806.08342), section 2; here weights alone, and no fine-tuning.
-    ValueError: other bits.
+    Krishnamoorthi (2018, arXiv 1806.08342), section 2; weights alone, no fine-tuning.
     """
     if not 2 <= bits <= 8:
         raise ValueError(f"bits: {bits} is not allowed; allowed: 2 to 8")

@@ -1,7 +1,6 @@
 """Query a network: its logits, its posteriors, and how sensitive they are to small changes.
 
-Every query checks what the network answers (`_asking`), and leaves no trace: each layer's mode is
-restored, and the answers are ordinary tensors without a gradient.
+Every query checks the answers (`_asking`) and leaves no trace: no mode changed, no gradient.
 """
 
 from __future__ import annotations
@@ -39,10 +38,9 @@ def logits(module: nn.Module, x: Any, batch: int = 1024) -> Tensor:
     """Return what the network answers in evaluation mode: shape (n, C), float64.
 
     ``module`` maps (n, …) to logits (n, C), an object with ``.logits``, or a tuple whose first
-    matrix they are (no later one may be narrower: that may be the logits). ``x``, (n, …), tensor or
-    array, is brought to its device and type. ValueError: it cannot take the samples, or its answers
-    are no finite logits, C ≥ 2, or differ between two queries, or with the samples asked beside. A
-    `SignalWarning` tells where they are probabilities already.
+    matrix they are (no later one may be narrower). ``x``, tensor or array, is brought to its device
+    and type. ValueError: it cannot take the samples, or its answers are no finite logits, C ≥ 2, or
+    change between queries or with the samples beside. `SignalWarning`: they are probabilities.
     """
     with _asking(module, x) as samples:
         answers = torch.cat([_ask(module, part).double() for part in samples.split(batch)])
@@ -122,7 +120,6 @@ def _asking(module: nn.Module, x: Any) -> Iterator[Tensor]:
 
 
 def _brought(module: nn.Module, x: Any) -> Tensor:
-    """Bring samples to the network's device, and to the first type that it takes."""
     given = x if isinstance(x, Tensor) else _tensor(x)
     if not given.ndim:
         raise ValueError("x: one number; allowed: samples of shape (n, …)")
@@ -160,7 +157,6 @@ def _tensor(x: Any) -> Tensor:
 
 
 def _require_repeatable(module: nn.Module, probe: Tensor) -> None:
-    """Refuse answers that differ from one query to the next, or with the samples beside."""
     first = _ask(module, probe)
     rounding = torch.finfo(first.dtype).eps if first.is_floating_point() else 0.0
     coarse = max(1e-2, 64 * rounding)
@@ -212,7 +208,6 @@ def _warn_of_probabilities(z: Tensor) -> None:
 
 
 def _require_felt(x: Tensor, epsilon: float) -> None:
-    """Refuse a perturbation that the samples' type rounds away, or samples that have none."""
     if not x.is_floating_point():
         raise ValueError(
             "x: whole numbers, as indices; allowed for a sensitivity: numbers with a fraction"

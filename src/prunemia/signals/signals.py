@@ -26,15 +26,14 @@ class Signals:
     Parameters
     ----------
     posteriors : shape (n, C), probabilities; each row sums to one.
-    sensitivities : shape (n, C), >= 0: mean |change of the posterior| per unit of perturbation;
+    sensitivities : shape (n, C), >= 0: mean |change of the posterior| per unit of perturbation, or
         None: nobody asked for them, and attacks that need them refuse.
     labels : shape (n,), integers 0 … C-1: the true classes.
     membership : shape (n,), True for members (training samples); None where it is hidden.
     model : shape (n,), integers >= 0: which network answered; None: all the same one.
-    references : shape (n, k), k other networks' log-odds of the true class, ln p_y - ln(1 - p_y).
+    references : shape (n, k), k others' log-odds of the true class, ln p_y - ln(1 - p_y); or None.
     trained_on : shape (n, k), True where that network trained on the sample; None: none did.
-    logits : shape (n, C), behind the posteriors, or None; with them threshold attacks rank answers
-        that would be rounded to 1.
+    logits : shape (n, C), for posteriors that would be rounded to 1 (threshold attacks); or None.
     """
 
     posteriors: NDArray[np.float32]
@@ -75,10 +74,9 @@ class Signals:
     def from_logits(
         cls, logits: ArrayLike, sensitivities: ArrayLike | None, labels: ArrayLike, **rest: Any
     ) -> Self:
-        """Build signals from logits, shape (n, C), through a softmax in float64.
+        """Build signals from logits, (n, C), kept where single precision rounds a posterior to 1.
 
-        They are kept where single precision would round a posterior to 1; a `SignalWarning` tells
-        where they are probabilities already.
+        The softmax is taken in float64. `SignalWarning`: they are probabilities already.
         """
         z = checks.logits(logits)
         p = softmax(z, axis=1)
@@ -152,10 +150,7 @@ class Signals:
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
-        """Return the rows of all ``parts``, in order; logits that only some have are dropped.
-
-        ValueError: membership, sensitivities or references are there in some parts only.
-        """
+        """Return the rows of all ``parts``; ValueError: a field in some only, but for logits."""
         if any(part.logits is None for part in parts):
             parts = [part if part.logits is None else part.without_logits() for part in parts]
         fields = [part.arrays() for part in parts]
@@ -210,9 +205,9 @@ class SignalPair:
 class JointSignals(Signals):
     """The answers of R releases of the same networks to the same n samples; `of` makes them.
 
-    The fields of `Signals` are the first release's; ``others``, (n, R − 1, C), are the further
-    ones' posteriors, ``moved`` their sensitivities, or None. So hiding the membership, or taking
-    some of the samples, is done to all at once.
+    The fields of `Signals` are the first release's; ``others``, (n, R − 1, C), are further
+    posteriors, ``moved`` sensitivities (or None). So hiding membership, or a subset, is done to all
+    at once.
     """
 
     others: NDArray[np.float32] | None = None
@@ -220,10 +215,7 @@ class JointSignals(Signals):
 
     @classmethod
     def of(cls, releases: Sequence[Signals]) -> Self:
-        """Return the releases together, with the first one's membership.
-
-        ValueError: there is none, or they are not of the same samples, classes, networks, members.
-        """
+        """Return the releases as one; ValueError: none, or other samples, classes, members."""
         if not releases:
             raise ValueError("releases: none; allowed: 1 or more")
         first, *further = releases

@@ -31,8 +31,7 @@ class FitSettings:
 
     Training ends after the ``patience``-th epoch in a row without a better one, and keeps the best.
     The first ``warmup`` epochs, ``epochs`` - 1 at most, neither count for patience nor can be kept:
-    after heavy pruning fine-tuning starts low. Source: Yuan & Zhang (2022), section 6.1; warm-up:
-    ours.
+    pruned networks start low. Source: Yuan & Zhang (2022), section 6.1; the warm-up is ours.
     """
 
     epochs: int
@@ -46,7 +45,6 @@ class FitSettings:
     keeps_last: bool = False
     """No selection: every epoch is taken, and the last is kept."""
     private: PrivateConfig = field(default_factory=PrivateConfig)
-    """What the defense ``dp`` changes."""
 
     @property
     def first_counted(self) -> int:
@@ -93,9 +91,9 @@ class Defense:
     The others override methods, which `fit` calls in this order: ``start``; every epoch
     ``batches``; every batch ``loss``, which asks for the ``penalty``, and ``differentiated``; after
     each epoch ``score``, and ``keep`` when networks have stopped; at last ``finish``. Each fit
-    takes a fresh object. ``strength``: in the defense's own units, 0 where it has none.
-    ``one_by_one``: never a stack; ``keeps_early``: an epoch of the warm-up can be kept;
-    ``needs_original``: jobs bring originals.
+    takes a fresh object. ``strength``: in its own units, or 0. ``one_by_one``: never a stack;
+    ``keeps_early``: the warm-up's epochs, too; ``needs_original``: jobs bring the unpruned
+    networks.
     """
 
     one_by_one: ClassVar[bool] = False
@@ -120,10 +118,7 @@ class Defense:
         return losses if penalty is None else losses + penalty
 
     def penalty(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor | None:
-        """Return what is added to the cross-entropy, shape (M,), in nats; None: nothing.
-
-        ``x`` is (M, b, …), ``labels`` (M, b), ``logits`` (M, b, C), with gradients.
-        """
+        """Return what is added, (M,), nats; ``x``: (M, b, …), ``logits``: (M, b, C)."""
         return None
 
     def differentiated(self, run: Run) -> None:
@@ -192,12 +187,11 @@ def accuracy(module: nn.Module, features: Tensor, labels: Tensor, samples: Tenso
 class Run:
     """The state of one call of `fit`; its defense reads and extends it.
 
-    ``networks``: those still training, as one function, each in a slot; ``active``: the job in each
-    slot; ``generators``: of each job's batches and dropout; ``train``, ``validation``: sample
-    numbers, (jobs, samples); ``cuts``: (start, stop) of an epoch's batches; ``masks``: parameter
-    name → 1 where pruning left a weight, else 0, by slot; ``epoch``, ``batch``: the one under way,
-    from 0, and its step's sample numbers, (M, b); ``best``, ``best_score``: by job, the state dict
-    of the epoch kept.
+    ``networks``: those still training, as one function, each in a slot; ``active``: each slot's
+    job; ``generators``: of batches and dropout, by job; ``train``, ``validation``: sample numbers,
+    (jobs, samples); ``cuts``: (start, stop) of an epoch's batches; ``masks``: parameter name → 1
+    where pruning left a weight, else 0, by slot; ``epoch``, ``batch``: under way, from 0, and its
+    sample numbers, (M, b); ``best``, ``best_score``: by job, the state dict of the epoch kept.
     """
 
     def __init__(
@@ -365,7 +359,6 @@ def _line(run: Run) -> str:
 
 
 def _gathered_masks(jobs: list[Job], networks: Alone | Stack) -> dict[str, Tensor]:
-    """Return parameter name → float masks, which lie in memory as the parameters do."""
     kept = [job.masks.keep for job in jobs if job.masks is not None]
     if len(kept) < len(jobs):
         return {}

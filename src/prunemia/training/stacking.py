@@ -1,8 +1,7 @@
 """Several networks as one function: stacked where their layers allow it, one alone otherwise.
 
-Both answer ``x`` (M, B, …) with logits (M, B, C) and name parameters alike, a stack's with a
-leading M. So an optimizer that works entry by entry (Adam, SGD) trains each network as it would
-alone.
+Both answer ``x`` (M, B, …) with logits (M, B, C) and name parameters alike (a stack's lead with M),
+so an optimizer that works entry by entry (Adam, SGD) trains each network as it would alone.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 from prunemia.models import Dropout, Pool, dropout_mask
 
 STACKED = {nn.Linear, nn.Conv1d, nn.BatchNorm1d, nn.ReLU, nn.Flatten, Pool, Dropout}
-"""The layers that a stack knows."""
 
 
 def stackable(module: nn.Module) -> bool:
@@ -51,8 +49,7 @@ class Alone:
 class Stack:
     """M networks of one plain nn.Sequential: batched matrix products and grouped convolutions.
 
-    Between 1-D convolutions activations are folded, (B, M·C, 1, L), channels last in memory (two to
-    three times faster); elsewhere they are (M, B, F).
+    Activations are (M, B, F), or, for speed, (B, M·C, 1, L), channels last, between convolutions.
     """
 
     def __init__(self, modules: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> None:
