@@ -90,7 +90,7 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
         return {k: v for k, v in self.get_params().items() if k not in ("device", "progress")}
 
     def learned(self) -> dict[str, NDArray[Any]]:
-        """Return the numbers and arrays named like_this_, for `restore`; TypeError: others."""
+        """Return numbers and arrays named ``like_this_``, for `restore`; TypeError: others."""
         check_is_fitted(self, "n_classes_")
         learned = {name: value for name, value in vars(self).items() if name.endswith("_")}
         arrays = {name: np.asarray(value) for name, value in self._as_arrays(learned).items()}

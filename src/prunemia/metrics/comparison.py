@@ -39,10 +39,9 @@ def compare(
     *,
     ranks: bool = True,
 ) -> Comparison:
-    """Compare two attacks, each (scores, predictions), as `evaluate` takes them, on one sample.
+    """Compare two attacks, each (scores, predictions), as `evaluate` takes and refuses them.
 
-    ``ranks``: False where one ranks nothing. McNemar's test counts samples. ValueError as
-    `evaluate`.
+    ``ranks``: False where one of the two ranks nothing. McNemar's test counts samples.
     """
     member = members_of(membership)
     n = len(member)

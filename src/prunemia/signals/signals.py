@@ -205,9 +205,9 @@ class SignalPair:
 class JointSignals(Signals):
     """The answers of R releases of the same networks to the same n samples; `of` makes them.
 
-    The fields of `Signals` are the first release's; ``others``, (n, R − 1, C), are further
-    posteriors, ``moved`` sensitivities (or None). So hiding membership, or a subset, is done to all
-    at once.
+    The fields of `Signals` are the first release's; ``others``, (n, R − 1, C), are the posteriors
+    of the rest, ``moved`` their sensitivities (or None). `observed` and `subset` are of all at
+    once.
     """
 
     others: NDArray[np.float32] | None = None

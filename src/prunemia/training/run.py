@@ -92,8 +92,7 @@ class Defense:
     ``batches``; every batch ``loss``, which asks for the ``penalty``, and ``differentiated``; after
     each epoch ``score``, and ``keep`` when networks have stopped; at last ``finish``. Each fit
     takes a fresh object. ``strength``: in its own units, or 0. ``one_by_one``: never a stack;
-    ``keeps_early``: the warm-up's epochs, too; ``needs_original``: jobs bring the unpruned
-    networks.
+    ``keeps_early``: also in the warm-up; ``needs_original``: jobs bring the unpruned networks.
     """
 
     one_by_one: ClassVar[bool] = False
