@@ -28,11 +28,9 @@ Bools = NDArray[np.bool_]
 class AttackResult:
     """What an attack said of the target's n samples, and how right it was.
 
-    Attributes
-    ----------
-    scores : shape (n,), float64; larger = more likely a member, 0 = the threshold.
-    predictions, membership : shape (n,), bool.
-    evaluation : accuracy, AUC, TPR at low FPR, each with its 95 % interval.
+    ``scores``: shape (n,), float64; larger = more likely a member, 0 = the threshold.
+    ``predictions``, ``membership``: shape (n,), bool. ``evaluation``: accuracy, AUC, TPR at low
+    FPR, each with its 95 % interval.
     """
 
     scores: NDArray[np.float64]
@@ -49,7 +47,7 @@ def same_bits() -> Iterator[None]:
 
 
 def build(step: Step, context: Context) -> attacks.Attack:
-    """Return the step's attack, not fitted; ValueError where there is no such attack or option."""
+    """Return the step's attack, not fitted; ValueError for an unknown attack or option."""
     kind = (attacks.together if step.stage == "releases" else attacks.get)(step.attack)
     allowed = kind().get_params()
     options = dict(step.options)
@@ -72,7 +70,7 @@ def judged(
     """Return what a fitted attack says of the target, and how right it is.
 
     ``validation``, shape (n,): instead, how well it tells these from the other non-members. Members
-    are left out, after they were there for attacks that rank a sample among all others (rmia).
+    are left out afterwards: some attacks rank a sample among all others (rmia).
     """
     positive = target.require_membership()
     rows = np.ones(len(positive), dtype=bool) if validation is None else ~positive
@@ -88,7 +86,7 @@ def judged(
 
 
 def fit_needs(step: Step) -> list[Step]:
-    """Return the steps to what the attack learns from: references or shadows, or nothing."""
+    """Return the steps to the references or shadows that the attack learns from, if any."""
     if attacks.get(step.attack).blind:
         return []
     asked = references.for_attack(step)
@@ -181,7 +179,7 @@ def load_result(files: Files, _step: Step, _context: Context) -> AttackResult:
 def validation_leaks(
     context: Context, exp: Experiment, names: Sequence[str]
 ) -> dict[str, Evaluation]:
-    """Return how well each attack on members tells the victim's validation from its test samples.
+    """Return how well attacks on members tell the victim's validation from its test samples.
 
     A defense that trains on them in the members' place moves the leak to them; else it is small.
     """

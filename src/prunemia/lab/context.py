@@ -37,13 +37,11 @@ Report = Callable[[str], None]
 class Stage:
     """One stage of the pipeline: a row of the table `prunemia.lab.stages.STAGES`.
 
-    Attributes
-    ----------
-    version : raised when it computes something else, so that old results are not taken for new.
-    says : what is done, for people: a format of ``networks``, ``attack`` and ``releases``.
-    compute, load : to the artefact's files, and back from them to a value.
-    settings : to JSON values: what decides the result, apart from what it needs.
-    needs : to the steps whose results it reads; its networks, unless it says otherwise.
+    ``version``: raised when it computes something else. ``says``: what is done, for people, a
+    format of ``networks``, ``attack``, ``releases``. ``compute``, ``load``: to the artefact's
+    files, and back from them to a value. ``settings``: to JSON values, what decides the result
+    apart from what it needs. ``needs``: to the steps whose results it reads; its networks, unless
+    it says otherwise.
     """
 
     version: int
@@ -55,7 +53,7 @@ class Stage:
 
 
 class Context:
-    """Where steps are carried out: the table of stages; the others are those of `prunemia.lab.Lab`.
+    """Where steps are carried out: a table of stages, and else what `prunemia.lab.Lab` takes.
 
     ``foresees``: read no published data, for plans of what has not been downloaded yet.
     """
@@ -95,8 +93,7 @@ class Context:
     def facts(self, exp: Experiment) -> dict[str, Any]:
         """Return what keys need of the data set: fingerprint and classes; read once and then kept.
 
-        Where nothing is kept, a context that foresees gives published data a fingerprint of which
-        nothing is stored.
+        A context that foresees makes up a fingerprint of published data of which nothing is kept.
         """
         origin = _origin(exp)
         if origin not in self._facts:

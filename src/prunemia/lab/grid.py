@@ -46,10 +46,9 @@ class Grid(NamedTuple):
 
 
 def read(path: Path) -> Grid:
-    """Read a GRID.yml; every experiment in it is validated.
+    """Read a GRID.yml and validate every experiment in it.
 
-    UsageError where it cannot be read, or something in it is not allowed: with the file, the field
-    and the value.
+    UsageError, with the file, the field and the value, where something in it is not allowed.
     """
     values = read_yaml(path)
     try:
@@ -119,8 +118,8 @@ def run(
     """Carry out a grid, say its plan, and write its table; without ``output``, the plan alone.
 
     ``workers``: start so many processes here; None: this process, or the lab's scheduler.
-    SweepError where experiments failed: the others are in the table, which was written. UsageError
-    where the table cannot be written, or the scheduler is none or does not answer.
+    SweepError where experiments failed: the table has the others. UsageError for a wrong output or
+    scheduler.
     """
     if output is not None:
         if output.suffix not in FORMATS:

@@ -40,14 +40,11 @@ FEWEST_CANARIES = 4
 class Lab(Context):
     """Where experiments are carried out and their results kept.
 
-    Parameters
-    ----------
-    store : a folder; None: ``$PRUNEMIA_STORE``, else ``.prunemia/`` at the repository's root,
-        else the user's cache folder.
-    scheduler : the address of a Dask scheduler, as in ``tcp://127.0.0.1:8786``, whose workers carry
-        out tables of many experiments and share the store's folder; None: this process does.
-    device : where networks compute; None: cuda where there is one, else cpu.
-    progress : show on stderr what is being computed.
+    ``store``: a folder; None: ``$PRUNEMIA_STORE``, else ``.prunemia/`` at the repository's root,
+    else the user's cache folder. ``scheduler``: the address of a Dask scheduler whose workers carry
+    out tables of many experiments and share the store's folder; None: this process does.
+    ``device``: where networks compute; None: cuda where there is one, else cpu. ``progress``: show
+    on stderr what is being computed.
 
     In every method ``of`` says which network, ``"pruned"`` and fine-tuned or the ``"original"``,
     and ``network`` whose: 0 the victim's, 1 … k the shadows'. An attack, option, network or count
@@ -91,10 +88,7 @@ class Lab(Context):
         )
 
     def accuracies(self, exp: Experiment, of: Of = "pruned") -> pd.DataFrame:
-        """Return one row per network: its accuracies, 0 … 1, and its sparsity.
-
-        Columns: train, validation, test, sparsity.
-        """
+        """Return a row per network: train, validation and test accuracy, 0 … 1, and sparsity."""
         networks = [net for group in groups(exp) for net in self.value(Step(of, exp, of, group))]
         rows = [network.accuracy | {"sparsity": network.sparsity} for network in networks]
         columns = ["train", "validation", "test", "sparsity"]
@@ -103,8 +97,8 @@ class Lab(Context):
     def signals(self, exp: Experiment, of: Of = "pruned") -> SignalPair:
         """Return what the adversary learns on, and what it attacks.
 
-        Shadow networks are pruned as ``exp.adversary`` assumes. Members are a network's training
-        samples, non-members its test samples.
+        Shadow networks are pruned as ``exp.adversary`` assumes; non-members are a network's test
+        samples.
         """
         shadows = [self.value(step) for step in shadow_signals(exp, of)]
         return SignalPair(Signals.concatenate(shadows), self.target(exp, of))
@@ -117,7 +111,7 @@ class Lab(Context):
     def fitted(
         self, exp: Experiment, name: str, of: Of = "pruned", **options: Any
     ) -> attacks.Attack:
-        """Return the attack, fitted on the shadow networks' signals; seeded by ``exp.seed``.
+        """Return the attack, fitted on the shadows' signals, seeded by ``exp.seed``.
 
         ``options`` go to the attack, e.g. ``recipe="paper"`` for samia.
         """
@@ -134,8 +128,7 @@ class Lab(Context):
     ) -> AttackResult:
         """Fit an attack on the shadow networks (as `fitted`) and decide on the victim's samples.
 
-        ``name`` can be an attack of your own, a class or an instance of `Attack`: it gets the same
-        signals, and its result is not stored.
+        ``name`` can be an `Attack` of your own, a class or an instance: its result is not stored.
         """
         if not isinstance(name, str):
             own = name(**options) if isinstance(name, type) else name.set_params(**options)
@@ -148,8 +141,8 @@ class Lab(Context):
         """Return what an adversary sees who holds several releases of one network.
 
         ``releases``: pairs of an experiment and which of its networks, e.g. ``[(exp, "original"),
-        (exp.replace(bits=4), "pruned")]``; shadow networks are released the same way. Both sides
-        are `JointSignals`. UsageError where data, seed or shadows differ, or one comes twice.
+        (exp.replace(bits=4), "pruned")]``; of one data set, seed and number of shadows, or a
+        UsageError.
         """
         return attacking.release_signals(self, checked_releases(releases))
 
@@ -169,10 +162,7 @@ class Lab(Context):
         return pd.DataFrame(rows)
 
     def cost(self, exp: Experiment) -> pd.DataFrame:
-        """Return what the original, the pruned and the cut victim cost to keep and to run.
-
-        The columns are those of `prunemia.pruning.Cost`. Times are measured once and kept.
-        """
+        """Return the `prunemia.pruning.Cost` of the original, the pruned and the cut victim."""
         costs: pd.DataFrame = self.value(Step("cost", exp))
         return costs
 
@@ -181,8 +171,8 @@ class Lab(Context):
     ) -> References:
         """Return how ``count`` other networks answer `target`, and who trained on its samples.
 
-        ``setting``: "offline", shadow networks, which did not; "online", networks on the victim's
-        half, about half of which trained on each.
+        "offline" they are shadow networks, which did not; "online" about half of them trained on
+        each.
         """
         asked = references.steps(exp, of, count, setting)
         return references.gather(self, asked, self.split(exp).asked)
@@ -192,17 +182,17 @@ class Lab(Context):
     ) -> InTurn:
         """Return what attacks say of each of ``count`` networks, every one a victim in turn.
 
-        They are trained on the victim's half, and the others are each one's references: that gives
-        the scores of `prunemia.lab.references.BY_REFERENCES`. ``attacks`` are fitted on shadows.
+        They are trained on the victim's half, and the others are each one's references, for the
+        scores of `prunemia.lab.references.BY_REFERENCES`. ``attacks`` are fitted on shadows.
         """
         names = _checked(list(attacks))
         self.run(references.steps_in_turn(exp, of, count, names))
         return references.in_turn(self, exp, of, count, names)
 
     def canaries(self, exp: Experiment, of: Of = "pruned", count: int = 200) -> Planted:
-        """Return what the victim says of canaries, trained anew on about half of them.
+        """Return what the victim says of canaries, test samples with a wrong label.
 
-        A canary is one of its test samples with a wrong label (`prunemia.data.plant`).
+        It is trained anew on about half of them (`prunemia.data.plant`);
         `prunemia.audit.epsilon.in_few_runs` turns the guesses into a lower bound on ε.
         """
         if not isinstance(count, int) or count < FEWEST_CANARIES or exp.bits is not None:
@@ -221,8 +211,8 @@ class Lab(Context):
         """Return one row per (experiment, of, attack): the experiment's fields, the evaluation.
 
         All that can be computed is. If some fails, a `prunemia.lab.sweep.SweepError` has the other
-        rows as its ``table``; with ``errors="collect"`` the table comes, and its
-        ``attrs["failures"]`` lists the key, the description and the error of each.
+        rows as its ``table``; with ``errors="collect"`` the table comes, with
+        ``attrs["failures"]``.
         """
         if errors not in ("raise", "collect"):
             raise ValueError(f"errors: {errors!r} is not allowed; allowed: raise, collect")
@@ -241,9 +231,9 @@ class Lab(Context):
     ) -> pd.DataFrame:
         """Return what pruning and fine-tuning do to the leak: one row per (run, measure, effect).
 
-        Columns: the experiment's fields; measure, attack ("" for the divergence), label (-1: over
-        all classes); original, dense, pruned: its value on each network; effect ("total",
-        "training", "pruning") and its value (`prunemia.lab.effects`), paired within the run.
+        Columns: the experiment's fields; measure, attack ("" for the divergence), label (-1: all
+        classes); original, dense, pruned: its value on each network; effect and value
+        (`prunemia.lab.effects`).
         """
         todo, names = list(dict.fromkeys(experiments)), _checked(attacks)
         self.run(step for exp in todo for step in effects.steps(exp, names))
@@ -266,7 +256,7 @@ class Lab(Context):
 def table_steps(
     experiments: Iterable[Experiment], attacks: Iterable[str] | None, of: Of | Iterable[Of]
 ) -> list[Step]:
-    """Return the steps to a table's rows, each once; ValueError for a wrong attack or network."""
+    """Return the steps to a table's rows; ValueError for a wrong attack or network."""
     names = _checked(attacks)
     which: list[Any] = [of] if isinstance(of, str) else list(of)
     steps = [attack_step(exp, n, each) for exp in experiments for each in which for n in names]
@@ -274,7 +264,7 @@ def table_steps(
 
 
 def _checked(names: Iterable[str] | None) -> list[str]:
-    """Return the attacks (None: all), each once; ValueError where there is none of that name."""
+    """Return the attacks (None: all); ValueError where there is none of that name."""
     if names is None:
         names = attack_names()
     found = list(dict.fromkeys([names] if isinstance(names, str) else names))

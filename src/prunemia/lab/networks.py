@@ -31,12 +31,10 @@ FLOOR = 0.9
 class TrainedModel:
     """A network with what is known of it.
 
-    Attributes
-    ----------
-    module : in evaluation mode; masked weights are exactly zero.
-    accuracy : "train", "validation", "test" → share classified right, 0 … 1.
-    sparsity : fraction removed of all prunable weights; 0 for an original network.
-    history : losses and validation accuracy, epoch by epoch.
+    ``module``: in evaluation mode; masked weights are exactly zero. ``accuracy``: "train",
+    "validation", "test" → share classified right, 0 … 1. ``sparsity``: fraction removed of all
+    prunable weights; 0 for an original. ``history``: losses and validation accuracy, epoch by
+    epoch.
     """
 
     module: nn.Module
@@ -149,10 +147,7 @@ def train(step: Step, context: Context, canaries: Canaries | None = None) -> lis
 def prune(
     step: Step, context: Context, tuned: list[TrainedModel], canaries: Canaries | None = None
 ) -> list[TrainedModel]:
-    """Prune networks, which are used up, and fine-tune them under the defense on the same canaries.
-
-    Once, or in the rounds of `pruning.schedule`.
-    """
+    """Prune networks, which are used up, and fine-tune them in the rounds of `pruning.schedule`."""
     exp, fitting = step.exp, Fitting(step, context, canaries)
     teaches = defenses.get(exp.defense, exp.strength).needs_original
     teachers = [copy.deepcopy(original.module) if teaches else None for original in tuned]
@@ -311,13 +306,10 @@ def measure_cost(step: Step, context: Context) -> Files:
 
 @dataclass(frozen=True, eq=False)
 class Planted:
-    """What a victim says of its m canaries.
+    """What a victim says of its m canaries, and what its defense guarantees (``privacy``).
 
-    Attributes
-    ----------
-    scores : shape (m,), log-odds of the wrong label; large where the victim learned it.
-    included : shape (m,), bool: which it trained on.
-    privacy : what the defense guarantees, as `TrainedModel.privacy`.
+    ``scores``: shape (m,), log-odds of the wrong label, large where the victim learned it.
+    ``included``: shape (m,), bool: which it trained on.
     """
 
     scores: NDArray[np.float64]

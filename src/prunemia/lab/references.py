@@ -2,8 +2,8 @@
 
 *Offline*, the references are the adversary's shadow networks, none of which trained on the victim's
 samples. *Online*, they are cut from the victim's half as the victim is, in pairs, so that each
-sample trained about half of them. Each of k online references can be the target once, with the
-others as its references (`InTurn`), since one victim says little of a false-positive rate of 0.1 %.
+sample trained about half of them; each can be the target once, with the others as its references
+(`InTurn`), since one victim says little of a false-positive rate of 0.1 %.
 """
 
 from __future__ import annotations
@@ -44,13 +44,9 @@ Floats = NDArray[np.float64]
 class References:
     """How k networks answer n samples, and which of them trained on which.
 
-    Attributes
-    ----------
-    samples : shape (n,), row numbers in the data set.
-    labels : shape (n,), their true classes.
-    log_odds : shape (k, n), of the true class: ln p_y − ln(1 − p_y).
-    posteriors : shape (k, n, C).
-    trained_on : shape (k, n), True for training samples; offline, never.
+    ``samples``: shape (n,), row numbers in the data set. ``labels``: (n,), their true classes.
+    ``log_odds``: (k, n), of the true class. ``posteriors``: (k, n, C). ``trained_on``: (k, n),
+    bool.
     """
 
     samples: NDArray[np.int64]
@@ -117,10 +113,7 @@ def queried(step: Step) -> list[Step]:
 def as_shadows(
     context: Context, asked: Sequence[Step], queries: Sequence[Step] = ()
 ) -> list[Signals]:
-    """Return references as targets, each with the others as its references.
-
-    ``queries``: of `queried`; they bring the sensitivities.
-    """
+    """Return references as targets, each with the others; ``queries`` bring sensitivities."""
     everyone = [number for step in asked for number in step.group]
     if len(everyone) < 2:
         said = "allowed for an attack with references: 2 or more, to choose its threshold on"
@@ -151,7 +144,7 @@ def as_shadows(
 def attach(
     context: Context, asked: Sequence[Step], samples: NDArray[np.int64], target: Signals
 ) -> Signals:
-    """Return the target's signals, which are of these samples of the data, with its references."""
+    """Return the target's signals, of these samples of the data, with its references."""
     if not asked:
         return target
     found = gather(context, asked, samples)
@@ -166,11 +159,8 @@ def attach(
 class InTurn:
     """What attacks say of n samples on each of k networks, every one a victim in turn.
 
-    Attributes
-    ----------
-    references : the networks' answers, (k, n), and who trained on what.
-    scores : by name, shape (k, n), larger = more likely a member; NaN where a network was not
-        asked, or a sample lacks networks.
+    ``references``: the networks' answers. ``scores``: by name, shape (k, n), larger = more likely a
+    member; NaN where a network was not asked, or a sample lacks networks.
     """
 
     references: References
@@ -199,8 +189,7 @@ class InTurn:
     def rates(self, name: str, fpr: float) -> tuple[Floats, Floats]:
         """Return each network's TPR (k,), and each sample's FPR (n,), at one threshold for all.
 
-        At most ``fpr`` of all pairs of a network and a non-member lie above it. NaN where there is
-        nothing to count.
+        At most ``fpr`` of all pairs of a network and a non-member lie above it.
         """
         scores = self.scores[name]
         known = np.isfinite(scores)

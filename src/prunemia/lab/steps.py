@@ -32,14 +32,9 @@ SHARED = ("dataset", "samples", "rows", "seed", "shadows")
 class Step:
     """One result of the pipeline; ValueError where ``of`` is neither "pruned" nor "original".
 
-    Attributes
-    ----------
-    stage : a name of the table of stages (`prunemia.lab.stages.STAGES`).
-    of : which network, pruned or original.
-    group : the network numbers; the victim alone unless given.
-    attack : the attack's name, for the stages "fit", "attack" and "releases".
-    options : (name, value) in order of name: the attack's, or of "canaries" the count.
-    other_releases : further releases of the same network, for the stage "releases".
+    ``stage``: a name of `prunemia.lab.stages.STAGES`. ``group``: the network numbers. ``attack``:
+    its name, for the stages "fit", "attack" and "releases". ``options``: (name, value) in order of
+    name: the attack's, or of "canaries" the count. ``other_releases``: for the stage "releases".
     """
 
     stage: str

@@ -60,13 +60,9 @@ class Task(NamedTuple):
 class Plan:
     """What is to be done for the results of some steps; nothing is computed before `compute`.
 
-    Attributes
-    ----------
-    rows : the steps that are wanted, and the task that each is.
-    tasks : every task, by name; an input comes before what needs it.
-    todo : the tasks to compute, in this order: those that are needed and not in the store.
-    errors : what went wrong, by the name of the task.
-    refused : experiments whose tasks cannot even be named, as their data cannot be had, and why.
+    ``rows``: the steps that are wanted, and the task that each is. ``tasks``: every task by name,
+    an input before what needs it. ``todo``: those to compute, in this order. ``errors``: what went
+    wrong, by the name of the task. ``refused``: experiments whose data cannot be had, and why.
     """
 
     def __init__(self, context: Context, steps: Iterable[Step]) -> None:
@@ -169,8 +165,7 @@ class Plan:
     def _compute_on(self, client: Client, report: Report) -> None:
         """Compute the tasks on a scheduler: each waits for its inputs, not for another's lock.
 
-        Where workers offer the resource ``GPU`` (``dask worker ADDRESS --nthreads 4 --resources
-        GPU=1``), every task asks for one, so a GPU has one network at a time.
+        Where workers offer the resource ``GPU`` (``--resources GPU=1``), each task asks for one.
         """
         from distributed import as_completed
 
@@ -217,7 +212,7 @@ def describe(error: BaseException) -> str:
 
 
 def _fields(exp: Experiment) -> str:
-    """Return what a list of failures says of an experiment: its fields that are not defaults."""
+    """Return an experiment's fields that are not defaults, and its seed."""
     fields = exp.model_dump(mode="json", exclude_defaults=True) | {"seed": exp.seed}
     return ", ".join(f"{name} {value}" for name, value in fields.items())
 
