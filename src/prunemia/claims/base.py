@@ -1,11 +1,10 @@
 """What a claim is, and the one rule that gives it a verdict: the interval of its effect decides.
 
-The unit of evidence is the run: another split, other networks, other attacks. A claim's family is
-the same claim on all m data sets that were asked; each gets a t-interval over runs at the level
-1 − 0.05/m, so that with 95 % probability all cover their effects (Bonferroni; Dunn 1961).
-Holm's tests decide a little more, but their intervals end at zero for each claim that they decide
-(Guilbaud 2008): too little for the verdict "no difference that matters". Which epoch of fine-tuning
-is kept moves the leak as much as pruning does, so a claim about either covers three stopping rules.
+The unit of evidence is the run: another split, other networks and attacks. A claim's family is the
+same claim on all m data sets that were asked; each has a t-interval over runs at level 1 − 0.05/m,
+so that with 95 % probability all cover their effects (Bonferroni; Dunn 1961). Holm's would end at
+zero where they decide (Guilbaud 2008): too little for "no difference that matters". Which epoch is
+kept moves the leak as much as pruning does, so a claim about either covers three stopping rules.
 """
 
 from __future__ import annotations
@@ -33,25 +32,18 @@ RULES = ("warm-up", "published", "last")
 MARGIN = 0.01
 """The difference in balanced accuracy or AUC up to which it does not matter; fixed beforehand."""
 LEAST_RUNS = 3
-"""With fewer runs a claim is open, and has no interval: that of two is twelve times as wide as they
-are apart."""
+"""With fewer a claim is open, without interval: that of two is twelve times as wide as the gap."""
 
 
 @dataclass(frozen=True)
 class Claim:
     """A claim on one data set, true where its effect is positive, and what its runs say of it.
 
-    Attributes
-    ----------
-    id, text : what the claim is called on every data set, and the claim in words.
-    by_rule : stopping rule → the effect in each run.
-    measure, comparison : of what the effect is a difference, and which difference.
-    margin : the size up to which an effect does not matter; 0: no such size was stated beforehand.
-    ruled : whether it is about pruning or fine-tuning, and so has to hold under all of `RULES`.
-    paper : whether Yuan & Zhang (2022) make it, of their data sets.
-    source : the table of results/ that has it.
-    tests : how many claims its family has, itself included.
-    note, open : what a reader has to know beside the verdict; why it is open though all was tried.
+    ``by_rule``: stopping rule → the effect in each run, the difference ``comparison`` of
+    ``measure``. ``margin``: the size up to which it does not matter; 0: none was stated beforehand.
+    ``ruled``: it is about pruning or fine-tuning, and has to hold under all of `RULES`. ``paper``:
+    Yuan & Zhang (2022) make it, of their data sets. ``source``: the table of results/ that has it.
+    ``tests``: the size of its family. ``open``: why it is open though all was tried.
     """
 
     id: str
@@ -86,7 +78,7 @@ class Claim:
 
     @property
     def runs(self) -> int:
-        """How many runs the effect is a mean of, under the rule that has fewest."""
+        """The number of runs under the stopping rule that has fewest."""
         return min(len(values) for values in self.by_rule.values())
 
     @property
@@ -132,7 +124,7 @@ def where(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
 def simultaneous(values: Sequence[float], tests: int) -> Estimate:
     """Return the mean of one value per run with its t-interval as one of ``tests`` intervals.
 
-    Fewer than `LEAST_RUNS` have none; nor have runs that agree: no width would decide everything.
+    Fewer than `LEAST_RUNS` have none, nor have runs that agree: it would decide everything.
     """
     if len(values) < LEAST_RUNS:
         return Estimate(float(np.mean(values)), note=f"{len(values)} runs: no interval")
@@ -152,10 +144,7 @@ def verdict(effect: Estimate, margin: float = 0.0) -> str:
 
 
 def by_verdict(claim: Claim | None, below: str, around: str, above: str, unknown: str) -> str:
-    """Return the words that a verdict calls for: contradicted ``below``, supported ``above``.
-
-    Any other: ``around``. ``unknown``: no kept table has this run's parameters (`registry.of`).
-    """
+    """Return the words that a verdict calls for; ``unknown`` without a claim (`registry.of`)."""
     if claim is None:
         return unknown
     return {SUPPORTED: above, CONTRADICTED: below}.get(claim.verdict, around)
@@ -164,9 +153,8 @@ def by_verdict(claim: Claim | None, below: str, around: str, above: str, unknown
 def runs_needed(claim: Claim) -> int | None:
     """Return how many runs would decide an effect of this size, at most 1000; None: not known.
 
-    It takes mean and spread over runs for known, so with that many runs about one repetition in two
-    decides; plan for more. It is the most that any stopping rule needs, and not known where the
-    effects under the rules differ in sign.
+    Mean and spread over runs are taken for known, so with that many about one repetition in two
+    decides. The most that any stopping rule needs; not known where the rules differ in sign.
     """
     means = np.array([effect.value for effect in claim.effects.values()])
     if len({*(means > 0)}) > 1 or math.isnan(claim.effect.low):

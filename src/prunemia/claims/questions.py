@@ -1,7 +1,6 @@
 """How the claims of ``claims.yml`` are read off the kept tables.
 
-Yuan & Zhang (2022) compare the pruned and fine-tuned network with the original. That is the sum of
-two effects (`prunemia.lab.effects`), and each is a claim of its own here.
+What Yuan & Zhang (2022) report is a sum of two effects (`prunemia.lab.effects`); each is a claim.
 """
 
 from __future__ import annotations
@@ -26,8 +25,7 @@ from prunemia.results.tables import CURVE_MEASURE
 
 Table = pd.DataFrame
 Case = tuple[dict[str, Any], Table]
-"""What fills a claim's words, and a table with a row per run and stopping rule: its columns are
-what can be subtracted from one another."""
+"""What fills a claim's words, and a row per run and stopping rule, of columns to be subtracted."""
 
 OWN = {"pruner": "l1unstructured", "defense": "none"}
 """What the tables of all data sets have in common."""
@@ -65,11 +63,7 @@ def _claim(
     complete: bool = False,
     **about: Any,
 ) -> Claim | None:
-    """Return the claim on one case; None where the table has no such numbers.
-
-    Its effect is the column ``plus`` minus the column (or number) ``minus``. ``complete``: no claim
-    where a run could not be measured, else such a run is left out. ``about`` has places in braces.
-    """
+    """Return the claim that ``plus`` exceeds ``minus``, two columns; None: no such numbers."""
     if not about.get("ruled") and "stopping" in runs:
         runs = where(runs, stopping=RULES[0])
     words = {"sparsity": SPARSITY, **words}
@@ -149,10 +143,7 @@ def strongest(table: Table) -> Iterator[Case]:
 
 
 def exposure(table: Table) -> Iterator[Case]:
-    """Yield the statistics of exposure, a column each.
-
-    That attacks expose the same samples is no claim: all grow with the true class's probability.
-    """
+    """Yield the statistics of exposure, a column each."""
     yield {}, wide(table, "statistic").assign(chance=CHANCE)
 
 
@@ -166,10 +157,9 @@ TOGETHER = {
 
 
 def releases(table: Table) -> Iterator[Case]:
-    """Yield the accuracy of nncls on each release, a column each.
+    """Yield the accuracy of nncls, named beforehand, on each release, a column each.
 
-    Named beforehand: it is learned, cheap, and takes several releases. "best of …" is the better
-    one alone by the other runs: the larger of several within a run is too high by chance.
+    "best of …": the better one alone by the other runs; the larger within a run is so by chance.
     """
     rows = where(table, attack="nncls", measure="accuracy")
     runs = wide(rows, "release")
@@ -202,8 +192,7 @@ FEWEST = 5
 def equally_good(curve: Table) -> Iterator[Claim]:
     """Yield what the table of levels' pruned networks leak beyond dense ones that are as good.
 
-    Where the two comparisons at equal test accuracy differ in sign, both are open: which dense
-    network is taken decides, not the pruning.
+    Where the two at equal test accuracy differ in sign, the choice of network decides: both open.
     """
     kept = results.by_dataset("control").get(str(curve["dataset"].iloc[0]))
     if kept is None:

@@ -1,7 +1,4 @@
-"""The registry: every claim of the book, computed in one place from the tables of ``results/``.
-
-Every page, list, count, map and typed finding takes a claim from here, number and verdict together.
-"""
+"""The registry: every claim of the book, computed in one place from the tables of ``results/``."""
 
 from __future__ import annotations
 
@@ -48,9 +45,9 @@ COLUMNS = (
 def registry() -> pd.DataFrame:
     """Return every claim of the book: one row per claim and data set.
 
-    Columns: as `claims.base.Claim` says; rules, the stopping rules under which it was tried;
-    effect, low and high, the mean over runs and rules with the interval that the verdict rests on;
-    family, on how many data sets it was asked. UsageError: no repository, or a stale table.
+    Columns: as `claims.base.Claim` says; rules, under which it was tried; effect, low and high, the
+    mean over runs and rules with the interval that decides; family, on how many data sets it was
+    asked. UsageError: no repository, or a stale table.
     """
     rows = [
         {**vars(claim), "question": question, "rules": ", ".join(claim.by_rule)}
@@ -124,8 +121,7 @@ def said(
 ) -> str:
     """Say what a claim's runs say of an effect on a rate, in a clause with its interval in points.
 
-    ``more``, ``less``: the clause where the claim is supported, and where it is contradicted.
-    Without a claim on the experiment: ``here``, the effect in the page's own run, decides nothing.
+    ``more``, ``less``: where it is supported, contradicted. ``here``: the page's own run's effect.
     """
     claim = of(exp, known)
     if claim is None:
@@ -151,8 +147,7 @@ def tally(known: str) -> str:
 def show(*ids: str, question: str | None = None, exp: Experiment | None = None) -> Any:
     """Return claims as a table for a page: by id (a prefix will do), question or experiment.
 
-    ``exp``: of its data set alone, and none where the claim's table lacks it: a page that was run
-    with other parameters gives no verdict, and a sentence says so.
+    ``exp``: of its data set alone, and a sentence instead where the claims' tables lack it.
     """
     table = registry()
     if question is not None:
@@ -186,9 +181,8 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
 def common(rule: str = RULES[0]) -> pd.DataFrame:
     """Return each claim's mean effect over data sets (`pooled`), where `LEAST` of them answer it.
 
-    Under one stopping rule, without data sets where the claim is open. Columns: id, claim, data
-    sets, effect with its interval, between (standard deviation of the effects between data sets).
-    A few data sets that nobody drew at random are a thin sample.
+    Under one stopping rule, without open claims. Columns: id, claim, data sets, effect with its
+    interval, between (the effects' standard deviation). Nobody drew these data sets at random.
     """
     found = []
     for (known, text), group in itertools.groupby(
@@ -207,12 +201,11 @@ def common(rule: str = RULES[0]) -> pd.DataFrame:
 
 
 def pooled(values: list[tuple[float, ...]]) -> tuple[Estimate, float]:
-    """Return the mean effect of several data sets, and the standard deviation between them.
+    """Return the mean effect of k data sets, each with one per run, and the deviation between them.
 
-    ``values``: per data set one effect per run. The variance between data sets is that at which
-    the weighted squares around the mean add up to k − 1, 0 if they do not reach it (Paule & Mandel
-    1982). The interval has k − 1 degrees of freedom (Hartung & Knapp 2001, equation 2), and is
-    never narrower than that of weights taken as known (Röver, Knapp & Friede 2015, section 2).
+    The variance between data sets makes the weighted squares around the mean k − 1, or is 0 (Paule
+    & Mandel 1982). The interval has k − 1 degrees of freedom (Hartung & Knapp 2001, equation 2),
+    never narrower than by weights taken as known (Röver, Knapp & Friede 2015, section 2).
     """
     means = np.array([np.mean(each) for each in values])
     within = np.array([np.var(each, ddof=1) / len(each) for each in values])
@@ -239,10 +232,10 @@ def pooled(values: list[tuple[float, ...]]) -> tuple[Estimate, float]:
 def all_networks() -> pd.DataFrame:
     """Return how far each network over-fits, and how much it leaks, on each data set.
 
-    Columns: dataset; network ("original", "dense", "pruned 0.5", …); role (the same without
-    sparsity); train, test, gap (train − test accuracy), leak (SAMIA's balanced accuracy) and found
-    (its TPR at 1 % FPR), each a mean over runs under our stopping rule with its 95 % interval in
-    _low and _high; runs, of which fewer than `LEAST_RUNS` have no interval.
+    Columns: dataset; network ("original", "dense", "pruned 0.5", …); role (without sparsity);
+    train, test, gap (of accuracies), leak (SAMIA's balanced accuracy) and found (its TPR at 1 %
+    FPR), each a mean over runs under our rule, with _low and _high (95 %, from `LEAST_RUNS` on);
+    runs.
     """
     table = pd.concat([table for _, table in results.by_dataset("control").values()])
     own = where(table, **OWN, stopping=RULES[0])
@@ -269,10 +262,10 @@ def all_networks() -> pd.DataFrame:
 
 
 def capacity(table: pd.DataFrame, attack: str) -> pd.DataFrame:
-    """Return each effect on an attack by width and sparsity: a description, no verdict.
+    """Return each effect of a table of `as_effects` on an attack by width and sparsity.
 
-    ``table``: of `as_effects`, under one stopping rule. Columns: effect, width, sparsity, runs,
-    value, low, high (95 % over runs), regime (whether the pruned networks are in the paper's).
+    Columns: effect, width, sparsity, runs, value, low, high (95 % over runs), regime (whether the
+    pruned networks are in the paper's).
     """
     cell = ["width", "sparsity"]
     found = summarize(where(table, attack=attack, measure="accuracy"), ["value"], ["effect", *cell])

@@ -1,8 +1,7 @@
 """Points of test accuracy and leak, which defense leaks less at equal accuracy, and what to do.
 
-A point is one way to prune, to fine-tune and to defend. Whatever is picked by looking (a strength,
-the strongest attack, a rival, what is advised) is picked on the first `CHOOSING` runs of a table
-and judged on the others, which had no part in it (`halves`).
+Whatever is picked by looking (a strength, the strongest attack, a rival, what is advised) is picked
+on the first `CHOOSING` runs of a table and judged on the others (`halves`).
 """
 
 from __future__ import annotations
@@ -37,10 +36,7 @@ SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of trade-offs with the name of each way, and each original network once.
-
-    An original comes with every control that was fine-tuned from it, for 0 epochs itself.
-    """
+    """Return a table of trade-offs with each way's name, and original networks once, not tuned."""
     if "name" in table:
         return table
     original = table["pruner"] == ORIGINAL
@@ -58,7 +54,6 @@ def names(ways: pd.DataFrame) -> pd.Series:
 
 
 def _name(way: Any) -> str:
-    """Name a way; a defense with the pruning that it is on, unless that is the default."""
     if way.defense == "none" and way.pruner == ORIGINAL:
         return "original"
     pruning = f"{way.pruner} {way.sparsity:g}" if way.sparsity else str(way.pruner)
@@ -83,9 +78,9 @@ def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def points(table: pd.DataFrame, measure: str, adversary: str = ADAPTIVE) -> pd.DataFrame:
     """Return one point per way: test accuracy and the leak by the attack strongest on it.
 
-    Columns: name, `WAY`, attack, runs; test and leak, each with _low and _high (95 % over runs);
-    validation_attack and validation, the attack strongest on validation samples and their leak (""
-    and missing for ways that do not train on them); worst, the larger of the two leaks.
+    Columns: name, `WAY`, attack, runs; test and leak, with _low and _high (95 % over runs);
+    validation_attack and validation, the strongest on validation samples and their leak ("" and
+    missing where these train nothing); worst, the larger of the two leaks.
     """
     table = named(table)
     faced = table[(table["adversary"] == adversary) | (table["defense"] == "none")]
@@ -137,11 +132,10 @@ def differences(first: pd.Series, second: pd.Series) -> list[float]:
 def rivals(plane: pd.DataFrame, pruned_alike: bool = False) -> pd.DataFrame:
     """Return each defended point with the undefended one that leaks least at its test accuracy.
 
-    That is `WITHIN` above or below, after as many epochs of fine-tuning; the original, too, since
-    an owner has it who does nothing. ``pruned_alike``: by the same method. Early stopping has one
-    possible rival: the same network but for the epoch that is kept. Columns added: usable (it costs
-    at most `USABLE` against the same pruning without it); rival and rival_attack; gain, the rival's
-    leak minus its own. The last three are missing where there is none, or it is not usable.
+    That is `WITHIN` above or below, after as many epochs, or the original; ``pruned_alike``: by the
+    same method. Early stopping has one rival: the same network but for the epoch kept. Columns
+    added: usable (at most `USABLE` below the same pruning without it); rival, rival_attack and
+    gain, the rival's leak minus its own: missing where there is none, or it is not usable.
     """
     defended, undefended = (plane[plane["defense"].ne("none") == side] for side in (True, False))
     pairs = defended.merge(undefended.add_prefix("rival_"), how="cross")
@@ -191,8 +185,7 @@ def _gains(judging: pd.DataFrame, way: Any, column: str) -> list[float]:
 def defended(table: pd.DataFrame) -> Iterator[Claim]:
     """Yield for each defense that it leaks less than undefended networks of its test accuracy.
 
-    The runs that choose pick its strength (the largest gain), its rival, and the attack strongest
-    on each; the others judge. Against any undefended network, and against those pruned alike.
+    Any of them, and those pruned alike. Picked by the runs that choose, judged by the others.
     """
     _, judging = halves(table)
     fought = set()
@@ -241,13 +234,11 @@ def without_rival(table: pd.DataFrame) -> dict[str, str]:
 def advice(table: pd.DataFrame, within: float = WITHIN) -> pd.Series:
     """Return what leaks least at a price of at most ``within`` of the original's test accuracy.
 
-    A leak is by the strongest adaptive attack; of a way that trains on validation samples, the leak
-    of these where it is the larger one, and where it was not measured the way is not advised.
-
-    Fields: chosen, the way's name; leaks, whose samples leak more under it, "members" or
-    "validation"; runs, how many judged. Then, each with _low and _high (95 % over the judging
-    runs): before, the original's leak; after, the chosen way's; gain, before − after; price, the
-    original's test accuracy minus its; members and validation, both of its leaks.
+    By the strongest adaptive attack, on members or on validation samples that it trains on, where
+    these leak more; no advice where that was not measured. Fields: chosen, the way's name; leaks,
+    "members" or "validation"; runs, how many judged; each with _low and _high (95 %): before, the
+    original's leak; after, the way's; gain, before − after; price, the loss of test accuracy;
+    members and validation, both leaks.
     """
     choosing, judging = halves(table)
     plane = points(choosing, "accuracy")

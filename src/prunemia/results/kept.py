@@ -1,8 +1,7 @@
 """Tables of long runs on disk, each with the record of what made it; refused where outdated.
 
-``results/NAME.csv`` is the table; ``results/NAME.json`` says which grid it is of, by which versions
-of stages and attacks, which part of it was made when, where and by which libraries, and which
-experiments each part is of. A grid can therefore grow: what is there stays, the rest is computed.
+Beside ``results/NAME.csv``, ``NAME.json`` says its grid, the versions of stages and attacks, when,
+where and by which libraries each part was made, and of which experiments, so that a grid can grow.
 """
 
 from __future__ import annotations
@@ -144,10 +143,9 @@ def read_or_make(
     *,
     most: int = MOST,
 ) -> tuple[str, pd.DataFrame]:
-    """Return the kept table that has these experiments, with its name; else "" and it computed.
+    """Return the whole kept table that has these experiments, with its name; else "" and a new one.
 
-    The kept table comes whole, with all its runs. Computed are the short list of releases, and
-    `tables.variants`. ``most``: references; the kept tables have 64.
+    Computed are the short list of releases, and `tables.variants`. ``most``: references.
     """
     todo = list(wanted)
     if most == MOST and (name := holding(kind, todo)):
@@ -164,10 +162,7 @@ def _of_kind(kind: str) -> list[str]:
 
 
 def _split(name: str) -> tuple[list[Experiment], list[Experiment]]:
-    """Return the experiments of a table's grid that it has as of today, and those that it lacks.
-
-    StaleTableError: the grid is gone, versions are others, or all experiments are lacking.
-    """
+    """Return the experiments of a table's grid that it has as of today, and those that it lacks."""
     about = record(name)
     grid = folder().parent / about["grid"]
     if not grid.is_file():
@@ -220,7 +215,7 @@ def versions(names: Iterable[str]) -> dict[str, dict[str, int]]:
 def cell(exp: Experiment) -> str:
     """Return a short hash of what an experiment says, and of its network's and defenses' versions.
 
-    Fields at their defaults, and first versions, do not count: a new field leaves hashes alone.
+    Defaults and first versions do not count: a new field leaves hashes alone.
     """
     defenses = (exp.defense, exp.adversary and exp.adversary.defense)
     kinds = [("model", exp.model, NETWORKS[exp.model].version)]
@@ -230,7 +225,6 @@ def cell(exp: Experiment) -> str:
 
 
 def _part(device: str) -> dict[str, Any]:
-    """Return what a record says of a part that is made here and now."""
     return {
         "made": datetime.now(UTC).date().isoformat(),
         "package": importlib.metadata.version("prunemia"),
@@ -250,8 +244,7 @@ PROBED = (("mnist1d", "cnn1d"), ("mnist1d", "columnfc"), ("digits", "cnn2d"))
 def probe(device: str = "cpu") -> str:
     """Return a hash of a small training and attack: equal where arithmetic is equal, bit for bit.
 
-    Processors differ in the order in which they add, and library versions do, so the last bits of
-    a sum differ, and each step of training magnifies that. Sixteen hexadecimal digits.
+    Processors and libraries add in other orders; each step of training magnifies the difference.
     """
     found = hashlib.sha256()
     with tempfile.TemporaryDirectory() as store:
@@ -287,12 +280,10 @@ def make(
 ) -> pd.DataFrame:
     """Compute what a table lacks of its grid, and write it, with its record, to ``results/``.
 
-    Rows of experiments that say what they said are kept bit for bit, those of experiments that left
-    the grid are dropped. If the versions of stages or attacks are others, or the columns are, all
-    is computed. A UsageError where there is no such table, or its grid is not allowed.
-
-    ``workers``: processes on this machine; 1: this one, or the lab's scheduler. ``anew``: compute
-    all. ``wanted``: which of the experiments that it lacks are computed now.
+    Rows of experiments that say what they said stay bit for bit, those that left the grid go. All
+    is computed ``anew``, or where versions of stages or attacks are others, or columns are. With
+    ``workers`` processes here; 1: this one, or the lab's scheduler. ``wanted``: which experiments
+    are computed now. UsageError: no such table, or its grid is not allowed.
     """
     if name not in TABLES:
         raise UsageError(f"results: {name!r} is not allowed; allowed: {', '.join(TABLES)}")
@@ -338,10 +329,9 @@ def make(
 
 
 def owners(table: pd.DataFrame, experiments: Sequence[Experiment]) -> NDArray[np.int64]:
-    """Return the index of each row's experiment, -1 where it is none of these.
+    """Return the index of each row's experiment in a table of texts, -1 where it is none of these.
 
-    ``table``: cells as text (`as_text`). Rows of original networks are those of the control. A
-    UsageError where the columns do not tell two of the experiments apart.
+    Rows of originals are the control's. UsageError: columns do not tell two experiments apart.
     """
     if not experiments:
         return np.full(len(table), -1)

@@ -52,9 +52,8 @@ def compared(
     """Return how much attacks find with and without references: one row per measure.
 
     Columns: the experiment's fields, network, attack, setting ("shadows", "offline", "online", "in
-    turn", or "offline, sensitivity": a second signal), references (how many), by ("attack": options
-    and threshold chosen on shadows; "formula": the public functions with their defaults), measure
-    ("accuracy", "AUC", "TPR at …"), value.
+    turn", or "offline, sensitivity": a second signal), references (how many), by ("attack": tuned
+    on shadows; "formula": the public functions), measure ("accuracy", "AUC", "TPR at …"), value.
     """
     cases = _cases(experiments)
     lab.run(step for _, _, each, of in cases for step in _steps(each, of, attacks, most))
@@ -138,9 +137,9 @@ def exposed(
 ) -> pd.DataFrame:
     """Return how exposed each sample of the victim's half is: one row per network and sample.
 
-    Columns: the experiment's fields, network, sample, label; one per score of `Lab.in_turn` with
-    the sample's AUC over ``most`` networks; "lira online, first" and "…, second" by half of them;
-    memorization; "alarms": its false-positive rate by lira online, over all samples 1 %.
+    Columns: the experiment's fields, network, sample, label; per score of `Lab.in_turn` its AUC
+    over ``most`` networks; "lira online, first" and "…, second" by half of them; memorization;
+    alarms, its false-positive rate by lira online where all samples' is 1 %.
     """
     parts = []
     for exp, network, turn in _turns(lab, _cases(experiments), most, attacks):
@@ -162,7 +161,6 @@ def _turns(
     most: int,
     attacks: Sequence[str],
 ) -> Iterator[tuple[Experiment, str, InTurn]]:
-    """Yield what is said of each network of a case, computed first for all of them."""
     asked = [references.steps_in_turn(each, of, most, attacks) for _, _, each, of in cases]
     lab.run(step for steps in asked for step in steps)
     for exp, network, each, of in cases:
@@ -174,9 +172,8 @@ def concentration(
 ) -> pd.DataFrame:
     """Return how unevenly the leak falls on samples, one row per run and statistic.
 
-    Of LiRA online on the pruned network: "share of a tenth" (`share_of_a_tenth`), "rank
-    correlation" and "overlap" (`overlap`) with the exposure on the original network, and overlap
-    with the exposure to each of `OTHERS`. ``attacks`` play no part.
+    Of LiRA online on the pruned network: `share_of_a_tenth`, rank correlation and `overlap` with
+    the exposure on the original network, overlap with that to each of `OTHERS`.
     """
     del attacks
     rows = []
@@ -200,8 +197,7 @@ def concentration(
 def share_of_a_tenth(turn: InTurn) -> float:
     """Return the share of the members found that the tenth of samples most exposed holds.
 
-    Exposed by the even networks, found at 1 % FPR on the odd ones, so that neither is counted on
-    itself; 0.1 is chance level.
+    Exposed by the even networks, found at 1 % FPR on the odd ones; 0.1 is chance level.
     """
     scores, trained = turn.scores[SCORE], turn.trained_on
     exposed = references.aucs(scores[::2], trained[::2])
@@ -224,9 +220,9 @@ def overlap(one: Floats, two: Floats) -> float:
 
 
 def agreement(table: pd.DataFrame, columns: Sequence[str], share: float = TOP) -> pd.DataFrame:
-    """Return how much of the most exposed samples two columns share: Jaccard indices.
+    """Return the Jaccard indices of the most exposed ``share`` of the samples by each two columns.
 
-    ``share`` of the samples count as most exposed; chance level is share / (2 − share).
+    Chance level is share / (2 − share).
     """
     draw = np.random.default_rng(0)
     values = table[[*columns]].fillna(-np.inf).astype(float)
@@ -236,9 +232,6 @@ def agreement(table: pd.DataFrame, columns: Sequence[str], share: float = TOP) -
 
 
 def most_exposed(values: Floats, share: float, draw: np.random.Generator) -> NDArray[np.int64]:
-    """Return the indices of the largest ``share`` of the values, ties in random order.
-
-    Many samples are exposed to the full: taken by their place, the same ones would always lead.
-    """
+    """Return the indices of the largest ``share`` of the values; the many ties at random."""
     count = max(1, round(share * len(values)))
     return np.lexsort((draw.random(len(values)), -values))[:count]

@@ -1,7 +1,4 @@
-"""What each kind of table says of an experiment: steps to carry out, and rows to read off them.
-
-Attacks by references have their tables in `prunemia.results.references`.
-"""
+"""What each kind of table says of an experiment: steps to carry out, and rows to read off them."""
 
 from __future__ import annotations
 
@@ -70,8 +67,7 @@ def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.D
 
 
 CURVE_MEASURE = "confidence AUC"
-"""The AUC of telling members by their confidence: it needs no shadow networks, so that a curve of
-many networks stays cheap, and the tables of the control have it for every pruned network."""
+"""The AUC of telling members by their confidence: cheap, for it needs no shadow networks."""
 
 
 def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
@@ -79,7 +75,7 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.Dat
 
     Originals that stop after 1, 2, 4, … epochs (role "training"), or are fine-tuned for so many
     ("dense"). Columns: the experiment's fields, role, epochs, train_accuracy, test_accuracy, attack
-    (none), measure, value. ``attacks`` play no part.
+    (none), measure, value.
     """
     del attacks
 
@@ -187,18 +183,15 @@ def released(
 ) -> pd.DataFrame:
     """Return how much releases give away, alone and together: one row per measure.
 
-    Columns: the experiment's fields; release (a name of `holdings`); held, how many networks that
-    are; attack (on several also "conf, difference" and "conf, change"); measure ("accuracy", "AUC",
-    "TPR at 0.01"); value; test_accuracy of the last network. ``only``: the releases wanted, or all.
+    Columns: the experiment's fields; release (of `holdings`); held, how many networks that are;
+    attack (on several also "conf, difference" and "conf, change"); measure ("accuracy", "AUC", "TPR
+    at 0.01"); value; test_accuracy of the last network. ``only``: the releases wanted, or all.
     """
     return tabulate(lab, experiments, partial(_released, attacks=attacks, only=only))
 
 
 def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Release]]:
-    """Return what the adversary holds, by name.
-
-    "one shot", "rounds", "rewound" and their controls fine-tune for equally many epochs.
-    """
+    """Return what the adversary holds, by name; rounds and rewound tune for one shot's epochs."""
     control, pruned = dense(exp), (exp, "pruned")
     found: dict[str, list[Any]] = {
         "original": [(exp, "original")],
@@ -232,7 +225,7 @@ def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Rele
 
 
 def _last_epoch(exp: Experiment) -> Experiment:
-    """Return the experiment with a warm-up of all its epochs: the last one is kept."""
+    """Return the experiment with the last epoch kept: a warm-up of all."""
     if exp.stopping == "last":
         return exp
     warmup = max(exp.recipe.warmup, exp.tuning_epochs)
@@ -278,8 +271,7 @@ def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd
     """Return test accuracy and leak of every experiment's victim: one row per attack.
 
     Columns: dataset, model, `WAY`, seed, adversary, test_accuracy, epsilon (of DP-SGD), attack,
-    accuracy, auc, tpr@0.01; `VALIDATION`: how well the attack tells validation from test samples,
-    for defenses that train on them. With a control come its original networks.
+    `WIDE`; `VALIDATION`, for defenses that train on those. With a control comes its original.
     """
 
     def read(
@@ -322,10 +314,7 @@ def label(exp: Experiment) -> Row:
 
 
 def variants(exp: Experiment) -> list[Experiment]:
-    """Return what a page compares where no table has more.
-
-    Dense fine-tuning, pruning, and each defense at its default strength, adaptive or not.
-    """
+    """Return the control, the pruned, and each default defense, adaptive or not, for a page."""
     plain = exp.replace(defense="none", strength=None, whole=False, adversary=None)
     defended = [
         plain.replace(defense=name, strength=kind.strength.default, adversary=believed)
