@@ -1,8 +1,4 @@
-"""`prunemia`: the command line.
-
-Exit code 1: something failed while it ran; 2: what was asked for is refused; 3: an audit found
-more than --fail-above or --require-below allows. What needs torch is imported after all checks.
-"""
+"""The command line; exit code 1: it failed as it ran; 2: it is refused; 3: a limit is exceeded."""
 
 from __future__ import annotations
 

@@ -21,10 +21,9 @@ from prunemia.errors import RunError, UsageError
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Give a path beside ``path`` to write to, which takes its place once the block has ended well.
+    """Give a path to write to, which takes the place of ``path`` once the block has ended well.
 
-    Who reads ``path`` sees the file of before or the new one, whenever the writer is killed. Where
-    the disk is full, or the folder does not take the file, a `RunError` names it.
+    Readers see the old file or the new one; where it cannot be written, a `RunError` names it.
     """
     # A name of each process's own, so that two who write one file do not write into one another's.
     aside = path.with_name(f".{path.name[:50]}.{os.getpid()}.partial")
@@ -87,11 +86,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def load_yaml(text: str, source: str) -> Any:
-    """Return the value of a YAML text, as ``yaml.safe_load`` does.
-
-    ``source``: where it comes from (a file, a parameter), with which a UsageError begins: it is not
-    YAML, or gives a key twice.
-    """
+    """Return the value of a YAML text; UsageError, led by ``source``: none, or a key twice."""
     try:
         return yaml.load(text, _Loader)
     except (
@@ -112,10 +107,9 @@ def read_yaml(path: Path) -> Any:
 
 
 def pack_arrays(arrays: Mapping[str, ArrayLike]) -> bytes:
-    """Return the bytes of an uncompressed .npz, never a pickle; equal arrays, equal bytes.
+    """Return an uncompressed .npz; equal arrays, equal bytes; ValueError for Python objects.
 
     ``numpy.savez`` is not used: since Python 3.14 its zip members may carry the time of day.
-    ValueError: an array holds Python objects, which only pickle could store.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -144,10 +138,7 @@ def unpack_json(data: bytes) -> Any:
 
 
 def read_npz(file: Any) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an .npz, a path or an open binary file, by name; nothing is unpickled.
-
-    UsageError: it cannot be read, is no such archive, or an array is damaged or pickled.
-    """
+    """Return the arrays of an .npz by name; UsageError where one is damaged or pickled."""
     name = ""
     arrays = {}
     try:

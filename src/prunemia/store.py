@@ -1,9 +1,8 @@
 """Results on disk: found by what they depend on, written whole or not at all, verified when read.
 
 An artefact is a folder ``ROOT/STAGE/KEY[:2]/KEY`` of files and a manifest with the size and SHA-256
-of each. A writer fills a folder aside, in ``ROOT/.partial``, and renames it into place: a reader
-sees all of it or none, whenever the writer is killed. ``ROOT/.locks`` holds one lock file per
-artefact; the kernel frees the lock of a killed process.
+of each. A writer fills a folder in ``ROOT/.partial``, and renames it into place: a reader sees all
+or nothing. ``ROOT/.locks`` has a lock file per artefact; a killed process loses its locks.
 """
 
 from __future__ import annotations
@@ -60,12 +59,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of artefacts, created when the first is put. Knows nothing of what they mean.
+    """A folder of artefacts, created when the first is put, for any number of processes.
 
-    Any number of processes may use one store, also over a network file system that supports
-    ``flock``. A stage and a key are lower-case names of at least two characters: letters, digits,
-    ``-``, ``_``; others are a ValueError. Where the folder is full, read-only or not permitted,
-    every method raises a `StoreError`.
+    Stages and keys are two or more lower-case letters, digits, ``-``, ``_``, else a ValueError;
+    every method raises a `StoreError` where the folder is full, read-only or not permitted.
     """
 
     root: Path
@@ -79,10 +76,9 @@ class Store:
         return False
 
     def get(self, stage: str, key: str) -> dict[str, bytes] | None:
-        """Return the artefact's files by name, verified; None where it is not.
+        """Return the artefact's files by name, verified; None where it is not, or is damaged.
 
-        A damaged artefact is reported by a `DamagedArtefactWarning` and removed: None again, and
-        the caller computes it anew.
+        Then it is removed, with a `DamagedArtefactWarning`, and the caller computes it anew.
         """
         folder = self._folder(stage, key)
         with self._explained(), contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -100,10 +96,7 @@ class Store:
     def put(
         self, stage: str, key: str, files: Files, note: Mapping[str, Any] | None = None
     ) -> None:
-        """Store the files whole or not at all; an artefact that exists stays as it is.
-
-        ``note``: a JSON record for people, in the manifest; no part of the content.
-        """
+        """Store the files, and a ``note`` for people; an artefact that exists stays as it is."""
         folder = self._folder(stage, key)
         parts = {n: {"bytes": len(data), "sha256": _digest(data)} for n, data in files.items()}
         body = {"format": FORMAT, "stage": stage, "key": key, "files": parts, "note": note or {}}
@@ -129,10 +122,7 @@ class Store:
     def lock(
         self, stage: str, key: str, on_wait: Callable[[], None] | None = None
     ) -> Iterator[None]:
-        """Hold the artefact's lock, so that nobody else computes it; not reentrant.
-
-        ``on_wait`` is called once where another process or thread holds it.
-        """
+        """Hold the artefact's lock, not reentrant; ``on_wait`` is called where another holds it."""
         lock = filelock.FileLock(self._lock_file(stage, key))
         with self._explained():
             (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
@@ -175,10 +165,9 @@ class Store:
         older_than_days: float | None = None,
         dry_run: bool = False,
     ) -> list[Entry]:
-        """Remove what is damaged, and the artefacts that are selected; return these.
+        """Remove what is damaged, and what stage and age (both, where both are given) select.
 
-        With ``stage``, those of that stage; with ``older_than_days``, those put before; with both,
-        those of which both is true. What killed writers have left goes, too, unlisted.
+        Returned are these; what killed writers have left goes, too, unlisted.
         """
 
         def selected(entry: Entry) -> bool:
@@ -197,7 +186,7 @@ class Store:
         return doomed
 
     def _survey(self, read: bool = True) -> Iterator[Entry]:
-        """Yield every artefact in order of stage and key; its problem, if all is ``read``."""
+        """Yield every artefact in order of stage and key, with its problem if all is ``read``."""
         prefixes = [prefix for stage in _folders(self.root) for prefix in _folders(stage)]
         found = [folder for prefix in prefixes for folder in _folders(prefix)]
         for folder in (each for each in found if each.name[:2] == each.parent.name):
@@ -229,10 +218,7 @@ class Store:
             path.rename(aside / path.name)
 
     def _sweep(self, name: str) -> None:
-        """Remove the lock files that nobody holds, and what killed writers have left beside them.
-
-        Who waits for a lock file that is removed notices, and opens it anew.
-        """
+        """Remove lock files that nobody holds (who waits opens it anew), and what lies beside."""
         for lock in (self.root / name).glob("*.lock"):
             # An OSError: it is another user's.
             with contextlib.suppress(filelock.Timeout, OSError), filelock.FileLock(lock, timeout=0):
@@ -294,7 +280,7 @@ def _digest(data: bytes) -> str:
 
 
 def _folders(path: Path) -> list[Path]:
-    """Return the folders in a folder that may be the store's; nothing where none is."""
+    """Return the folders in a folder that may be the store's."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         return sorted(
             each for each in path.iterdir() if _NAME.fullmatch(each.name) and each.is_dir()
@@ -303,10 +289,9 @@ def _folders(path: Path) -> list[Path]:
 
 
 def default_root(start: Path | None = None) -> Path:
-    """Return the store's folder where none is named.
+    """Return the store's folder where none is named: $PRUNEMIA_STORE, else one found.
 
-    $PRUNEMIA_STORE; else ``.prunemia`` at the root of the book's repository around ``start`` (None:
-    the current folder); else the user's cache folder.
+    That is .prunemia in the book's repository around ``start`` (None: here), or the user's cache.
     """
     if named := os.environ.get("PRUNEMIA_STORE"):
         return Path(named).expanduser()
@@ -315,7 +300,7 @@ def default_root(start: Path | None = None) -> Path:
 
 
 def repository(start: Path | None = None) -> Path | None:
-    """Return the root of the book's repository around ``start`` (None: the current folder)."""
+    """Return the root of the book's repository around ``start`` (None: here)."""
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         project = folder / "pyproject.toml"

@@ -35,7 +35,6 @@ TEMPLATE = r"""{%- extends "index.html.j2" -%}
 <script>MathJax = {tex: {inlineMath: [["$", "$"], ["\\(", "\\)"]]}};</script>
 <script>{{ resources.mathjax }}</script>
 {%- endblock -%}"""
-"""nbconvert's page without the scripts that it loads from elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +85,7 @@ def execute(
 ) -> Any:
     """Execute a notebook by papermill, write it without traces of the run, and return it.
 
-    The kernel is this interpreter, on one thread; what it writes to stderr goes to ``stderr``. The
-    same input gives the same bytes. A `RunError` names the cell that failed or whose kernel died;
-    an older output then stays.
+    A `RunError` names the cell that failed or whose kernel died; an older output then stays.
     """
     import nbformat
     import papermill  # slow to import, and a refusal is quick
@@ -149,7 +146,7 @@ def _clean(notebook: Any) -> None:
 def standalone(notebook: Any, source: Path) -> str:
     """Return an executed notebook as one HTML page that needs no network.
 
-    The MathJax of the book around ``source`` draws formulas; outside of it they stay as TeX.
+    Without a book around ``source`` that has MathJax, formulas stay as TeX.
     """
     from nbconvert import HTMLExporter
 
@@ -162,10 +159,9 @@ def standalone(notebook: Any, source: Path) -> str:
 
 @dataclass(frozen=True)
 class Book:
-    """The sources under ``root``, what is made of them under ``build``, on one profile.
+    """The sources under ``root`` and, under ``build``: pages/PROFILE, logs, stage, _build/html.
 
-    ``build`` holds pages/PROFILE (executed notebooks), logs, stage (what Sphinx reads) and
-    _build/html. ``jobs`` pages are executed at a time; ``force``: even where nothing changed.
+    ``jobs`` pages are executed at a time; ``force``: even where nothing changed.
     """
 
     root: Path
@@ -178,8 +174,7 @@ class Book:
     def make(self, only: Sequence[str], given: Mapping[str, str], html: bool = True) -> None:
         """Execute what changed of the pages ``only`` (none: all), then build the book (``html``).
 
-        ``given``: texts that win over the profile's parameters. UsageError: something is refused,
-        and nothing ran; RunError: a page failed, or the book has a warning.
+        ``given`` wins over the profile. UsageError: nothing ran; RunError: a page or Sphinx failed.
         """
         pages = discover(self.root)
         shared = _digest(sorted(self.root.glob("results/*.csv")), _package())
@@ -204,10 +199,7 @@ class Book:
     def tasks(
         self, pages: Mapping[str, Page], only: Sequence[str], given: Mapping[str, str], shared: str
     ) -> list[Task]:
-        """Return what each wanted page is executed with; all names and values are checked.
-
-        ``shared``: a hash of what all pages depend on.
-        """
+        """Return what each wanted page is executed with; all names and values are checked."""
         require_known(only, pages, "--only ", "page")
         values = profile(self.root, self.profile, pages)
         wanted = {name: page for name, page in pages.items() if name in only or not only}
@@ -229,10 +221,7 @@ class Book:
         return self.build / "pages" / self.profile / f"{name}.ipynb"
 
     def _build(self, pages: Mapping[str, Page], shared: str) -> None:
-        """Lay out for Sphinx what it reads, as in the repository, and call it where that changed.
-
-        A page that was never executed stands there without results.
-        """
+        """Lay out for Sphinx what it reads, as in the repository; call it where that changed."""
         stage = self.build / "stage"
         shutil.rmtree(stage, ignore_errors=True)
         shutil.copytree(self.root / "book", stage / "book")

@@ -113,10 +113,9 @@ class Page:
         return {n: d.value for n, d in self.parameters.items() if d.computed_from is None}
 
     def check(self, values: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
-        """Return the values that the page gets, of the types that it needs.
+        """Return the values that the page gets, typed; UsageError for a wrong name or value.
 
-        ``texts``: of the command line; they win over ``values``. A UsageError where a name is
-        unknown or cannot be given, or a value is not allowed; it says what is.
+        ``texts``: of the command line; they win over ``values``.
         """
         require_known([*values, *texts], self.parameters)
         read = {name: self.parameters[name].read(name, text) for name, text in texts.items()}
@@ -137,10 +136,7 @@ class Page:
 
 
 def profile(root: Path, name: str, pages: Mapping[str, Page]) -> dict[str, dict[str, Any]]:
-    """Return what notebooks/profiles/NAME.yml gives each page: the parameters that it knows.
-
-    The file maps parameters to values; its key ``pages`` maps pages to their own, which win.
-    """
+    """Return each page's parameters of notebooks/profiles/NAME.yml; those under ``pages`` win."""
     files = {file.stem: file for file in sorted(root.glob("notebooks/profiles/*.yml"))}
     require_known([name], files, "--profile ", "profile")
     values = read_yaml(files[name]) or {}
@@ -191,16 +187,10 @@ def find_page(name: str) -> Page:
 def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:
     """Return the experiment that a page's parameters describe, and show what this run is.
 
-    Parameters
-    ----------
-    parameters : the page's ``globals()``, right after its parameters cell.
-    tables : kinds of kept tables that the page reads many runs from ("control", …).
-    own : what this run is where data and network are the page's own, not the experiment's.
-
-    Raises
-    ------
-    UsageError
-        A value is out of range, or a name is unknown: papermill would compute with the default.
+    ``parameters``: the page's ``globals()``, right after its parameters cell. ``tables``: kinds of
+    kept tables that the page reads many runs from ("control", …). ``own``: what this run is where
+    data and network are the page's own. UsageError: a value is out of range, or a name is unknown,
+    with which papermill would compute by the default.
     """
     from IPython.display import display_markdown
 
@@ -216,10 +206,10 @@ def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Ex
 
 
 def known(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that a page's first cells set; UsageError where one is unknown.
+    """Return the parameters that a page's cells set; UsageError where one is unknown.
 
-    These cells do nothing but assign, at least one literal to a known name, or are papermill's.
-    Outside of a notebook all plain values are taken for parameters.
+    Such cells only assign, at least one literal to a known name, or are papermill's. Outside of a
+    notebook all plain values are parameters.
     """
     plain = (str, int, float, bool, list, tuple, type(None))
     if "In" not in parameters:

@@ -21,8 +21,7 @@ from prunemia.plots.style import COLORS, POINTS, WIDTH, colors_of, intervals, le
 from prunemia.registry import ATTACKS, DEFENSES
 
 SPARE = [("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":"), ("#CC79A7", "--")]
-"""Colours and lines of curves that no table has a colour for: a reader's own attacks."""
-
+# of curves that no table has a colour for: a reader's own attacks
 INK: dict[str, Any] = {"ha": "center", "va": "center", "color": "0.15", "fontsize": 13}
 PARTS = [(0.45, COLORS["members"]), (0.10, "#BBBBBB"), (0.45, COLORS["non-members"])]
 """The shares of a half that a network trains on, validates on and tests on, with their colours."""
@@ -30,10 +29,7 @@ Point = tuple[float, float]
 
 
 def threat_model(ax: Axes) -> None:
-    """Draw the threat model: data at the top, networks below, the attack's decision at the bottom.
-
-    It shows no measured number, so it needs no data. It fills axes about as high as they are wide.
-    """
+    """Draw the threat model, from data to the attack's decision; axes about as high as wide."""
     ax.set(xlim=(0, 10), ylim=(0, 11.4))
     ax.axis("off")
     victim, adversary = 2.4, 7.5  # where the two columns stand
@@ -89,10 +85,9 @@ def distributions(
     log: bool = False,
     names: tuple[str, str] = ("members", "non-members"),
 ) -> None:
-    """Draw how a quantity is distributed over members and over non-members (``names``).
+    """Draw how values are distributed over members and non-members (``names``); each sums to 1.
 
-    The bars of each of the two sum to one. ``values``, ``membership``: shape (n,). ``log``:
-    logarithmic values; those of 0 stand at the left edge.
+    ``values``, ``membership``: shape (n,). On a ``log`` axis values of 0 stand at the left edge.
     """
     x = np.asarray(values, dtype=float)
     member = np.asarray(membership, dtype=bool)
@@ -121,10 +116,9 @@ def marks(values: ArrayLike, ax: Axes, *, label: str) -> None:
 
 
 def learned(tops: ArrayLike, scores: Mapping[str, ArrayLike], ax: Axes) -> None:
-    """Draw an attack's score against the largest posterior, one curve per kind of answer.
+    """Draw an attack's score against the largest posterior; dotted: 0, where it decides.
 
-    ``tops``: shape (k,), 0 … 1; ``scores`` maps at most three kinds (what the rest of the posterior
-    or the label is) to scores of shape (k,). At the dotted line, 0, the attack decides.
+    ``tops``: shape (k,), 0 … 1; ``scores`` maps at most three kinds of answer to shape (k,).
     """
     for (name, values), style in zip(scores.items(), ("-", "--", "-."), strict=False):
         ax.plot(np.asarray(tops), np.asarray(values), ls=style, lw=1.8, label=name)
@@ -139,10 +133,9 @@ def roc(
     *,
     colors: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw ROC curves on log axes, down to the smallest rates that the sample can resolve.
+    """Draw ROC curves on log axes, which stop at 1 / non-members: the smallest rate measurable.
 
-    ``curves`` maps a label to (membership, scores), each shape (n,). The axes stop at
-    1 / non-members: no smaller false-positive rate can be measured.
+    ``curves`` maps a label to (membership, scores), each shape (n,).
     """
     floor = 1.0
     known = colors or colors_of(ATTACKS)
@@ -160,10 +153,7 @@ def roc(
 
 
 def class_accuracy(tables: Mapping[str, pd.DataFrame], ax: Axes) -> None:
-    """Draw an attack's balanced accuracy per class; a dotted line marks chance level.
-
-    ``tables`` maps "original" and "pruned" to `metrics.by_class`.
-    """
+    """Draw balanced accuracy per class; ``tables``: "original" and "pruned" `metrics.by_class`."""
     shifts = np.linspace(-0.15, 0.15, len(tables)).tolist()
     for shift, (name, table) in zip(shifts, tables.items(), strict=True):
         named = table.rename(columns={"low": "accuracy_low", "high": "accuracy_high"}).reset_index()
@@ -180,7 +170,7 @@ def attack_intervals(
     """Draw ``value`` and its interval, one line per attack, for each network or defense.
 
     ``tables`` maps "original" and "pruned", or defenses, to columns attack, value, value_low,
-    value_high. A missing value is left out. ``reach``: how far they stand from the attack's line.
+    value_high. ``reach``: how far they stand from the attack's line.
     """
     attacks = list(dict.fromkeys(name for table in tables.values() for name in table["attack"]))
     lines = np.arange(len(attacks))[::-1]
@@ -202,10 +192,9 @@ def attention(weights: ArrayLike, ax: Axes) -> None:
 
 
 def by_references(points: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
-    """Draw a measure against the number of references (log axis), a line per attack and setting.
+    """Draw runs' mean and 95 % t-interval against references, a line per attack and setting.
 
-    ``points``: columns attack, setting ("offline", "online"), references, value; runs are averaged,
-    bars are 95 % t-intervals.
+    ``points``: columns attack, setting ("offline", "online"), references, value.
     """
     for place, ((attack, setting), part) in enumerate(points.groupby(["attack", "setting"])):
         means = summarize(part, ["value"], by=["references"]).sort_values("references")
@@ -223,10 +212,7 @@ def by_references(points: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
 
 
 def exposure_curves(table: pd.DataFrame, score: str, ax: Axes) -> None:
-    """Draw the samples' exposure in order of size, one line per network; dotted: chance level.
-
-    ``table``: of `results.exposed`.
-    """
+    """Draw samples' exposure by size, a line per network; ``table``: of `results.exposed`."""
     for network, part in table.groupby("network", sort=False):
         values = np.sort(part[score].dropna())[::-1]
         share = np.arange(1, len(values) + 1) / len(values)

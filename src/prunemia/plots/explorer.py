@@ -24,7 +24,7 @@ from prunemia.results.tables import ADAPTIVE, NAIVE, WAY, WIDE
 FIELDS = ("dataset", "pruner", "sparsity", "defense", "attack")
 Case = dict[str, Any]
 Found = tuple[Any, Case, Case, pd.DataFrame]
-"""What a case's `FIELDS` are, its networks' and its effects' measures, and its rows."""
+# a case's FIELDS, its networks' and its effects' measures, and its rows
 
 
 def cases() -> list[Case]:
@@ -90,11 +90,7 @@ def _numbers(estimate: Estimate) -> list[float | None]:
 
 
 def explorer(found: Sequence[Case]) -> str:
-    """Return the explorer as HTML: choices, charts, and all cases as a table.
-
-    What it shows is computed here; its script only picks a case and draws it. Without scripts, or
-    without the plotting library in the book's _static/, the table remains.
-    """
+    """Return the explorer as HTML: choices, charts, and a table, which needs no scripts."""
     loader = jinja2.PackageLoader("prunemia.plots")
     pages = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
     data = json.dumps(found, separators=(",", ":")).replace("<", "\\u003c")

@@ -33,24 +33,16 @@ LABELS = {
     "training": "fine-tuning alone",
     "pruning": "removing weights",
 }
-"""What figures call each effect."""
 SPARSITY = "Sparsity (fraction removed)"
 ROLES = {"original": "s", "dense": "D", "pruned": "o"}
-"""Beside its colour each kind of network has a marker."""
-SIGNS = dict(zip(VERDICTS, "▲▼=?○", strict=True))
-"""Beside its colour each verdict has a sign, so that nobody needs to see colours."""
+SIGNS = dict(zip(VERDICTS, "▲▼=?○", strict=True))  # nobody needs to see colours
 DATA = {name: label.split(" (")[0] for name, label in sorted(registry.LABELS.items())}
-"""Data sets as figures call them; others go by their own name."""
 ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
-"""The colour and line of an adversary."""
 BLUE = "#0072B2"
 
 
 def training_history(histories: Mapping[str, Any], ax: Axes) -> None:
-    """Draw validation accuracy epoch by epoch; a dot marks the epoch that was kept.
-
-    ``histories`` maps "original" and "pruned" to a `training.History`.
-    """
+    """Draw each `training.History`'s validation accuracy; a dot marks the epoch that was kept."""
     for name, history in histories.items():
         epochs = np.arange(1, len(history.validation) + 1)
         ax.plot(epochs, history.validation, color=COLORS[name], label=name)
@@ -63,8 +55,7 @@ def training_history(histories: Mapping[str, Any], ax: Axes) -> None:
 def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax: Axes) -> None:
     """Draw the victim's accuracy on both sides against sparsity; dotted: unpruned (``original``).
 
-    ``table``: columns sparsity, and members, nonmembers (the victim's), each with _low and _high
-    (the shadows' smallest and largest, which a broad bar spans).
+    ``table``: columns sparsity, and members, nonmembers, each with the shadows' _low and _high.
     """
     for name in ("members", "non-members"):
         column, color = name.replace("-", ""), COLORS[name]
@@ -77,10 +68,7 @@ def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax:
 
 
 def class_differences(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
-    """Draw the mean difference between members and non-members per class, original and pruned.
-
-    ``table``: one quantity of `divergence.by_class`.
-    """
+    """Draw mean differences per class; ``table``: one quantity of `divergence.by_class`."""
     order = table.sort_values("class")
     for name, shift in (("original", -0.15), ("pruned", 0.15)):
         intervals(order, "class", name, ax, color=COLORS[name], label=name, shift=shift)
@@ -92,7 +80,7 @@ def class_differences(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
 
 
 def changes(table: pd.DataFrame, ax: Axes) -> None:
-    """Draw how each distance changed from the original to the pruned network, one line each.
+    """Draw how distances changed from the original to the pruned network, one line each.
 
     ``table``: by what changed, columns value, low, high, in units of the original's distance.
     """
@@ -106,10 +94,7 @@ def changes(table: pd.DataFrame, ax: Axes) -> None:
 
 
 def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
-    """Draw each effect against sparsity, with its interval.
-
-    ``table``: columns effect, sparsity, value, value_low, value_high.
-    """
+    """Draw effects against sparsity: columns effect, sparsity, value, value_low, value_high."""
     for shift, effect, name in zip((-0.012, 0, 0.012), LABELS, ROLES, strict=True):
         part, label = table[table["effect"] == effect].sort_values("sparsity"), LABELS[effect]
         intervals(part, "sparsity", "value", ax, color=COLORS[name], label=label, shift=shift)
@@ -119,10 +104,9 @@ def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None
 
 
 def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> None:
-    """Draw ``value`` against the epochs since the first, with intervals over runs.
+    """Draw ``value`` against all epochs; fine-tuning goes on where training ended.
 
-    ``points``: of `Lab.along_epochs`, one attack, measure and sparsity. Fine-tuning, dense and
-    pruned, goes on where training ended.
+    ``points``: of `Lab.along_epochs`, one attack, measure and sparsity.
     """
     trained = points.loc[points["role"] == "training", "epochs"].max()
     colors = {**COLORS, "training": COLORS["original"]}
@@ -138,9 +122,9 @@ def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> 
 
 
 def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
-    """Draw each effect over width and sparsity as a heat map; a star where zero is excluded.
+    """Draw effects over width and sparsity on one scale; a star where zero is excluded.
 
-    ``cells``: of `claims.capacity`. Framed cells are in the paper's regime. One scale for all.
+    ``cells``: of `claims.capacity`. Framed cells are in the paper's regime.
     """
     most = cells["value"].abs().max()
     look = {"cmap": "PuOr_r", "center": 0, "vmin": -most, "vmax": most, "cbar": False}
@@ -159,10 +143,7 @@ def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
 
 
 def matrix(table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2) -> None:
-    """Draw a table as a heat map with each number in its cell; ``label``: what the numbers are.
-
-    The names of the table's index and columns become the axes' labels.
-    """
+    """Draw a table, whose index and columns name the axes, as a heat map of ``label``."""
     look = {"fmt": f".{digits}f", "annot_kws": {"size": 9}, "cbar_kws": {"label": label}}
     sns.heatmap(table.astype(float), ax=ax, cmap="cividis", annot=True, **look)
     ax.set(xlabel=table.columns.name, ylabel=table.index.name)
@@ -197,8 +178,7 @@ def over_sparsity(
 def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
     """Draw an attack's accuracy against the multiplications that the cut network keeps.
 
-    ``table``: columns pruner, sparsity, kept (a fraction, 0 … 1), accuracy, accuracy_low,
-    accuracy_high. Colours are pruners, shapes sparsities: numbers beside points would overlap.
+    ``table``: columns pruner, sparsity, kept (0 … 1), accuracy, accuracy_low, accuracy_high.
     """
     levels = sorted(table["sparsity"].unique())
     shapes = ["osD^vPX*"[place % 8] for place in range(len(levels))]
@@ -218,10 +198,9 @@ def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
 
 
 def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
-    """Draw the leak against the test accuracy of every network, a small panel per data set.
+    """Draw the leak against test accuracy, a panel per data set, sparsest last on each line.
 
-    ``networks``: of `claims.all_networks`, of all data sets. A line goes from the original over the
-    dense network to the pruned ones, sparsest last; bars are 95 % intervals over runs.
+    ``networks``: of `claims.all_networks`, of all data sets.
     """
     parts = list(networks.groupby("dataset", sort=False))
     fig, axes = figure(-(-len(parts) // 2), height=2.3, columns=2, sharey=True, squeeze=False)
@@ -250,10 +229,7 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
 
 
 def verdict_map(table: pd.DataFrame) -> Figure:
-    """Draw the map of verdicts: a band per claim, a cell per data set, with sign and effect.
-
-    ``table``: of `claims.registry`. Claims stand above their cells, so that a phone can show them.
-    """
+    """Draw a band per claim and a cell per data set; ``table``: of `claims.registry`."""
     known = [name for name in DATA if name in set(table["dataset"])]
     bands = [part for _, part in table.groupby("id", sort=False)]
     texts = [textwrap.fill(str(part["text"].iloc[0]), 66) for part in bands]
@@ -283,8 +259,7 @@ def verdict_map(table: pd.DataFrame) -> Figure:
 def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
     """Draw the leak against the generalization gap: a point per network, a line per data set.
 
-    The line goes from the dense over the pruned networks, sparsest last; the original stands alone.
-    ``networks``: of `claims.all_networks`, of all data sets.
+    ``networks``: of `claims.all_networks`, of all data sets. The originals stand alone.
     """
     look: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "color": "0.25"}
     look |= {"bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}}
@@ -307,10 +282,10 @@ def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
 def strengths(
     tables: Mapping[str, pd.DataFrame], ax: Axes, *, value: str, ylabel: str, none: Estimate
 ) -> None:
-    """Draw ``value`` and its interval against a defense's strength, on a log2 axis.
+    """Draw ``value`` against a defense's strength on a log2 axis; dotted: without it (``none``).
 
-    Dotted, with its interval as a band: the network without the defense (``none``). ``tables`` maps
-    "adaptive" and "non-adaptive" to columns strength (> 0), value, value_low, value_high.
+    ``tables`` maps "adaptive" and "non-adaptive" to columns strength (> 0), value, value_low,
+    value_high.
     """
     for shift, (label, table) in zip((-0.04, 0.04), tables.items(), strict=True):
         color, line = ADVERSARIES[label]
@@ -327,10 +302,9 @@ def strengths(
 
 
 def plane(points: pd.DataFrame, front: pd.Series, ax: Axes, named: Mapping[str, str]) -> None:
-    """Draw the leak (better if low) against test accuracy (better if high), one point per way.
+    """Draw the leak (better if low) against test accuracy, ``front``, a mask, in colour.
 
-    ``points``: of `claims.points`. Those of ``front``, a mask, are coloured and joined by a dotted
-    line; ``named`` maps a way's name to the label that stands beside it.
+    ``points``: of `claims.points`; ``named`` maps a way's name to the label beside it.
     """
     for mask, color in ((~front, "0.75"), (front, BLUE)):
         part = points[mask]
@@ -353,10 +327,7 @@ def plane(points: pd.DataFrame, front: pd.Series, ax: Axes, named: Mapping[str, 
 
 
 def ranked(table: pd.DataFrame, ax: Axes, *, name: str, value: str, xlabel: str) -> None:
-    """Draw a value and its interval in one row per name, from the top in the table's order.
-
-    ``table``: columns name, value, value_low, value_high.
-    """
+    """Draw the table's value, value_low, value_high in one row per name, its first on top."""
     middle, reach = spread(table, value)
     rows = np.arange(len(table), dtype=float)
     ax.errorbar(middle, rows, xerr=reach, lw=1.2, color=BLUE, **POINTS)
@@ -366,10 +337,7 @@ def ranked(table: pd.DataFrame, ax: Axes, *, name: str, value: str, xlabel: str)
 
 
 def knowing(points: Mapping[str, pd.DataFrame], ax: Axes) -> None:
-    """Draw each defended way's leak under both adversaries, one row each, joined by a line.
-
-    ``points`` maps "non-adaptive" and "adaptive" to columns name and leak.
-    """
+    """Draw each way's leak under both adversaries; ``points``: columns name and leak, of each."""
     leaks = pd.concat({who: each.set_index("name")["leak"] for who, each in points.items()}, axis=1)
     rows = np.arange(len(leaks), dtype=float)
     ax.hlines(rows, leaks.min(axis=1), leaks.max(axis=1), color="0.75", lw=1.5, zorder=1)

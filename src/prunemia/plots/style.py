@@ -25,7 +25,6 @@ COLORS = {
     "dense": PRUNERS["dense"].colour,
     "pruned": "#009E73",
 }
-"""One colour for each concept in the whole book."""
 VERDICTS = {  # blue and orange: green would say that a leak is good
     "supported": "#0072B2",
     "contradicted": "#D55E00",
@@ -33,10 +32,8 @@ VERDICTS = {  # blue and orange: green would say that a leak is good
     "not decided": "#999999",
     "open": "#CCCCCC",
 }
-WIDTH = 6.4
-"""Inches: the text's width on a desktop; on a phone a figure of one column stays readable."""
+WIDTH = 6.4  # inches: the text's on a desktop; on a phone one column stays readable
 POINTS: dict[str, Any] = {"fmt": "o", "ms": 5, "capsize": 2.5}
-"""How points with intervals look."""
 
 
 def colors_of(kinds: Mapping[str, Any]) -> dict[str, str]:
@@ -73,10 +70,7 @@ def figure(
 
 
 def spread(table: pd.DataFrame, value: str) -> tuple[Floats, Floats]:
-    """Return the values, shape (n,), and how far their intervals reach below and above, (2, n).
-
-    A value without an interval has a reach of 0.
-    """
+    """Return values, shape (n,), and how far intervals reach below and above, (2, n), or 0."""
     middle, low, high = table[[value, f"{value}_low", f"{value}_high"]].to_numpy(dtype=float).T
     return middle, np.nan_to_num(np.stack([middle - low, high - middle])).clip(min=0)
 
@@ -84,7 +78,7 @@ def spread(table: pd.DataFrame, value: str) -> tuple[Floats, Floats]:
 def crosses(
     table: pd.DataFrame, x: str, y: str, ax: Axes, *, color: str, alpha: float
 ) -> tuple[Floats, Floats]:
-    """Draw the intervals of points along both axes; return where the points are."""
+    """Draw intervals along both axes; return where the points are."""
     across, widths = spread(table, x)
     up, heights = spread(table, y)
     ax.errorbar(across, up, heights, widths, fmt="none", color=color, alpha=alpha, lw=1)
@@ -111,10 +105,7 @@ def intervals(
 
 
 def legend_above(ax: Axes, *, gap: float = 0.0) -> None:
-    """Name what is drawn above the axes on the right, where no bar can hide it.
-
-    ``gap``: room for a title below a wide legend, as a fraction of the axes' height.
-    """
+    """Put the legend above the axes; ``gap``: of their height, for a title below it."""
     columns = max(1, len(ax.get_legend_handles_labels()[1]))
     spacing = {"borderaxespad": 0.2, "handletextpad": 0.3, "columnspacing": 1.2}
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1 + gap), ncols=columns, **spacing)
