@@ -8,18 +8,6 @@ from prunemia.attacks.neural import NeuralAttack
 from prunemia.attacks.threshold import ThresholdAttack
 from prunemia.registry import ATTACKS, load
 
-__all__ = [
-    "Attack",
-    "NeuralAttack",
-    "ThresholdAttack",
-    "get",
-    "lira_scores",
-    "log_odds",
-    "names",
-    "rmia_scores",
-    "together",
-]
-
 
 def names() -> tuple[str, ...]:
     """Return the attacks' names, in the order in which the paper introduces them."""

@@ -6,8 +6,6 @@ from prunemia.defenses.losses import ppb_divergence
 from prunemia.registry import DEFENSES, load
 from prunemia.training import Defense, TrainingError
 
-__all__ = ["Defense", "TrainingError", "get", "names", "ppb_divergence"]
-
 
 def names() -> tuple[str, ...]:
     """Return the names of all defenses."""

@@ -5,20 +5,3 @@ from __future__ import annotations
 from prunemia.metrics.comparison import Comparison, compare, holm, pairs
 from prunemia.metrics.evaluation import FPRS, MEASURES, Evaluation, by_class, evaluate, table
 from prunemia.metrics.intervals import LEVEL, Estimate, over_seeds, summarize
-
-__all__ = [
-    "FPRS",
-    "LEVEL",
-    "MEASURES",
-    "Comparison",
-    "Estimate",
-    "Evaluation",
-    "by_class",
-    "compare",
-    "evaluate",
-    "holm",
-    "over_seeds",
-    "pairs",
-    "summarize",
-    "table",
-]

@@ -4,15 +4,3 @@ from __future__ import annotations
 
 from prunemia.pruning.cutting import Cost, cost, cut
 from prunemia.pruning.masks import Masks, prune, round_, rounded, schedule, survivors
-
-__all__ = [
-    "Cost",
-    "Masks",
-    "cost",
-    "cut",
-    "prune",
-    "round_",
-    "rounded",
-    "schedule",
-    "survivors",
-]

@@ -13,15 +13,3 @@ from prunemia.training.run import (
     batches,
     fit,
 )
-
-__all__ = [
-    "Defense",
-    "FitSettings",
-    "History",
-    "Job",
-    "Run",
-    "TrainingError",
-    "accuracy",
-    "batches",
-    "fit",
-]
