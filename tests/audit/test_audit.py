@@ -78,7 +78,9 @@ def test_over_nulls_intervals_cover_and_no_leak_is_found(nulls):
     for audit in nulls:
         if audit.level == "no leak found":
             assert " accuses " in audit.sentence
-            assert audit.sentence.endswith("that single members can be identified.")
+            high = audit.record["summary"]["strongest"]["high"]
+            assert f", and rates up to {100 * high:.1f} %: that single members" in audit.sentence
+            assert audit.sentence.endswith(" is neither shown nor excluded.")
 
 
 def test_cross_fitting_does_not_leak(nulls):

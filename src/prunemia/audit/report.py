@@ -165,13 +165,14 @@ def sentence(audit: Findings, name: str, measure: str) -> str:
     if estimate.low > chance:
         return f"{said}, where chance level is {percent}."
     said += ". This interval "
-    unshown = "so it is not shown that single members can be identified."
+    unknown = "that single members can be identified is neither shown nor excluded."
     if estimate.high >= chance:
-        return f"{said}includes chance level, {percent}, {unshown}"
+        most = f"{100 * estimate.high:.1f} %"
+        return f"{said}includes chance level, {percent}, and rates up to {most}: {unknown}"
     if audit.tied(name, measure):
         return (
             f"{said}lies below chance level, {percent}, because tied scores let it accuse only "
-            f"{found.alarms:,} non-members, {unshown}"
+            f"{found.alarms:,} non-members: {unknown}"
         )
     return (
         f"{said}lies below chance level, {percent}: members are rarer among the highest scores "
