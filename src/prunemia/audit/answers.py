@@ -35,14 +35,9 @@ COLUMNS = "label, member, p0 … (or logit0 …), s0 …, model, id"
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a network answered, and what its samples are called.
+    """What a network answered to n samples, the samples' ids, shape (n,), and how it is called.
 
-    Attributes
-    ----------
-    signals : n samples of C classes, with their membership.
-    ids : shape (n,), text; the rows' numbers, from 0, where nobody named them.
-    name : what people call it: the file.
-    warnings : what was unusual in reading it.
+    ``warnings``: what was unusual in reading it.
     """
 
     signals: Signals
@@ -78,10 +73,8 @@ def read(path: str | Path) -> Answers:
     ``posteriors``, and optionally ``id``. A table has the columns ``label`` (0 … C-1), ``member``
     (0 or 1, or a pair such as train and test), one a class (``p0``, ``p1`` … or ``logit0`` …; of a
     binary network ``p1`` alone), and optionally ``s0`` … (sensitivities), ``model`` and ``id``.
-    Text is separated by commas, semicolons, tabs or bars. Rows are counted from 0.
-
-    UsageError where the file cannot be read, or something in it is not like that: one sentence
-    names file, row and field.
+    Text is separated by commas, semicolons, tabs or bars. UsageError, which names file, row (from
+    0) and field: the file cannot be read, or something in it is not like that.
     """
     path = Path(path)
     lines = False
@@ -172,10 +165,7 @@ def _text(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _columns(header: Sequence[str]) -> list[str]:
-    """Return the columns' names as they are meant; refuse those missing, unknown, or there twice.
-
-    Case, and spaces around, do not count.
-    """
+    """Return the columns' names in lower case; refuse those missing, unknown, or there twice."""
     names = [name.strip().casefold() for name in header]
     if all(re.fullmatch(r"[-+0-9.,eE ]+", name) for name in names):
         raise UsageError(f"has no header, but numbers in its first row; name {COLUMNS}")
@@ -231,9 +221,7 @@ def _numbers(column: pd.Series[Any]) -> NDArray[Any]:
 def with_references(target: Answers, given: Signals | Answers) -> tuple[Answers, Answers]:
     """Return the target's answers with reference networks' log-odds of its samples; and theirs.
 
-    ``given``: for each of k networks (the field model) one row per sample of the target, told by
-    id, or in the target's order where there are no ids; its membership says whether that network
-    trained on the sample. UsageError where samples, labels or classes differ.
+    ``given``: see `prunemia.audit.signals`. UsageError: samples, labels or classes differ.
     """
     n = len(target.ids)
     if isinstance(given, Signals):

@@ -62,7 +62,7 @@ class Audit(Findings):
         return str(said + Markup("").join(Markup("<p>{}</p>").format(t) for t in self.warnings))
 
     def table(self) -> pd.DataFrame:
-        """Return one row per attack: each figure with its 95 % interval, to read."""
+        """Return one row per attack: each figure with its 95 % interval, as text."""
         return metrics.table(self.evaluations)
 
     def samples(self) -> pd.DataFrame:
@@ -106,13 +106,12 @@ class Audit(Findings):
 
 @dataclass(frozen=True)
 class Limit:
-    """The most that a measure may be, of whatever attack, also of one turned round.
+    """The most that a measure of any attack may be, also of its scores turned round.
 
-    It is exceeded where the lower end of an attack's interval lies above it. With ``excluded``, it
-    is so already where an upper end does: a leak has to be excluded, and too few samples fail. The
-    intervals hold for all attacks at once, so a network within the limit exceeds it in at most
-    5 % of audits, and one beyond it passes ``excluded`` as rarely. Scores turned round count: where
-    members score below chance level, an AUC of 0.1 is one of 0.9.
+    It is exceeded where the lower end of an interval lies above it, with ``excluded`` where an
+    upper end does: then too few samples fail. The intervals hold for all attacks at once, so a
+    network within the limit exceeds it in at most 5 % of audits, and one beyond it passes
+    ``excluded`` as rarely.
     """
 
     measure: str
@@ -140,10 +139,7 @@ class Limit:
         return "--require-below" if self.excluded else "--fail-above"
 
     def exceeded(self, audit: Findings) -> str:
-        """Return a sentence where the limit is exceeded, else "".
-
-        UsageError where no attack has that measure at this size: nothing can be said of the limit.
-        """
+        """Return a sentence where it is exceeded, else ""; UsageError: nothing has that measure."""
         known: dict[str, Estimate] = {}
         level = 1 - (1 - LEVEL) / len(audit.verdicts)  # accuracies hold all at once, too
         low = ", turned round because members score low,"
@@ -205,12 +201,10 @@ def signals(
         lira and rmia.
     attacks : names; None: all that the signals allow and that take a minute at most.
     ids : shape (n,), what the target's samples are called; None: their numbers.
-    seed : of the halves, and of attacks that draw.
-    delta : of the lower bound on ε.
-    command : what the report says of how it was made.
-    tell : is given a line before each attack.
+    seed, delta : of the halves and of attacks that draw; of the lower bound on ε.
+    command, tell : what the report says of how it was made; is given a line before each attack.
 
-    ValueError where the signals disagree, hide who is a member, or an option is not allowed.
+    ValueError: the signals disagree, or hide who is a member; an option is not allowed.
     """
     if not 0 <= delta < 1:
         raise UsageError(f"delta: {delta:g} is not allowed; allowed: 0 or more, less than 1")

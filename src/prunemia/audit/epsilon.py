@@ -1,7 +1,6 @@
-"""The empirical lower bound on ε at δ: what no differentially private training could have allowed.
+"""The empirical lower bound on ε at δ, from bounds on TPR and FPR.
 
-An (ε, δ)-differentially private training allows no attack TPR > e^ε FPR + δ, nor, seen from the
-non-members, TNR > e^ε FNR + δ. So bounds on TPR and FPR bound ε from below.
+An (ε, δ)-differentially private training allows no attack TPR > e^ε FPR + δ, nor TNR > e^ε FNR + δ.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ DELTA = 1e-5
 def lower_bound(
     found: int, members: int, alarms: int, nonmembers: int, delta: float, level: float = LEVEL
 ) -> float:
-    """Return the lower bound on ε, 0 or more, at a confidence of ``level``.
+    """Return the lower bound on ε, 0 or more, at a confidence of ``level``: the larger of two.
 
     TPR is bounded from below and FPR from above (Clopper-Pearson, one-sided, half of 1 - level
-    each); both hold at once, so both inequalities may use them, and the larger bound counts.
+    each); both hold at once, so both inequalities may use them.
     """
     counts = np.array([found]), members, np.array([alarms]), nonmembers
     return max(0.0, float(_bounds(*counts, delta, level)[0]))
@@ -54,20 +53,13 @@ def _bounds(
 def in_few_runs(
     right: int, guesses: int, canaries: int, delta: float = DELTA, level: float = LEVEL
 ) -> float:
-    """Return the lower bound on ε that right guesses about planted canaries show, 0 or more.
+    """Return the lower bound on ε that ``right`` of ``guesses`` about planted canaries show.
 
-    Each canary was included with probability 1/2, independently of the others. If training is
-    (ε, δ)-differentially private, each guess is right with probability e^ε / (1 + e^ε) at most,
-    whatever the other canaries, up to a term of δ. The bound is the smallest ε that so many right
-    guesses do not refute at a confidence of ``level``. Several runs add up: their guesses, and
-    their canaries.
-
-    Parameters
-    ----------
-    right, guesses : how many guesses are right, of those made; a canary may be passed over.
-    canaries : how many there were, those passed over included.
-
-    ValueError where the numbers are not 0 ≤ right ≤ guesses ≤ canaries.
+    Each canary was included with probability 1/2, independently of the others; some may be passed
+    over. If training is (ε, δ)-differentially private, each guess is right with probability
+    e^ε / (1 + e^ε) at most, whatever the other canaries, up to a term of δ. The bound, 0 or more,
+    is the smallest ε that so many right guesses do not refute at a confidence of ``level``. Several
+    runs add up: their guesses, and their canaries. ValueError: not 0 ≤ right ≤ guesses ≤ canaries.
     Source: Steinke, Nasr & Jagielski (2023), theorem 5.2 and appendix D.
     """
     if not 0 <= right <= guesses <= canaries:
@@ -98,12 +90,9 @@ def bound(
 
     Attack and threshold are chosen on one half of the target and judged on the other, by a fit that
     has not seen the judging half's membership, and the other way round. The larger of the two
-    bounds counts; each holds at 97.5 %, so that both hold at 95 %.
-
-    Its entries: epsilon (0 where nothing is shown), delta; attack ("" where none ranks, "…, turned
-    round" where members score low and the scores' signs are changed), threshold (members are the
-    samples whose score is at least that); found, members, alarms, nonmembers, on the half that
-    judged; attainable, the bound that a perfect attack would have shown with as many samples.
+    bounds counts; each holds at 97.5 %, so that both hold at 95 %. ``attack`` is "" where none
+    ranks, "…, turned round" where members score low; the counts are those of the judging half, for
+    scores of at least ``threshold``; a perfect attack would have shown ``attainable``.
     """
     level = 1 - (1 - LEVEL) / 2
     members, nonmembers = (int(side.sum()) // 2 for side in (membership, ~membership))
@@ -155,8 +144,7 @@ def _chosen(
 def bounds(lab: Lab, exp: Experiment, canaries: int, attack: str = "conf") -> dict[str, float]:
     """Return what is known of a victim's ε at `DELTA`: proved from above, shown from below.
 
-    "promised" is the accountant's (missing without DP-SGD); "by attack" follows from the counts of
-    an attack named beforehand, "by canaries" from guesses about ``canaries`` planted ones.
+    "promised" is the accountant's (NaN without DP-SGD), "by attack" from the counts of one attack.
     """
     result = lab.attack(exp, attack)
     right, made = lab.canaries(exp, count=canaries).guesses()

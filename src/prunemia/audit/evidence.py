@@ -109,11 +109,7 @@ def level_of(*families: Family) -> str:
 
 
 def strongest(family: Family) -> tuple[str, str]:
-    """Return the attack, and the measure, that a report names first.
-
-    The measure is the TPR at 1 % FPR, else at 5 %, else the AUC, else the accuracy; the attack the
-    one with its largest value, among equals the one with the largest AUC.
-    """
+    """Return the attack, and the measure, that a report names first; among equals, by the AUC."""
     measures = ("tpr@0.01", "tpr@0.05", "auc", "accuracy")
     measure = next(m for m in measures if any(m in each for each in family.values()))
     values = {
@@ -136,15 +132,11 @@ class Other(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Findings:
-    """What the attacks say of a network's answers, and what follows.
+    """What each attack says of a network's answers, why others are left out, and what follows.
 
-    Attributes
-    ----------
-    target, shadow : as they were read; ``shadow`` None: the attacks were cross-fitted.
-    verdicts, left_out : what each attack said; why others were not carried out.
-    others : the networks that it is compared with.
-    inputs : the names of all answers, with a hash of the values that were read.
-    warnings : why the numbers may mislead: what was seen, and what to do.
+    ``shadow`` None: the attacks were cross-fitted. ``others``: the networks that it is compared
+    with. ``inputs``: names of all answers, with a hash of the values read. ``warnings``: why the
+    numbers may mislead.
     """
 
     target: Answers
@@ -232,8 +224,8 @@ def copies(target: Answers) -> tuple[Bools, list[str]]:
     """Return which rows repeat an earlier one of the same sample, shape (n,), and what to tell.
 
     Answers with all their digits do not coincide by chance. So rows that share network, label,
-    membership and answers are of one sample, unless the answers take few values altogether: those
-    of a tree, rounded or saturated ones, whose second posterior is shared by other rows as well.
+    membership and answers are of one sample, unless the answers take few values altogether (a
+    tree's, rounded, saturated): then other rows share their second posterior as well.
     """
     signals, n = target.signals, len(target.ids)
     p = signals.posteriors.astype(np.float64)

@@ -1,10 +1,9 @@
 """Attacks on answers from elsewhere: fitted on shadow networks, or on the other half of the target.
 
-*Cross-fitting.* The auditor knows who is a member. So the target's samples are cut into two halves,
-at random, members and non-members apart; an attack fitted on one half decides on the other. The two
-fits put their scores on two scales, and each scale depends on who is a member in the half that it
-was fitted on. To pool the halves without that, each half's scores become ranks within the half:
-(rank - ½) / size, a number in 0 … 1. The decisions stay those of the fits.
+*Cross-fitting.* The auditor knows who is a member. So the target's samples are halved at random,
+members and non-members apart; an attack fitted on one half decides on the other. The two fits'
+scales depend on who is a member in the half that was fitted on. To pool the halves without that,
+scores become ranks within the half: (rank - ½) / size, in 0 … 1. Decisions stay those of the fits.
 """
 
 from __future__ import annotations
@@ -36,14 +35,11 @@ A_MINUTE = {"learned": 30_000, "blindmi": 300_000}
 class AttackOutput:
     """What one attack says of the target's n samples.
 
-    Attributes
-    ----------
-    scores : shape (n,), larger = more likely a member; ranks in 0 … 1 where it was cross-fitted.
-    predictions : shape (n,), True where it takes the sample for a member.
-    ranks : False for an attack that decides on a set: no ROC.
-    transfers : for each half, what it was fitted on or not, both halves' scores by *one* fit that
-        has not seen the second half's membership: (choosing samples, their scores, judging samples,
-        their scores). For thresholds that are chosen on one half and judged on the other.
+    ``scores``: shape (n,), larger = more likely a member; ranks in 0 … 1 where it was cross-fitted.
+    ``ranks``: False for an attack that decides on a set: no ROC. ``transfers``, for thresholds
+    chosen on one half and judged on the other: each half once as the choosing one, (choosing
+    samples, their scores, judging samples, their scores), both by *one* fit that has not seen the
+    judging half's membership.
     """
 
     scores: Floats
@@ -81,8 +77,8 @@ def chosen(
 ) -> tuple[list[str], dict[str, str]]:
     """Return the attacks to carry out, and why others are left out, by name.
 
-    ``names`` None: all that the signals allow and that take a minute at most. Otherwise a
-    UsageError says what one lacks.
+    ``names`` None: all that the signals allow and that take a minute at most. UsageError: one that
+    is named lacks something.
     """
     asked = list(ATTACKS) if names is None else list(dict.fromkeys(names))
     left_out: dict[str, str] = {}
@@ -123,10 +119,7 @@ def carry_out(
     seed: int,
     tell: Tell,
 ) -> dict[str, AttackOutput]:
-    """Return each attack's output on the target; ``tell`` is given a line before each.
-
-    ``first``: see `halves`.
-    """
+    """Return each attack's output on the target; ``first``: see `halves`."""
     outputs = {}
     for place, name in enumerate(names, 1):
         tell(f"attack {place} of {len(names)}: {name}")

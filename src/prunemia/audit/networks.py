@@ -1,8 +1,7 @@
 """Audit the way a network is made: shadows trained and pruned by the user's own functions.
 
-The store keeps what each network *answered*, not its weights: nobody but the user knows how to
-build the module again, and nothing is pickled. So a run that was killed repeats one network at
-most, and a second run repeats none.
+The store keeps what each network *answered*, not its weights: only the user knows how to build the
+module again, and nothing is pickled. A run that was killed repeats one network at most.
 """
 
 from __future__ import annotations
@@ -67,9 +66,8 @@ def network(
     """Train, prune and audit a network of one's own, against shadow networks made alike.
 
     Half of the samples are the victim's, half the adversary's; each network trains on 45 % of its
-    half (its members), and as many are its non-members (`prunemia.data.split`). Originals and
-    pruned networks are queried, the attacks are fitted on the shadows and judged on the victim, and
-    the pruned network is compared with the original, sample by sample.
+    half (its members), and as many are its non-members (`prunemia.data.split`). The attacks are
+    fitted on the shadows and judged on the victim; pruned and original are compared, paired.
 
     Parameters
     ----------
@@ -78,8 +76,7 @@ def network(
     prune : ``prune(module, rows, seed) -> nn.Module``: a copy of that network comes in, the pruned
         and fine-tuned one goes out. If it takes ``dense=``, it is called again with ``dense=True``:
         the same fine-tuning with nothing removed. That control joins the comparison.
-    features : shape (n, …), array or tensor, as the network takes them; on any device.
-    labels : shape (n,), 0 … C-1.
+    features, labels : shape (n, …), as the network takes them, on any device; shape (n,), 0 … C-1.
     shadows : how many shadow networks, 1 or more.
     name : what identifies the two functions in the store; give another when they change. None:
         their code and all that it refers to (defaults, closures, globals, functions of your own),
@@ -88,15 +85,13 @@ def network(
     attacks, seed, delta : see `signals`. torch's global generator is seeded before each call of the
         functions, and put back; they compute on one CPU thread, so that a run can be repeated,
         unless they set more themselves.
-    epsilon, draws : of the sensitivities (`prunemia.query.sensitivity`); none are asked for where
-        the features are whole numbers.
-    store : a folder; None: ``$PRUNEMIA_STORE``, else as `Lab`.
+    epsilon, draws : of the sensitivities (`prunemia.query.sensitivity`); none where the features
+        are whole numbers.
+    store, progress : a folder, None: as `Lab`; show on stderr what is being done.
     scheduler : the address of a Dask scheduler, whose workers share the store's folder and have
         this package; they make the networks side by side. The functions travel there.
-    progress : show on stderr what is being done.
 
-    UsageError where an argument is not as above: before any training, except for what the functions
-    return.
+    UsageError, before any training: an argument is not as above. Later: what the functions return.
     """
     for function, form in ((train, "train(rows, seed)"), (prune, "prune(module, rows, seed)")):
         what, _, arguments = form.partition("(")
@@ -185,10 +180,7 @@ def _features(value: Any) -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Making:
-    """Makes the victim (number 0) and the shadows, each kept in the store by what it depends on.
-
-    ``dense``: whether ``prune`` offers the control. ``identity``: a hash of all that is above it.
-    """
+    """Makes the victim (number 0) and the shadows; ``identity``: a hash of all that is above it."""
 
     train: Callable[..., Any]
     prune: Callable[..., Any]

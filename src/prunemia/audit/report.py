@@ -1,7 +1,6 @@
 """The report: one record of JSON values, in words that the numbers choose; and its HTML page.
 
-``report.html`` shows the record section by section (CONTRIBUTING says how to add one): no script,
-nothing from outside, everything foreign escaped.
+``report.html`` shows it section by section: no script, nothing from outside, all foreign escaped.
 """
 
 from __future__ import annotations
@@ -235,10 +234,7 @@ def _dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
 
 
 def exposed(audit: Findings) -> dict[str, Any]:
-    """Return the members that the strongest attack ranks highest, and which attacks agree.
-
-    Where members score below chance level, the scores are turned round.
-    """
+    """Return the members that the strongest attack ranks highest, and which attacks agree."""
     outputs, family = audit.verdicts, audit.family
     if audit.upside_down:
         outputs, family = audit.turned_verdicts, audit.turned
