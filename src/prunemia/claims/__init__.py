@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from prunemia.claims.base import (
-    CONTRADICTED,
-    NEGLIGIBLE,
-    OPEN,
-    RULES,
-    SUPPORTED,
-    UNDECIDED,
-    VERDICTS,
-    Claim,
-    by_verdict,
-    runs_needed,
-    simultaneous,
-    verdict,
-    where,
-)
+from prunemia.claims.base import RULES, SUPPORTED, VERDICTS, by_verdict, runs_needed, verdict, where
 from prunemia.claims.registry import (
     all_networks,
     capacity,

@@ -95,23 +95,21 @@ class Claim:
         low, high = self.effect.low, self.effect.high
         decided = self.verdict in (SUPPORTED, CONTRADICTED)
         small = decided and -self.margin < low and high < self.margin
+        if len(self.by_rule) < len(RULES):
+            count = "one stopping rule" if len(self.by_rule) == 1 else "two stopping rules"
+            rules = f"tried under {count} alone ({', '.join(self.by_rule)})"
+        else:
+            rules = ", ".join(f"{rule} {found.value:+.3f}" for rule, found in self.effects.items())
+            if len({found.value > 0 for found in self.effects.values()}) > 1:
+                rules += ": the rules differ in sign"
         parts = (
-            self._rules() if self.ruled else "",
+            rules if self.ruled else "",
             "within the margin" if small else "",
             f"{self.runs} run{'s' * (self.runs > 1)} alone" if self.runs < LEAST_RUNS else "",
             self.open,
             self.note,
         )
         return "; ".join(filter(None, parts))
-
-    def _rules(self) -> str:
-        """Say what each stopping rule says, and whether they differ."""
-        if len(self.by_rule) < len(RULES):
-            count = "one stopping rule" if len(self.by_rule) == 1 else "two stopping rules"
-            return f"tried under {count} alone ({', '.join(self.by_rule)})"
-        each = ", ".join(f"{rule} {effect.value:+.3f}" for rule, effect in self.effects.items())
-        signs = {effect.value > 0 for effect in self.effects.values()}
-        return each if len(signs) == 1 else f"{each}: the rules differ in sign"
 
 
 def where(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:

@@ -66,14 +66,15 @@ def _claim(
     """Return the claim that ``plus`` exceeds ``minus``, two columns; None: no such numbers."""
     if not about.get("ruled") and "stopping" in runs:
         runs = where(runs, stopping=RULES[0])
+    if not isinstance(minus, str):
+        runs = runs.assign(**{str(minus): minus})
     words = {"sparsity": SPARSITY, **words}
     names = {"plus": plus.format(**words), "minus": str(minus).format(**words)}
-    if names["plus"] not in runs or (isinstance(minus, str) and names["minus"] not in runs):
+    if not {*names.values()} <= {*runs}:
         return None
-    effect = runs[names["plus"]] - (runs[names["minus"]] if isinstance(minus, str) else minus)
+    effect = runs[names["plus"]] - runs[names["minus"]]
     values = by_rule(runs.assign(effect=effect), "effect")
-    fewest = min(map(len, values.values()), default=0)
-    if fewest == 0 or (complete and effect.isna().any()):
+    if not (values and all(values.values())) or (complete and effect.isna().any()):
         return None
     tests = {f"{side}_test": words.get("test", {}).get(name) for side, name in names.items()}
     said = {"comparison": "{plus} − {minus}", **about}
@@ -117,10 +118,8 @@ def accuracies(table: Table) -> Iterator[Case]:
 def statistics(table: Table) -> Iterator[Case]:
     """Yield the numbers of the paper's table, a column for each statistic and name."""
     runs = wide(table, "statistic", "name")
-    change = pd.Series(np.nan, runs.index)
-    if {"test ppb", "test no defense"} <= set(runs):
-        change = runs["test ppb"] - runs["test no defense"]
-    yield {"change": change.mean()}, runs.assign(loss=-change, **{"allowed loss": TEST_MARGIN})
+    change = runs.get("test ppb", np.nan) - runs.get("test no defense", np.nan)
+    yield {"change": np.mean(change)}, runs.assign(loss=-change, **{"allowed loss": TEST_MARGIN})
 
 
 def few(table: Table) -> Iterator[Case]:
@@ -132,12 +131,10 @@ def few(table: Table) -> Iterator[Case]:
 def strongest(table: Table) -> Iterator[Case]:
     """Yield the members LiRA finds online, by sparsity, by the most references of all rules."""
     rows = where(table, attack="lira", setting="online", measure="TPR at 0.01")
-    counts = [set(part["references"]) for _, part in rows.groupby("stopping")]
-    most = max(set.intersection(*counts))
+    most = max(set.intersection(*rows.groupby("stopping")["references"].agg(set)))
     rows = where(rows, references=most)
     # fewer references than the attack's own have the formula's rows alone
-    by_attack = where(rows, by="attack")
-    rows = by_attack if len(by_attack) else where(rows, by="formula")
+    rows = where(rows, by=min(rows["by"]))
     for sparsity, at in rows.groupby("sparsity"):
         yield {"sparsity": float(str(sparsity)), "most": most}, wide(at, "network")
 
@@ -201,41 +198,37 @@ def equally_good(curve: Table) -> Iterator[Claim]:
     own = where(kept[1], **OWN, attack="").fillna({"width": 0})  # not every network has a width
     pruned = own.pivot(index=keys, columns="measure", values="pruned").reset_index()
     names = {"train accuracy": "train_accuracy", "test accuracy": "test_accuracy"}
-    pruned = pruned.rename(columns={**names, CURVE_MEASURE: "value"})
+    pruned = pruned.rename(columns=names | {CURVE_MEASURE: "value"})
     pruned = pruned.assign(role="kept", epochs=0, attack="", measure=CURVE_MEASURE)
     # a table of nothing but empty cells is read as numbers
     dense = curve.assign(attack="").fillna({"width": 0})
     rows = excess(pd.concat([dense, pruned], ignore_index=True))
-    for _, at in rows.groupby("sparsity"):
-        found = [_excess(part, str(name)) for name, part in at.groupby("comparator", sort=False)]
-        pair = [claim for claim in found[1:] if claim]
+    for sparsity, at in rows.groupby("sparsity"):
+        found = {}
+        for comparator, (known, end) in COMPARATORS.items():
+            part = where(at, comparator=comparator)
+            values = by_rule(part, "excess")
+            runs = min(map(len, values.values()), default=0)
+            if runs < FEWEST:
+                continue
+            wanted = part.groupby("stopping")["seed"].nunique().max()
+            few = f"{runs} of {wanted} runs have such a dense network" if runs < wanted else ""
+            price = f"test accuracy {part['test_difference'].mean():+.3f}"
+            found[known] = Claim(
+                f"{known}-{sparsity:g}",
+                f"At sparsity {sparsity:g} the pruned network leaks more than {end}",
+                values,
+                measure=f"{CURVE_MEASURE} (members against non-members)",
+                comparison=f"pruned − dense, {comparator}",
+                sparsity=float(str(sparsity)),
+                ruled=True,
+                note="; ".join(filter(None, (few, price if known != "test" else ""))),
+            )
+        pair = [claim for known, claim in found.items() if known != "fit"]
         signs = {effect.value > 0 for claim in pair for effect in claim.effects.values()}
         differ = "the comparators at equal test accuracy disagree in sign"
         why = differ if len(pair) == 2 and len(signs) == 2 else ""
-        yield from (replace(c, open=why if c in pair else "") for c in found if c)
-
-
-def _excess(rows: Table, comparator: str) -> Claim | None:
-    """Return the claim by one comparator; None where too few runs have a dense network as good."""
-    values = by_rule(rows, "excess")
-    runs = min(map(len, values.values()), default=0)
-    if runs < FEWEST:
-        return None
-    sparsity = float(rows["sparsity"].iloc[0])
-    known, end = COMPARATORS[comparator]
-    wanted = rows.groupby("stopping")["seed"].nunique().max()
-    few = f"{runs} of {wanted} runs have such a dense network" if runs < wanted else ""
-    price = "" if known == "test" else f"test accuracy {rows['test_difference'].mean():+.3f}"
-    return Claim(
-        f"{known}-{sparsity:g}",
-        f"At sparsity {sparsity:g} the pruned network leaks more than {end}",
-        values,
-        measure=f"{CURVE_MEASURE} (members against non-members)",
-        comparison=f"pruned − dense, {comparator}",
-        sparsity=sparsity,
-        ruled=True,
-        note="; ".join(filter(None, (few, price))),
-    )
+        yield from (replace(c, open=why if c in pair else "") for c in found.values())
 
 
 FITTED, LOST = 0.99, 0.02

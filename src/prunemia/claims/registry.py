@@ -15,18 +15,7 @@ from IPython.display import Markdown
 from scipy import optimize, stats
 
 from prunemia import results
-from prunemia.claims.base import (
-    CONTRADICTED,
-    LEAST_RUNS,
-    NEGLIGIBLE,
-    OPEN,
-    RULES,
-    SUPPORTED,
-    UNDECIDED,
-    VERDICTS,
-    Claim,
-    where,
-)
+from prunemia.claims.base import LEAST_RUNS, OPEN, RULES, VERDICTS, Claim, where
 from prunemia.claims.questions import OWN, QUESTIONS, answers, regime
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
@@ -87,29 +76,25 @@ def _claims(_: Path) -> tuple[tuple[str, Claim], ...]:
         return questions.index(key[0]), stems.index(key[1].rpartition("-")[0]), sparsity
 
     ordered = []
-    for key in sorted(groups, key=place):
-        size = sum(claim.runs >= LEAST_RUNS for claim in groups[key])
-        tests = max(1, size, asked.get(key[0], 0))
-        ordered += [(key[0], replace(claim, tests=tests)) for claim in groups[key]]
+    for question, known in sorted(groups, key=place):
+        group = groups[question, known]
+        tests = max(1, sum(claim.runs >= LEAST_RUNS for claim in group), asked.get(question, 0))
+        ordered += [(question, replace(claim, tests=tests)) for claim in group]
     return tuple(ordered)
 
 
 def of(exp: Experiment, known: str) -> Claim | None:
     """Return a claim on an experiment's data set; None where its table lacks the experiment."""
-    claim = _find(known, exp.dataset)
-    return claim if claim and exp in results.experiments(claim.source) else None
+    there = [c for _, c in claims() if (c.id, c.dataset) == (known, exp.dataset)]
+    return there[0] if there and exp in results.experiments(there[0].source) else None
 
 
 def find(known: str, dataset: str) -> Claim:
     """Return a claim by its id and data set; UsageError where there is none."""
-    if claim := _find(known, dataset):
-        return claim
+    for _, claim in claims():
+        if (claim.id, claim.dataset) == (known, dataset):
+            return claim
     raise UsageError(f"claims: no claim {known!r} on data set {dataset!r}; see registry()")
-
-
-def _find(known: str, dataset: str) -> Claim | None:
-    found = (claim for _, claim in claims() if (claim.id, claim.dataset) == (known, dataset))
-    return next(found, None)
 
 
 def said(
@@ -126,20 +111,16 @@ def said(
     claim = of(exp, known)
     if claim is None:
         return f"{100 * here:+.1f} points in this one run, which decides nothing"
-    clause = {
-        SUPPORTED: more,
-        CONTRADICTED: less,
-        NEGLIGIBLE: "makes no difference that matters",
-        UNDECIDED: f"has no effect that {claim.runs} runs can tell",
-        OPEN: "has an effect that is open",
-    }[claim.verdict]
+    small, unknown = "no difference that matters", f"no effect that {claim.runs} runs can tell"
+    clauses = (more, less, f"makes {small}", f"has {unknown}", "has an effect that is open")
+    clause = clauses[VERDICTS.index(claim.verdict)]
     return f"{clause} ({claim.effect.text(1, 100, ' points', signed=True)})"
 
 
 def tally(known: str) -> str:
     """Say what a claim's verdicts are: "supported on 1 data set, contradicted on 2"."""
     count = pd.Series([claim.verdict for _, claim in claims() if claim.id == known]).value_counts()
-    decided = [v for v in (SUPPORTED, CONTRADICTED) if v in count]
+    decided = [verdict for verdict in VERDICTS[:2] if verdict in count]
     said = [f"{v} on {count[v]} data set{'s' if count[v] > 1 else ''}" for v in decided]
     return ", ".join(said) or f"decided on none of {count.sum()} data sets"
 
@@ -248,13 +229,8 @@ def all_networks() -> pd.DataFrame:
     keys = ["dataset", "network", "role", "seed"]
     # the original and the dense network stand in the table once per sparsity
     once = long.drop_duplicates([*keys, "measure"])
-    names = {
-        "train accuracy": "train",
-        "test accuracy": "test",
-        "generalization gap": "gap",
-        "accuracy": "leak",
-        "TPR at 0.01": "found",
-    }
+    names = {"train accuracy": "train", "test accuracy": "test", "generalization gap": "gap"}
+    names |= {"accuracy": "leak", "TPR at 0.01": "found"}
     wide = once.pivot_table("value", keys, "measure", sort=False).rename(columns=names)
     found = summarize(wide.reset_index(), list(names.values()), keys[:3])
     found.loc[found["runs"] < LEAST_RUNS, found.filter(regex="_(low|high)$").columns] = np.nan
@@ -271,5 +247,4 @@ def capacity(table: pd.DataFrame, attack: str) -> pd.DataFrame:
     found = summarize(where(table, attack=attack, measure="accuracy"), ["value"], ["effect", *cell])
     parts = where(table, effect="total").groupby(cell)
     inside = pd.Series({key: regime(part) == "" for key, part in parts}, name="regime")
-    found = found.join(inside, on=cell)
-    return found.rename(columns={"value_low": "low", "value_high": "high"})
+    return found.rename(columns={"value_low": "low", "value_high": "high"}).join(inside, on=cell)

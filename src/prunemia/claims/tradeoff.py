@@ -119,13 +119,6 @@ def by_run(table: pd.DataFrame, name: str, attack: str, column: str) -> pd.Serie
     return rows.set_index("seed")[column].sort_index()
 
 
-def differences(first: pd.Series, second: pd.Series) -> list[float]:
-    """Return the first minus the second, in each run that has both."""
-    first, second = first.align(second, join="inner")
-    found: list[float] = (first - second).tolist()
-    return found
-
-
 # --- Defenses against undefended networks of their test accuracy ---------------------------------
 
 
@@ -177,9 +170,10 @@ def duels(table: pd.DataFrame, pruned_alike: bool = False) -> Iterator[tuple[Any
 
 
 def _gains(judging: pd.DataFrame, way: Any, column: str) -> list[float]:
-    """Return a column of a defense's rival minus its own, run by run."""
+    """Return a column of a defense's rival minus its own, in each run that has both."""
     rival = by_run(judging, way["rival"], way["rival_attack"], column)
-    return differences(rival, by_run(judging, way["name"], way["attack"], column))
+    own = by_run(judging, way["name"], way["attack"], column)
+    return list((rival - own).dropna())
 
 
 def defended(table: pd.DataFrame) -> Iterator[Claim]:
@@ -254,15 +248,14 @@ def advice(table: pd.DataFrame, within: float = WITHIN) -> pd.Series:
     before, after = by_run(judging, "original", own["attack"], "accuracy").align(
         validation if moved else members, join="inner"
     )
-    tests = (by_run(judging, w["name"], w["attack"], "test_accuracy") for w in (own, best))
+    test, kept = (by_run(judging, w["name"], w["attack"], "test_accuracy") for w in (own, best))
     rates = {"before": before, "after": after, "members": members, "validation": validation}
-    row: dict[str, Any] = {"chosen": best["name"], "runs": len(before)}
-    row["leaks"] = "validation" if moved else "members"
+    changes = {"gain": before - after, "price": (test - kept).dropna()}
+    leaks = "validation" if moved else "members"
+    row: dict[str, Any] = {"chosen": best["name"], "runs": len(before), "leaks": leaks}
+    none = Estimate.missing("no run")
     for name, values in rates.items():
-        found = (
-            over_seeds(values.tolist(), rate=True) if len(values) else Estimate.missing("no run")
-        )
-        row |= found.columns(name)
-    for name, gains in {"gain": differences(before, after), "price": differences(*tests)}.items():
-        row |= (simultaneous(gains, 1) if gains else Estimate.missing("no run")).columns(name)
+        row |= (over_seeds(values.tolist(), rate=True) if len(values) else none).columns(name)
+    for name, gains in changes.items():
+        row |= (simultaneous(gains.tolist(), 1) if len(gains) else none).columns(name)
     return pd.Series(row)

@@ -14,7 +14,7 @@ from IPython.display import HTML
 from markupsafe import Markup
 
 from prunemia import results
-from prunemia.claims import simultaneous
+from prunemia.claims.base import simultaneous
 from prunemia.claims.tradeoff import names
 from prunemia.lab.effects import EFFECTS, LEVELS
 from prunemia.metrics import MEASURES, Estimate, over_seeds
