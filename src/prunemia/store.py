@@ -31,7 +31,6 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 PARTIAL = ".partial"
 LOCKS = ".locks"
-Files = Mapping[str, bytes]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{1,127}")
 
 
@@ -94,7 +93,11 @@ class Store:
         return None
 
     def put(
-        self, stage: str, key: str, files: Files, note: Mapping[str, Any] | None = None
+        self,
+        stage: str,
+        key: str,
+        files: Mapping[str, bytes],
+        note: Mapping[str, Any] | None = None,
     ) -> None:
         """Store the files, and a ``note`` for people; an artefact that exists stays as it is."""
         folder = self._folder(stage, key)
@@ -191,7 +194,12 @@ class Store:
         found = [folder for prefix in prefixes for folder in _folders(prefix)]
         for folder in (each for each in found if each.name[:2] == each.parent.name):
             with contextlib.suppress(FileNotFoundError):  # removed meanwhile
-                problem = _problem(folder) if read else ""
+                problem = ""
+                try:
+                    if read:
+                        _read(folder)
+                except ValueError as damage:
+                    problem = str(damage)
                 files = {file.name: file.stat() for file in folder.iterdir()}
                 size = sum(status.st_size for status in files.values())
                 written = files.get(MANIFEST, folder.stat()).st_mtime
@@ -265,14 +273,6 @@ def _read(folder: Path) -> dict[str, bytes]:
     except (ValueError, TypeError, KeyError, AttributeError):
         raise ValueError(f"{name} does not agree with its checksum") from None
     return files
-
-
-def _problem(folder: Path) -> str:
-    try:
-        _read(folder)
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 def _digest(data: bytes) -> str:

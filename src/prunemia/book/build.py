@@ -93,7 +93,7 @@ def execute(
     from nbclient.exceptions import DeadKernelError
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # all that it warns of is checked
-    cells = [""]
+    cells: list[str] = []
     with tempfile.TemporaryDirectory(prefix="prunemia-kernel-") as folder:
         # a kernel named python3 may be another environment's: this one is the interpreter at work
         write_kernel_spec(Path(folder) / "kernels" / "python3", extra_arguments=["--log-level=50"])
@@ -105,23 +105,19 @@ def execute(
             result = papermill.execute_notebook(
                 notebook, None, dict(parameters), progress_bar=False, **with_kernel, **seen
             )
-        except papermill.PapermillExecutionError as error:
-            stderr.write(re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)) + "\n")
-            why = f"failed: {error.ename}: {error.evalue}"
-            raise RunError(f"the cell «{_first_line(error.source)} …» {why}") from error
-        except DeadKernelError as error:
-            why = "ended its process: most likely it took more memory than there is"
-            raise RunError(f"the cell «{_first_line(cells[-1])} …» {why}") from error
         except Exception as error:
-            raise RunError(f"{type(error).__name__}: {error}") from error
+            why = f"{type(error).__name__}: {error}"
+            if isinstance(error, papermill.PapermillExecutionError):
+                stderr.write(re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback)) + "\n")
+                why = f"failed: {error.ename}: {error.evalue}"
+            elif isinstance(error, DeadKernelError):
+                why = "ended its process: most likely it took more memory than there is"
+            where = f"the cell «{cells[-1].strip().splitlines()[0][:80]} …» " if cells else ""
+            raise RunError(where + why) from error
     _clean(result)
     result.metadata |= {"stamp": stamp} if stamp else {}
     write_text(output, nbformat.writes(result) + "\n")
     return result
-
-
-def _first_line(source: str) -> str:
-    return source.strip().splitlines()[0][:80]
 
 
 def _clean(notebook: Any) -> None:

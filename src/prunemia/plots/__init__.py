@@ -16,6 +16,7 @@ from prunemia.plots.attacks import (
 )
 from prunemia.plots.networks import (
     LABELS,
+    VERDICTS,
     accuracy_by_sparsity,
     along_epochs,
     capacity,
@@ -34,4 +35,4 @@ from prunemia.plots.networks import (
     training_history,
     verdict_map,
 )
-from prunemia.plots.style import COLORS, VERDICTS, WIDTH, figure, intervals, legend_above, setup
+from prunemia.plots.style import COLORS, figure, intervals, legend_above, setup

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -17,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
 from prunemia.metrics import summarize
-from prunemia.plots.style import COLORS, POINTS, WIDTH, colors_of, intervals, legend_above, spread
+from prunemia.plots.style import COLORS, POINTS, colors_of, figure, intervals, legend_above, spread
 from prunemia.registry import ATTACKS, DEFENSES
 
 SPARE = [("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":"), ("#CC79A7", "--")]
@@ -234,7 +233,7 @@ def exposure_against(
 def drawn(features: NDArray[Any], titles: Sequence[str]) -> Figure:
     """Draw samples in rows of six: a curve of one channel, an image, or bars of feature values."""
     rows = -(-len(features) // 6)
-    figure, axes = plt.subplots(rows, 6, figsize=(WIDTH, 1.25 * rows), squeeze=False)
+    drawing, axes = figure(rows, height=1.25, columns=6, squeeze=False)
     for ax in axes.flat[len(features) :]:
         ax.set_axis_off()
     for x, title, ax in zip(features, titles, axes.flat, strict=False):
@@ -246,4 +245,4 @@ def drawn(features: NDArray[Any], titles: Sequence[str]) -> Figure:
             ax.bar(np.arange(len(x)), x, color="0.3", width=1.0)
         ax.set_title(title, fontsize=8)
         ax.set(xticks=[], yticks=[])
-    return figure
+    return drawing

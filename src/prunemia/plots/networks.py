@@ -16,17 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from prunemia import registry
 from prunemia.metrics import Estimate, summarize
-from prunemia.plots.style import (
-    COLORS,
-    POINTS,
-    VERDICTS,
-    crosses,
-    figure,
-    intervals,
-    legend_above,
-    spread,
-)
-from prunemia.registry import PRUNERS
+from prunemia.plots.style import COLORS, POINTS, crosses, figure, intervals, legend_above, spread
 
 LABELS = {
     "total": "pruning + fine-tuning",
@@ -35,6 +25,13 @@ LABELS = {
 }
 SPARSITY = "Sparsity (fraction removed)"
 ROLES = {"original": "s", "dense": "D", "pruned": "o"}
+VERDICTS = {  # blue and orange: green would say that a leak is good
+    "supported": "#0072B2",
+    "contradicted": "#D55E00",
+    "no difference that matters": "#CC79A7",
+    "not decided": "#999999",
+    "open": "#CCCCCC",
+}
 SIGNS = dict(zip(VERDICTS, "▲▼=?○", strict=True))  # nobody needs to see colours
 DATA = {name: label.split(" (")[0] for name, label in sorted(registry.LABELS.items())}
 ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
@@ -165,7 +162,7 @@ def over_sparsity(
     of "original" and "dense", which are not pruned: a dotted line each, its interval as a band.
     """
     for place, (name, table) in enumerate(tables.items()):
-        shift, color = 0.008 * (place - (len(tables) - 1) / 2), PRUNERS[name].colour
+        shift, color = 0.008 * (place - (len(tables) - 1) / 2), registry.PRUNERS[name].colour
         intervals(table, "sparsity", value, ax, color=color, label=name, shift=shift)
         ax.plot(table["sparsity"] + shift, table[value], color=color, lw=1)
     for name, level in (levels or {}).items():
@@ -183,7 +180,7 @@ def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
     levels = sorted(table["sparsity"].unique())
     shapes = ["osD^vPX*"[place % 8] for place in range(len(levels))]
     for name, part in table.groupby("pruner", sort=False):
-        color = PRUNERS[str(name)].colour
+        color = registry.PRUNERS[str(name)].colour
         ordered = part.sort_values("sparsity")
         ax.plot(ordered["kept"], ordered["accuracy"], color=color, lw=0.8, alpha=0.6)
         for level, point in ordered.groupby("sparsity"):

@@ -25,13 +25,6 @@ COLORS = {
     "dense": PRUNERS["dense"].colour,
     "pruned": "#009E73",
 }
-VERDICTS = {  # blue and orange: green would say that a leak is good
-    "supported": "#0072B2",
-    "contradicted": "#D55E00",
-    "no difference that matters": "#CC79A7",
-    "not decided": "#999999",
-    "open": "#CCCCCC",
-}
 WIDTH = 6.4  # inches: the text's on a desktop; on a phone one column stays readable
 POINTS: dict[str, Any] = {"fmt": "o", "ms": 5, "capsize": 2.5}
 
