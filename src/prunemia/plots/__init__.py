@@ -35,4 +35,4 @@ from prunemia.plots.networks import (
     training_history,
     verdict_map,
 )
-from prunemia.plots.style import COLORS, figure, intervals, legend_above, setup
+from prunemia.plots.style import COLORS, WIDTH, figure, intervals, legend_above, setup
