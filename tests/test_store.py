@@ -343,14 +343,11 @@ def test_the_stores_folder_is_named_or_the_books_or_the_users(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     repository = tmp_path / "book"
     (repository / "notebooks" / "attacks").mkdir(parents=True)
+    monkeypatch.chdir(repository / "notebooks" / "attacks")
     (repository / "_config.yml").write_text("")
-    assert default_root(repository) != repository / ".prunemia"
-    (repository / "pyproject.toml").write_text('[project]\nname = "another"\n')
-    assert default_root(repository) != repository / ".prunemia"
-    (repository / "pyproject.toml").write_text('[project]\nname = "prunemia"\n')
-    assert default_root(repository / "notebooks" / "attacks") == repository / ".prunemia"
-    monkeypatch.chdir(repository / "notebooks")
-    assert default_root() == repository / ".prunemia"
-    assert default_root(tmp_path).name == "store"
+    assert default_root() == tmp_path / "cache" / "prunemia" / "store"
+    for name, found in (("another", False), ("prunemia", True)):
+        (repository / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+        assert (default_root() == repository / ".prunemia") is found
     monkeypatch.setenv("PRUNEMIA_STORE", str(tmp_path / "named"))
-    assert default_root(repository) == tmp_path / "named"
+    assert default_root() == tmp_path / "named"

@@ -86,7 +86,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def load_yaml(text: str, source: str) -> Any:
-    """Return the value of a YAML text; UsageError, led by ``source``: none, or a key twice."""
+    """Return the value of a YAML text of ``source``; UsageError: it is none, or has a key twice."""
     try:
         return yaml.load(text, _Loader)
     except Exception as error:  # of 2024-99-99, !!bool maybe and the like PyYAML raises its own
@@ -135,7 +135,7 @@ def unpack_json(data: bytes) -> Any:
 
 
 def read_npz(file: Any) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an .npz by name; UsageError where one is damaged or pickled."""
+    """Return the arrays of an .npz (path or binary file); UsageError: one is damaged or pickled."""
     name = ""
     arrays = {}
     try:

@@ -170,7 +170,7 @@ class Store:
     ) -> list[Entry]:
         """Remove what is damaged, and what stage and age (both, where both are given) select.
 
-        Returned are these; what killed writers have left goes, too, unlisted.
+        These are returned; what killed writers have left goes, too, unlisted.
         """
 
         def selected(entry: Entry) -> bool:
@@ -288,20 +288,17 @@ def _folders(path: Path) -> list[Path]:
     return []
 
 
-def default_root(start: Path | None = None) -> Path:
-    """Return the store's folder where none is named: $PRUNEMIA_STORE, else one found.
-
-    That is .prunemia in the book's repository around ``start`` (None: here), or the user's cache.
-    """
+def default_root() -> Path:
+    """Return $PRUNEMIA_STORE, else .prunemia of the repository around us, else the user's cache."""
     if named := os.environ.get("PRUNEMIA_STORE"):
         return Path(named).expanduser()
-    root = repository(start)
+    root = repository()
     return root / ".prunemia" if root else Path(platformdirs.user_cache_dir("prunemia")) / "store"
 
 
-def repository(start: Path | None = None) -> Path | None:
-    """Return the root of the book's repository around ``start`` (None: here)."""
-    here = (start or Path.cwd()).resolve()
+def repository() -> Path | None:
+    """Return the root of the book's repository around the current folder."""
+    here = Path.cwd()
     for folder in (here, *here.parents):
         project = folder / "pyproject.toml"
         if (folder / "_config.yml").is_file() and project.is_file():
