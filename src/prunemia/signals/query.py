@@ -120,7 +120,13 @@ def _asking(module: nn.Module, x: Any) -> Iterator[Tensor]:
 
 
 def _brought(module: nn.Module, x: Any) -> Tensor:
-    given = x if isinstance(x, Tensor) else _tensor(x)
+    given = x
+    if not isinstance(x, Tensor):
+        array = as_array(x)
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"x: type {array.dtype}; allowed: numbers")
+        native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
+        given = torch.from_numpy(np.require(array, native, ["C", "W"]))
     if not given.ndim:
         raise ValueError("x: one number; allowed: samples of shape (n, …)")
     parts = [*module.parameters(), *module.buffers()]
@@ -146,14 +152,6 @@ def _brought(module: nn.Module, x: Any) -> Tensor:
         f"module: cannot be asked samples of shape {tuple(given.shape[1:])}, {given.dtype}: "
         f"{reason}"
     ) from failures[0]
-
-
-def _tensor(x: Any) -> Tensor:
-    array = as_array(x)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"x: type {array.dtype}; allowed: numbers")
-    native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
-    return torch.from_numpy(np.require(array, native, ["C", "W"]))
 
 
 def _require_repeatable(module: nn.Module, probe: Tensor) -> None:

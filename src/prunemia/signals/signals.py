@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,7 @@ from scipy.special import softmax
 
 from prunemia import checks
 from prunemia.files import read_npz
+from prunemia.metrics.evaluation import members_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +99,7 @@ class Signals:
 
     def require_membership(self) -> NDArray[np.bool_]:
         """Return the membership, shape (n,); ValueError where it is hidden or of one kind only."""
-        member = self._present("membership", "one bool per row")
-        members = int(member.sum())
-        if not 0 < members < len(self):
-            raise ValueError(
-                f"membership: {members} members and {len(self) - members} non-members; "
-                "allowed: 1 or more of each"
-            )
-        return member
+        return members_of(self._present("membership", "one bool per row"))
 
     def require_sensitivities(self) -> NDArray[np.float32]:
         """Return the sensitivities, shape (n, C); ValueError where nobody asked for them."""
@@ -179,18 +173,12 @@ class Signals:
     @classmethod
     def load(cls, path: Any) -> Self:
         """Read what `save` wrote, from a path or an open file; ValueError: it is not like that."""
-        arrays = load_arrays(path, cls.__dataclass_fields__)
+        arrays, known = read_npz(path), cls.__dataclass_fields__
+        if unknown := sorted(arrays.keys() - set(known)):
+            raise ValueError(f"{path}: holds {', '.join(unknown)}; allowed: {', '.join(known)}")
         if missing := {"posteriors", "labels"} - arrays.keys():
             raise ValueError(f"{path}: misses {', '.join(sorted(missing))}")
         return cls.from_arrays(arrays)
-
-
-def load_arrays(path: Any, known: Collection[str]) -> dict[str, NDArray[Any]]:
-    """Return the arrays of an .npz as `read_npz`; ValueError where one is not ``known``."""
-    arrays = read_npz(path)
-    if unknown := sorted(arrays.keys() - set(known)):
-        raise ValueError(f"{path}: holds {', '.join(unknown)}; allowed: {', '.join(known)}")
-    return arrays
 
 
 @dataclass(frozen=True)
@@ -215,17 +203,10 @@ class JointSignals(Signals):
 
     @classmethod
     def of(cls, releases: Sequence[Signals]) -> Self:
-        """Return the releases as one; ValueError: none, or other samples, classes, members."""
-        if not releases:
-            raise ValueError("releases: none; allowed: 1 or more")
+        """Return one release or more as one; ValueError: other samples, classes, members."""
         first, *further = releases
         for place, other in enumerate(further, start=2):
-            if first.posteriors.shape != other.posteriors.shape:
-                raise ValueError(
-                    f"releases: number {place} has {len(other)} samples of {other.classes} "
-                    f"classes; allowed: {len(first)} of {first.classes}, as the first has"
-                )
-            for name in ("labels", "model", "membership"):
+            for name in ("classes", "labels", "model", "membership"):
                 if not np.array_equal(getattr(first, name), getattr(other, name)):
                     raise ValueError(f"releases: number {place} has other {name} than the first")
         arrays: dict[str, Any] = {**first.arrays(), "logits": None}
