@@ -15,11 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import rel_entr
 
-from prunemia.metrics import LEVEL
+from prunemia.metrics.intervals import LEVEL, Bools, Floats
 from prunemia.signals import Signals
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Quantity = Callable[[Signals], Floats]
 Weighted = Callable[[Floats], Floats]
 Distance = Callable[[Floats, Bools], Weighted]

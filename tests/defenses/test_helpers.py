@@ -8,8 +8,8 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from bumps import pruned_jobs
 
 from prunemia import defenses
-from prunemia.defenses import helpers
-from prunemia.defenses.helpers import weights
+from prunemia.defenses import losses
+from prunemia.defenses.losses import weights
 from prunemia.models import one_thread
 from prunemia.training import FitSettings, Run, fit
 
@@ -104,13 +104,13 @@ def test_members_with_a_wrong_label_weigh_least(series):
 def test_no_helper_judges_a_member_that_it_trained_on(series, monkeypatch):
     # Helpers that answer by memory alone would be sure of every member; held back they are not.
     asked = []
-    truth = helpers._true_class
+    truth = losses._true_class
 
     def noted(helper, run, samples):
         asked.append((helper, samples))
         return truth(helper, run, samples)
 
-    monkeypatch.setattr(helpers, "_true_class", noted)
+    monkeypatch.setattr(losses, "_true_class", noted)
     (job,) = pruned_jobs("columnfc", 1)
     defense = defenses.get("wemem")
     defense.start(Run([job], *series, FitSettings(epochs=1), defense))

@@ -12,10 +12,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from prunemia.metrics.intervals import Bools, Floats
 from prunemia.signals import Signals
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Inputs = NDArray[np.float32]
 Floating = TypeVar("Floating", bound=np.floating)
 

@@ -1,14 +1,18 @@
-"""Defenses that change what is minimized, or which epoch is kept."""
+"""Defenses that change what is minimized, or which epoch is kept; the last two train helpers."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
-from torch import Tensor
+from torch import Tensor, nn
 
-from prunemia.training import Defense, Run
+from prunemia.experiment import seed_of
+from prunemia.training import Defense, Job, Run, fit
+from prunemia.training.stacking import Stack
 
 
 class EarlyStopping(Defense):
@@ -17,7 +21,6 @@ class EarlyStopping(Defense):
     keeps_early = True
 
     def score(self, accuracy: float, loss: float) -> float:
-        """Return the validation loss, sign turned."""
         return -loss
 
 
@@ -41,7 +44,6 @@ class PosteriorAlignment(Defense):
     """PPB, strength λ: cross-entropy + λ · `ppb_divergence` (Yuan & Zhang 2022, section 7.1)."""
 
     def penalty(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
-        """Return λ times each network's divergence."""
         return self.strength * ppb_divergence(logits)
 
 
@@ -66,7 +68,6 @@ class RelaxLoss(Defense):
     """
 
     def loss(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor) -> Tensor:
-        """Return |mean − ω| in even epochs; in odd ones the mean, or the flattening below ω."""
         means = each.mean(dim=1)
         if run.epoch % 2 == 0:
             return (means - self.strength).abs()
@@ -89,7 +90,6 @@ class Distillation(Defense):
 
     @torch.no_grad()
     def start(self, run: Run) -> None:
-        """Ask each original network about its validation samples."""
         teachers = []
         for job, samples in zip(run.jobs, run.validation, strict=True):
             assert job.original is not None
@@ -115,8 +115,122 @@ class Distillation(Defense):
             yield samples[:, start:stop]
 
     def loss(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor) -> Tensor:
-        """Return each network's divergence from its original's answers; labels do not enter."""
         taught = (self.taught / self.strength).log_softmax(dim=2)
         learned = (logits / self.strength).log_softmax(dim=2)
         divergence = F.kl_div(learned, taught, log_target=True, reduction="none").sum(dim=2)
         return self.strength**2 * divergence.mean(dim=1)
+
+
+class AdversarialRegularization(Defense):
+    """A min-max game, both players moving once per batch; the strength is α.
+
+    An inference network h reads a posterior and its one-hot label and maximizes mean log h(members)
+    + mean log(1 − h(non-members)): the batch, and as many validation samples, answered in
+    evaluation mode alike. The network minimizes cross-entropy + α · mean log h(members). Source:
+    Nasr, Shokri & Houmansadr (2018), algorithm 1; single steps and one tower are ours.
+    """
+
+    def start(self, run: Run) -> None:
+        device = run.train.device
+        seeds = [seed_of(job.seed, "inference network") for job in run.jobs]
+        with torch.no_grad():
+            run.networks.train(False)
+            classes = run.networks(run.features[run.train[:, :1]]).shape[2]
+        modules = [_inference_network(classes, seed).to(device) for seed in seeds]
+        generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self.inference = Stack(modules, generators)
+        self.optimizer = torch.optim.Adam(self.inference.parameters.values(), lr=1e-3)
+
+    def penalty(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
+        """Let the inference networks move, then return α times their gain on the members."""
+        candidates = run.validation[run.active]
+        drawn = [
+            torch.randint(candidates.shape[1], labels.shape[1:], generator=g, device=x.device)
+            for g in self.inference.generators
+        ]
+        nonmembers = candidates.gather(1, torch.stack(drawn))
+        with torch.no_grad():
+            run.networks.train(False)
+            answers = run.networks(torch.cat([x, run.features[nonmembers]], dim=1))
+            run.networks.train(True)
+        self.learn(answers, torch.cat([labels, run.labels[nonmembers]], dim=1))
+        # The network's own move: its gradient goes through the logits in training mode.
+        return self.strength * F.logsigmoid(self._guess(logits, labels)).mean(dim=1)
+
+    def learn(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Move once, members in the first half of the samples; return losses, (M,), in nats."""
+        guess = self._guess(logits, labels)
+        members, nonmembers = guess.chunk(2, dim=1)
+        losses = -F.logsigmoid(members).mean(dim=1) - F.logsigmoid(-nonmembers).mean(dim=1)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.sum().backward()
+        self.optimizer.step()
+        return losses.detach()
+
+    def keep(self, slots: list[int]) -> None:
+        self.inference.keep(slots, self.optimizer)
+
+    def _guess(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the inference networks' logits that a sample is a member, shape (M, b)."""
+        one_hot = F.one_hot(labels, logits.shape[2])
+        return self.inference(torch.cat([logits.softmax(dim=2), one_hot], dim=2)).squeeze(2)
+
+
+def _inference_network(classes: int, seed: int) -> nn.Module:
+    wide, narrow = 256, 64  # Nasr et al. use two towers of up to 1,024 units, on more data
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers = [nn.Linear(2 * classes, wide), nn.Linear(wide, narrow), nn.Linear(narrow, 1)]
+    return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+
+
+def weights(unseen: Tensor, strength: float) -> Tensor:
+    """Return the members' weights, (…, n), of mean 1: proportional to exp(−s · (1 − p)).
+
+    ``unseen``, (…, n): p, the true class's probability from a network not trained on the sample; a
+    small one is got right by memory alone. ``strength``: s ≥ 0; at 0 all weights are 1.
+    """
+    raw = (-strength * (1 - unseen)).exp()
+    return raw / raw.mean(dim=-1, keepdim=True)
+
+
+class MemorizationWeighting(Defense):
+    """Cross-entropy, each member weighted by `weights`; the strength is s.
+
+    Memorization is what a network gets right of a sample because it trained on it (Feldman 2020).
+    Two helper networks of the same kind, each trained anew on one half of the members for as many
+    epochs as fine-tuning may take, give the other half its p. Source: after WeMem (Shang et al.
+    2025), which holds such members back while pruning; weights and estimate are ours.
+    """
+
+    def start(self, run: Run) -> None:
+        half = run.train.shape[1] // 2
+        first, rest = run.train[:, :half], run.train[:, half:]
+        unseen = torch.zeros(len(run.jobs), len(run.labels), device=run.train.device)
+        for side, (members, others) in enumerate([(first, rest), (rest[:, :half], first)]):
+            helpers = [_helper(job, members[i], side) for i, job in enumerate(run.jobs)]
+            fit(helpers, run.features, run.labels, replace(run.settings, keeps_last=True))
+            for i, helper in enumerate(helpers):
+                unseen[i, others[i]] = _true_class(helper, run, others[i])
+        own = weights(unseen.gather(1, run.train), self.strength)
+        self.weights = torch.ones_like(unseen).scatter(1, run.train, own)
+
+    def loss(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor) -> Tensor:
+        return (self.weights[run.active].gather(1, run.batch) * each).mean(dim=1)
+
+
+def _helper(job: Job, half: Tensor, side: int) -> Job:
+    seed = seed_of(job.seed, "helper network", side)
+    module = copy.deepcopy(job.module)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in module.modules():
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
+    return Job(f"helper of {job.name}", module, half, job.validation, job.test, seed)
+
+
+@torch.no_grad()
+def _true_class(helper: Job, run: Run, samples: Tensor) -> Tensor:
+    posteriors: Tensor = helper.module.eval()(run.features[samples]).softmax(dim=1)
+    return posteriors.gather(1, run.labels[samples][:, None])[:, 0]

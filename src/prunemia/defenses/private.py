@@ -44,7 +44,6 @@ class PrivateTraining(Defense):
     one_by_one = True
 
     def start(self, run: Run) -> None:
-        """Attach Opacus to the network and the optimizer."""
         from opacus.accountants import RDPAccountant
         from opacus.grad_sample import GradSampleModule
         from opacus.optimizers import DPOptimizer
@@ -101,7 +100,6 @@ class PrivateTraining(Defense):
                 parameter.grad_sample.mul_(mask)  # type: ignore[attr-defined]  # set by Opacus
 
     def finish(self, run: Run) -> dict[str, Any]:
-        """Detach Opacus and return ε, δ and what they do not cover."""
         self.hooks.to_standard_module()
         for parameter in self.frozen:
             parameter.requires_grad_(True)

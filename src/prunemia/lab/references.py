@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from prunemia.attacks import lira_scores, log_odds, rmia_scores
-from prunemia.attacks.likelihood import deviations, on_both_sides, rmia_among
-from prunemia.attacks.referenced import SETTINGS
+from prunemia.attacks.likelihood import SETTINGS, deviations, on_both_sides, rmia_among
 from prunemia.data import OWN, victims_half
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment

@@ -12,8 +12,7 @@ from scipy.special import expit
 from scipy.stats import spearmanr
 
 from prunemia.attacks import lira_scores, log_odds, rmia_scores
-from prunemia.attacks.likelihood import on_both_sides
-from prunemia.attacks.referenced import SETTINGS
+from prunemia.attacks.likelihood import SETTINGS, on_both_sides
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab, references
 from prunemia.lab.effects import fields, networks
