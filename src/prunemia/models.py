@@ -11,11 +11,7 @@ from torch import Tensor, nn
 
 from prunemia.registry import NETWORKS, load
 
-FORMS = {
-    "features": ("features",),
-    "series": ("channels", "length"),
-    "images": ("channels", "height", "width"),
-}
+FORMS = {"features": "features", "series": "channels, length", "images": "channels, height, width"}
 """The samples that networks take, dimension by dimension."""
 
 
@@ -55,8 +51,8 @@ def build(
     """
     kind = NETWORKS.find(name)
     shape = tuple(input_shape)
-    if kind.takes is not None and len(shape) != len(FORMS[kind.takes]):
-        form = ", ".join(FORMS[kind.takes])
+    form = FORMS.get(kind.takes or "", "")
+    if form and len(shape) != form.count(",") + 1:
         raise ValueError(f"model: {name!r} takes samples of shape ({form}); this data has {shape}")
     if kind.takes == "images" and min(shape[1:]) < kind.smallest:
         least = f"{kind.smallest}×{kind.smallest}"

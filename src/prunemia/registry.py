@@ -96,12 +96,6 @@ class Source:
         dimensions: tuple[Holds, ...] = ("features", "series", "images")
         return dimensions[len(self.shape) - 1]
 
-    @property
-    def integrity(self) -> str:
-        """How the contents are verified, in words."""
-        checksums = ", ".join(archive.checksum.replace(":", " ") for archive in self.archives)
-        return checksums.replace("gitblob", "git blob") or "no download"
-
 
 @dataclass(frozen=True, config=KNOWN)
 class PrunerKind:

@@ -134,7 +134,7 @@ def test_other_modules_train_alone(series):
     settings = FitSettings(epochs=40, learning_rate=1e-2, batch_size=32)
     (history,) = fit([job], *series, settings)
     assert history.validation[history.best_epoch] > 0.8
-    with pytest.raises(ValueError, match="2 networks of Plain, or under this defense, cannot be"):
+    with pytest.raises(ValueError, match="jobs: 2; allowed: 1"):
         fit([job, job], *series, settings)
 
 

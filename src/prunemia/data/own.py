@@ -65,7 +65,19 @@ def load_own(path: Path) -> Dataset:
         raise DataError(f"{path}: {error}") from None
     if guess:
         warnings.warn(f"{path}: {guess}", LayoutWarning, stacklevel=3)
-    _warn_of_scales(path, features)
+    if features.ndim == 2:
+        # ranges, not deviations: a rare binary feature deviates little; in float64, because the
+        # range of finite float32 numbers may exceed the largest of them
+        ranges = features.max(axis=0).astype(np.float64) - features.min(axis=0)
+        ranges = ranges[ranges > 0]
+        if len(ranges) and ranges.max() > LARGEST_RATIO * ranges.min():
+            warnings.warn(
+                # no page has this parameter, so `-p standardize true` would be refused
+                f"{path}: features are not on one scale (their ranges go from {ranges.min():.3g} "
+                f"to {ranges.max():.3g}); set standardize=True in the Experiment",
+                ScaleWarning,
+                stacklevel=3,
+            )
     return Dataset(str(path), features, labels.astype(np.int64), len(values))
 
 
@@ -118,20 +130,3 @@ def _readings(name: str, shape: tuple[int, ...]) -> list[str]:
     if last > FEW or first == 1:
         return [SERIES]
     return [SERIES_LAST, SERIES] if last < first else [SERIES, SERIES_LAST]
-
-
-def _warn_of_scales(path: Path, features: NDArray[np.float32]) -> None:
-    """Warn where ranges, not deviations, differ: a rare binary feature deviates little."""
-    if features.ndim != 2:
-        return
-    # float64: the range of finite float32 numbers may exceed the largest of them
-    ranges = features.max(axis=0).astype(np.float64) - features.min(axis=0)
-    ranges = ranges[ranges > 0]
-    if len(ranges) and ranges.max() > LARGEST_RATIO * ranges.min():
-        warnings.warn(
-            # no page has this parameter, so `-p standardize true` would be refused
-            f"{path}: features are not on one scale (their ranges go from {ranges.min():.3g} to "
-            f"{ranges.max():.3g}); set standardize=True in the Experiment",
-            ScaleWarning,
-            stacklevel=4,
-        )

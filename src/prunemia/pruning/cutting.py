@@ -35,8 +35,6 @@ ROUNDING = 1e-9
 """Differences of offsets below this share of the largest value are rounding."""
 REORDERING = {"sort", "argsort", "topk", "kthvalue", "median", "nan_to_num", "nonzero", "unique"}
 """What loses track of NaN."""
-WARM_UP = 2
-"""First passes that are not timed: they allocate memory and choose algorithms."""
 
 
 @one_thread()
@@ -331,7 +329,7 @@ class Cost:
     """What a network costs to keep and to run: ``bytes`` of its safetensors file, and the rest.
 
     ``parameters``: numbers that training fitted; ``macs``: multiplications for one sample (Conv,
-    Linear); ``seconds``: median wall time of a batch, on one CPU thread or the network's GPU.
+    Linear); ``seconds``: median wall time of a sample, on one CPU thread or the network's GPU.
     """
 
     parameters: int
@@ -341,15 +339,13 @@ class Cost:
 
 
 @one_thread()
-def cost(
-    module: nn.Module, input_shape: tuple[int, ...], batch: int = 1, repeats: int = 30
-) -> Cost:
-    """Measure a network on ``batch`` inputs of a shape; the first three figures are exact."""
+def cost(module: nn.Module, input_shape: tuple[int, ...], repeats: int = 30) -> Cost:
+    """Measure a network on one input of a shape; the first three figures are exact."""
     state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    x = torch.zeros((batch, *input_shape)).to(next(module.parameters()))
+    x = torch.zeros((1, *input_shape)).to(next(module.parameters()))
     seconds = []
     with evaluating(module), torch.inference_mode():
-        for _ in range(WARM_UP + repeats):
+        for _ in range(2 + repeats):
             started = time.perf_counter()
             module(x)
             if x.device.type == "cuda":  # a GPU computes on after the call returned
@@ -359,5 +355,5 @@ def cost(
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         macs=macs(module, input_shape),
         bytes=len(safetensors.torch.save(state)),
-        seconds=statistics.median(seconds[WARM_UP:]),
+        seconds=statistics.median(seconds[2:]),  # the first passes allocate memory
     )

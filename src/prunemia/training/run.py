@@ -46,11 +46,6 @@ class FitSettings:
     """No selection: every epoch is taken, and the last is kept."""
     private: PrivateConfig = field(default_factory=PrivateConfig)
 
-    @property
-    def first_counted(self) -> int:
-        """The epoch that ends the warm-up: the first that patience counts."""
-        return min(self.warmup, self.epochs - 1)
-
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -156,9 +151,12 @@ def fit(
         run.defense.start(run)
         for epoch in range(settings.epochs):
             run.train_epoch(epoch)
-            run.validate(epoch)
+            run.validate()
             if report is not None:
-                report(_line(run))
+                loss = fmean(history.loss[-1] for history in run.histories)
+                right = fmean(history.validation[-1] for history in run.histories)
+                count = len(run.active)
+                report(f"{count} training, loss {loss:.3f}, validation accuracy {right:.3f}")
             if not run.active:
                 break
     for job, best in zip(jobs, run.best, strict=True):
@@ -214,17 +212,19 @@ class Run:
         modules = [job.module.to(device).train() for job in jobs]
         alone = defense.one_by_one or not stackable(modules[0])
         if alone and len(jobs) > 1:
-            raise ValueError(
-                f"jobs: {len(jobs)} networks of {type(modules[0]).__name__}, or under this "
-                f"defense, cannot be trained as one; train them one by one"
-            )
+            raise ValueError(f"jobs: {len(jobs)}; allowed: 1, for these cannot be trained as one")
         self.networks: Alone | Stack
         self.networks = (Alone if alone else Stack)(modules, self.generators)
         self.active = list(range(len(jobs)))
         self.train = torch.stack([job.train for job in jobs]).to(device)
         self.validation = torch.stack([job.validation for job in jobs]).to(device)
         self.cuts = batches(self.train.shape[1], settings.batch_size)
-        self.masks = _gathered_masks(jobs, self.networks)
+        self.masks: dict[str, Tensor] = {}
+        kept = [job.masks.keep for job in jobs if job.masks is not None]
+        for name in kept[0] if len(kept) == len(jobs) else ():
+            parameter = self.networks.parameters[name]
+            mask = torch.stack([keep[name] for keep in kept]).view_as(parameter)
+            self.masks[name] = torch.empty_like(parameter).copy_(mask)
         self.epoch = 0
         self.batch = self.train[:, :0]
         self.histories = [History() for _ in jobs]
@@ -284,7 +284,7 @@ class Run:
         return losses.detach()
 
     @torch.no_grad()
-    def validate(self, epoch: int) -> None:
+    def validate(self) -> None:
         """Note each network's validation, keep its best state, and let the exhausted ones go."""
         self.networks.train(False)
         samples = self.validation[self.active]
@@ -293,35 +293,28 @@ class Run:
             logits, labels = self.networks(self.features[batch]), self.labels[batch]
             sums[0] += (logits.argmax(dim=2) == labels).sum(dim=1)
             sums[1] += _cross_entropy(logits, labels).sum(dim=1)
-        for slot, (accuracy, loss) in enumerate((sums / samples.shape[1]).T.tolist()):
-            self._require_finite(loss, self.active[slot], "validation loss")
-            self._note(slot, accuracy, loss)
-        staying = [slot for slot, i in enumerate(self.active) if self._goes_on(i, epoch)]
+        means = (sums / samples.shape[1]).T.tolist()
+        staying = [slot for slot, found in enumerate(means) if self._goes_on(slot, *found)]
         if 0 < len(staying) < len(self.active) and isinstance(self.networks, Stack):
             self.networks.keep(staying, self.optimizer)
             self.defense.keep(staying)
             self.masks = {name: mask[staying] for name, mask in self.masks.items()}
         self.active = [self.active[slot] for slot in staying]
 
-    def _note(self, slot: int, accuracy: float, loss: float) -> None:
-        i = self.active[slot]
+    def _goes_on(self, slot: int, accuracy: float, loss: float) -> bool:
+        """Note a network's validation, keep it where it is the best; return if it trains on."""
+        i, epoch, settings = self.active[slot], self.epoch, self.settings
+        self._require_finite(loss, i, "validation loss")
         history = self.histories[i]
         history.validation.append(accuracy)
         history.validation_loss.append(loss)
-        settings, epoch = self.settings, self.epoch
         score = float(epoch) if settings.keeps_last else self.defense.score(accuracy, loss)
-        eligible = epoch >= settings.first_counted or self.defense.keeps_early
-        if eligible and score > self.best_score[i]:
+        counts = epoch >= min(settings.warmup, settings.epochs - 1)
+        if (counts or self.defense.keeps_early) and score > self.best_score[i]:
             history.best_epoch = epoch
             self.best_score[i] = score
             self.best[i] = self.networks.state(slot)
-
-    def _goes_on(self, i: int, epoch: int) -> bool:
-        if self.settings.keeps_last or epoch < self.settings.first_counted:
-            return True
-        # The first epoch after the warm-up is better than nothing, so from there on one is kept.
-        history = self.histories[i]
-        if epoch - history.best_epoch < self.settings.patience:
+        if settings.keeps_last or not counts or epoch - history.best_epoch < settings.patience:
             return True
         # A heavily pruned network can stand still for longer than patience before it recovers.
         # Ended there, it would be compared with the original while it is simply broken.
@@ -349,21 +342,3 @@ def batches(n: int, size: int) -> list[tuple[int, int]]:
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Return each sample's cross-entropy in nats: (M, B) of logits (M, B, C)."""
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
-
-
-def _line(run: Run) -> str:
-    loss = fmean(history.loss[-1] for history in run.histories)
-    accuracy = fmean(history.validation[-1] for history in run.histories)
-    return f"{len(run.active)} training, loss {loss:.3f}, validation accuracy {accuracy:.3f}"
-
-
-def _gathered_masks(jobs: list[Job], networks: Alone | Stack) -> dict[str, Tensor]:
-    kept = [job.masks.keep for job in jobs if job.masks is not None]
-    if len(kept) < len(jobs):
-        return {}
-    masks = {}
-    for name in kept[0]:
-        parameter = networks.parameters[name]
-        mask = torch.stack([keep[name] for keep in kept]).view_as(parameter)
-        masks[name] = torch.empty_like(parameter).copy_(mask)
-    return masks
