@@ -15,8 +15,11 @@ LEAK = {"original": 0.5, "dense": 1.5, "pruned": 1.0}
 """By how much members' logits of the true class are raised: training adds, pruning takes."""
 
 
-class Planted:
+class Planted(pm.Lab):
     """A pipeline whose three networks leak as `LEAK` says, all on the same samples."""
+
+    def run(self, steps):
+        """Nothing is to be computed."""
 
     def value(self, step):
         level = "dense" if step.exp.pruner == "dense" else step.of
@@ -39,7 +42,7 @@ class Planted:
 @pytest.fixture(scope="module")
 def table():
     exps = [pm.Experiment(seed=seed) for seed in range(3)]
-    return control.effects(Planted(), exps, ["conf"])
+    return Planted("unused").effects(exps, ["conf"])
 
 
 def test_total_is_training_plus_pruning_in_every_row(table):
@@ -71,7 +74,7 @@ def test_a_world_in_which_training_adds_and_pruning_takes_is_recovered(table, me
 
 
 def test_levels_are_those_of_an_independent_computation(table):
-    signals = Planted().value(control.Step("signals", pm.Experiment(seed=1), "original"))
+    signals = Planted("unused").value(control.Step("signals", pm.Experiment(seed=1), "original"))
     sure = signals.posteriors[np.arange(len(signals)), signals.labels]
     member = signals.membership
     grid = np.sort(sure)

@@ -12,7 +12,7 @@ and total = training + pruning. All three networks answer the same samples.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,9 +21,14 @@ from sklearn.metrics import roc_auc_score
 
 from prunemia import divergence
 from prunemia.experiment import Experiment
-from prunemia.lab.context import Context
+from prunemia.lab.attacking import AttackResult
+from prunemia.lab.networks import TrainedModel
 from prunemia.lab.steps import Of, Step, attack_step
 from prunemia.signals import Signals
+
+Row = dict[str, Any]
+Case = tuple[Row, Sequence[Step], Callable[..., Iterable[Row]]]
+"""What rows have in common, the steps to what they are read off, and how they are read."""
 
 EFFECTS = {
     "total": ("pruned", "original"),
@@ -57,30 +62,26 @@ def networks(exp: Experiment) -> dict[str, tuple[Experiment, Of]]:
     }
 
 
-def steps(exp: Experiment, attacks: Sequence[str]) -> list[Step]:
-    """Return what is to be computed for the effects on one experiment."""
-    held = networks(exp).values()
-    asked = [attack_step(each, name, of) for each, of in held for name in attacks]
-    return [*(Step("signals", each, of) for each, of in held), *asked]
+def cases(exp: Experiment, attacks: Sequence[str]) -> Iterator[Case]:
+    """Yield how an experiment's measures are read: a row each, with its value on each level."""
+    size = 2 + len(attacks)
+    steps: list[Step] = []
+    for each, of in networks(exp).values():
+        asked = [attack_step(each, name, of) for name in attacks]
+        steps += [Step(of, each, of), Step("signals", each, of), *asked]
 
+    def read(*found: Any) -> Iterator[Row]:
+        parts = [found[start : start + size] for start in range(0, len(found), size)]
+        measured = dict(zip(LEVELS, (_measured(attacks, *part) for part in parts), strict=True))
+        for measure, attack in measured["original"]:
+            values = {level: measured[level][measure, attack] for level in LEVELS}
+            yield {"measure": measure, "attack": attack, **values}
 
-def effects(
-    context: Context, experiments: Iterable[Experiment], attacks: Sequence[str]
-) -> pd.DataFrame:
-    """Return the effects on every measure: `Lab.effects`."""
-    rows = []
-    for exp in experiments:
-        found = {n: _measured(context, *network, attacks) for n, network in networks(exp).items()}
-        for measure, attack in found["original"]:
-            known = fields(exp) | {"measure": measure, "attack": attack, "label": OVERALL}
-            known |= {level: found[level][measure, attack] for level in LEVELS}
-            for effect, (end, start) in EFFECTS.items():
-                rows.append(known | {"effect": effect, "value": known[end] - known[start]})
-    return pd.DataFrame(rows)
+    yield fields(exp), steps, read
 
 
 def as_effects(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of `LEVELS` over all classes with one row per effect, as `effects` does."""
+    """Return a table of `LEVELS` over all classes with one row per effect."""
     parts = [
         table.assign(label=OVERALL, effect=name, value=table[end] - table[start])
         for name, (end, start) in EFFECTS.items()
@@ -89,15 +90,17 @@ def as_effects(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measured(
-    context: Context, exp: Experiment, of: Of, attacks: Sequence[str]
+    attacks: Sequence[str],
+    trained: Sequence[TrainedModel],
+    signals: Signals,
+    *results: AttackResult,
 ) -> dict[tuple[str, str], float]:
     """Return every measure of one network, by measure and attack ("": none)."""
-    accuracy = context.value(Step(of, exp, of))[0].accuracy
+    accuracy = trained[0].accuracy
     values = {(f"{part} accuracy", ""): accuracy[part] for part in ("train", "test")}
-    leak = leakage(context.value(Step("signals", exp, of)))
-    values |= {(measure, ""): value for measure, value in leak.items()}
-    for name in attacks:
-        found = context.value(attack_step(exp, name, of)).evaluation.measures()
+    values |= {(measure, ""): value for measure, value in leakage(signals).items()}
+    for name, result in zip(attacks, results, strict=True):
+        found = result.evaluation.measures()
         values |= {(measure, name): value for measure, value in found.items()}
     return values
 

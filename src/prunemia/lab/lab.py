@@ -68,6 +68,16 @@ class Lab(Context):
         if failures := planned.failures():
             raise sweep.SweepError(failures, pd.DataFrame())
 
+    def tabulate(self, cases: Iterable[effects.Case]) -> pd.DataFrame:
+        """Carry out the steps of cases (`prunemia.lab.effects.Case`), and read their rows."""
+        todo = list(cases)
+        self.run(step for _, steps, _ in todo for step in steps)
+        return pd.DataFrame(
+            {**about, **row}
+            for about, steps, read in todo
+            for row in read(*(self.value(step) for step in steps))
+        )
+
     dataset, split = Context.dataset, Context.split
 
     def original(self, exp: Experiment, network: int = VICTIM) -> TrainedModel:
@@ -235,9 +245,9 @@ class Lab(Context):
         classes); original, dense, pruned: its value on each network; effect and value
         (`prunemia.lab.effects`).
         """
-        todo, names = list(dict.fromkeys(experiments)), _checked(attacks)
-        self.run(step for exp in todo for step in effects.steps(exp, names))
-        return effects.effects(self, todo, names)
+        todo, names = dict.fromkeys(experiments), _checked(attacks)
+        rows = self.tabulate(case for exp in todo for case in effects.cases(exp, names))
+        return effects.as_effects(rows)
 
     def along_epochs(
         self, experiments: Iterable[Experiment], attacks: Iterable[str] | None = None
@@ -248,9 +258,7 @@ class Lab(Context):
         train_accuracy, test_accuracy; attack, measure ("accuracy", "AUC"), value. A network that
         experiments share is there once, with the fields of the first.
         """
-        todo, names = list(dict.fromkeys(experiments)), _checked(attacks)
-        self.run(step for exp in todo for step in lengths.steps(exp, names))
-        return lengths.points(self, todo, names)
+        return self.tabulate(lengths.cases(experiments, _checked(attacks)))
 
 
 def table_steps(

@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from prunemia.experiment import Experiment
-from prunemia.lab.context import Context
-from prunemia.lab.effects import FIELDS, dense, fields
+from prunemia.lab.attacking import AttackResult
+from prunemia.lab.effects import FIELDS, Case, Row, dense, fields
+from prunemia.lab.networks import TrainedModel
 from prunemia.lab.steps import Of, Step, attack_step
 
 CURVE = ("training", "dense")
@@ -62,39 +63,40 @@ def networks(exp: Experiment) -> Iterator[tuple[str, int, Experiment, Of]]:
     yield "kept", exp.tuning_epochs, exp, "pruned"
 
 
-def steps(exp: Experiment, attacks: Sequence[str]) -> list[Step]:
-    """Return what is to be computed for `points`."""
-    return [attack_step(each, name, of) for _, _, each, of in networks(exp) for name in attacks]
-
-
-def points(
-    context: Context, experiments: Iterable[Experiment], attacks: Sequence[str]
-) -> pd.DataFrame:
-    """Return accuracies and leakage along the epochs: `Lab.along_epochs`."""
-    # a network that several experiments share has the fields of the first of them
-    owners: dict[tuple[str, int, Experiment, Of], Experiment] = {}
+def cases(experiments: Iterable[Experiment], attacks: Sequence[str]) -> Iterator[Case]:
+    """Yield how the networks along the epochs are read; a shared one with the first's fields."""
+    seen = set()
     for exp in experiments:
         for network in networks(exp):
-            owners.setdefault(network, exp)
-    rows = []
-    for (role, epochs, each, of), exp in owners.items():
-        accuracy = context.value(Step(of, each, of))[0].accuracy
-        known = fields(exp) | {"role": role, "epochs": epochs}
-        known |= {f"{part}_accuracy": accuracy[part] for part in ("train", "test")}
-        for name in attacks:
-            found = context.value(attack_step(each, name, of)).evaluation.measures()
-            for measure in ("accuracy", "AUC"):
-                row = {"attack": name, "measure": measure, "value": found[measure]}
-                rows.append(known | row)
-    return pd.DataFrame(rows)
+            if network not in seen:
+                seen.add(network)
+                role, epochs, each, of = network
+                asked = [attack_step(each, name, of) for name in attacks]
+                about = fields(exp) | {"role": role, "epochs": epochs}
+                yield about, [Step(of, each, of), *asked], partial(_read, attacks)
+
+
+def _read(
+    attacks: Sequence[str], trained: Sequence[TrainedModel], *results: AttackResult
+) -> Iterator[Row]:
+    known = accuracies(trained)
+    for name, result in zip(attacks, results, strict=True):
+        found = result.evaluation.measures()
+        for measure in ("accuracy", "AUC"):
+            yield {**known, "attack": name, "measure": measure, "value": found[measure]}
+
+
+def accuracies(trained: Sequence[TrainedModel]) -> Row:
+    """Return the columns of a network's accuracies."""
+    return {f"{part}_accuracy": trained[0].accuracy[part] for part in ("train", "test")}
 
 
 def excess(table: pd.DataFrame) -> pd.DataFrame:
     """Return what each pruned network leaks beyond each of its comparators, and at which price.
 
-    ``table``: of `points`, of one defense. One row per pruned network ("kept"), attack, measure
-    and ``comparator``: its fields, ``value``, ``expected`` (the comparator's leak), ``excess``,
-    ``train_difference``, ``test_difference``; NaN where there is no comparator:
+    ``table``: of `Lab.along_epochs`, of one defense. One row per pruned network ("kept"), attack,
+    measure and ``comparator``: its fields, ``value``, ``expected`` (the comparator's leak),
+    ``excess``, ``train_difference``, ``test_difference``; NaN where there is no comparator:
 
     - at equal training, or test, accuracy: its run's dense networks; none outside of what they
       reach, or where those within `NEAR` of it differ in leak by more than `TOLERANCE`.

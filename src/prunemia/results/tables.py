@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,9 +10,9 @@ import pandas as pd
 
 from prunemia import divergence
 from prunemia.experiment import Adversary, Experiment
-from prunemia.lab import Lab, lengths
+from prunemia.lab import Lab, effects, lengths
 from prunemia.lab.attacking import AttackResult, validation_leaks
-from prunemia.lab.effects import OVERALL, dense, fields, leakage
+from prunemia.lab.effects import Case, Row, dense, fields, leakage
 from prunemia.lab.networks import TrainedModel
 from prunemia.lab.steps import Of, Release, Step, attack_step, release_step
 from prunemia.metrics import MEASURES
@@ -22,30 +22,12 @@ from prunemia.signals import Signals
 WIDE = ("accuracy", "auc", "tpr@0.01")
 """The measures of the tables of releases and of trade-offs, by their columns (`MEASURES`)."""
 
-Row = dict[str, Any]
-Case = tuple[Row, Sequence[Step], Callable[..., Iterable[Row]]]
-"""What rows have in common, the steps to what they are read off, and how they are read."""
 Names = Sequence[str]
-
-
-def tabulate(
-    lab: Lab, networks: Iterable[Any], cases: Callable[[Any], Iterable[Case]]
-) -> pd.DataFrame:
-    """Carry out the steps of each one's cases, where the lab's scheduler says; read their rows."""
-    todo = [case for each in networks for case in cases(each)]
-    lab.run(step for _, steps, _ in todo for step in steps)
-    return pd.DataFrame(
-        {**about, **row}
-        for about, steps, read in todo
-        for row in read(*(lab.value(step) for step in steps))
-    )
 
 
 def levels(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
     """Return each measure on the original, dense and pruned network: the three effects' source."""
-    table = lab.effects(experiments, attacks)
-    overall = table[(table["label"] == OVERALL) & (table["effect"] == "total")]
-    return overall.drop(columns=["label", "effect", "value"])
+    return lab.tabulate(case for exp in experiments for case in effects.cases(exp, attacks))
 
 
 def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
@@ -63,7 +45,7 @@ def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.D
                 about = known | {"attack": attack, "recipe": recipe}
                 yield about, [attack_step(exp, attack, "pruned", options)], read
 
-    return tabulate(lab, experiments, cases)
+    return lab.tabulate(case for exp in experiments for case in cases(exp))
 
 
 CURVE_MEASURE = "confidence AUC"
@@ -80,10 +62,9 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.Dat
     del attacks
 
     def read(networks: Sequence[TrainedModel], signals: Signals) -> Iterator[Row]:
-        accuracy = networks[0].accuracy
-        known = {f"{part}_accuracy": accuracy[part] for part in ("train", "test")}
-        leak = leakage(signals)[CURVE_MEASURE]
-        yield {**known, "attack": "", "measure": CURVE_MEASURE, "value": leak}
+        measured = {"attack": "", "measure": CURVE_MEASURE}
+        value = leakage(signals)[CURVE_MEASURE]
+        yield {**lengths.accuracies(networks), **measured, "value": value}
 
     def cases(exp: Experiment) -> Iterator[Case]:
         for role, epochs, each, of in lengths.networks(exp):
@@ -91,7 +72,7 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.Dat
                 about = fields(exp) | {"role": role, "epochs": epochs}
                 yield about, [Step(of, each, of), Step("signals", each, of)], read
 
-    return tabulate(lab, experiments, cases)
+    return lab.tabulate(case for exp in experiments for case in cases(exp))
 
 
 # --- What the paper's own claims are about: divergence, nine attacks, knowledge, PPB --------------
@@ -118,7 +99,7 @@ def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.Da
 
     The divergence alone is measured without ``attacks``, and under stopping rules other than ours.
     """
-    return tabulate(lab, experiments, partial(_papers, attacks=attacks))
+    return lab.tabulate(case for exp in experiments for case in _papers(exp, attacks))
 
 
 def _papers(exp: Experiment, attacks: Names) -> Iterator[Case]:
@@ -187,7 +168,7 @@ def released(
     attack (on several also "conf, difference" and "conf, change"); measure ("accuracy", "AUC", "TPR
     at 0.01"); value; test_accuracy of the last network. ``only``: the releases wanted, or all.
     """
-    return tabulate(lab, experiments, partial(_released, attacks=attacks, only=only))
+    return lab.tabulate(case for exp in experiments for case in _released(exp, attacks, only))
 
 
 def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Release]]:
@@ -298,8 +279,9 @@ def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd
         yield about, steps, partial(read, exp, of)
 
     controls = [e for e in experiments if PRUNERS[e.pruner].control and e.defense == "none"]
-    networks = [*((exp, "pruned") for exp in experiments), *((e, "original") for e in controls)]
-    table = tabulate(lab, networks, cases)
+    networks: list[Release] = [(exp, "pruned") for exp in experiments]
+    networks += [(exp, "original") for exp in controls]
+    table = lab.tabulate(case for network in networks for case in cases(network))
     return table.astype(dict.fromkeys(VALIDATION, float)).round(4)
 
 
