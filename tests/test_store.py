@@ -278,11 +278,9 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_that_is_read(store: Store)
         assert writer.stdout.readline() == "written\n"
         assert store.clean() == []
         assert len(leftovers(store)) == 2  # a living writer's folder and its lock
-        assert store.busy("train", KEY)
         writer.send_signal(signal.SIGKILL)
     assert store.get("train", KEY) is None
     assert store.entries() == []
-    assert not store.busy("train", KEY)
     with store.lock("train", KEY):  # not blocked by the dead
         store.put("train", KEY, FILES)
     assert store.get("train", KEY) == FILES

@@ -140,17 +140,6 @@ class Store:
         finally:
             lock.release()
 
-    def busy(self, stage: str, key: str) -> bool:
-        """Return whether somebody holds the artefact's lock; yes, where nobody can know."""
-        lock = self._lock_file(stage, key)
-        try:
-            if lock.is_file():
-                with filelock.FileLock(lock, timeout=0):
-                    pass
-        except (filelock.Timeout, PermissionError):
-            return True
-        return False
-
     def entries(self) -> list[Entry]:
         """Return every artefact in order of stage and key; contents are not read."""
         with self._explained():

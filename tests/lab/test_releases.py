@@ -158,10 +158,10 @@ def test_a_network_and_its_rounded_copy_are_judged_on_the_same_samples(lab):
 @pytest.mark.parametrize(
     ("second", "sentence"),
     [
-        ((EXP.replace(seed=1), "pruned"), "releases: number 2 has seed 1; allowed: 0"),
+        ((EXP.replace(seed=1), "pruned"), "releases: they differ in seed; allowed: versions"),
         # other samples: found out after all networks are trained
-        ((EXP.replace(rows="fresh"), "pruned"), "number 2 has rows 'fresh'; allowed: 'same'"),
-        ((EXP, "original"), "number 2 comes twice"),
+        ((EXP.replace(rows="fresh"), "pruned"), "they differ in rows"),
+        ((EXP, "original"), "one of them twice"),
         ((EXP, "pruned"), "'blindmi' takes one release alone; allowed with several"),
     ],
 )

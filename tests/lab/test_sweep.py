@@ -1,6 +1,5 @@
 """Sweeps: what is planned, what is known, what fails; the same table whatever dies."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -174,31 +173,6 @@ def test_mistakes_are_refused_before_anything_runs(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         pm.Lab(tmp_path / "store", progress=False).map([QUICK], **options)
     assert not (tmp_path / "store").exists()
-
-
-def test_what_another_process_is_at_is_left_for_later(tmp_path, monkeypatch):
-    lab = pm.Lab(tmp_path, progress=False)
-    both = [QUICK, QUICK.replace(seed=1)]
-    tasks = planned(lab, both, ["conf"]).todo.values()
-    held = [t.step for t in tasks if t.step.exp.seed == 0 and t.step.stage == "original"]
-    order = []
-    real = Context.get_or_compute
-
-    def note(context, step):
-        order.append(step.exp.seed)
-        files = real(context, step)
-        if order.count(1) == len(tasks) // 2:
-            locks.close()  # seed 1 is done: the other process lets go
-        return files
-
-    with contextlib.ExitStack() as locks:
-        for step in held:
-            locks.enter_context(lab.store.lock(step.stage, lab.key(step)))
-        monkeypatch.setattr(Context, "get_or_compute", note)
-        lab.run(task.step for task in tasks)
-
-    assert [seed for place, seed in enumerate(order) if seed not in order[:place]] == [1, 0]
-    assert set(order[: len(tasks) // 2]) == {1}
 
 
 def test_two_workers_one_of_them_killed_give_the_same_table(done, tmp_path, monkeypatch):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,21 +28,13 @@ class AttackResult:
     """What an attack said of the target's n samples, and how right it was.
 
     ``scores``: shape (n,), float64; larger = more likely a member, 0 = the threshold.
-    ``predictions``, ``membership``: shape (n,), bool. ``evaluation``: accuracy, AUC, TPR at low
-    FPR, each with its 95 % interval.
+    ``predictions``, ``membership``: shape (n,), bool. ``evaluation``: with 95 % intervals.
     """
 
     scores: NDArray[np.float64]
     predictions: Bools
     membership: Bools
     evaluation: Evaluation
-
-
-@contextlib.contextmanager
-def same_bits() -> Iterator[None]:
-    """Compute on one thread: the same bits on any machine load and in any worker."""
-    with one_thread(), threadpool_limits(1):
-        yield
 
 
 def build(step: Step, context: Context) -> attacks.Attack:
@@ -59,8 +50,8 @@ def build(step: Step, context: Context) -> attacks.Attack:
 
 
 def fit(attack: attacks.Attack, shadow: Signals) -> attacks.Attack:
-    """Fit an attack."""
-    with same_bits():
+    """Fit an attack on one thread: the same bits on any machine load and in any worker."""
+    with one_thread(), threadpool_limits(1):
         return attack.fit(shadow)
 
 
@@ -75,7 +66,7 @@ def judged(
     positive = target.require_membership()
     rows = np.ones(len(positive), dtype=bool) if validation is None else ~positive
     positive = (positive if validation is None else validation)[rows]
-    with same_bits():
+    with one_thread(), threadpool_limits(1):
         scores = attack.decision_function(target.observed())[rows]
         predictions = scores >= 0
         evaluation = evaluate(positive, scores, predictions, ranks=attack.ranks)

@@ -37,11 +37,10 @@ Report = Callable[[str], None]
 class Stage:
     """One stage of the pipeline: a row of the table `prunemia.lab.stages.STAGES`.
 
-    ``version``: raised when it computes something else. ``says``: what is done, for people, a
-    format of ``networks``, ``attack``, ``releases``. ``compute``, ``load``: to the artefact's
-    files, and back from them to a value. ``settings``: to JSON values, what decides the result
-    apart from what it needs. ``needs``: to the steps whose results it reads; its networks, unless
-    it says otherwise.
+    ``version``: raised when it computes something else. ``says``: what is done, a format of
+    ``networks``, ``attack``, ``releases``. ``compute``, ``load``: to the artefact's files, and back
+    to a value. ``settings``: to JSON values that decide the result. ``needs``: to the steps that it
+    reads.
     """
 
     version: int
@@ -127,10 +126,6 @@ class Context:
     def has(self, step: Step) -> bool:
         """Say whether the store has the step's result."""
         return self.store.has(step.stage, self.key(step))
-
-    def busy(self, step: Step) -> bool:
-        """Say whether somebody is computing the step's result just now."""
-        return self.store.busy(step.stage, self.key(step))
 
     def value(self, step: Step) -> Any:
         """Return the step's result; it, and what it needs, is computed where the store has none."""

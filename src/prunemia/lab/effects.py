@@ -108,8 +108,8 @@ def _measured(
 def leakage(signals: Signals) -> dict[str, float]:
     """Return how differently members and non-members are answered.
 
-    Kolmogorov–Smirnov distances, AUCs of telling members by large confidence or small sensitivity,
-    and the generalization gap.
+    KS distances, AUCs of telling members by large confidence or small sensitivity, generalization
+    gap.
     """
     member = signals.require_membership()
     quantities = {

@@ -118,8 +118,7 @@ def run(
     """Carry out a grid, say its plan, and write its table; without ``output``, the plan alone.
 
     ``workers``: start so many processes here; None: this process, or the lab's scheduler.
-    SweepError where experiments failed: the table has the others. UsageError for a wrong output or
-    scheduler.
+    SweepError where experiments failed: the table has the others.
     """
     if output is not None:
         if output.suffix not in FORMATS:

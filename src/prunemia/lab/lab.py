@@ -42,13 +42,12 @@ class Lab(Context):
 
     ``store``: a folder; None: ``$PRUNEMIA_STORE``, else ``.prunemia/`` at the repository's root,
     else the user's cache folder. ``scheduler``: the address of a Dask scheduler whose workers carry
-    out tables of many experiments and share the store's folder; None: this process does.
-    ``device``: where networks compute; None: cuda where there is one, else cpu. ``progress``: show
-    on stderr what is being computed.
+    out tables and share the store's folder; None: this process does. ``device``: None: cuda where
+    there is one, else cpu. ``progress``: show on stderr what is being computed.
 
     In every method ``of`` says which network, ``"pruned"`` and fine-tuned or the ``"original"``,
-    and ``network`` whose: 0 the victim's, 1 … k the shadows'. An attack, option, network or count
-    that is not allowed is refused with a ValueError before anything is computed.
+    and ``network`` whose: 0 the victim's, 1 … k the shadows'. What is not allowed is refused with a
+    ValueError before anything is computed.
     """
 
     def __init__(
@@ -107,8 +106,7 @@ class Lab(Context):
     def signals(self, exp: Experiment, of: Of = "pruned") -> SignalPair:
         """Return what the adversary learns on, and what it attacks.
 
-        Shadow networks are pruned as ``exp.adversary`` assumes; non-members are a network's test
-        samples.
+        Shadow networks are pruned as ``exp.adversary`` assumes; non-members are test samples.
         """
         shadows = [self.value(step) for step in shadow_signals(exp, of)]
         return SignalPair(Signals.concatenate(shadows), self.target(exp, of))
@@ -151,8 +149,7 @@ class Lab(Context):
         """Return what an adversary sees who holds several releases of one network.
 
         ``releases``: pairs of an experiment and which of its networks, e.g. ``[(exp, "original"),
-        (exp.replace(bits=4), "pruned")]``; of one data set, seed and number of shadows, or a
-        UsageError.
+        (exp.replace(bits=4), "pruned")]``; a UsageError where they are not of one network.
         """
         return attacking.release_signals(self, checked_releases(releases))
 
@@ -181,8 +178,7 @@ class Lab(Context):
     ) -> References:
         """Return how ``count`` other networks answer `target`, and who trained on its samples.
 
-        "offline" they are shadow networks, which did not; "online" about half of them trained on
-        each.
+        "offline" they are shadow networks, which did not; "online" about half of them did.
         """
         asked = references.steps(exp, of, count, setting)
         return references.gather(self, asked, self.split(exp).asked)
@@ -192,17 +188,16 @@ class Lab(Context):
     ) -> InTurn:
         """Return what attacks say of each of ``count`` networks, every one a victim in turn.
 
-        They are trained on the victim's half, and the others are each one's references, for the
-        scores of `prunemia.lab.references.BY_REFERENCES`. ``attacks`` are fitted on shadows.
+        They share the victim's half and are one another's references; ``attacks`` are fitted on
+        shadows.
         """
-        names = _checked(list(attacks))
+        names = _checked(attacks)
         self.run(references.steps_in_turn(exp, of, count, names))
         return references.in_turn(self, exp, of, count, names)
 
     def canaries(self, exp: Experiment, of: Of = "pruned", count: int = 200) -> Planted:
-        """Return what the victim says of canaries, test samples with a wrong label.
+        """Return what the victim, trained anew on half of them, says of canaries: wrong labels.
 
-        It is trained anew on about half of them (`prunemia.data.plant`);
         `prunemia.audit.epsilon.in_few_runs` turns the guesses into a lower bound on ε.
         """
         if not isinstance(count, int) or count < FEWEST_CANARIES or exp.bits is not None:
@@ -220,9 +215,8 @@ class Lab(Context):
     ) -> pd.DataFrame:
         """Return one row per (experiment, of, attack): the experiment's fields, the evaluation.
 
-        All that can be computed is. If some fails, a `prunemia.lab.sweep.SweepError` has the other
-        rows as its ``table``; with ``errors="collect"`` the table comes, with
-        ``attrs["failures"]``.
+        If some fails, a `prunemia.lab.sweep.SweepError` has the other rows as its ``table``; with
+        ``errors="collect"`` the table comes, with ``attrs["failures"]``.
         """
         if errors not in ("raise", "collect"):
             raise ValueError(f"errors: {errors!r} is not allowed; allowed: raise, collect")
@@ -241,9 +235,8 @@ class Lab(Context):
     ) -> pd.DataFrame:
         """Return what pruning and fine-tuning do to the leak: one row per (run, measure, effect).
 
-        Columns: the experiment's fields; measure, attack ("" for the divergence), label (-1: all
-        classes); original, dense, pruned: its value on each network; effect and value
-        (`prunemia.lab.effects`).
+        Columns: the experiment's fields; measure, attack (or ""); original, dense, pruned: its
+        value on each network; label (-1: all classes), effect and value (`prunemia.lab.effects`).
         """
         todo, names = dict.fromkeys(experiments), _checked(attacks)
         rows = self.tabulate(case for exp in todo for case in effects.cases(exp, names))
@@ -254,9 +247,9 @@ class Lab(Context):
     ) -> pd.DataFrame:
         """Return accuracies and leakage along the epochs: a row per (network, attack, measure).
 
-        Columns: the experiment's fields; role and epochs (`prunemia.lab.lengths.networks`);
-        train_accuracy, test_accuracy; attack, measure ("accuracy", "AUC"), value. A network that
-        experiments share is there once, with the fields of the first.
+        Columns: the experiment's fields, the first's of those that share the network; role and
+        epochs (`prunemia.lab.lengths.networks`); train_accuracy, test_accuracy; attack, measure,
+        value.
         """
         return self.tabulate(lengths.cases(experiments, _checked(attacks)))
 
@@ -267,8 +260,7 @@ def table_steps(
     """Return the steps to a table's rows; ValueError for a wrong attack or network."""
     names = _checked(attacks)
     which: list[Any] = [of] if isinstance(of, str) else list(of)
-    steps = [attack_step(exp, n, each) for exp in experiments for each in which for n in names]
-    return list(dict.fromkeys(steps))
+    return [attack_step(exp, n, each) for exp in experiments for each in which for n in names]
 
 
 def _checked(names: Iterable[str] | None) -> list[str]:

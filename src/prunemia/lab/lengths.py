@@ -1,9 +1,8 @@
 """The leak along the epochs, and of pruned networks beside dense ones that are like them.
 
 A network leaks more the longer it is trained, and its accuracies rise as well (Gonon et al. 2023,
-arXiv 2304.07234). So dense networks, originals that stop early or are fine-tuned for several
-lengths, give leakage as a function of accuracy within a run; what a pruned one leaks beyond its
-comparator (`COMPARATORS`) is its excess leakage.
+arXiv 2304.07234). So dense networks of several lengths give leakage as a function of accuracy
+within a run; what a pruned one leaks beyond its comparator (`COMPARATORS`) is its excess leakage.
 """
 
 from __future__ import annotations
@@ -49,9 +48,9 @@ def lengths(most: int) -> list[int]:
 def networks(exp: Experiment) -> Iterator[tuple[str, int, Experiment, Of]]:
     """Yield the networks along the epochs of an experiment: role, epochs, experiment, which.
 
-    The roles: "training", an original that stops after so many epochs; "dense" and "pruned", the
-    whole original fine-tuned for so many, each kept as it is after the last; "kept", the pruned
-    network of the experiment itself. Experiments that differ in stopping alone share the others.
+    Roles: "training", an original that stops after so many epochs; "dense" and "pruned", the
+    original fine-tuned for so many, kept as after the last; "kept", the experiment's own pruned
+    network.
     """
     last = exp.replace(stopping="last", adversary=None)
     for epochs in lengths(exp.training_epochs):

@@ -31,10 +31,9 @@ FLOOR = 0.9
 class TrainedModel:
     """A network with what is known of it.
 
-    ``module``: in evaluation mode; masked weights are exactly zero. ``accuracy``: "train",
-    "validation", "test" → share classified right, 0 … 1. ``sparsity``: fraction removed of all
-    prunable weights; 0 for an original. ``history``: losses and validation accuracy, epoch by
-    epoch.
+    ``module``: in evaluation mode; masked weights are exactly zero. ``accuracy``: of "train",
+    "validation", "test", 0 … 1. ``sparsity``: fraction removed of all prunable weights; 0 for an
+    original. ``history``: losses and validation accuracy, epoch by epoch.
     """
 
     module: nn.Module

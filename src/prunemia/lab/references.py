@@ -1,9 +1,8 @@
 """How other networks answer the samples of a target: what lira and rmia compare with.
 
 *Offline*, the references are the adversary's shadow networks, none of which trained on the victim's
-samples. *Online*, they are cut from the victim's half as the victim is, in pairs, so that each
-sample trained about half of them; each can be the target once, with the others as its references
-(`InTurn`), since one victim says little of a false-positive rate of 0.1 %.
+samples. *Online*, they are cut from the victim's half in pairs, so that each sample trained about
+half of them; each can be the target once, with the others as its references (`InTurn`).
 """
 
 from __future__ import annotations
@@ -44,8 +43,7 @@ class References:
     """How k networks answer n samples, and which of them trained on which.
 
     ``samples``: shape (n,), row numbers in the data set. ``labels``: (n,), their true classes.
-    ``log_odds``: (k, n), of the true class. ``posteriors``: (k, n, C). ``trained_on``: (k, n),
-    bool.
+    ``log_odds``: (k, n), of the true class. ``posteriors``: (k, n, C). ``trained_on``: (k, n).
     """
 
     samples: NDArray[np.int64]
@@ -158,8 +156,7 @@ def attach(
 class InTurn:
     """What attacks say of n samples on each of k networks, every one a victim in turn.
 
-    ``references``: the networks' answers. ``scores``: by name, shape (k, n), larger = more likely a
-    member; NaN where a network was not asked, or a sample lacks networks.
+    ``scores``: by name, shape (k, n), larger = more likely a member; NaN where not asked.
     """
 
     references: References

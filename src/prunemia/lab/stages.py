@@ -1,8 +1,4 @@
-"""The one table of the pipeline's stages.
-
-Whatever walks the pipeline (the lab, a plan, a sweep, a Dask worker) reads `STAGES`, so a new stage
-is its functions and its row at the end. What the columns mean: `prunemia.lab.context.Stage`.
-"""
+"""The table of the pipeline's stages, `STAGES`: a new stage is its functions and its row there."""
 
 from __future__ import annotations
 

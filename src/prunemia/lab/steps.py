@@ -32,9 +32,9 @@ SHARED = ("dataset", "samples", "rows", "seed", "shadows")
 class Step:
     """One result of the pipeline; ValueError where ``of`` is neither "pruned" nor "original".
 
-    ``stage``: a name of `prunemia.lab.stages.STAGES`. ``group``: the network numbers. ``attack``:
-    its name, for the stages "fit", "attack" and "releases". ``options``: (name, value) in order of
-    name: the attack's, or of "canaries" the count. ``other_releases``: for the stage "releases".
+    ``stage``: of `prunemia.lab.stages.STAGES`. ``group``: the network numbers. ``options``: (name,
+    value) in order of name: the attack's, or of "canaries" the count. ``other_releases``: of
+    "releases".
     """
 
     stage: str
@@ -104,15 +104,10 @@ def release_step(releases: Iterable[Release], name: str, options: Mapping[str, A
 def checked_releases(releases: Iterable[Release]) -> list[Release]:
     """Return the releases of one network; UsageError where they are not, or one comes twice."""
     found = list(releases)
-    if not found:
-        raise UsageError("releases: none; allowed: pairs of an experiment and its `of`")
-    for place, (exp, of) in enumerate(found, start=1):
-        for name in SHARED:
-            if (value := getattr(exp, name)) != (wanted := getattr(found[0][0], name)):
-                said = f"{name} {value!r}; allowed: {wanted!r}, as the first has"
-                raise UsageError(f"releases: number {place} has {said}")
-        if (exp, of) in found[: place - 1]:
-            raise UsageError(f"releases: number {place} comes twice; allowed: each once")
+    differ = [name for name in SHARED if len({getattr(exp, name) for exp, _ in found}) > 1]
+    if not found or differ or len(set(found)) < len(found):
+        said = f"they differ in {', '.join(differ)}" if differ else "none, or one of them twice"
+        raise UsageError(f"releases: {said}; allowed: versions of one network, each once")
     return found
 
 

@@ -1,8 +1,7 @@
 """Many steps: planned, computed here or on Dask's workers, gathered into one tidy table.
 
-Interrupted, a sweep resumes with what the store has. A task that fails takes with it what needs it;
-all others are computed. On Dask a worker that dies loses the stage that it was at, and another gets
-that task: results are in the store, which all share.
+A task that fails takes with it what needs it; all others are computed. On Dask a worker that dies
+loses the stage that it was at, and another gets that task.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ DEATHS = 10
 """Workers that may die at one task before it fails, on a cluster started here."""
 LOOPBACK = "127.0.0.1"
 ENCRYPTED = ("tls", "wss")
-ENVIRONMENT = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1, "OPENBLAS_NUM_THREADS": 1}
-"""Of worker processes. Dask's own has glibc give memory back after each tensor: twice the time."""
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class SweepError(RunError):
@@ -60,9 +58,9 @@ class Task(NamedTuple):
 class Plan:
     """What is to be done for the results of some steps; nothing is computed before `compute`.
 
-    ``rows``: the steps that are wanted, and the task that each is. ``tasks``: every task by name,
-    an input before what needs it. ``todo``: those to compute, in this order. ``errors``: what went
-    wrong, by the name of the task. ``refused``: experiments whose data cannot be had, and why.
+    ``rows``: the steps that are wanted, and the task that each is. ``tasks``: by name, an input
+    before what needs it. ``todo``: those to compute, in order. ``errors``: by the name of the task.
+    ``refused``: experiments whose data cannot be had, and why.
     """
 
     def __init__(self, context: Context, steps: Iterable[Step]) -> None:
@@ -136,20 +134,14 @@ class Plan:
                     self._compute_on(client, report)
 
     def _compute_here(self, report: Report) -> None:
-        """Compute the tasks in this process; last what another is at, so that both share them."""
         context = self.context.changed(progress=False)
-        left = dict(self.todo)
-        for waits in (False, True):
-            for name, task in list(left.items()):
-                busy = any(need in left for need in task.needs) or context.busy(task.step)
-                if waits or not busy:
-                    if not self._blocked(task):
-                        try:
-                            context.get_or_compute(task.step)
-                        except Exception as error:
-                            self._failed(task, error)
-                    report(context.title(task.step))
-                    del left[name]
+        for task in self.todo.values():
+            if not self._blocked(task):
+                try:
+                    context.get_or_compute(task.step)
+                except Exception as error:
+                    self._failed(task, error)
+            report(context.title(task.step))
 
     def _blocked(self, task: Task) -> bool:
         """Say whether one that the task needs failed: then it has that one's error."""
@@ -163,10 +155,7 @@ class Plan:
         self.errors[task.name] = f"{self.context.title(task.step)}: {describe(error)}"
 
     def _compute_on(self, client: Client, report: Report) -> None:
-        """Compute the tasks on a scheduler: each waits for its inputs, not for another's lock.
-
-        Where workers offer the resource ``GPU`` (``--resources GPU=1``), each task asks for one.
-        """
+        """Compute the tasks on a scheduler, each with a GPU where workers offer one."""
         from distributed import as_completed
 
         root = str(self.context.store.root.resolve())
@@ -286,7 +275,7 @@ def risk(address: str) -> str:
 def local_workers(workers: int) -> Iterator[str]:
     """Start a scheduler and workers of one thread each on the loopback, and give its address.
 
-    They end with this process, however it ends: each watches a pipe that the system then closes.
+    They end with this process, however it ends.
     """
     import dask
     from distributed import LocalCluster
@@ -294,7 +283,8 @@ def local_workers(workers: int) -> Iterator[str]:
     settings = {
         "distributed.scheduler.allowed-failures": DEATHS,
         "distributed.worker.memory.terminate": False,
-        "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
+        # Dask's own have glibc give memory back after each tensor, which takes twice the time
+        "distributed.nanny.pre-spawn-environ": dict.fromkeys(ONE_THREAD, 1),
     }
     with (
         dask.config.set(settings),
