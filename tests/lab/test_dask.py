@@ -125,11 +125,9 @@ def test_what_is_no_address_is_refused_at_once_in_one_sentence(address, reason):
     [
         ("localhost:8786", False),
         ("tcp://[::1]:8786", False),
-        ("inproc://10.0.0.5/1/1", False),
         ("tls://cluster:8786", False),
         ("tcp://cluster:8786", True),
         ("10.0.0.5:8786", True),
-        ("ws://cluster:80", True),
     ],
 )
 @pytest.mark.usefixtures("hosts")
@@ -145,11 +143,10 @@ def test_a_scheduler_that_others_reach_unencrypted_brings_a_warning(
     assert bool(re.fullmatch("Warning: .* can run code .* use tls://.*\n", said)) == open_to_others
 
 
-@pytest.mark.parametrize("address", ["tls://127.0.0.1:9", "wss://127.0.0.1:9"])
-def test_without_a_certificate_no_client_is_made_that_would_hang(address, monkeypatch):
+def test_without_a_certificate_no_client_is_made_that_would_hang(monkeypatch):
     monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client was made"))
     refused = pytest.raises(UsageError, match="no certificate in Dask's settings")
-    with refused as caught, sweep.connect(address):
+    with refused as caught, sweep.connect("tls://127.0.0.1:9"):
         pass
     assert "\n" not in str(caught.value)
 

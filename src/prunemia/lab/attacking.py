@@ -105,11 +105,6 @@ def fit_attack(step: Step, context: Context) -> Files:
     return {"attack.npz": pack_arrays(attack.learned())}
 
 
-def load_fit(files: Files, step: Step, context: Context) -> attacks.Attack:
-    """Return the attack that `fit_attack` fitted."""
-    return build(step, context).restore(unpack_arrays(files["attack.npz"]))
-
-
 # --- The stages "attack" and "releases" ---------------------------------------------------------
 
 

@@ -206,19 +206,16 @@ def steps_in_turn(exp: Experiment, of: Of, count: int, attacks: Sequence[str]) -
     asked = steps(exp, of, count, "online")
     if count < LEAST:
         raise UsageError(f"count: {count} is not allowed; allowed: {LEAST} or more")
-    return [*asked, *(step for name in attacks for step in _attacks_on(asked, exp, name, of))]
-
-
-def _attacks_on(asked: Sequence[Step], exp: Experiment, name: str, of: Of) -> list[Step]:
-    """Return the steps to an attack's decisions on the networks of other steps."""
-    return [replace(attack_step(exp, name, of), group=step.group) for step in asked]
+    decided = [attack_step(exp, name, of) for name in attacks]
+    return [*asked, *(replace(one, group=step.group) for one in decided for step in asked)]
 
 
 def in_turn(
     context: Context, exp: Experiment, of: Of, count: int, attacks: Sequence[str]
 ) -> InTurn:
     """Return the scores of `BY_REFERENCES`, and of attacks that are fitted on the shadows."""
-    asked = steps(exp, of, count, "online")
+    todo = steps_in_turn(exp, of, count, attacks)
+    asked = [step for step in todo if step.stage == "references"]
     samples = np.sort(victims_half(context.dataset(exp), exp.seed))
     found = gather(context, asked, samples)
     scores = by_references(found)
@@ -226,7 +223,7 @@ def in_turn(
     network = np.repeat(np.arange(len(own)), [len(rows) for rows in own])
     place = np.searchsorted(samples, np.concatenate(own))
     for name in attacks:
-        results = [context.value(step) for step in _attacks_on(asked, exp, name, of)]
+        results = [context.value(step) for step in todo if step.attack == name]
         scores[name] = np.full(found.log_odds.shape, np.nan)
         scores[name][network, place] = np.concatenate([result.scores for result in results])
     return InTurn(found, scores)

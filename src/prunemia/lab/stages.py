@@ -42,7 +42,9 @@ STAGES: Mapping[str, Stage] = {
         1,
         "fitting {attack}",
         attacking.fit_attack,
-        attacking.load_fit,
+        lambda files, step, context: attacking.build(step, context).restore(
+            unpack_arrays(files["attack.npz"])
+        ),
         attacking.fit_settings,
         attacking.fit_needs,
     ),

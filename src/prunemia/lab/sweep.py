@@ -34,7 +34,6 @@ PATIENCE = 10
 DEATHS = 10
 """Workers that may die at one task before it fails, on a cluster started here."""
 LOOPBACK = "127.0.0.1"
-ENCRYPTED = ("tls", "wss")
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -232,7 +231,7 @@ def connect(address: str) -> Iterator[Client]:
     try:
         found = Security().get_connection_args("client")["ssl_context"]
         made = dask.config.get("distributed.client.security-loader", None)
-        if urlsplit(address).scheme in ENCRYPTED and found is None and not made:
+        if urlsplit(address).scheme == "tls" and found is None and not made:
             # Dask says so as well, but leaves a client behind that holds the process up at its end
             raise ValueError("no certificate in Dask's settings distributed.comm.tls")
         client = Client(address, timeout=PATIENCE, set_as_default=False)
@@ -250,9 +249,7 @@ def risk(address: str) -> str:
     """
     try:
         parts = urlsplit(address if "://" in address else f"tcp://{address}")
-        if parts.scheme == "inproc":  # in this very process: no host, no port
-            return ""
-        if parts.scheme not in ("tcp", "ws", *ENCRYPTED):
+        if parts.scheme not in ("tcp", "tls"):
             raise ValueError(f"no protocol {parts.scheme[:20]!r}")
         if not (parts.hostname and parts.port):
             raise ValueError("no HOST:PORT")
@@ -263,7 +260,7 @@ def risk(address: str) -> str:
             "an address looks like tls://10.0.0.5:8786 or tcp://127.0.0.1:8786"
         ) from error
     hosts = [str(place[0]).partition("%")[0] for *_, place in found]  # without an IPv6 zone
-    if parts.scheme in ENCRYPTED or all(ipaddress.ip_address(h).is_loopback for h in hosts):
+    if parts.scheme == "tls" or all(ipaddress.ip_address(h).is_loopback for h in hosts):
         return ""
     return (
         f"--scheduler {address}: whoever reaches this address can run code on its workers and "
