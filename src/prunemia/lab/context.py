@@ -90,10 +90,7 @@ class Context:
         return data.split(self.dataset(exp), exp.seed, network)
 
     def facts(self, exp: Experiment) -> dict[str, Any]:
-        """Return what keys need of the data set: fingerprint and classes; read once and then kept.
-
-        A context that foresees makes up a fingerprint of published data of which nothing is kept.
-        """
+        """Return a data set's fingerprint and classes: kept, or read now, or made up to foresee."""
         origin = _origin(exp)
         if origin not in self._facts:
             files = self.store.get("data", origin)

@@ -106,11 +106,7 @@ def _measured(
 
 
 def leakage(signals: Signals) -> dict[str, float]:
-    """Return how differently members and non-members are answered.
-
-    KS distances, AUCs of telling members by large confidence or small sensitivity, generalization
-    gap.
-    """
+    """Return KS distances and AUCs of confidence and sensitivity, and the generalization gap."""
     member = signals.require_membership()
     quantities = {
         "confidence": divergence.confidence(signals),

@@ -46,10 +46,7 @@ class Grid(NamedTuple):
 
 
 def read(path: Path) -> Grid:
-    """Read a GRID.yml and validate every experiment in it.
-
-    UsageError, with the file, the field and the value, where something in it is not allowed.
-    """
+    """Read a GRID.yml and its experiments; UsageError with the file, the field and the value."""
     values = read_yaml(path)
     try:
         common = dict(_mapping(values))

@@ -119,10 +119,7 @@ class Lab(Context):
     def fitted(
         self, exp: Experiment, name: str, of: Of = "pruned", **options: Any
     ) -> attacks.Attack:
-        """Return the attack, fitted on the shadows' signals, seeded by ``exp.seed``.
-
-        ``options`` go to the attack, e.g. ``recipe="paper"`` for samia.
-        """
+        """Return the attack, with ``options`` (as a recipe), fitted on the shadow networks."""
         step = replace(attack_step(exp, name, of, options), stage="fit", group=())
         attack: attacks.Attack = self.value(step)
         return attack

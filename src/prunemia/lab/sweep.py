@@ -218,10 +218,7 @@ def _columns(exp: Experiment, of: Of) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def connect(address: str) -> Iterator[Client]:
-    """Give a client of the scheduler; of a tls one with the certificates of Dask's settings.
-
-    Warns on stderr of a `risk`. UsageError where it is no address, or nobody answers there.
-    """
+    """Give a client of the scheduler, and warn of a `risk`; UsageError: nobody answers there."""
     import dask
     from distributed import Client
     from distributed.security import Security
