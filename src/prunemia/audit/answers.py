@@ -19,9 +19,9 @@ from prunemia import checks
 from prunemia.attacks import log_odds
 from prunemia.attacks.likelihood import on_both_sides
 from prunemia.errors import UsageError, shortened
-from prunemia.files import read_npz
 from prunemia.registry import suggest
 from prunemia.signals import FieldError, Signals, SignalWarning
+from prunemia.signals.signals import load_arrays
 
 SUFFIXES = (".npz", ".csv", ".parquet", ".tsv")
 KNOWN = ("posteriors", "logits", "labels", "membership", "sensitivities", "model", "id")
@@ -96,7 +96,7 @@ def read(path: str | Path) -> Answers:
             warnings.simplefilter("always", SignalWarning)
             signals = build(answers, fields.get("sensitivities"), fields["labels"], **rest)
             ids = checks.ids(fields.get("id"), len(signals), signals.model)
-    except (OSError, UsageError) as error:
+    except (OSError, ValueError) as error:
         why = str(error).removeprefix(f"{path}: ")
         if isinstance(error, OSError):
             why = f"cannot be read: {error.strerror or error}"
@@ -111,9 +111,7 @@ def read(path: str | Path) -> Answers:
 
 
 def _archive(path: Path) -> dict[str, Any]:
-    arrays = read_npz(path)
-    if unknown := sorted(arrays.keys() - set(KNOWN)):
-        raise UsageError(f"holds {', '.join(unknown)}; allowed: {', '.join(KNOWN)}")
+    arrays = load_arrays(path, KNOWN)
     answers = arrays.keys() & {"posteriors", "logits"}
     if len(answers) == 2:
         raise UsageError("holds logits beside posteriors; allowed: one of the two")
@@ -143,7 +141,7 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _text(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Read a table of text and its header; its separator is the one that the header has most of."""
+    """Read a table of text, separated by what its header has most of; and the header."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         first, second = file.readline(), file.readline()
     separator = max(",;\t|", key=first.count)

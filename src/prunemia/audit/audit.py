@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +25,7 @@ from prunemia.audit.evidence import (
     saturation,
     shifted_labels,
 )
-from prunemia.audit.fitting import Tell
+from prunemia.audit.fitting import AttackOutput, Tell
 from prunemia.errors import UsageError, shortened
 from prunemia.files import pack_json
 from prunemia.metrics import FPRS, LEVEL, Estimate
@@ -34,6 +34,8 @@ from prunemia.signals import Signals
 FEWEST = 10
 """Members, and non-members, below which nothing is judged: cross-fitting halves them."""
 MEASURES = ("auc", "accuracy", *(f"tpr@{fpr:g}" for fpr in FPRS))
+Others = dict[str, tuple[Answers, Answers | None]]
+"""Other networks' answers by name, each with its own shadows'."""
 
 
 class Audit(Findings):
@@ -56,10 +58,8 @@ class Audit(Findings):
         return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}{which}"
 
     def _repr_html_(self) -> str:
-        said = Markup("<p><strong>{}.</strong> {}</p>").format(
-            self.level.capitalize(), self.sentence
-        )
-        return str(said + Markup("").join(Markup("<p>{}</p>").format(t) for t in self.warnings))
+        said = Markup("<strong>{}.</strong> {}").format(self.level.capitalize(), self.sentence)
+        return "".join(Markup("<p>{}</p>").format(each) for each in (said, *self.warnings))
 
     def table(self) -> pd.DataFrame:
         """Return one row per attack: each figure with its 95 % interval, as text."""
@@ -147,8 +147,8 @@ class Limit:
         for outputs, family, words in ((audit.verdicts, audit.family, ""), turned):
             for name, output in outputs.items():
                 if self.measure == "accuracy":
-                    accused, member = output.predictions, audit.membership
-                    known[name + words] = balanced_accuracy(accused, member, level)
+                    found = balanced_accuracy(output.predictions, audit.membership, level)
+                    known[name + words] = found
                 elif self.measure in family[name]:
                     known[name + words] = family[name][self.measure]
         if not known:
@@ -208,18 +208,18 @@ def signals(
     """
     if not 0 <= delta < 1:
         raise UsageError(f"delta: {delta:g} is not allowed; allowed: 0 or more, less than 1")
-    target = _named(target, "target", ids)
-    shadow = None if shadow is None else _named(shadow, "shadow")
-    others: dict[str, tuple[Answers, Answers | None]] = {}
-    if isinstance(original, Mapping):
-        others |= original
-    elif original is not None:
-        same = isinstance(original, Signals) and len(original) == len(target.ids)
-        others["original"] = _named(original, "original", target.ids if same else None), None
-    read = [target, *([] if shadow is None else [shadow]), *(each for each, _ in others.values())]
+    if isinstance(target, Signals):
+        target = Answers.of(target, "target", ids)
+    if isinstance(shadow, Signals):
+        shadow = Answers.of(shadow, "shadow")
+    if isinstance(original, Signals):
+        original = Answers(original, target.ids, "original")
+    others: Others = {"original": (original, None)} if isinstance(original, Answers) else {}
+    others |= original if isinstance(original, Mapping) else {}
     if reference is not None:
-        target, beside = with_references(target, reference)
-        read.insert(1, beside)
+        target, reference = with_references(target, reference)
+    given = target, reference, shadow, *(answers for answers, _ in others.values())
+    read = [answers for answers in given if answers is not None]
     inputs = [{"name": answers.name, "sha256": answers.content} for answers in read]
     for answers, _ in others.values():
         _require_same_samples(target, answers)
@@ -241,18 +241,9 @@ def signals(
     learned_from = None if shadow is None else shadow.signals
     names, left_out = fitting.chosen(attacks, target.signals, learned_from)
     halved = fitting.halves(target.signals.require_membership(), target.ids, seed)
-    verdicts = fitting.carry_out(names, target.signals, learned_from, halved, seed, tell)
-    compared = []
-    for name, (answers, its) in others.items():
-        able = [each for each in verdicts if not fitting.lacking(each, answers.signals)]
-        tell(f"the same attacks on {name}")
-        known = None if shadow is None or its is None else its.signals
-        own = fitting.carry_out(able, answers.signals, known, halved, seed, tell)
-        mine = verdicts
-        if shadow is not None and known is None:
-            mine = fitting.carry_out(able, target.signals, None, halved, seed, tell)
-        how = "cross-fitting" if known is None else "shadow"
-        compared.append(Other(name, answers, how, own, mine))
+    run = partial(fitting.carry_out, first=halved, seed=seed, tell=tell)
+    verdicts = run(names, target.signals, learned_from)
+    compared = _compared(target, shadow, others, verdicts, run, tell)
     warnings = list(dict.fromkeys(told))
     audit = Audit(
         target, shadow, verdicts, left_out, compared, inputs, warnings, delta, seed, command
@@ -268,8 +259,26 @@ def signals(
     return audit
 
 
-def _named(given: Signals | Answers, name: str, ids: Any = None) -> Answers:
-    return given if isinstance(given, Answers) else Answers.of(given, name, ids)
+def _compared(
+    target: Answers,
+    shadow: Answers | None,
+    others: Others,
+    verdicts: dict[str, AttackOutput],
+    run: Callable[..., dict[str, AttackOutput]],
+    tell: Tell,
+) -> list[Other]:
+    """Attack other networks alike: from shadows of their own, else both cross-fitted."""
+    compared = []
+    for name, (answers, its) in others.items():
+        tell(f"the same attacks on {name}")
+        able = [each for each in verdicts if not fitting.lacking(each, answers.signals)]
+        if shadow is not None and its is not None:
+            own, mine, how = run(able, answers.signals, its.signals), verdicts, "shadow"
+        else:
+            own, how = run(able, answers.signals, None), "cross-fitting"
+            mine = verdicts if shadow is None else run(able, target.signals, None)
+        compared.append(Other(name, answers, how, own, mine))
+    return compared
 
 
 def _require_enough(answers: Answers) -> None:

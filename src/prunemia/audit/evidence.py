@@ -68,8 +68,7 @@ def simultaneous(outputs: Mapping[str, AttackOutput], membership: Bools) -> Fami
             rates = {f"tpr@{fpr:g}": intervals.tpr_at(*sides, fpr, level) for fpr in measurable}
             family[name] = {"auc": intervals.auc(*sides, level)} | rates
         else:
-            accuracy = balanced_accuracy(output.predictions, membership, level)
-            family[name] = {"accuracy": accuracy}
+            family[name] = {"accuracy": balanced_accuracy(output.predictions, membership, level)}
     return family
 
 

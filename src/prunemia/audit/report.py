@@ -22,11 +22,12 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from prunemia import plots, registry
+from prunemia import plots
 from prunemia.audit import epsilon
 from prunemia.audit.evidence import RULE, Findings, Other, guessing, point, strongest
 from prunemia.metrics import FPRS, LEVEL, Estimate, by_class, compare, holm
 from prunemia.metrics.intervals import false_positives_allowed
+from prunemia.registry import ATTACKS
 from prunemia.signals import Signals
 
 SCHEMA = 2
@@ -240,10 +241,8 @@ def exposed(audit: Findings) -> dict[str, Any]:
         outputs, family = audit.turned_verdicts, audit.turned
     name, _ = strongest(family)
     member, mine = audit.membership, outputs[name].scores
-    accusers = {}
-    for attack, output in outputs.items():
-        if output.ranks and (found := point(output.scores, member, AGREES)):
-            accusers[attack] = output.scores > found.threshold
+    points = {n: point(o.scores, member, AGREES) for n, o in outputs.items() if o.ranks}
+    accusers = {n: outputs[n].scores > found.threshold for n, found in points.items() if found}
     order = np.argsort(-mine, kind="stable")
     return {
         "attack": name,
@@ -269,10 +268,9 @@ def _differences(audit: Findings, other: Other) -> list[dict[str, Any]]:
     for name, output in other.verdicts.items():
         pair = [(v.scores, v.predictions) for v in (other.of_target[name], output)]
         found = compare(audit.membership, *pair, ranks=output.ranks)
+        auc_p = None if math.isnan(found.auc_p) else found.auc_p
         row = {"attack": name, **_dicts({"accuracy": found.accuracy, "auc": found.auc})}
-        row["accuracy_p"] = found.accuracy_p
-        row["auc_p"] = None if math.isnan(found.auc_p) else found.auc_p
-        rows.append(row)
+        rows.append(row | {"accuracy_p": found.accuracy_p, "auc_p": auc_p})
     for key in ("accuracy_p", "auc_p"):  # Holm, over the attacks
         known = [row for row in rows if row[key] is not None]
         corrected = holm([row[key] for row in known]) if known else ()
@@ -291,9 +289,8 @@ def unmeasurable(audit: Findings) -> list[dict[str, str]]:
         needs = f"{precise:,} non-members for a narrow interval"
         if nonmembers < least:
             needs = f"{least:,} non-members; {precise:,} for a narrow interval"
-            rows.append(
-                {"what": name, "why": f"there are {nonmembers:,} non-members", "needs": needs}
-            )
+            why = f"there are {nonmembers:,} non-members"
+            rows.append({"what": name, "why": why, "needs": needs})
         elif nonmembers < precise:
             allowed = false_positives_allowed(nonmembers, fpr)
             why = f"only {allowed} of {nonmembers:,} non-members may be accused"
@@ -334,9 +331,7 @@ def _template() -> jinja2.Template:
     )
     environment.filters |= {
         # the interval stays on one line; value and interval may part on a phone
-        "estimate": lambda record: str(Estimate.from_dict(record)).replace(
-            ", ", ",\N{NO-BREAK SPACE}"
-        ),
+        "estimate": lambda e: str(Estimate.from_dict(e)).replace(", ", ",\N{NO-BREAK SPACE}"),
         "p": lambda p: "–" if p is None else ("< 0.001" if p < 0.001 else f"{p:.3f}"),
         "share": lambda share: f"{100 * share:.1f} %",
         "count": lambda count: f"{count:,}",
@@ -354,8 +349,7 @@ def _classes(part: dict[str, Any]) -> str:
     table = pd.DataFrame(part["classes"]).rename(columns=names).dropna().infer_objects()
 
     def draw(ax: Axes) -> None:
-        colour = registry.ATTACKS[part["attack"]].colour
-        plots.intervals(table, "class", "accuracy", ax, color=colour)
+        plots.intervals(table, "class", "accuracy", ax, color=ATTACKS[part["attack"]].colour)
         ax.axhline(0.5, color="0.4", ls=":")
         ax.set(xlabel="Class", ylabel="Attack accuracy")
 
