@@ -19,9 +19,9 @@ from prunemia import checks
 from prunemia.attacks import log_odds
 from prunemia.attacks.likelihood import on_both_sides
 from prunemia.errors import UsageError, shortened
+from prunemia.files import read_npz
 from prunemia.registry import suggest
 from prunemia.signals import FieldError, Signals, SignalWarning
-from prunemia.signals.signals import load_arrays
 
 SUFFIXES = (".npz", ".csv", ".parquet", ".tsv")
 KNOWN = ("posteriors", "logits", "labels", "membership", "sensitivities", "model", "id")
@@ -96,7 +96,7 @@ def read(path: str | Path) -> Answers:
             warnings.simplefilter("always", SignalWarning)
             signals = build(answers, fields.get("sensitivities"), fields["labels"], **rest)
             ids = checks.ids(fields.get("id"), len(signals), signals.model)
-    except (OSError, ValueError) as error:
+    except (OSError, UsageError) as error:
         why = str(error).removeprefix(f"{path}: ")
         if isinstance(error, OSError):
             why = f"cannot be read: {error.strerror or error}"
@@ -111,7 +111,9 @@ def read(path: str | Path) -> Answers:
 
 
 def _archive(path: Path) -> dict[str, Any]:
-    arrays = load_arrays(path, KNOWN)
+    arrays = read_npz(path)
+    if unknown := sorted(arrays.keys() - set(KNOWN)):
+        raise UsageError(f"holds {', '.join(unknown)}; allowed: {', '.join(KNOWN)}")
     answers = arrays.keys() & {"posteriors", "logits"}
     if len(answers) == 2:
         raise UsageError("holds logits beside posteriors; allowed: one of the two")
