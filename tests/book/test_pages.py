@@ -276,7 +276,10 @@ def test_a_run_names_the_table_that_has_more_of_it(shown, monkeypatch):
     for count, so_far in ((0, ""), (1200, " (so far without 1,200 experiments of its grid)")):
         monkeypatch.setattr(results, "lacking", lambda _, count=count: [1] * count)
         pm.experiment({"seed": 0}, "control", "paper")
-        assert shown[-1].endswith(f"here; more runs from results/control_mnist1d.csv{so_far}.*")
+        more = f"results/control_mnist1d.csv{so_far}.*"
+        assert shown[-1].endswith(f"here; more runs, all of the same samples, from {more}")
+    pm.experiment({"seed": 0, "rows": "fresh"}, "control")
+    assert "; more runs, each with samples of its own, from" in shown[-1]
 
 
 def test_an_answer_has_at_most_sixty_words_and_two_intervals(shown):

@@ -200,7 +200,8 @@ def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Ex
         missing = len(prunemia.results.lacking(name))
         so_far = f" (so far without {missing:,} experiments of its grid)" if missing else ""
         kept.append(f"results/{name}.csv{so_far}")
-    more = f"; more runs from {', '.join(kept)}" if kept else ""
+    drawn = "each with samples of its own" if exp.rows == "fresh" else "all of the same samples"
+    more = f"; more runs, {drawn}, from {', '.join(kept)}" if kept else ""
     display_markdown(f"*This run: {own or described(exp)}, computed here{more}.*", raw=True)
     return exp
 
