@@ -1,17 +1,18 @@
 """What share of this machine's own rate of matrix products training, SAMIA and queries reach.
 
-The rate is that of one thread on square float32 matrices. Of columnfc, whose step is products and
-little else, the products alone are timed too, in the shapes of the stack: what they leave is Adam,
-which reads and writes five arrays of all weights a step.
+The rate is that of one thread on square float32 matrices. Of columnfc, whose arithmetic is products
+and little else, the profiler says what the rest of the time is: Adam and copies, which read and
+write all weights, batches that are picked from the data, dropout.
 """
 
+import re
 import statistics
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable
 
 import torch
 from _timing import cpu_seconds
-from torch import Tensor, nn
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from prunemia import models
@@ -20,6 +21,13 @@ from prunemia.signals import query
 from prunemia.training import FitSettings, Job, fit
 
 ROWS, NETWORKS, EPOCHS, BATCH, REPEATS = 1127, 5, 6, 128, 5
+PARTS = {
+    "products": "mm|convolution",
+    "Adam": "adam|Adam",
+    "copies": "copy_|cat|stack",
+    "batches": "index|gather",
+    "dropout": "random|bernoulli|aten::(mul|ge|div_)$",
+}
 
 
 def median(work: Callable[[], object]) -> float:
@@ -59,34 +67,16 @@ def training(kind: str, shape: tuple[int, ...], classes: int) -> Callable[[], No
     return work
 
 
-def columns() -> tuple[list[int], list[Tensor]]:
-    """Return the widths of columnfc on Location-30, and weights of a stack of it."""
-    layers = [m for m in models.build("columnfc", (446,), 30) if isinstance(m, nn.Linear)]
-    widths = [layers[0].in_features, *(layer.out_features for layer in layers)]
-    stacked = [torch.randn(NETWORKS, o, i) for i, o in pairwise(widths)]
-    return widths, stacked
-
-
-def products(widths: Sequence[int], weights: Sequence[Tensor], steps: int) -> None:
-    """Carry out the products of so many steps: forward, to the inputs, and to the weights."""
-    activations = [torch.randn(NETWORKS, BATCH, width) for width in widths]
-    for _ in range(steps):
-        for x, w in zip(activations, weights, strict=False):
-            torch.bmm(x, w.mT)
-        for x, gradient, w in zip(activations, activations[1:], weights, strict=False):
-            torch.bmm(gradient.mT, x)
-            if x is not activations[0]:
-                torch.bmm(gradient, w)
-
-
-def adam(weights: Sequence[Tensor], steps: int) -> None:
-    """Take so many steps of the fused Adam on the weights alone."""
-    parameters = [nn.Parameter(w.clone()) for w in weights]
-    optimizer = torch.optim.Adam(parameters, 1e-3, weight_decay=5e-4, fused=True)
-    for parameter in parameters:
-        parameter.grad = torch.randn_like(parameter)
-    for _ in range(steps):
-        optimizer.step()
+def parts(work: Callable[[], object]) -> str:
+    """Say where the time of ``work`` goes, by torch's profiler."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        work()
+    spent = {event.key: event.self_cpu_time_total for event in profiled.key_averages()}
+    total = sum(spent.values())
+    return ", ".join(
+        f"{name} {sum(v for k, v in spent.items() if re.search(pattern, k)) / total:.0%}"
+        for name, pattern in PARTS.items()
+    )
 
 
 def samia(classes: int, fast: bool, rows: int) -> Callable[[], None]:
@@ -131,15 +121,7 @@ def main() -> None:
             lambda m=module, s=shape: query.answers(m, torch.randn(ROWS, *s)),
         )
 
-    widths, weights = columns()
-    steps = EPOCHS * -(-ROWS // BATCH)
-    whole = median(fitted)
-    alone = median(lambda: products(widths, weights, steps))
-    moved = median(lambda: adam(weights, steps))
-    print(
-        f"a step of the columnfc stack: products alone {alone / whole:.0%} of its time, "
-        f"Adam {moved / whole:.0%}, all else {1 - (alone + moved) / whole:.0%}"
-    )
+    print(f"where the time of the columnfc stack goes: {parts(fitted)}")
 
 
 if __name__ == "__main__":
