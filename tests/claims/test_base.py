@@ -47,7 +47,7 @@ def tried(*each, **more):
         (-0.009, 0.002, 0.01, NEGLIGIBLE),
         (-0.009, 0.002, 0.0, UNDECIDED),  # no margin was stated beforehand
         (-0.01, 0.002, 0.01, UNDECIDED),  # the margin itself is not inside
-        (0.001, 0.002, 0.01, SUPPORTED),  # small, and surely above zero
+        (0.001, 0.002, 0.01, NEGLIGIBLE),  # surely above zero, and too small to matter
         (math.nan, math.nan, 0.01, UNDECIDED),
     ],
 )

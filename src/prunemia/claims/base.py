@@ -92,9 +92,6 @@ class Claim:
     @property
     def remark(self) -> str:
         """What a reader has to know beside the verdict: rules, regime, comparators."""
-        low, high = self.effect.low, self.effect.high
-        decided = self.verdict in (SUPPORTED, CONTRADICTED)
-        small = decided and -self.margin < low and high < self.margin
         if len(self.by_rule) < len(RULES):
             count = "one stopping rule" if len(self.by_rule) == 1 else "two stopping rules"
             rules = f"tried under {count} alone ({', '.join(self.by_rule)})"
@@ -104,7 +101,6 @@ class Claim:
                 rules += ": the rules differ in sign"
         parts = (
             rules if self.ruled else "",
-            "within the margin" if small else "",
             f"{self.runs} run{'s' * (self.runs > 1)} alone" if self.runs < LEAST_RUNS else "",
             self.open,
             self.note,
@@ -133,12 +129,15 @@ def simultaneous(values: Sequence[float], tests: int) -> Estimate:
 
 
 def verdict(effect: Estimate, margin: float = 0.0) -> str:
-    """Return what an interval decides, which has to be simultaneous where it is one of many."""
+    """Return what an interval decides, which has to be simultaneous where it is one of many.
+
+    The margin comes first: what is decided, and too small to matter, is no finding.
+    """
+    if -margin < effect.low and effect.high < margin:
+        return NEGLIGIBLE
     if effect.low > 0:
         return SUPPORTED
-    if effect.high < 0:
-        return CONTRADICTED
-    return NEGLIGIBLE if -margin < effect.low and effect.high < margin else UNDECIDED
+    return CONTRADICTED if effect.high < 0 else UNDECIDED
 
 
 def by_verdict(claim: Claim | None, below: str, around: str, above: str, unknown: str) -> str:
