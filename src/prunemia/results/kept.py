@@ -12,6 +12,7 @@ import importlib.metadata
 import io
 import json
 import platform
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -74,10 +75,8 @@ def folder() -> Path:
     """Return ``results/`` of the book's repository here or above; UsageError: there is none."""
     root = repository()
     if root is None or not (root / "results").is_dir():
-        here = Path.cwd()
-        raise UsageError(
-            f"{here}: no results/ of the book here or above; run this in its repository"
-        )
+        where = f"{Path.cwd()}: no results/ of the book here or above"
+        raise UsageError(f"{where}; run this in its repository")
     return root / "results"
 
 
@@ -262,9 +261,9 @@ def processor(device: str = "cpu") -> str:
     if device != "cpu":
         return str(torch.cuda.get_device_name(device))
     about = Path("/proc/cpuinfo")  # Linux tells more than Python does
-    lines = about.read_text(encoding="utf-8").splitlines() if about.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
+    text = about.read_text(encoding="utf-8") if about.is_file() else ""
+    found = re.search(r"^model name\s*:(.*)$", text, re.MULTILINE)
+    name = found[1].strip() if found else platform.processor() or platform.machine()
     return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
 
 

@@ -55,24 +55,27 @@ def compared(
     on shadows; "formula": the public functions), measure ("accuracy", "AUC", "TPR at …"), value.
     """
     cases = _cases(experiments)
-    lab.run(step for _, _, each, of in cases for step in _steps(each, of, attacks, most))
+    asked = []
+    for _, _, each, of in cases:
+        asked += [Step("signals", each, of)]
+        asked += [step for s in SETTINGS for step in references.steps(each, of, most, s)]
+        variants = _variants(each, attacks, most)
+        asked += [attack_step(variant, name, of, how) for name, variant, how, *_ in variants]
+    lab.run(asked)
     seen: dict[str, list[Row]] = {}
     rows = []
     for exp, network, each, of in cases:
         # original and dense networks are the same at all sparsities
         key = lab.key(Step("signals", each, of))
         if key not in seen:
-            fitted = _by_attack(lab, each, of, attacks, most)
-            seen[key] = [*fitted, *_by_formula(lab, each, of, most)]
+            seen[key] = []
+            for name, variant, how, setting, count in _variants(each, attacks, most):
+                about = {"attack": name, "setting": setting, "references": count, "by": "attack"}
+                found = lab.attack(variant, name, of, **how).evaluation.measures()
+                seen[key] += [{**about, "measure": m, "value": v} for m, v in found.items()]
+            seen[key] += _by_formula(lab, each, of, most)
         rows += [{**fields(exp), "network": network, **row} for row in seen[key]]
     return pd.DataFrame(rows)
-
-
-def _steps(exp: Experiment, of: Of, attacks: Sequence[str], most: int) -> list[Step]:
-    asked = [step for s in SETTINGS for step in references.steps(exp, of, most, s)]
-    cases = _variants(exp, attacks, most)
-    fitted = [attack_step(each, name, of, how) for name, each, how, *_ in cases]
-    return [Step("signals", exp, of), *asked, *fitted]
 
 
 def _variants(
@@ -89,15 +92,6 @@ def _variants(
         yield name, exp.replace(shadows=FEW), second, "offline, sensitivity", FEW
 
 
-def _by_attack(
-    lab: Lab, exp: Experiment, of: Of, attacks: Sequence[str], most: int
-) -> Iterator[Row]:
-    for name, each, how, setting, count in _variants(exp, attacks, most):
-        about = {"attack": name, "setting": setting, "references": count, "by": "attack"}
-        for measure, value in lab.attack(each, name, of, **how).evaluation.measures().items():
-            yield {**about, "measure": measure, "value": value}
-
-
 def _by_formula(lab: Lab, exp: Experiment, of: Of, most: int) -> Iterator[Row]:
     target = lab.target(exp, of)
     member, odds = target.require_membership(), log_odds(target.posteriors, target.labels)
@@ -106,8 +100,7 @@ def _by_formula(lab: Lab, exp: Experiment, of: Of, most: int) -> Iterator[Row]:
         for count in lengths(most):
             if setting == "online" and count < ONLINE:
                 continue
-            trained, sides = found.trained_on[:count], None
-            able = np.ones(len(odds), dtype=bool)
+            trained, sides, able = found.trained_on[:count], None, np.ones(len(odds), dtype=bool)
             if setting == "online":
                 able = on_both_sides(trained)
                 sides = trained[:, able]
@@ -179,17 +172,15 @@ def concentration(
     cases = [case for case in _cases(experiments) if case[1] != "dense"]
     for exp, network, turn in _turns(lab, cases, most, ()):
         exposure = turn.exposure()
-        if network == "original":
-            original = exposure[SCORE]  # the pruned network's turn is next
-            continue
         ours = exposure[SCORE]
+        if network == "original":
+            original = ours  # the pruned network's turn is next
+            continue
         rank = spearmanr(ours, original, nan_policy="omit").statistic
         found = {"share of a tenth": share_of_a_tenth(turn), "rank correlation": rank}
-        others = {"the original": original, **{name: exposure[name] for name in OTHERS}}
-        for name, other in others.items():
+        for name, other in {"the original": original, **exposure[list(OTHERS)]}.items():
             found[f"overlap with {name}"] = overlap(ours.to_numpy(), other.to_numpy())
-        known = fields(exp)
-        rows += [{**known, "statistic": n, "value": float(value)} for n, value in found.items()]
+        rows += [fields(exp) | {"statistic": n, "value": float(v)} for n, v in found.items()]
     return pd.DataFrame(rows)
 
 
@@ -213,9 +204,8 @@ def share_of_a_tenth(turn: InTurn) -> float:
 
 def overlap(one: Floats, two: Floats) -> float:
     """Return the Jaccard index of the most exposed `TOP` of the samples by two exposures."""
-    usable = np.isfinite(one) & np.isfinite(two)
-    both = pd.DataFrame({"one": one[usable], "two": two[usable]})
-    return float(agreement(both, ["one", "two"]).to_numpy()[0, 1])
+    both = pd.DataFrame({"one": one, "two": two})
+    return float(agreement(both[np.isfinite(both).all(axis=1)], ["one", "two"]).loc["one", "two"])
 
 
 def agreement(table: pd.DataFrame, columns: Sequence[str], share: float = TOP) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -39,11 +40,10 @@ def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.D
 
     def cases(exp: Experiment) -> Iterator[Case]:
         known = {name: getattr(exp, name) for name in ("dataset", "model", "sparsity", "seed")}
-        for attack in attacks:
-            for recipe in ("fast", "paper"):
-                options = {"recipe": recipe} if recipe == "paper" else {}
-                about = known | {"attack": attack, "recipe": recipe}
-                yield about, [attack_step(exp, attack, "pruned", options)], read
+        options: dict[str, Row] = {"fast": {}, "paper": {"recipe": "paper"}}
+        for attack, recipe in itertools.product(attacks, options):
+            about = known | {"attack": attack, "recipe": recipe}
+            yield about, [attack_step(exp, attack, "pruned", options[recipe])], read
 
     return lab.tabulate(case for exp in experiments for case in cases(exp))
 
@@ -118,7 +118,13 @@ def _papers(exp: Experiment, attacks: Names) -> Iterator[Case]:
         return {**fields(exp), "statistic": statistic, "name": name}
 
     def attacked(statistic: str, name: str, attack: str, each: Experiment) -> Case:
-        return about(statistic, name), [attack_step(each, attack, "pruned")], _accuracy
+        return about(statistic, name), [attack_step(each, attack, "pruned")], accuracy
+
+    def accuracy(result: AttackResult) -> Iterator[Row]:
+        yield {"value": result.evaluation.accuracy.value}
+
+    def test_accuracy(networks: Sequence[TrainedModel]) -> Iterator[Row]:
+        yield {"value": networks[0].accuracy["test"]}
 
     before, after = (Step("signals", exp, of) for of in ("original", "pruned"))
     yield {}, [before, after], changes
@@ -134,15 +140,7 @@ def _papers(exp: Experiment, attacks: Names) -> Iterator[Case]:
         for name in ("conf", "samia"):
             yield attacked(adversary, name, name, ppb.replace(adversary=believed))
     for name, each in {"no defense": exp, "ppb": ppb}.items():
-        yield about("test", name), [Step("pruned", each, "pruned")], _test_accuracy
-
-
-def _accuracy(result: AttackResult) -> Iterator[Row]:
-    yield {"value": result.evaluation.accuracy.value}
-
-
-def _test_accuracy(networks: Sequence[TrainedModel]) -> Iterator[Row]:
-    yield {"value": networks[0].accuracy["test"]}
+        yield about("test", name), [Step("pruned", each, "pruned")], test_accuracy
 
 
 # --- Several releases of one network: what they give away, together and each alone ---------------
@@ -173,14 +171,9 @@ def released(
 
 def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Release]]:
     """Return what the adversary holds, by name; rounds and rewound tune for one shot's epochs."""
-    control, pruned = dense(exp), (exp, "pruned")
-    found: dict[str, list[Any]] = {
-        "original": [(exp, "original")],
-        "dense": [(control, "pruned")],
-        "pruned": [pruned],
-        "original + dense": [(exp, "original"), (control, "pruned")],
-        "original + pruned": [(exp, "original"), pruned],
-    }
+    original, control, pruned = (exp, "original"), (dense(exp), "pruned"), (exp, "pruned")
+    found: dict[str, list[Any]] = {"original": [original], "dense": [control], "pruned": [pruned]}
+    found |= {"original + dense": [original, control], "original + pruned": [original, pruned]}
     at = {f"{s:g}": (exp.replace(sparsity=s), "pruned") for s in (0.5, 0.7, 0.9)}
     found |= {f"pruned to {s}": [release] for s, release in at.items()}
     found[" + ".join(at)] = list(dict.fromkeys(at.values()))
@@ -214,26 +207,23 @@ def _last_epoch(exp: Experiment) -> Experiment:
 
 
 def _released(exp: Experiment, attacks: Names, only: Collection[str]) -> Iterator[Case]:
+    def read(result: AttackResult, networks: Sequence[TrainedModel]) -> Iterator[Row]:
+        measures, test = result.evaluation.measures(), networks[0].accuracy["test"]
+        for measure in (MEASURES[name] for name in WIDE):
+            yield {"measure": measure, "value": measures[measure], "test_accuracy": test}
+
     for release, held in holdings(exp, only).items():
         last, of = held[-1]
         able = [n for n in attacks if release in MAIN or not ATTACKS[n].needs_sensitivity]
-        tried: list[tuple[str, str, Row]] = []
         for name in able:
-            tried.append((name, name, {}))
+            tried: dict[str, Row] = {name: {}}
             if name == "conf" and len(held) > 1:
-                tried += [(f"conf, {s}", name, {"statistic": s}) for s in ("difference", "change")]
-        for label, name, options in tried:
-            alone = attack_step(last, name, of)
-            step = release_step(held, name, options) if len(held) > 1 else alone
-            about = {"release": release, "held": len(held), "attack": label}
-            yield fields(exp) | about, [step, Step(of, last, of)], _measures_and_test
-
-
-def _measures_and_test(result: AttackResult, networks: Sequence[TrainedModel]) -> Iterator[Row]:
-    measures = result.evaluation.measures()
-    for measure in map(MEASURES.__getitem__, WIDE):
-        test = networks[0].accuracy["test"]
-        yield {"measure": measure, "value": measures[measure], "test_accuracy": test}
+                tried |= {f"conf, {s}": {"statistic": s} for s in ("difference", "change")}
+            for label, options in tried.items():
+                alone = attack_step(last, name, of)
+                step = release_step(held, name, options) if len(held) > 1 else alone
+                about = {"release": release, "held": len(held), "attack": label}
+                yield fields(exp) | about, [step, Step(of, last, of)], read
 
 
 # --- Test accuracy against the leak: every way to prune, to fine-tune and to defend ---------------
@@ -260,17 +250,13 @@ def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd
     ) -> Iterator[Row]:
         moves = of == "pruned" and DEFENSES[exp.defense].uses_validation
         moved = validation_leaks(lab, exp, attacks) if moves else {}
-        victim = networks[0]
+        test, epsilon = networks[0].accuracy["test"], networks[0].privacy.get("epsilon")
         for attack, result in zip(attacks, results, strict=True):
             members = result.evaluation.row()
             validation = moved[attack].row() if moved else {}
-            yield {
-                "test_accuracy": victim.accuracy["test"],
-                "epsilon": victim.privacy.get("epsilon"),
-                "attack": attack,
-                **{name: members[name] for name in WIDE},
-                **{f"validation_{name}": validation.get(name) for name in WIDE},
-            }
+            row = {"test_accuracy": test, "epsilon": epsilon, "attack": attack}
+            row |= {name: members[name] for name in WIDE}
+            yield row | {f"validation_{name}": validation.get(name) for name in WIDE}
 
     def cases(network: Release) -> Iterator[Case]:
         exp, of = network
