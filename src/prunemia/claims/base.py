@@ -70,11 +70,10 @@ class Claim:
     def effect(self) -> Estimate:
         """The mean over stopping rules, with the interval that covers the interval of each."""
         found = list(self.effects.values())
-        value = float(np.mean([effect.value for effect in found]))
         low = float(np.min([effect.low for effect in found]))  # NaN where one is
         high = float(np.max([effect.high for effect in found]))
-        missing = found[0].note or "no interval under every rule"
-        return Estimate(value, low, high, missing if math.isnan(low) else "")
+        note = found[0].note or "no interval under every rule" if math.isnan(low) else ""
+        return Estimate(float(np.mean([effect.value for effect in found])), low, high, note)
 
     @property
     def runs(self) -> int:
@@ -142,9 +141,8 @@ def verdict(effect: Estimate, margin: float = 0.0) -> str:
 
 def by_verdict(claim: Claim | None, below: str, around: str, above: str, unknown: str) -> str:
     """Return the words that a verdict calls for; ``unknown`` without a claim (`registry.of`)."""
-    if claim is None:
-        return unknown
-    return {SUPPORTED: above, CONTRADICTED: below}.get(claim.verdict, around)
+    words = {SUPPORTED: above, CONTRADICTED: below}
+    return words.get(claim.verdict, around) if claim else unknown
 
 
 def runs_needed(claim: Claim) -> int | None:

@@ -83,9 +83,6 @@ def _claim(
     return Claim(**said, by_rule=values, sparsity=None if once else words["sparsity"])
 
 
-# --- Reading cases off tables --------------------------------------------------------------------
-
-
 def by_rule(runs: Table, column: str) -> dict[str, tuple[float, ...]]:
     """Return a column by stopping rule (ours, where none is said), one value per measured run."""
     runs = (runs if "stopping" in runs else runs.assign(stopping=RULES[0])).sort_values("seed")
@@ -150,7 +147,6 @@ TOGETHER = {
     "0.5 + 0.7 + 0.9": ["pruned to 0.5", "pruned to 0.7", "pruned to 0.9"],
     "pruned + its 4 bits": ["pruned", "pruned, 4 bits"],
 }
-"""Releases that an adversary holds together, and each alone."""
 
 
 def releases(table: Table) -> Iterator[Case]:
@@ -255,4 +251,3 @@ CASES: dict[str, Callable[..., Iterable[Any]]] = {read.__name__: read for read i
 QUESTIONS: list[dict[str, Any]] = yaml.safe_load(
     files("prunemia.claims").joinpath("claims.yml").read_text("utf-8")
 )
-"""The entries of ``claims.yml``, which says what each means."""

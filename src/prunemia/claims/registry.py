@@ -19,6 +19,7 @@ from prunemia.claims.base import LEAST_RUNS, OPEN, RULES, VERDICTS, Claim, where
 from prunemia.claims.questions import OWN, QUESTIONS, answers, regime
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
+from prunemia.lab.effects import LEVELS
 from prunemia.metrics import LEVEL, Estimate, summarize
 from prunemia.registry import LABELS
 from prunemia.results.kept import folder
@@ -41,8 +42,12 @@ def registry() -> pd.DataFrame:
     rows = [
         {**vars(claim), "question": question, "rules": ", ".join(claim.by_rule)}
         | {"effect": claim.effect.value, "low": claim.effect.low, "high": claim.effect.high}
-        | {"verdict": claim.verdict, "runs": claim.runs, "family": claim.tests}
-        | {"note": claim.remark}
+        | {
+            "verdict": claim.verdict,
+            "runs": claim.runs,
+            "family": claim.tests,
+            "note": claim.remark,
+        }
         for question, claim in claims()
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -156,9 +161,6 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     return wide.reindex(columns=list(VERDICTS), fill_value=0)
 
 
-# --- The mean over data sets --------------------------------------------------------------------
-
-
 def common(rule: str = RULES[0]) -> pd.DataFrame:
     """Return each claim's mean effect over data sets (`pooled`), where `LEAST` of them answer it.
 
@@ -166,15 +168,12 @@ def common(rule: str = RULES[0]) -> pd.DataFrame:
     interval, between (the effects' standard deviation). Nobody drew these data sets at random.
     """
     found = []
-    for (known, text), group in itertools.groupby(
-        (claim for _, claim in claims()), key=lambda claim: (claim.id, claim.text)
-    ):
-        values = [
-            claim.by_rule[rule]
-            for claim in group
-            if claim.verdict != OPEN and rule in claim.by_rule
-            if claim.ruled or rule == RULES[0]
-        ]
+    named = itertools.groupby(
+        (claim for _, claim in claims()), lambda claim: (claim.id, claim.text)
+    )
+    for (known, text), group in named:
+        tried = [c for c in group if c.verdict != OPEN and (c.ruled or rule == RULES[0])]
+        values = [claim.by_rule[rule] for claim in tried if rule in claim.by_rule]
         if len(values) >= LEAST and all(np.ptp(v) > 0 for v in values):
             mean, between = pooled(values)
             found.append((known, text, len(values), str(mean), between))
@@ -207,9 +206,6 @@ def pooled(values: list[tuple[float, ...]]) -> tuple[Estimate, float]:
     return Estimate(mean, mean - half, mean + half), math.sqrt(between)
 
 
-# --- Networks, described without a verdict --------------------------------------------------------
-
-
 def all_networks() -> pd.DataFrame:
     """Return how far each network over-fits, and how much it leaks, on each data set.
 
@@ -221,9 +217,7 @@ def all_networks() -> pd.DataFrame:
     table = pd.concat([table for _, table in results.by_dataset("control").values()])
     own = where(table, **OWN, stopping=RULES[0])
     own = own[own["attack"].isin(["", "samia"])]
-    long = own.melt(
-        ["dataset", "sparsity", "seed", "measure"], ["original", "dense", "pruned"], "role"
-    )
+    long = own.melt(["dataset", "sparsity", "seed", "measure"], list(LEVELS), "role")
     level = long["sparsity"].map(" {:g}".format).where(long["role"] == "pruned", "")
     long["network"] = long["role"] + level
     keys = ["dataset", "network", "role", "seed"]

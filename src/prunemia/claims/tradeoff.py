@@ -27,12 +27,7 @@ USABLE = 0.15
 ROUNDING = 1e-9
 """A difference of exactly one point may come out a rounding error larger."""
 DEFAULT = tuple(Experiment.model_fields[name].default for name in ("pruner", "sparsity"))
-"""The pruning that goes without saying in a defense's name."""
 SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "T", "wemem": "s"}
-"""What the strength of a defense is called."""
-
-
-# --- Points -------------------------------------------------------------------------------------
 
 
 def named(table: pd.DataFrame) -> pd.DataFrame:
@@ -119,9 +114,6 @@ def by_run(table: pd.DataFrame, name: str, attack: str, column: str) -> pd.Serie
     return rows.set_index("seed")[column].sort_index()
 
 
-# --- Defenses against undefended networks of their test accuracy ---------------------------------
-
-
 def rivals(plane: pd.DataFrame, pruned_alike: bool = False) -> pd.DataFrame:
     """Return each defended point with the undefended one that leaks least at its test accuracy.
 
@@ -196,11 +188,9 @@ def defended(table: pd.DataFrame) -> Iterator[Claim]:
             note = f"{way['name']} against {way['rival']}; rival's test accuracy {further}"
             column = "validation_accuracy"
             moved = by_run(judging, way["name"], way["validation_attack"], column).dropna()
-            unmeasured = ""
             if len(moved):
                 note += f"; its validation samples leak {np.mean(moved.tolist()):.3f}"
-            elif kind.uses_validation and np.mean(gains) > 0:
-                unmeasured = "the leak of its validation samples was not measured"
+            unmeasured = kind.uses_validation and np.mean(gains) > 0 and not len(moved)
             against = f"alike-{way['pruner']}" if alike else "defense"
             yield Claim(
                 f"{against}-{way['defense']}{'-whole' if whole else ''}",
@@ -209,7 +199,7 @@ def defended(table: pd.DataFrame) -> Iterator[Claim]:
                 "balanced accuracy of the strongest adaptive attack",
                 "rival − defense",
                 note=note,
-                open=unmeasured,
+                open="the leak of its validation samples was not measured" if unmeasured else "",
             )
 
 
@@ -220,9 +210,6 @@ def without_rival(table: pd.DataFrame) -> dict[str, str]:
         for way, reason in duels(table)
         if reason
     }
-
-
-# --- What is recommended ------------------------------------------------------------------------
 
 
 def advice(table: pd.DataFrame, within: float = WITHIN) -> pd.Series:

@@ -16,7 +16,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,14 +61,10 @@ TABLES = {f"{kind}_{d}": make for kind, (make, datasets) in KINDS.items() for d 
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "torch")
 DIGITS = 6
-"""Decimal places of a table's numbers."""
 
 
 class StaleTableError(UsageError):
     """A table was made by other versions than these; the text names them."""
-
-
-# --- Reading ------------------------------------------------------------------------------------
 
 
 def folder() -> Path:
@@ -198,9 +194,6 @@ def _other_version(about: dict[str, Any], names: Iterable[str]) -> str:
     return ""
 
 
-# --- What made a table --------------------------------------------------------------------------
-
-
 def versions(names: Iterable[str]) -> dict[str, dict[str, int]]:
     """Return the versions of all stages, and of these attacks."""
     known = set(attacks.names())
@@ -267,9 +260,6 @@ def processor(device: str = "cpu") -> str:
     return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
 
 
-# --- Making and extending -----------------------------------------------------------------------
-
-
 def make(
     name: str,
     lab: Lab,
@@ -299,10 +289,7 @@ def make(
     part_of = {exp: about["cells"][cell(exp)] for exp in made}
     todo = [exp for exp in grid.experiments if exp not in part_of and wanted(exp)]
     if todo:
-        cluster: AbstractContextManager[str | None] = nullcontext(lab.scheduler)
-        if workers > 1:
-            cluster = sweep.local_workers(workers)
-        with cluster as address:
+        with sweep.local_workers(workers) if workers > 1 else nullcontext(lab.scheduler) as address:
             at_work = Lab(lab.store.root, address, lab.device, lab.progress)
             new = as_text(TABLES[name](at_work, todo, grid.attacks))
         if kept and not set(kept[0]) <= set(new):

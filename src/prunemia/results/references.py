@@ -204,8 +204,9 @@ def share_of_a_tenth(turn: InTurn) -> float:
 
 def overlap(one: Floats, two: Floats) -> float:
     """Return the Jaccard index of the most exposed `TOP` of the samples by two exposures."""
-    both = pd.DataFrame({"one": one, "two": two})
-    return float(agreement(both[np.isfinite(both).all(axis=1)], ["one", "two"]).loc["one", "two"])
+    usable = np.isfinite(one) & np.isfinite(two)
+    both = pd.DataFrame({"one": one[usable], "two": two[usable]})
+    return float(agreement(both, ["one", "two"]).to_numpy()[0, 1])
 
 
 def agreement(table: pd.DataFrame, columns: Sequence[str], share: float = TOP) -> pd.DataFrame:

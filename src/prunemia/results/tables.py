@@ -88,15 +88,11 @@ CHANGES = {
 def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
     """Return what the paper's claims need of each victim: one row per number.
 
-    Columns: the experiment's fields; statistic, name and value:
-
-    "change"     relative change of a divergence from the original to the pruned network (`CHANGES`)
-    "spread"     spread of the pruned network's divergence over classes, above that of shuffled ones
-    "accuracy"   balanced accuracy of an attack on the pruned network
-    "assumed"    of SAMIA by an adversary who assumes "sparsity 0.5", …, "no pruning"
-    "adaptive", "non-adaptive"  of an attack on the network under PPB
-    "test"       test accuracy with "no defense" and with "ppb"
-
+    Columns: the experiment's fields; statistic, name and value. "change": relative change of a
+    divergence from the original to the pruned network (`CHANGES`); "spread": its spread over
+    classes, above that of shuffled ones; "accuracy": balanced, of an attack on the pruned network;
+    "assumed": of SAMIA by an adversary who assumes "sparsity 0.5", …, "no pruning"; "adaptive",
+    "non-adaptive": of an attack under PPB; "test": test accuracy with "no defense" and with "ppb".
     The divergence alone is measured without ``attacks``, and under stopping rules other than ours.
     """
     return lab.tabulate(case for exp in experiments for case in _papers(exp, attacks))
@@ -145,8 +141,7 @@ def _papers(exp: Experiment, attacks: Names) -> Iterator[Case]:
 
 # --- Several releases of one network: what they give away, together and each alone ---------------
 
-COPY = 4
-"""To how many bits the weights of a quantized copy are rounded."""
+COPY = 4  # bits
 ROUNDS = 4
 """Rounds of pruning that are compared with one shot; fewer where there are fewer epochs."""
 MAIN = ("original", "dense", "pruned", "original + dense", "original + pruned")
@@ -200,10 +195,9 @@ def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Rele
 
 def _last_epoch(exp: Experiment) -> Experiment:
     """Return the experiment with the last epoch kept: a warm-up of all."""
-    if exp.stopping == "last":
-        return exp
     warmup = max(exp.recipe.warmup, exp.tuning_epochs)
-    return exp.replace(stopping="warm-up", finetune_warmup=warmup)
+    last = exp.stopping == "last"
+    return exp if last else exp.replace(stopping="warm-up", finetune_warmup=warmup)
 
 
 def _released(exp: Experiment, attacks: Names, only: Collection[str]) -> Iterator[Case]:
