@@ -241,7 +241,8 @@ def test_the_pipeline_finds_a_total_effect_where_there_must_be_one(lab):
     table = lab.effects([exp.replace(seed=seed) for seed in range(4)], ["conf"])
     asked = table.query("measure == 'accuracy' and attack == 'conf'")
     values = {name: rows["value"].tolist() for name, rows in asked.groupby("effect")}
-    total, training = (pm.claims.simultaneous(values[name], 1) for name in ("total", "training"))
+    names = ("total", "training")
+    total, training = (pm.claims.base.simultaneous(values[name], 1) for name in names)
 
     assert pm.claims.verdict(total) == pm.claims.SUPPORTED
     assert pm.claims.verdict(training) == pm.claims.SUPPORTED
