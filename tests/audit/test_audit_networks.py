@@ -14,6 +14,7 @@ from torch.nn.utils import prune as masks
 
 import prunemia as pm
 from prunemia.errors import UsageError
+from prunemia.lab import sweep
 from prunemia.models import one_thread
 
 FEATURES, LABELS = load_digits(return_X_y=True)
@@ -232,6 +233,13 @@ def test_labels_of_every_form_are_the_same(tmp_path, labels):
     given = {"shadows": 1, "attacks": ["conf"], "store": tmp_path, "progress": False}
     pm.audit.network(train, prune, FEATURES, labels, **given)
     assert len(CALLS) == 4  # the second audit found the first one's networks
+
+
+def test_the_workers_of_a_scheduler_make_the_same_networks(tmp_path):
+    here = audited(tmp_path / "here", shadows=1)
+    with sweep.local_workers(1) as address:
+        there = audited(tmp_path / "there", scheduler=address, shadows=1)
+    assert there.to_json() == here.to_json()
 
 
 SCRIPT = """

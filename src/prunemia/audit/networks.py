@@ -32,6 +32,7 @@ from prunemia.data import Dataset, split
 from prunemia.errors import UsageError
 from prunemia.experiment import content_key, seed_of
 from prunemia.files import pack_arrays, require_folder, unpack_arrays
+from prunemia.lab import sweep
 from prunemia.models import one_thread
 from prunemia.signals import Signals, SignalWarning, query
 from prunemia.store import Store, default_root
@@ -59,6 +60,7 @@ def network(
     draws: int = 10,
     delta: float = DELTA,
     store: str | Path | None = None,
+    scheduler: str | None = None,
     progress: bool = True,
 ) -> Audit:
     """Train, prune and audit a network of one's own, against shadow networks made alike.
@@ -86,6 +88,8 @@ def network(
     epsilon, draws : of the sensitivities (`prunemia.query.sensitivity`); none where the features
         are whole numbers.
     store, progress : a folder, None: as `Lab`; show on stderr what is being done.
+    scheduler : the address of a Dask scheduler, whose workers share the store's folder and have
+        this package; they make the networks side by side. The functions travel there.
 
     UsageError, before any training: an argument is not as above. Later: what the functions return.
     """
@@ -113,8 +117,7 @@ def network(
         flat = np.full((2, 2), 0.5, np.float32)
         chosen(names, Signals(flat, flat if inputs.is_floating_point() else None, classes[:2] * 0))
     require_folder(where.root, f"the store {where.root}")
-    numbers = tqdm(range(shadows + 1), unit="network", disable=not progress)
-    made = [making.made(number) for number in numbers]
+    made = _made(making, shadows + 1, scheduler, progress)
     samples, victim = made[0]
     pairs = {}
     for kind, answers in victim.items():
@@ -137,6 +140,30 @@ def network(
 
 Made = tuple[NDArray[np.int64], dict[str, Signals]]
 """The samples that a network was asked, members first, and its answers: pruned, original, dense."""
+
+
+def _made(making: Making, count: int, scheduler: str | None, progress: bool) -> list[Made]:
+    """Return what each network answers, victim first; read, or made here or on the scheduler."""
+    missing = [i for i in range(count) if not making.store.has(STAGE, making.key(i))]
+    with tqdm(total=len(missing), unit="network", disable=not (progress and missing)) as bar:
+        if scheduler is None or not missing:
+            for i in missing:
+                bar.set_postfix_str(f"shadow {i}" if i else "the victim")
+                making.make(i)
+                bar.update()
+        else:
+            from distributed import as_completed
+
+            with sweep.connect(scheduler) as client:
+                [shared] = client.scatter([making])
+                futures = [
+                    client.submit(Making.make, shared, i, key=f"audit-{making.key(i)}")
+                    for i in missing
+                ]
+                for future in as_completed(futures, loop=client.loop):
+                    future.result()  # an error of a worker is raised here
+                    bar.update()
+    return [making.read(i) for i in range(count)]
 
 
 def _features(value: Any) -> torch.Tensor:
@@ -166,18 +193,27 @@ class Making:
     identity: str
     store: Store
 
-    def made(self, number: int) -> Made:
-        """Return what a network answered, trained, pruned and kept first where it is not stored."""
-        key = content_key([self.identity, number])  # not the shadows' number: more reuse the first
+    def key(self, number: int) -> str:
+        """Return a network's key; without the number of shadows, so that more reuse the first."""
+        return content_key([self.identity, number])
+
+    def read(self, number: int) -> Made:
+        """Return what a network answered, made first where the store has it not."""
+        while (files := self.store.get(STAGE, self.key(number))) is None:
+            self.make(number)
+        samples = unpack_arrays(files["samples.npz"])["samples"]
+        arrays = {k: unpack_arrays(files[f"{k}.npz"]) for k in KINDS if f"{k}.npz" in files}
+        return samples, {k: Signals.from_arrays(each) for k, each in arrays.items()}
+
+    def make(self, number: int) -> None:
+        """Train, prune and query a network, and keep its answers; others wait meanwhile."""
+        key = self.key(number)
         with self.store.lock(STAGE, key):
-            if (files := self.store.get(STAGE, key)) is None:
+            if not self.store.has(STAGE, key):
                 samples, answers = self._answers(number)
                 files = {f"{kind}.npz": pack_arrays(s.arrays()) for kind, s in answers.items()}
                 files["samples.npz"] = pack_arrays({"samples": samples})
                 self.store.put(STAGE, key, files, {"what": f"audit, network {number}"})
-        arrays = {name.removesuffix(".npz"): unpack_arrays(files[name]) for name in files}
-        samples = arrays.pop("samples")["samples"]
-        return samples, {k: Signals.from_arrays(arrays[k]) for k in KINDS if k in arrays}
 
     def _answers(self, number: int) -> Made:
         n = len(self.labels)
