@@ -116,7 +116,7 @@ def said(
     claim = of(exp, known)
     if claim is None:
         return f"{100 * here:+.1f} points in this one run, which decides nothing"
-    small, unknown = "no difference that matters", f"no effect that {claim.runs} runs can tell"
+    small, unknown = "no difference that matters", f"an effect that {claim.runs} runs do not decide"
     clauses = (more, less, f"makes {small}", f"has {unknown}", "has an effect that is open")
     clause = clauses[VERDICTS.index(claim.verdict)]
     return f"{clause} ({claim.effect.text(1, 100, ' points', signed=True)})"
