@@ -231,5 +231,5 @@ def test_dp_refuses_a_network_whose_normalization_cannot_be_frozen(layer, senten
 
 def test_dp_takes_one_network_at_a_time(series):
     jobs, defense = pruned_jobs("columnfc", 2), defenses.get("dp")
-    with pytest.raises(ValueError, match="2 networks of Sequential, or under this defense"):
+    with pytest.raises(ValueError, match="jobs: 2; allowed: 1, for these cannot be trained as one"):
         fit(jobs, *series, FitSettings(epochs=1), defense=defense)
