@@ -66,6 +66,8 @@ def test_a_cell_repeated_is_as_the_table_says(name, lab):
     made_by = record["parts"][record["cells"][kept.cell(exp)]]["processor"]
     if made_by["probe"] == kept.probe():
         assert now == pytest.approx(runs[0], abs=2e-6)
+    elif kind == "paper":
+        pytest.skip("relative changes of distances: another processor may exceed their spread")
     else:
         assert differs(runs, now) == ""
 
