@@ -18,7 +18,7 @@ import yaml
 from prunemia import results
 from prunemia.claims.base import RULES, Claim, where
 from prunemia.claims.tradeoff import defended
-from prunemia.lab.lengths import excess
+from prunemia.lab.lengths import EQUAL_TEST, EQUAL_TRAINING, LEAST, excess
 from prunemia.registry import PRUNERS
 from prunemia.results.references import CHANCE, FEW
 from prunemia.results.tables import CURVE_MEASURE
@@ -173,9 +173,9 @@ def recipes(table: Table) -> Iterator[Case]:
 
 
 COMPARATORS = {
-    "equal training accuracy": ("fit", "a dense one that fits its members as well"),
-    "equal test accuracy": ("test", "a dense one of its test accuracy"),
-    "least leaking dense network": ("least", "the least leaking dense one at least as accurate"),
+    EQUAL_TRAINING: ("fit", "a dense one that fits its members as well"),
+    EQUAL_TEST: ("test", "a dense one of its test accuracy"),
+    LEAST: ("least", "the least leaking dense one at least as accurate"),
 }
 """With which dense network a pruned one is compared: the claim's id, and the claim's end."""
 FEWEST = 5
