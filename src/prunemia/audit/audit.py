@@ -27,7 +27,7 @@ from prunemia.audit.evidence import (
 )
 from prunemia.audit.fitting import AttackOutput, Tell
 from prunemia.errors import UsageError, shortened
-from prunemia.files import pack_json
+from prunemia.files import pack_json, write_text
 from prunemia.metrics import FPRS, LEVEL, Estimate
 from prunemia.signals import Signals
 
@@ -101,7 +101,7 @@ class Audit(Findings):
         writers = {".html": self.to_html, ".json": self.to_json, ".csv": self.to_csv}
         if path.suffix not in writers:
             raise UsageError(f"{path}: is not written; allowed: {', '.join(writers)}")
-        path.write_text(writers[path.suffix](), encoding="utf-8")
+        write_text(path, writers[path.suffix]())
 
 
 @dataclass(frozen=True)
