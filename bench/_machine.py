@@ -3,22 +3,15 @@
 import os
 import platform
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 
-
-def processor() -> str:
-    """Return the processor's name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+from prunemia.results.kept import processor
 
 
 def main() -> None:
     print(
-        f"{datetime.now(UTC).date()}, {processor()} ({torch.backends.cpu.get_cpu_capability()}), "
+        f"{datetime.now(UTC).date()}, {processor()}, "
         f"{os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}\n"
     )
 

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Callable
 
 import torch
+from _stack import NETWORKS, stack
 from _timing import cpu_seconds
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
@@ -18,9 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from prunemia import models
 from prunemia.attacks.samia import Network
 from prunemia.signals import query
-from prunemia.training import FitSettings, Job, fit
+from prunemia.training import FitSettings, fit
 
-ROWS, NETWORKS, EPOCHS, BATCH, REPEATS = 1127, 5, 6, 128, 5
+ROWS, EPOCHS, BATCH, REPEATS = 1127, 6, 128, 5
 PARTS = {
     "products": "mm|convolution",
     "Adam": "adam|Adam",
@@ -48,23 +49,12 @@ def flops(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def training(kind: str, shape: tuple[int, ...], classes: int) -> Callable[[], None]:
+def training(kind: str, shape: tuple[int, ...], classes: int) -> Callable[[], object]:
     """Return the training of five stacked networks, built anew each time."""
-    draw = torch.Generator().manual_seed(0)
-    features = torch.randn(2 * ROWS, *shape, generator=draw)
-    labels = features.flatten(1)[:, :classes].argmax(dim=1)
-    rows = torch.arange(2 * ROWS)
+    features, labels, jobs = stack(kind, shape, classes, ROWS)
     settings = FitSettings(EPOCHS, batch_size=BATCH, patience=EPOCHS)
 
-    def work() -> None:
-        built = [models.build(kind, shape, classes, seed=i) for i in range(NETWORKS)]
-        jobs = [
-            Job(f"{i}", module, rows[:ROWS], rows[ROWS:], rows[ROWS:], i)
-            for i, module in enumerate(built)
-        ]
-        fit(jobs, features, labels, settings)
-
-    return work
+    return lambda: fit(jobs(), features, labels, settings)
 
 
 def parts(work: Callable[[], object]) -> str:

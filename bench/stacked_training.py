@@ -1,13 +1,13 @@
 """Five shadow networks trained as one stack against one by one, each by plain torch, same seeds."""
 
 import torch
+from _stack import NETWORKS, stack
 from _timing import side_by_side
 from torch import nn
 
-from prunemia import models
-from prunemia.training import FitSettings, Job, accuracy, fit
+from prunemia.training import FitSettings, accuracy, fit
 
-ROWS, NETWORKS, EPOCHS = 1125, 5, 4
+ROWS, EPOCHS = 1125, 4
 
 
 def main() -> None:
@@ -15,17 +15,7 @@ def main() -> None:
         ("columnfc", (446,), 30, 1.3),
         ("cnn1d", (1, 40), 10, 1.2),
     ):
-        draw = torch.Generator().manual_seed(0)
-        features = torch.randn(2 * ROWS, *shape, generator=draw)
-        labels = features.flatten(1)[:, :classes].argmax(dim=1)
-        rows = torch.arange(2 * ROWS)
-
-        def jobs(kind=kind, shape=shape, classes=classes, rows=rows) -> list[Job]:
-            built = [models.build(kind, shape, classes, seed=i) for i in range(NETWORKS)]
-            return [
-                Job(f"{i}", m, rows[:ROWS], rows[ROWS:], rows[ROWS:], i)
-                for i, m in enumerate(built)
-            ]
+        features, labels, jobs = stack(kind, shape, classes, ROWS)
 
         def plain(features=features, labels=labels, jobs=jobs) -> list[nn.Module]:
             modules = []
@@ -49,7 +39,7 @@ def main() -> None:
             fit(made, features, labels, FitSettings(EPOCHS, patience=EPOCHS))
             return [job.module for job in made]
 
-        test = rows[ROWS:]
+        test = torch.arange(ROWS, 2 * ROWS)
         scores = [
             [accuracy(m, features, labels, test) for m in train()] for train in (plain, stacked)
         ]
