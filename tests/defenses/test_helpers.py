@@ -28,9 +28,9 @@ def test_the_players_learn_against_each_other(series):
     defense, run = started(series)
     sure = torch.tensor([8.0, 0.0, 0.0]).expand(1, 20, 3)
     logits, labels = torch.cat([sure, torch.zeros(1, 20, 3)], dim=1), torch.zeros(1, 40).long()
-    losses = [defense.learn(logits, labels).item() for _ in range(40)]
+    losses = [defense.learn(logits, labels).item() for _ in range(80)]
     assert losses[0] == pytest.approx(2 * math.log(2), rel=0.2)
-    assert losses[-1] < 0.5
+    assert losses[-1] < 0.1
 
     members, labels = (sure / 4).clone().requires_grad_(), labels[:, :20]
     gains = []
