@@ -4,12 +4,21 @@ import pandas as pd
 import pytest
 from made_up import RULES, answers, table
 
-from prunemia.claims.base import CONTRADICTED, NEGLIGIBLE, OPEN, SUPPORTED
+from prunemia.claims.base import CONTRADICTED, NEGLIGIBLE, OPEN, SUPPORTED, UNDECIDED
 from prunemia.results.references import CHANCE
 
 
-def values(claim, rule="warm-up"):
-    return claim.by_rule[rule]
+def expect(found, expected):
+    """See to it that these claims are there, and no other: effects of the runs, verdict."""
+    assert set(found) == set(expected)
+    for known, (values, verdict) in expected.items():
+        assert found[known].by_rule[RULES[0]] == pytest.approx(values), known
+        assert found[known].verdict == verdict, known
+
+
+def steps(first, runs=3, step=0.001):
+    """Return what every run has: ``first``, and so much more in each after it."""
+    return tuple(first + k * step for k in range(runs))
 
 
 # --- The paper's table --------------------------------------------------------------------------
@@ -49,59 +58,56 @@ def of_paper(question, table=None):
     return found
 
 
-def test_a_change_of_the_divergence_is_what_the_table_says_under_each_rule():
-    found = of_paper("Does the divergence grow?")
+KNOWLEDGE = "What does the adversary have to know?"
+PAPER = {
+    "Does the divergence grow?": {
+        "divergence-confidence": (steps(0.4), SUPPORTED),
+        "divergence-gap": (steps(-0.3), CONTRADICTED),
+        "classes-sensitivity": (steps(0.02), SUPPORTED),
+    },
+    # with conf in the tables of the control; equal gains have no interval
+    "Which attack?": {"samia-nn": (steps(0.05, step=0), UNDECIDED)},
+    KNOWLEDGE: {  # against guessing, and against an informed adversary
+        "misled-0.5": (steps(0.1), SUPPORTED),
+        "knowing-0.5": (steps(0.1, step=0), UNDECIDED),
+        "misled-no-pruning": (steps(0.199), SUPPORTED),
+        "knowing-no-pruning": (steps(0.001, step=0), UNDECIDED),
+    },
+    "Does PPB help?": {
+        "ppb-samia-non-adaptive": (steps(0.15, step=0), UNDECIDED),
+        "ppb-samia-adaptive": (steps(-0.05, step=0), UNDECIDED),
+        "ppb-price": (steps(0.01), SUPPORTED),  # loses 0.01, 0.009, 0.008 of 0.02 that it may
+    },
+}
 
-    assert set(found) == {"divergence-confidence", "divergence-gap", "classes-sensitivity"}
-    assert values(found["divergence-confidence"], "last") == pytest.approx((0.4, 0.401, 0.402))
-    assert found["divergence-gap"].verdict == CONTRADICTED
-    assert found["classes-sensitivity"].verdict == SUPPORTED
+
+@pytest.mark.parametrize("question", PAPER)
+def test_what_the_papers_table_says_is_subtracted_run_by_run(question):
+    expect(of_paper(question), PAPER[question])
+
+
+def test_a_change_of_the_divergence_is_tried_under_each_rule():
+    found, alone = (of_paper("Does the divergence grow?", paper(r)) for r in (RULES, RULES[:1]))
+
+    assert found["divergence-confidence"].by_rule["last"] == pytest.approx(steps(0.4))
     assert found["classes-sensitivity"].sparsity == 0.7
-    alone = of_paper("Does the divergence grow?", paper(RULES[:1]))
     assert {claim.verdict for claim in alone.values()} == {OPEN}
-
-
-def test_samia_is_compared_with_each_attack_of_the_paper():
-    found = of_paper("Which attack?")
-
-    assert set(found) == {"samia-nn"}  # with conf in the tables of the control
-    assert values(found["samia-nn"]) == pytest.approx([0.05] * 3)
+    assert of_paper("Does PPB help?")["ppb-samia-adaptive"].note == "test accuracy -0.009"
 
 
 def test_samia_against_confidence_is_read_off_the_levels_under_our_rule():
-    (claim,) = answers("Which attack?", table({0.5: 0.9, 0.7: 0.52}), "control").values()
-
     # conf is right for half of them; run k adds k thousandths to SAMIA
-    assert claim.by_rule == {"warm-up": pytest.approx((0.02, 0.021, 0.022, 0.023))}
-    assert claim.verdict == SUPPORTED
+    found = answers("Which attack?", table({0.5: 0.9, 0.7: 0.52}), "control")
+    expect(found, {"samia-conf": (steps(0.02, 4), SUPPORTED)})
+    assert set(found["samia-conf"].by_rule) == {"warm-up"}
 
 
-def test_a_misled_adversary_is_compared_with_guessing_and_with_an_informed_one():
-    question = "What does the adversary have to know?"
-    found = of_paper(question)
-
-    assert set(found) == {"misled-0.5", "knowing-0.5", "misled-no-pruning", "knowing-no-pruning"}
-    assert values(found["misled-0.5"]) == pytest.approx((0.1, 0.101, 0.102))
-    assert found["knowing-0.5"].effect.value == pytest.approx(0.1)
-    assert found["misled-no-pruning"].verdict == SUPPORTED
-
+def test_knowing_more_may_make_no_difference_that_matters():
     near = paper()
     informed = (near["statistic"] == "accuracy") & (near["name"] == "samia")
     near.loc[informed, "value"] += near["seed"] / 1000 - 0.001
     # 0.001 and a change of −0.001, 0, 0.001: 0.001 ± 0.0025
-    assert of_paper(question, near)["knowing-no-pruning"].verdict == NEGLIGIBLE
-
-
-def test_ppb_is_judged_against_both_adversaries_and_by_its_price():
-    found = of_paper("Does PPB help?")
-
-    assert set(found) == {"ppb-samia-non-adaptive", "ppb-samia-adaptive", "ppb-price"}
-    assert found["ppb-samia-non-adaptive"].effect.value == pytest.approx(0.15)
-    assert found["ppb-samia-adaptive"].effect.value == pytest.approx(-0.05)
-    assert found["ppb-samia-adaptive"].note == "test accuracy -0.009"
-    # loses 0.01, 0.009, 0.008 of the 0.02 that it may: 0.011 of them left on average
-    assert values(found["ppb-price"]) == pytest.approx((0.01, 0.011, 0.012))
-    assert found["ppb-price"].verdict == SUPPORTED
+    assert of_paper(KNOWLEDGE, near)["knowing-no-pruning"].verdict == NEGLIGIBLE
 
 
 # --- Attacks by references ----------------------------------------------------------------------
@@ -140,15 +146,13 @@ def few(table):
 def test_few_networks_are_compared_at_each_rate():
     found = few(compared())
 
-    pairs = [(attack, rate) for attack in ("lira", "rmia") for rate in ("0.1", "1")]
-    assert set(found) == {f"{kind}-{a}-{r}" for kind in ("few", "second") for a, r in pairs}
-    assert values(found["few-rmia-0.1"]) == pytest.approx((0.03, 0.031, 0.032, 0.033))
+    rates = ("0.1", "1")
+    expected = {f"few-lira-{rate}": (steps(0.05, 4), SUPPORTED) for rate in rates}
+    expected |= {f"few-rmia-{rate}": (steps(0.03, 4), SUPPORTED) for rate in rates}
+    # the sensitivity as a second signal: a paired gain
+    second = [f"second-{attack}-{rate}" for attack in ("lira", "rmia") for rate in rates]
+    expect(found, expected | dict.fromkeys(second, (steps(0.03, 4), SUPPORTED)))
     assert found["few-rmia-0.1"].measure == "TPR at FPR 0.001"
-    assert found["few-lira-1"].effect.value == pytest.approx(0.0515)
-    for attack, rate in pairs:  # the sensitivity as a second signal: a paired gain
-        gains = values(found[f"second-{attack}-{rate}"])
-        assert gains == pytest.approx((0.03, 0.031, 0.032, 0.033))
-    assert {claim.verdict for claim in found.values()} == {SUPPORTED}
     assert {claim.margin for claim in found.values()} == {0.0}  # none was stated beforehand
 
 
@@ -190,31 +194,31 @@ def test_the_strongest_attack_is_lira_by_the_most_references_of_all_rules(by):
 
     assert len(found) == 5  # one of fine-tuning: it is the same at each sparsity
     pruning = found["lira-pruning-0.9"]
-    assert values(pruning, "last") == pytest.approx((-0.03, -0.029, -0.028))
+    assert pruning.by_rule["last"] == pytest.approx(steps(-0.03))
     assert (pruning.verdict, pruning.sparsity) == (CONTRADICTED, 0.9)
     assert pruning.measure == "TPR of LiRA (16 references) at FPR 0.01"
-    assert values(found["lira-training"], "published") == pytest.approx([0.05] * 3)
+    assert found["lira-training"].by_rule["published"] == pytest.approx([0.05] * 3)
     assert found["lira-total-0.5"].verdict == SUPPORTED
     assert {claim.verdict for claim in strongest(RULES[:1], by).values()} == {OPEN}
 
 
 def test_exposure_is_judged_against_chance():
+    levels = {
+        "share of a tenth": 0.5,
+        "rank correlation": 0.9,
+        "overlap with the original": 0.4,
+        "overlap with confidence": 0.3,  # by construction: no claim
+    }
     rows = [
         {"seed": seed, "statistic": name, "value": value + seed / 1000}
         for seed in (1, 0, 2)
-        for name, value in {
-            "share of a tenth": 0.5,
-            "rank correlation": 0.9,
-            "overlap with the original": 0.4,
-            "overlap with confidence": 0.3,
-        }.items()
+        for name, value in levels.items()
     ]
-    found = answers("Who is exposed?", pd.DataFrame(rows))
 
-    assert set(found) == {"concentrated", "same-samples"}  # confidence overlaps by construction
-    assert values(found["concentrated"]) == pytest.approx((0.3, 0.301, 0.302))
     assert pytest.approx(CHANCE) == 0.05 / 1.95  # two random twentieths of the samples
-    assert found["same-samples"].effect.value == pytest.approx(0.401 - 0.05 / 1.95)
+    expected = {"concentrated": (steps(0.3), SUPPORTED)}
+    expected["same-samples"] = (steps(0.4 - 0.05 / 1.95), SUPPORTED)
+    expect(answers("Who is exposed?", pd.DataFrame(rows)), expected)
 
 
 # --- Releases and recipes -----------------------------------------------------------------------
@@ -234,8 +238,7 @@ LEAK = {
 }
 
 
-@pytest.fixture
-def released():
+def test_releases_are_paired_differences_of_what_the_table_has():
     rows = [
         {"seed": seed, "stopping": "warm-up", "release": release, "attack": attack,
          "measure": measure, "test_accuracy": 0.8 - 0.01 * len(release),
@@ -245,28 +248,18 @@ def released():
         for measure in ("accuracy", "AUC")
         for seed, value in enumerate(values)
     ]  # fmt: skip
-    return answers("Several releases?", pd.DataFrame(rows[::-1]))  # in any order
+    found = answers("Several releases?", pd.DataFrame(rows[::-1]))  # in any order
 
-
-def test_together_is_compared_with_the_better_one_on_the_other_runs(released):
-    both, several = released["together-original-pruned"], released["together-0.5-0.7-0.9"]
-
-    # 0.72 − 0.67, 0.721 − 0.70, …: in run 0 the larger one, 0.675, is so by chance
-    assert values(both) == pytest.approx((0.05, 0.021, 0.022, 0.023))
-    assert both.verdict == SUPPORTED
-    assert values(several) == pytest.approx((0.0001, 0, 0, 0.0002))
-    assert several.verdict == NEGLIGIBLE
-
-
-def test_rounds_and_bits_are_paired_differences_of_what_the_table_has(released):
-    assert set(released) == {
-        "together-original-pruned", "together-0.5-0.7-0.9", "rounds", "bits-4", "bits-2"
-    }  # fmt: skip
-    assert values(released["rounds"]) == pytest.approx((-0.1, -0.099, -0.098, -0.097))
-    assert released["rounds"].note == "test accuracy 0.74 and 0.72"
-    assert values(released["bits-2"]) == pytest.approx((0.06, 0.05, 0.06, 0.05))
-    verdicts = [released[known].verdict for known in ("rounds", "bits-4", "bits-2")]
-    assert verdicts == [OPEN, NEGLIGIBLE, SUPPORTED]  # how it is trained: open under one rule
+    expected = {
+        # 0.72 − 0.67, 0.721 − 0.70, …: in run 0 the larger one, 0.675, is so by chance
+        "together-original-pruned": ((0.05, 0.021, 0.022, 0.023), SUPPORTED),
+        "together-0.5-0.7-0.9": ((0.0001, 0, 0, 0.0002), NEGLIGIBLE),
+        "rounds": (steps(-0.1, 4), OPEN),  # how it is trained: open under one rule
+        "bits-4": ((0, 0, 0, -0.0001), NEGLIGIBLE),
+        "bits-2": ((0.06, 0.05, 0.06, 0.05), SUPPORTED),
+    }
+    expect(found, expected)
+    assert found["rounds"].note == "test accuracy 0.74 and 0.72"
 
 
 def test_recipes_are_compared_on_the_same_victims():
@@ -278,10 +271,8 @@ def test_recipes_are_compared_on_the_same_victims():
         for attack in ("samia", "nn")
         for recipe in ("paper", "fast")
     ]  # fmt: skip
-    found = answers("Is the fast recipe as strong?", pd.DataFrame(rows))
-
-    assert len(found) == 4
-    assert values(found["recipe-nn-accuracy"]) == pytest.approx((0.02, 0.021, 0.022))
-    assert found["recipe-nn-accuracy"].verdict == SUPPORTED
-    assert values(found["recipe-samia-auc"]) == pytest.approx((0, -0.001, -0.002))
-    assert found["recipe-samia-auc"].verdict == NEGLIGIBLE
+    expected = {}
+    for name in ("samia", "nn"):
+        expected[f"recipe-{name}-accuracy"] = (steps(0.02), SUPPORTED)
+        expected[f"recipe-{name}-auc"] = (steps(0, step=-0.001), NEGLIGIBLE)
+    expect(answers("Is the fast recipe as strong?", pd.DataFrame(rows)), expected)

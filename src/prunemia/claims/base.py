@@ -1,10 +1,9 @@
 """What a claim is, and the one rule that gives it a verdict: the interval of its effect decides.
 
-The unit of evidence is the run: another split, other networks and attacks. A claim's family is the
-same claim on all m data sets that were asked; each has a t-interval over runs at level 1 − 0.05/m,
-so that with 95 % probability all cover their effects (Bonferroni; Dunn 1961). Holm's would end at
-zero where they decide (Guilbaud 2008): too little for "no difference that matters". Which epoch is
-kept moves the leak as much as pruning does, so a claim about either covers three stopping rules.
+The unit of evidence is the run. A claim's family is the same claim on all m data sets that were
+asked; each has a t-interval over runs at level 1 − 0.05/m, so that with 95 % probability all cover
+their effects (Bonferroni; Dunn 1961). Holm's would end at zero where they decide (Guilbaud 2008).
+Which epoch is kept moves the leak as much as pruning does: a claim about it covers three rules.
 """
 
 from __future__ import annotations
@@ -39,11 +38,10 @@ LEAST_RUNS = 3
 class Claim:
     """A claim on one data set, true where its effect is positive, and what its runs say of it.
 
-    ``by_rule``: stopping rule → the effect in each run, the difference ``comparison`` of
-    ``measure``. ``margin``: the size up to which it does not matter; 0: none was stated beforehand.
-    ``ruled``: it is about pruning or fine-tuning, and has to hold under all of `RULES`. ``paper``:
-    Yuan & Zhang (2022) make it, of their data sets. ``source``: the table of results/ that has it.
-    ``tests``: the size of its family. ``open``: why it is open though all was tried.
+    ``by_rule``: stopping rule → the effect in each run, the ``comparison`` of ``measure``.
+    ``margin``: the size up to which it does not matter, stated beforehand. ``ruled``: it has to
+    hold under all of `RULES`. ``paper``: Yuan & Zhang (2022) make it. ``source``: its table of
+    results/. ``tests``: the size of its family. ``open``: why it is open though all was tried.
     """
 
     id: str
@@ -91,13 +89,13 @@ class Claim:
     @property
     def remark(self) -> str:
         """What a reader has to know beside the verdict: rules, regime, comparators."""
-        if len(self.by_rule) < len(RULES):
-            count = "one stopping rule" if len(self.by_rule) == 1 else "two stopping rules"
-            rules = f"tried under {count} alone ({', '.join(self.by_rule)})"
-        else:
-            rules = ", ".join(f"{rule} {found.value:+.3f}" for rule, found in self.effects.items())
-            if len({found.value > 0 for found in self.effects.values()}) > 1:
-                rules += ": the rules differ in sign"
+        values = {rule: effect.value for rule, effect in self.effects.items()}
+        rules = ", ".join(f"{rule} {value:+.3f}" for rule, value in values.items())
+        if len(values) < len(RULES):
+            count = "one stopping rule" if len(values) == 1 else "two stopping rules"
+            rules = f"tried under {count} alone ({', '.join(values)})"
+        elif len({value > 0 for value in values.values()}) > 1:
+            rules += ": the rules differ in sign"
         parts = (
             rules if self.ruled else "",
             f"{self.runs} run{'s' * (self.runs > 1)} alone" if self.runs < LEAST_RUNS else "",
@@ -148,8 +146,7 @@ def by_verdict(claim: Claim | None, below: str, around: str, above: str, unknown
 def runs_needed(claim: Claim) -> int | None:
     """Return how many runs would decide an effect of this size, at most 1000; None: not known.
 
-    Mean and spread over runs are taken for known, so with that many about one repetition in two
-    decides. The most that any stopping rule needs; not known where the rules differ in sign.
+    Mean and spread are taken for known. The most that any rule needs; none where signs differ.
     """
     means = np.array([effect.value for effect in claim.effects.values()])
     if len({*(means > 0)}) > 1 or math.isnan(claim.effect.low):

@@ -5,8 +5,7 @@ What Yuan & Zhang (2022) report is a sum of two effects (`prunemia.lab.effects`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -18,7 +17,7 @@ import yaml
 from prunemia import results
 from prunemia.claims.base import RULES, Claim, where
 from prunemia.claims.tradeoff import defended
-from prunemia.lab.lengths import EQUAL_TEST, EQUAL_TRAINING, LEAST, excess
+from prunemia.lab.lengths import EQUAL_TEST, LEAST, excess
 from prunemia.registry import PRUNERS
 from prunemia.results.references import CHANCE, FEW
 from prunemia.results.tables import CURVE_MEASURE
@@ -39,14 +38,12 @@ ENTRY = ("question", "kind", "cases", "names", "effects", "everywhere")
 
 def answers(entry: Mapping[str, Any], table: Table) -> list[Claim]:
     """Return the claims of an entry of ``claims.yml`` on one table of its kind."""
-    cases, names = CASES[entry["cases"]](table), entry.get("names", [""])
-    if "effects" not in entry:
-        return list(cases)
+    names = entry.get("names", [""])
     about = {name: value for name, value in entry.items() if name not in ENTRY}
     short = names if isinstance(names, dict) else dict(zip(names, names, strict=True))
     found = [
         _claim({**words, "short": key, "name": name}, runs, **{**about, **effect})
-        for place, (words, runs) in enumerate(cases)
+        for place, (words, runs) in enumerate(CASES[entry["cases"]](table))
         for key, name in short.items()
         for effect in entry["effects"]
         if place == 0 or not effect.get("once")
@@ -172,18 +169,12 @@ def recipes(table: Table) -> Iterator[Case]:
             yield words, wide(rows, "recipe", values=column)
 
 
-COMPARATORS = {
-    EQUAL_TRAINING: ("fit", "a dense one that fits its members as well"),
-    EQUAL_TEST: ("test", "a dense one of its test accuracy"),
-    LEAST: ("least", "the least leaking dense one at least as accurate"),
-}
-"""With which dense network a pruned one is compared: the claim's id, and the claim's end."""
 FEWEST = 5
 """Runs that a comparator must have a number in: those that have one are a selection."""
 
 
-def equally_good(curve: Table) -> Iterator[Claim]:
-    """Yield what the table of levels' pruned networks leak beyond dense ones that are as good.
+def equally_good(curve: Table) -> Iterator[Case]:
+    """Yield, by sparsity, what pruned networks leak beyond each dense one that is as good.
 
     Where the two at equal test accuracy differ in sign, the choice of network decides: both open.
     """
@@ -200,31 +191,21 @@ def equally_good(curve: Table) -> Iterator[Claim]:
     dense = curve.assign(attack="").fillna({"width": 0})
     rows = excess(pd.concat([dense, pruned], ignore_index=True))
     for sparsity, at in rows.groupby("sparsity"):
-        found = {}
-        for comparator, (known, end) in COMPARATORS.items():
-            part = where(at, comparator=comparator)
-            values = by_rule(part, "excess")
-            runs = min(map(len, values.values()), default=0)
-            if runs < FEWEST:
-                continue
-            wanted = part.groupby("stopping")["seed"].nunique().max()
-            few = f"{runs} of {wanted} runs have such a dense network" if runs < wanted else ""
-            price = f"test accuracy {part['test_difference'].mean():+.3f}"
-            found[known] = Claim(
-                f"{known}-{sparsity:g}",
-                f"At sparsity {sparsity:g} the pruned network leaks more than {end}",
-                values,
-                measure=f"{CURVE_MEASURE} (members against non-members)",
-                comparison=f"pruned − dense, {comparator}",
-                sparsity=float(str(sparsity)),
-                ruled=True,
-                note="; ".join(filter(None, (few, price if known != "test" else ""))),
-            )
-        pair = [claim for known, claim in found.items() if known != "fit"]
-        signs = {effect.value > 0 for claim in pair for effect in claim.effects.values()}
-        differ = "the comparators at equal test accuracy disagree in sign"
-        why = differ if len(pair) == 2 and len(signs) == 2 else ""
-        yield from (replace(c, open=why if c in pair else "") for c in found.values())
+        runs = at.pivot(index=["stopping", "seed"], columns="comparator", values="excess")
+        rules = runs.groupby("stopping")
+        wanted, count = rules.size().max(), rules.count().min()
+        runs = runs[count.index[count >= FEWEST]]
+        notes = {}
+        for name in map(str, runs):
+            few = f"{count[name]} of {wanted} runs have such a dense network"
+            price = f"test accuracy {where(at, comparator=name)['test_difference'].mean():+.3f}"
+            parts = (few if count[name] < wanted else "", price if name != EQUAL_TEST else "")
+            notes[name] = "; ".join(filter(None, parts))
+        signs = rules.mean()[[name for name in (EQUAL_TEST, LEAST) if name in runs]] > 0
+        differ = len({*signs.to_numpy().flat}) == signs.shape[1] == 2
+        why = "the comparators at equal test accuracy disagree in sign" if differ else ""
+        words = {"sparsity": float(str(sparsity)), "notes": notes, "differ": why}
+        yield words, runs.reset_index()
 
 
 FITTED, LOST = 0.99, 0.02
@@ -242,10 +223,10 @@ def regime(table: Table) -> str:
     return f"outside of the paper's regime: training accuracy {train:.2f}, test {-lost:+.3f}"
 
 
-READ = (levels, accuracies, statistics, few, strongest, exposure, releases, recipes)
-CASES: dict[str, Callable[..., Iterable[Any]]] = {read.__name__: read for read in READ} | {
+READ = (levels, accuracies, statistics, few, strongest, exposure, releases, recipes, equally_good)
+CASES: dict[str, Callable[[Table], Iterator[Case]]] = {
+    **{read.__name__: read for read in READ},
     "methods": partial(levels, own=False),
-    "equally_good": equally_good,
     "defended": defended,
 }
 QUESTIONS: list[dict[str, Any]] = yaml.safe_load(

@@ -6,6 +6,7 @@ import itertools
 import math
 from dataclasses import replace
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,8 @@ def registry() -> pd.DataFrame:
     rows = [
         {**vars(claim), "question": question, "rules": ", ".join(claim.by_rule)}
         | {"effect": claim.effect.value, "low": claim.effect.low, "high": claim.effect.high}
-        | {
-            "verdict": claim.verdict,
-            "runs": claim.runs,
-            "family": claim.tests,
-            "note": claim.remark,
-        }
+        | {"verdict": claim.verdict, "runs": claim.runs, "family": claim.tests}
+        | {"note": claim.remark}
         for question, claim in claims()
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -90,16 +87,19 @@ def _claims(_: Path) -> tuple[tuple[str, Claim], ...]:
 
 def of(exp: Experiment, known: str) -> Claim | None:
     """Return a claim on an experiment's data set; None where its table lacks the experiment."""
-    there = [c for _, c in claims() if (c.id, c.dataset) == (known, exp.dataset)]
-    return there[0] if there and exp in results.experiments(there[0].source) else None
+    claim = _on(exp.dataset, known)
+    return claim if claim and exp in results.experiments(claim.source) else None
 
 
 def find(known: str, dataset: str) -> Claim:
     """Return a claim by its id and data set; UsageError where there is none."""
-    for _, claim in claims():
-        if (claim.id, claim.dataset) == (known, dataset):
-            return claim
+    if claim := _on(dataset, known):
+        return claim
     raise UsageError(f"claims: no claim {known!r} on data set {dataset!r}; see registry()")
+
+
+def _on(dataset: str, known: str) -> Claim | None:
+    return next((c for _, c in claims() if (c.id, c.dataset) == (known, dataset)), None)
 
 
 def said(
@@ -168,10 +168,8 @@ def common(rule: str = RULES[0]) -> pd.DataFrame:
     interval, between (the effects' standard deviation). Nobody drew these data sets at random.
     """
     found = []
-    named = itertools.groupby(
-        (claim for _, claim in claims()), lambda claim: (claim.id, claim.text)
-    )
-    for (known, text), group in named:
+    every = (claim for _, claim in claims())
+    for (known, text), group in itertools.groupby(every, attrgetter("id", "text")):
         tried = [c for c in group if c.verdict != OPEN and (c.ruled or rule == RULES[0])]
         values = [claim.by_rule[rule] for claim in tried if rule in claim.by_rule]
         if len(values) >= LEAST and all(np.ptp(v) > 0 for v in values):
@@ -183,9 +181,9 @@ def common(rule: str = RULES[0]) -> pd.DataFrame:
 def pooled(values: list[tuple[float, ...]]) -> tuple[Estimate, float]:
     """Return the mean effect of k data sets, each with one per run, and the deviation between them.
 
-    The variance between data sets makes the weighted squares around the mean k − 1, or is 0 (Paule
-    & Mandel 1982). The interval has k − 1 degrees of freedom (Hartung & Knapp 2001, equation 2),
-    never narrower than by weights taken as known (Röver, Knapp & Friede 2015, section 2).
+    The variance between them makes the weighted squares around the mean k − 1, or is 0 (Paule &
+    Mandel 1982); the interval is Hartung & Knapp's (2001, equation 2), never narrower than by
+    weights taken as known (Röver, Knapp & Friede 2015, section 2).
     """
     means = np.array([np.mean(each) for each in values])
     within = np.array([np.var(each, ddof=1) / len(each) for each in values])
@@ -209,10 +207,9 @@ def pooled(values: list[tuple[float, ...]]) -> tuple[Estimate, float]:
 def all_networks() -> pd.DataFrame:
     """Return how far each network over-fits, and how much it leaks, on each data set.
 
-    Columns: dataset; network ("original", "dense", "pruned 0.5", …); role (without sparsity);
+    Columns: dataset; network ("original", "dense", "pruned 0.5", …); role (without sparsity); runs;
     train, test, gap (of accuracies), leak (SAMIA's balanced accuracy) and found (its TPR at 1 %
-    FPR), each a mean over runs under our rule, with _low and _high (95 %, from `LEAST_RUNS` on);
-    runs.
+    FPR): means over runs under our rule, with _low and _high (95 %, from `LEAST_RUNS` on).
     """
     table = pd.concat([table for _, table in results.by_dataset("control").values()])
     own = where(table, **OWN, stopping=RULES[0])

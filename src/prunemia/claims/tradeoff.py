@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from prunemia.claims.base import RULES, Claim, simultaneous, where
+from prunemia.claims.base import simultaneous, where
 from prunemia.experiment import Experiment
 from prunemia.metrics import Estimate, over_seeds, summarize
 from prunemia.registry import DEFENSES
@@ -108,10 +108,9 @@ def name_of(plane: pd.DataFrame, exp: Experiment) -> str:
     return str(plane.loc[(plane[list(own)] == list(own.values())).all(axis=1), "name"].iloc[0])
 
 
-def by_run(table: pd.DataFrame, name: str, attack: str, column: str) -> pd.Series:
-    """Return a column of one way, by seed, against one attack of the adaptive adversary."""
-    rows = where(table, name=name, attack=attack, adversary=ADAPTIVE)
-    return rows.set_index("seed")[column].sort_index()
+def by_run(table: pd.DataFrame, name: str, attack: str) -> pd.DataFrame:
+    """Return the rows of one way, by seed, against one attack of the adaptive adversary."""
+    return where(table, name=name, attack=attack, adversary=ADAPTIVE).set_index("seed").sort_index()
 
 
 def rivals(plane: pd.DataFrame, pruned_alike: bool = False) -> pd.DataFrame:
@@ -119,8 +118,8 @@ def rivals(plane: pd.DataFrame, pruned_alike: bool = False) -> pd.DataFrame:
 
     That is `WITHIN` above or below, after as many epochs, or the original; ``pruned_alike``: by the
     same method. Early stopping has one rival: the same network but for the epoch kept. Columns
-    added: usable (at most `USABLE` below the same pruning without it); rival, rival_attack and
-    gain, the rival's leak minus its own: missing where there is none, or it is not usable.
+    added: usable (at most `USABLE` below the same pruning without it); rival_name, rival_attack
+    and gain, the rival's leak minus its own: missing where there is none, or it is not usable.
     """
     defended, undefended = (plane[plane["defense"].ne("none") == side] for side in (True, False))
     pairs = defended.merge(undefended.add_prefix("rival_"), how="cross")
@@ -140,74 +139,70 @@ def rivals(plane: pd.DataFrame, pruned_alike: bool = False) -> pd.DataFrame:
     met = pairs[able].sort_values("rival_leak", kind="stable").drop_duplicates("name")
     met = met[["name", "rival_name", "rival_attack", "rival_leak"]]
     found = defended.assign(usable=usable).merge(met, how="left", on="name")
-    found = found.rename(columns={"rival_name": "rival"})
     return found.assign(gain=found.pop("rival_leak") - found["leak"])
 
 
-def duels(table: pd.DataFrame, pruned_alike: bool = False) -> Iterator[tuple[Any, str]]:
-    """Yield each defense at its best strength, of `rivals`, and why it is not judged, else ""."""
+def duels(table: pd.DataFrame, pruned_alike: bool = False) -> Iterator[tuple[Any, str, Any]]:
+    """Yield each defense at its best strength, of `rivals`; why it is not judged, or ""; its runs.
+
+    By seed: rival and defense, their leaks; further, the rival's test accuracy minus its own;
+    moved, the leak of its validation samples.
+    """
     choosing, judging = halves(table)
     met = rivals(points(choosing, "accuracy"), pruned_alike)
     columns = ["defense", "whole", *(["pruner"] if pruned_alike else [])]
     for _, part in met.groupby(columns, sort=False):
         best: Any = part.iloc[int(part["gain"].fillna(-np.inf).argmax())]
+        own, rival = (by_run(judging, best[f"{w}name"], best[f"{w}attack"]) for w in ("", "rival_"))
+        moved = by_run(judging, best["name"], best["validation_attack"])["validation_accuracy"]
+        runs = pd.DataFrame({"rival": rival["accuracy"], "defense": own["accuracy"]}).dropna()
         why = ""
         if not part["usable"].any():
             why = f"every strength costs over {100 * USABLE:g} points of test accuracy"
         elif part["gain"].isna().all():
             why = f"no undefended network within {100 * WITHIN:g} point of test accuracy"
-        elif not _gains(judging, best, "accuracy"):
+        elif runs.empty:
             why = "no run was left to judge it"
-        yield best, why
+        further = rival["test_accuracy"] - own["test_accuracy"]
+        yield best, why, runs.assign(further=further, moved=moved)
 
 
-def _gains(judging: pd.DataFrame, way: Any, column: str) -> list[float]:
-    """Return a column of a defense's rival minus its own, in each run that has both."""
-    rival = by_run(judging, way["rival"], way["rival_attack"], column)
-    own = by_run(judging, way["name"], way["attack"], column)
-    return list((rival - own).dropna())
-
-
-def defended(table: pd.DataFrame) -> Iterator[Claim]:
-    """Yield for each defense that it leaks less than undefended networks of its test accuracy.
+def defended(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Yield for each defense what it leaks, and undefended networks of its test accuracy.
 
     Any of them, and those pruned alike. Picked by the runs that choose, judged by the others.
     """
-    _, judging = halves(table)
     fought = set()
     for alike in (False, True):
-        for way, reason in duels(table, alike):
-            if reason or (pair := (way["name"], way["rival"])) in fought:
+        for way, reason, runs in duels(table, alike):
+            if reason or (pair := (way["name"], way["rival_name"])) in fought:
                 continue  # the best rival of all is pruned alike: one hypothesis, one claim
             fought.add(pair)
-            kind, whole = DEFENSES[way["defense"]], way["whole"]
-            label = kind.label[0].upper() + kind.label[1:] + (", in training too," if whole else "")
-            text = f"{label} leaks less than an undefended network of its test accuracy"
-            gains = tuple(_gains(judging, way, "accuracy"))
-            further = simultaneous(_gains(judging, way, "test_accuracy"), 1)
-            note = f"{way['name']} against {way['rival']}; rival's test accuracy {further}"
-            column = "validation_accuracy"
-            moved = by_run(judging, way["name"], way["validation_attack"], column).dropna()
+            kind, moved = DEFENSES[way["defense"]], runs["moved"].dropna()
+            further = simultaneous(runs["further"].tolist(), 1)
+            note = f"{way['name']} against {way['rival_name']}; rival's test accuracy {further}"
             if len(moved):
                 note += f"; its validation samples leak {np.mean(moved.tolist()):.3f}"
-            unmeasured = kind.uses_validation and np.mean(gains) > 0 and not len(moved)
-            against = f"alike-{way['pruner']}" if alike else "defense"
-            yield Claim(
-                f"{against}-{way['defense']}{'-whole' if whole else ''}",
-                text + (f", both pruned by {way['pruner']}" if alike else ""),
-                {RULES[0]: gains},
-                "balanced accuracy of the strongest adaptive attack",
-                "rival − defense",
-                note=note,
-                open="the leak of its validation samples was not measured" if unmeasured else "",
-            )
+            gain = np.mean((runs["rival"] - runs["defense"]).tolist())
+            unmeasured = kind.uses_validation and gain > 0 and moved.empty
+            words = {
+                "sparsity": None,
+                "against": f"alike-{way['pruner']}" if alike else "defense",
+                "named": way["defense"] + ("-whole" if way["whole"] else ""),
+                "label": kind.label[0].upper() + kind.label[1:],
+                "whole": ", in training too," if way["whole"] else "",
+                "alike": f", both pruned by {way['pruner']}" if alike else "",
+                "note": note,
+                "open": "the leak of its validation samples was not measured" if unmeasured else "",
+            }
+            yield words, runs.reset_index()
 
 
 def without_rival(table: pd.DataFrame) -> dict[str, str]:
     """Return the defenses that `defended` makes no claim about, each with the reason."""
     return {
         DEFENSES[way["defense"]].label + (" (training, too)" if way["whole"] else ""): reason
-        for way, reason in duels(table)
+        for way, reason, _ in duels(table)
         if reason
     }
 
@@ -218,8 +213,8 @@ def advice(table: pd.DataFrame, within: float = WITHIN) -> pd.Series:
     By the strongest adaptive attack, on members or on validation samples that it trains on, where
     these leak more; no advice where that was not measured. Fields: chosen, the way's name; leaks,
     "members" or "validation"; runs, how many judged; each with _low and _high (95 %): before, the
-    original's leak; after, the way's; gain, before − after; price, the loss of test accuracy;
-    members and validation, both leaks.
+    original's leak; after, the way's; members and validation, both leaks; gain, before − after;
+    price, the loss of test accuracy.
     """
     choosing, judging = halves(table)
     plane = points(choosing, "accuracy")
@@ -229,20 +224,20 @@ def advice(table: pd.DataFrame, within: float = WITHIN) -> pd.Series:
     able = able[able["test"] >= own["test"] - within - ROUNDING]
     best: Any = able.loc[able["worst"].idxmin()]
 
-    members = by_run(judging, best["name"], best["attack"], "accuracy")
-    validation = by_run(judging, best["name"], best["validation_attack"], "validation_accuracy")
-    moved = bool(best["validation"] > best["leak"])
-    before, after = by_run(judging, "original", own["attack"], "accuracy").align(
-        validation if moved else members, join="inner"
-    )
-    test, kept = (by_run(judging, w["name"], w["attack"], "test_accuracy") for w in (own, best))
-    rates = {"before": before, "after": after, "members": members, "validation": validation}
-    changes = {"gain": before - after, "price": (test - kept).dropna()}
-    leaks = "validation" if moved else "members"
+    original = by_run(judging, "original", own["attack"])
+    chosen = by_run(judging, best["name"], best["attack"])
+    moved = by_run(judging, best["name"], best["validation_attack"])["validation_accuracy"]
+    leaks = "validation" if best["validation"] > best["leak"] else "members"
+    leak = {"members": chosen["accuracy"], "validation": moved}
+    before, after = original["accuracy"].align(leak[leaks], join="inner")
+    rates = {"before": before, "after": after, **leak}
+    price = (original["test_accuracy"] - chosen["test_accuracy"]).dropna()
     row: dict[str, Any] = {"chosen": best["name"], "runs": len(before), "leaks": leaks}
-    none = Estimate.missing("no run")
-    for name, values in rates.items():
-        row |= (over_seeds(values.tolist(), rate=True) if len(values) else none).columns(name)
-    for name, gains in changes.items():
-        row |= (simultaneous(gains.tolist(), 1) if len(gains) else none).columns(name)
+    for name, values in {**rates, "gain": before - after, "price": price}.items():
+        estimate = Estimate.missing("no run")
+        if len(values) and name in rates:
+            estimate = over_seeds(values.tolist(), rate=True)
+        elif len(values):
+            estimate = simultaneous(values.tolist(), 1)
+        row |= estimate.columns(name)
     return pd.Series(row)
