@@ -1,7 +1,5 @@
 """What is put is read back whole or is damage; the killed leave nothing; locks exclude others."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json
@@ -11,9 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import filelock
 import pytest
@@ -26,22 +22,31 @@ FILES = {"weights.bin": bytes(range(256)) * 64, "record.json": b"{}"}
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path):
     return Store(tmp_path / "store")
 
 
 @pytest.fixture
-def folder(store: Store) -> Path:
+def folder(store):
     """Return the folder of an artefact that was put."""
-    store.put("train", KEY, FILES, {"seconds": 1.5})
+    store.put("train", KEY, FILES, seconds=1.5)
     return store.root / "train" / KEY[:2] / KEY
 
 
-def leftovers(store: Store) -> set[str]:
+def leftovers(store):
     return {path.name for path in (store.root / ".partial").glob("*")}
 
 
-def manifest_with(**changes: Any) -> bytes:
+def fails_with(number):
+    """Return a function that the system refuses."""
+
+    def fail(path, *_, **__):
+        raise OSError(number, os.strerror(number), str(path))
+
+    return fail
+
+
+def manifest_with(**changes):
     """Return a manifest by the format's description, written without the package's functions."""
     records = {
         name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -54,10 +59,10 @@ def manifest_with(**changes: Any) -> bytes:
     return json.dumps(body | {"sha256": digest}, sort_keys=True, separators=(",", ":")).encode()
 
 
-def test_what_is_put_is_got(store: Store) -> None:
+def test_what_is_put_is_got(store):
     assert store.get("train", KEY) is None
     assert not store.root.exists()  # looking creates nothing
-    store.put("train", KEY, FILES, note={"seconds": 1.5})
+    store.put("train", KEY, FILES)
     assert store.has("train", KEY)
     assert store.get("train", KEY) == FILES
     assert not store.has("train", "ffff0000")
@@ -66,13 +71,11 @@ def test_what_is_put_is_got(store: Store) -> None:
     assert not leftovers(store)
 
 
-def test_an_artefact_that_goes_between_two_looks_is_none(
-    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_artefact_that_goes_between_two_looks_is_none(store, folder, monkeypatch):
     """Another process may remove it at any moment: that is no failure of the store."""
     looked = Path.stat
 
-    def last_look(path: Path, **options: Any) -> os.stat_result:
+    def last_look(path, **options):
         status = looked(path, **options)
         if path == folder:
             monkeypatch.undo()
@@ -84,7 +87,7 @@ def test_an_artefact_that_goes_between_two_looks_is_none(
     assert not folder.exists()
 
 
-def test_the_format_on_disk_is_what_it_was(folder: Path) -> None:
+def test_the_format_on_disk_is_what_it_was(folder):
     """Results that were computed with earlier versions stay readable, and equal ones are equal."""
     assert {path.name for path in folder.iterdir()} == {*FILES, "manifest.json"}
     assert (folder / "manifest.json").read_bytes() == manifest_with()
@@ -92,15 +95,15 @@ def test_the_format_on_disk_is_what_it_was(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", ["../evil", "a/b", "", ".locks", "A", "x" * 200, "a\n"])
-def test_names_that_could_leave_the_folder_are_refused(store: Store, bad: str) -> None:
-    for stage, key in ((bad, KEY), ("train", bad)):
+def test_names_that_could_leave_the_folder_are_refused(store, bad):
+    for name in ((bad, KEY), ("train", bad)):
         with pytest.raises(ValueError, match="is not allowed"):
-            store.put(stage, key, {"a": b""})
-        with pytest.raises(ValueError, match="is not allowed"), store.lock(stage, key):
+            store.put(*name, {"a": b""})
+        with pytest.raises(ValueError, match="is not allowed"), store.lock(*name):
             pass
 
 
-def test_entries_and_clean(store: Store) -> None:
+def test_entries_and_clean(store):
     store.put("train", KEY, FILES)
     store.put("attack", "99aa", {"scores": b"123"})
     others = [store.root / "Notes.txt", store.root / "train" / "README", store.root / "x/py/module"]
@@ -111,9 +114,9 @@ def test_entries_and_clean(store: Store) -> None:
     assert (attack.stage, train.stage, train.key) == ("attack", "train", KEY)
     assert train.bytes > sum(map(len, FILES.values()))
     assert abs(train.created.timestamp() - time.time()) < 60
-    assert store.verify() == store.clean() == store.clean(older_than_days=1) == []
-    assert store.clean(stage="train", older_than_days=1) == []
-    assert store.clean(older_than_days=1e300) == store.clean(older_than_days=float("nan")) == []
+    assert store.verify() == store.clean() == store.clean(stage="train", older_than_days=1) == []
+    for days in (1, 1e300, float("nan")):
+        assert store.clean(older_than_days=days) == []
     assert store.clean(stage="train", dry_run=True) == [train]
     assert store.has("train", KEY)
     assert store.clean(stage="train") == [train]
@@ -125,10 +128,10 @@ def test_entries_and_clean(store: Store) -> None:
     assert all(path.exists() for path in others)
 
 
-def flip(place: int) -> Any:
-    """Return a function that flips a bit in the middle of a file."""
+def flip(place):
+    """Return a function that flips a bit of a file, so many quarters from its beginning."""
 
-    def harm(path: Path) -> None:
+    def harm(path):
         data = bytearray(path.read_bytes())
         data[place * (len(data) - 1) // 4] ^= 1
         path.write_bytes(data)
@@ -136,19 +139,16 @@ def flip(place: int) -> Any:
     return harm
 
 
+CHANGED = "does not agree with its checksum"
+HARM = {"unlink": Path.unlink, "truncate": lambda path: os.truncate(path, 100)}
+HARM |= {f"flip {place}": flip(place) for place in range(5)}
+
+
 @pytest.mark.parametrize("name", ["weights.bin", "manifest.json"])
-@pytest.mark.parametrize(
-    ("harm", "message"),
-    [
-        (Path.unlink, "is missing"),
-        (lambda path: os.truncate(path, 100), "does not agree with its checksum"),
-        *((flip(place), "does not agree with its checksum") for place in range(5)),
-    ],
-)
-def test_damage_is_reported_and_repaired(
-    store: Store, folder: Path, name: str, harm: Any, message: str
-) -> None:
-    harm(folder / name)
+@pytest.mark.parametrize("how", HARM)
+def test_damage_is_reported_and_repaired(store, folder, name, how):
+    message = "is missing" if how == "unlink" else CHANGED
+    HARM[how](folder / name)
     (problem,) = store.verify()
     assert str(problem) == f"train/{KEY}: {name} {message}"
     with pytest.warns(DamagedArtefactWarning, match=f"train/{KEY} is damaged .*{name} {message}"):
@@ -156,41 +156,29 @@ def test_damage_is_reported_and_repaired(
     assert not store.has("train", KEY)
     store.put("train", KEY, FILES)
     assert store.get("train", KEY) == FILES
-    harm(folder / name)
+    HARM[how](folder / name)
     if not store.has("train", KEY):
         store.put("train", KEY, FILES)  # writing repairs it, too
         assert store.get("train", KEY) == FILES
-        harm(folder / name)
+        HARM[how](folder / name)
     assert [entry.key for entry in store.clean()] == [KEY]
     assert store.verify() == []
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        *(b"", b"null", b"[]", b"{}", b"\xff", b'{"sha256": 1}', b"9" * 5000),
-        manifest_with()[:-1],
-        manifest_with(stage="attack"),
-        manifest_with(key="0123abce"),
-        manifest_with().replace(b"1.5", b"2.5"),
-        manifest_with(format=2),
-    ],
-    ids=range(12),
-)
-def test_a_manifest_that_is_none_is_damage(store: Store, folder: Path, data: bytes) -> None:
+MANIFESTS = (b"", b"null", b"[]", b"{}", b"\xff", b'{"sha256": 1}', b"9" * 5000)
+MANIFESTS += (manifest_with()[:-1], manifest_with().replace(b"1.5", b"2.5"))
+MANIFESTS += (manifest_with(stage="attack"), manifest_with(key="0123abce"), manifest_with(format=2))
+
+
+@pytest.mark.parametrize("data", MANIFESTS, ids=range(12))
+def test_a_manifest_that_is_none_is_damage(store, folder, data):
     (folder / "manifest.json").write_bytes(data)
-    problems = [entry.problem for entry in store.verify()]
-    assert problems == ["manifest.json does not agree with its checksum"]
+    assert [entry.problem for entry in store.verify()] == [f"manifest.json {CHANGED}"]
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(store, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(rooms.os, "fsync", full)
+        patched.setattr(rooms.os, "fsync", fails_with(errno.ENOSPC))
         said = f"{store.root} cannot be used: No space left on device: train/{KEY}$"
         with pytest.raises(StoreError, match=said):
             store.put("train", KEY, FILES)
@@ -200,7 +188,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(
     assert store.get("train", KEY) == FILES
 
 
-def test_a_really_full_disk_and_one_that_can_only_be_read(small_disk: Path) -> None:
+def test_a_really_full_disk_and_one_that_can_only_be_read(small_disk):
     store = Store(small_disk / "store")
     store.put("train", KEY, {"small": b"1"})
     with pytest.raises(StoreError, match=r"No space left on device: train/ffff$"):
@@ -214,7 +202,7 @@ def test_a_really_full_disk_and_one_that_can_only_be_read(small_disk: Path) -> N
     assert store.get("train", KEY) == {"small": b"1"}
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("a person's")
     for store in (Store(tmp_path / "file" / "store"), Store(tmp_path / "file")):
         assert store.get("train", KEY) is None
@@ -225,40 +213,32 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "a person's"
 
 
+@pytest.mark.parametrize("method", ["stat", "iterdir"])
 def test_a_folder_that_may_not_be_looked_at_is_not_taken_for_damage(
-    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usual, usual_listing = Path.stat, Path.iterdir
+    store, folder, monkeypatch, method
+):
+    usual, forbid = getattr(Path, method), fails_with(errno.EACCES)
 
-    def forbidden(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
-        if path.is_relative_to(folder) and follow_symlinks:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return usual(path, follow_symlinks=follow_symlinks)
+    def guarded(path, **options):
+        hidden = path.is_relative_to(folder) and options.get("follow_symlinks", True)
+        closed = hidden if method == "stat" else path.name == "01"
+        return forbid(path) if closed else usual(path, **options)
 
-    def unlisted(path: Path) -> Iterator[Path]:
-        if path.name == "01":
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return usual_listing(path)
-
+    looks = [lambda: store.get("train", KEY), lambda: store.has("train", KEY)]
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "stat", forbidden)
-        for look in (store.get, store.has):
-            with pytest.raises(StoreError, match="Permission denied"):
-                look("train", KEY)
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "iterdir", unlisted)
-        for survey in (store.verify, store.entries):
-            with pytest.raises(StoreError, match=r"Permission denied: .*/train/01$"):
-                survey()
+        patched.setattr(Path, method, guarded)
+        for look in looks if method == "stat" else [store.verify, store.entries]:
+            with pytest.raises(StoreError, match=r"Permission denied: .*/train/01"):
+                look()
     assert store.get("train", KEY) == FILES
 
 
-def start(script: str, *arguments: object) -> subprocess.Popen[str]:
+def start(script, *arguments):
     command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def test_a_writer_killed_in_the_middle_leaves_nothing_that_is_read(store: Store) -> None:
+def test_a_writer_killed_in_the_middle_leaves_nothing_that_is_read(store):
     script = """
         import sys, time
         from pathlib import Path
@@ -274,7 +254,6 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_that_is_read(store: Store)
             store.put("train", sys.argv[2], {"weights.bin": b"x" * 100_000})
     """
     with start(script, store.root, KEY) as writer:
-        assert writer.stdout is not None
         assert writer.stdout.readline() == "written\n"
         assert store.clean() == []
         assert len(leftovers(store)) == 2  # a living writer's folder and its lock
@@ -289,7 +268,7 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_that_is_read(store: Store)
     assert not list((store.root / ".locks").glob("*"))
 
 
-def test_processes_compute_a_key_once_also_while_locks_are_removed(store: Store) -> None:
+def test_processes_compute_a_key_once_also_while_locks_are_removed(store):
     """clean() sweeps lock files all the while; the sum stays right."""
     script = """
         import sys
@@ -316,12 +295,12 @@ def test_processes_compute_a_key_once_also_while_locks_are_removed(store: Store)
     assert (counter.read_text(), said.count("computed")) == ("20", 10)
 
 
-def test_errors_of_the_caller_pass_through_the_lock(store: Store) -> None:
+def test_errors_of_the_caller_pass_through_the_lock(store):
     with pytest.raises(FileNotFoundError, match="mine"), store.lock("train", KEY):
         raise FileNotFoundError("mine")
 
 
-def test_the_next_writer_sweeps_what_nobody_holds(store: Store) -> None:
+def test_the_next_writer_sweeps_what_nobody_holds(store):
     partial = store.root / ".partial"
     for name in ("dead", "alive"):
         (partial / name).mkdir(parents=True)
@@ -334,9 +313,7 @@ def test_the_next_writer_sweeps_what_nobody_holds(store: Store) -> None:
     assert not leftovers(store)
 
 
-def test_the_stores_folder_is_named_or_the_books_or_the_users(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_stores_folder_is_named_or_the_books_or_the_users(tmp_path, monkeypatch):
     monkeypatch.delenv("PRUNEMIA_STORE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     repository = tmp_path / "book"

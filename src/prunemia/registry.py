@@ -1,7 +1,6 @@
 """What there is of each kind, in registry.yml: data sets, networks, pruners, defenses, attacks.
 
-What ``"package.module:attribute"`` names is imported on first use: a wrong name is refused in a
-second, without torch, and figures and messages know every entry.
+What ``"package.module:attribute"`` names is imported on first use: names are known without torch.
 """
 
 from __future__ import annotations
@@ -54,10 +53,9 @@ def load(import_path: str) -> Any:
 
 @dataclass(frozen=True, config=KNOWN)
 class Archive:
-    """One published file: its path inside a data folder, where it is published, its checksum.
+    """One published file: its path inside a data folder, its address and ``algorithm:hex``.
 
-    ``checksum``: ``algorithm:hex``; ``gitblob`` is a git blob id. In the folder ``installed`` lies
-    the system package manager's copy, which that has verified and may have compressed anew.
+    ``gitblob`` is a git blob id; in the folder ``installed`` lies the system's own copy, verified.
     """
 
     file: str
@@ -68,12 +66,10 @@ class Archive:
 
 @dataclass(frozen=True, config=KNOWN)
 class Source:
-    """A data set's sheet, and where its reader is.
+    """A data set's sheet: what the published data hold, what tables call it (``label``), its text.
 
-    ``rows``, ``shape``, ``classes``: what the published data hold; checked on reading. ``about`` to
-    ``citation``: the sheet's text, and an anchor of references.md. ``read``: a function from the
-    verified ``archives`` to features and labels; or ``generate``: from rows and a seed (None: as
-    published). ``label``: what tables and figures call it, and which files results/ was made of.
+    ``citation``: an anchor of references.md. ``read``: a function from the verified ``archives`` to
+    features and labels; or ``generate``: from rows and a seed (None: as published).
     """
 
     name: str
@@ -125,8 +121,7 @@ class PrivateConfig:
     """What DP-SGD changes of a network's training; a change raises the version of ``dp``.
 
     ``clip``: the largest L2 norm of a sample's gradient; ``rate``: a factor of the learning rate.
-    Chosen by `bench/dp_tuning.py` on shadows' validation samples, at σ = 1, sparsity 0.7: columnfc
-    on Location .562 against .535 (five other shadows); cnn1d: none better; others not tried.
+    Chosen by `bench/dp_tuning.py` on shadows: columnfc on Location .562 against .535.
     """
 
     clip: float = 1.0
@@ -137,9 +132,8 @@ class PrivateConfig:
 class NetworkKind:
     """One network; ``import_path``: (input shape, classes, width) → module.
 
-    ``takes``: which samples (None: any); ``has``: what a pruner can rank; ``width``: channels of
-    the first block, None: no choice; ``smallest``: height and width of an image; ``stacks``:
-    several train faster as one; ``version``: raised when it builds something else.
+    ``takes``: which samples (None: any); ``has``: what a pruner can rank; ``width``: of the first
+    block; ``smallest``: height of an image; ``stacks``: several train as one.
     """
 
     import_path: str
@@ -173,10 +167,7 @@ class Strength:
 
 @dataclass(frozen=True, config=KNOWN)
 class DefenseKind:
-    """One defense; ``version`` is raised when it computes something else.
-
-    ``whole``: it can train the original, too; ``uses_validation``: these samples leak as well.
-    """
+    """One defense; ``whole``: the original, too, if asked; ``uses_validation``: these leak, too."""
 
     import_path: str
     strength: Strength

@@ -1,8 +1,7 @@
 """Results on disk: found by what they depend on, written whole or not at all, verified when read.
 
-An artefact is a folder ``ROOT/STAGE/KEY[:2]/KEY`` of files and a manifest with the size and SHA-256
-of each. A writer fills a folder in ``ROOT/.partial``, and renames it into place: a reader sees all
-or nothing. ``ROOT/.locks`` has a lock file per artefact; a killed process loses its locks.
+An artefact is a folder ``ROOT/STAGE/KEY[:2]/KEY`` of files and a manifest with their SHA-256. It is
+filled in ``ROOT/.partial``, then renamed into place; ``ROOT/.locks`` has a lock file for each.
 """
 
 from __future__ import annotations
@@ -92,17 +91,11 @@ class Store:
                     warnings.warn(text, DamagedArtefactWarning, stacklevel=2)
         return None
 
-    def put(
-        self,
-        stage: str,
-        key: str,
-        files: Mapping[str, bytes],
-        note: Mapping[str, Any] | None = None,
-    ) -> None:
+    def put(self, stage: str, key: str, files: Mapping[str, bytes], **note: Any) -> None:
         """Store the files, and a ``note`` for people; an artefact that exists stays as it is."""
         folder = self._folder(stage, key)
         parts = {n: {"bytes": len(data), "sha256": _digest(data)} for n, data in files.items()}
-        body = {"format": FORMAT, "stage": stage, "key": key, "files": parts, "note": note or {}}
+        body = {"format": FORMAT, "stage": stage, "key": key, "files": parts, "note": note}
         manifest = pack_json(body | {"sha256": _digest(pack_json(body))})
         with self._explained(f"{stage}/{key}"):
             self._sweep(PARTIAL)
@@ -126,7 +119,8 @@ class Store:
         self, stage: str, key: str, on_wait: Callable[[], None] | None = None
     ) -> Iterator[None]:
         """Hold the artefact's lock, not reentrant; ``on_wait`` is called where another holds it."""
-        lock = filelock.FileLock(self._lock_file(stage, key))
+        self._folder(stage, key)  # refuses names that could leave the folder
+        lock = filelock.FileLock(self.root / LOCKS / f"{stage}.{key}.lock")
         with self._explained():
             (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
             try:
@@ -151,22 +145,14 @@ class Store:
             return [entry for entry in self._survey() if entry.problem]
 
     def clean(
-        self,
-        *,
-        stage: str | None = None,
-        older_than_days: float | None = None,
-        dry_run: bool = False,
+        self, stage: str | None = None, older_than_days: float | None = None, dry_run: bool = False
     ) -> list[Entry]:
-        """Remove what is damaged, and what stage and age (both, where both are given) select.
-
-        These are returned; what killed writers have left goes, too, unlisted.
-        """
+        """Remove, and return, what is damaged, and what stage and age (both, if given) select."""
 
         def selected(entry: Entry) -> bool:
-            if stage is None and older_than_days is None:
-                return False
             age = (datetime.now(UTC) - entry.created) / timedelta(days=1)
-            return stage in (None, entry.stage) and age >= (older_than_days or 0)
+            asked = stage is not None or older_than_days is not None
+            return asked and stage in (None, entry.stage) and age >= (older_than_days or 0)
 
         with self._explained():
             doomed = [entry for entry in self._survey() if entry.problem or selected(entry)]
@@ -222,10 +208,6 @@ class Store:
                 shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
                 lock.unlink(missing_ok=True)
 
-    def _lock_file(self, stage: str, key: str) -> Path:
-        self._folder(stage, key)  # refuses names that could leave the folder
-        return self.root / LOCKS / f"{stage}.{key}.lock"
-
     def _folder(self, stage: str, key: str) -> Path:
         for name in (stage, key):
             if not _NAME.fullmatch(name):
@@ -271,9 +253,7 @@ def _digest(data: bytes) -> str:
 def _folders(path: Path) -> list[Path]:
     """Return the folders in a folder that may be the store's."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return sorted(
-            each for each in path.iterdir() if _NAME.fullmatch(each.name) and each.is_dir()
-        )
+        return sorted(x for x in path.iterdir() if _NAME.fullmatch(x.name) and x.is_dir())
     return []
 
 

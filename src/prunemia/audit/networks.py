@@ -213,7 +213,7 @@ class Making:
                 samples, answers = self._answers(number)
                 files = {f"{kind}.npz": pack_arrays(s.arrays()) for kind, s in answers.items()}
                 files["samples.npz"] = pack_arrays({"samples": samples})
-                self.store.put(STAGE, key, files, {"what": f"audit, network {number}"})
+                self.store.put(STAGE, key, files, what=f"audit, network {number}")
 
     def _answers(self, number: int) -> Made:
         n = len(self.labels)

@@ -37,10 +37,9 @@ Report = Callable[[str], None]
 class Stage:
     """One stage of the pipeline: a row of the table `prunemia.lab.stages.STAGES`.
 
-    ``version``: raised when it computes something else. ``says``: what is done, a format of
-    ``networks``, ``attack``, ``releases``. ``compute``, ``load``: to the artefact's files, and back
-    to a value. ``settings``: to JSON values that decide the result. ``needs``: to the steps that it
-    reads.
+    ``version``: raised when it computes something else. ``says``: what is done, a format.
+    ``compute``, ``load``: to the artefact's files, and back to a value. ``settings``: to JSON
+    values that decide the result. ``needs``: to the steps that it reads.
     """
 
     version: int
@@ -103,7 +102,7 @@ class Context:
                 loaded = self.dataset(exp)
                 facts = {"fingerprint": loaded.fingerprint, "classes": loaded.classes}
                 record = {"facts.json": pack_json(facts)}
-                self.store.put("data", origin, record, {"what": f"what {exp.dataset} is"})
+                self.store.put("data", origin, record, what=f"what {exp.dataset} is")
             self._facts[origin] = facts
         return self._facts[origin]
 
@@ -131,15 +130,14 @@ class Context:
     def get_or_compute(self, step: Step) -> Files:
         """Return the files of the step's artefact; computed once, whoever else wants them."""
         key, title = self.key(step), self.title(step)
-        files = self.store.get(step.stage, key)
-        if files is not None:
+        if (files := self.store.get(step.stage, key)) is not None:
             return files
         waits = partial(tqdm.write, f"waiting for another process: {title}", file=sys.stderr)
         with self.store.lock(step.stage, key, on_wait=waits if self.progress else None):
             files = self.store.get(step.stage, key)
             if files is None:
                 files = self.stages[step.stage].compute(step, self)
-                self.store.put(step.stage, key, files, {"what": title})
+                self.store.put(step.stage, key, files, what=title)
         return files
 
     def title(self, step: Step) -> str:

@@ -1,13 +1,11 @@
 """What pruning and fine-tuning do to the leak, told apart by the control.
 
-The control (``pruner="dense"``) is the original network fine-tuned exactly as the pruned one, with
-nothing removed. Within a run every measure of leakage then has three effects,
+The control (``pruner="dense"``) is the original fine-tuned as the pruned network is, with nothing
+removed. Within a run every measure of leakage then has three effects, all on the same samples:
 
-    total     pruned − original     what Yuan & Zhang (2022) report,
-    training  dense − original      what fine-tuning alone does,
-    pruning   pruned − dense        what removing weights does, at equal training,
-
-and total = training + pruning. All three networks answer the same samples.
+    total     pruned − original     what Yuan & Zhang (2022) report: training + pruning
+    training  dense − original      what fine-tuning alone does
+    pruning   pruned − dense        what removing weights does, at equal training
 """
 
 from __future__ import annotations

@@ -114,8 +114,7 @@ def run(
 ) -> None:
     """Carry out a grid, say its plan, and write its table; without ``output``, the plan alone.
 
-    ``workers``: start so many processes here; None: this process, or the lab's scheduler.
-    SweepError where experiments failed: the table has the others.
+    ``workers``: processes to start; None: the lab's own. SweepError: the table lacks some.
     """
     if output is not None:
         if output.suffix not in FORMATS:

@@ -40,14 +40,13 @@ FEWEST_CANARIES = 4
 class Lab(Context):
     """Where experiments are carried out and their results kept.
 
-    ``store``: a folder; None: ``$PRUNEMIA_STORE``, else ``.prunemia/`` at the repository's root,
-    else the user's cache folder. ``scheduler``: the address of a Dask scheduler whose workers carry
-    out tables and share the store's folder; None: this process does. ``device``: None: cuda where
-    there is one, else cpu. ``progress``: show on stderr what is being computed.
+    ``store``: a folder; None: ``$PRUNEMIA_STORE``, else ``.prunemia/`` of the repository, else the
+    user's cache folder. ``scheduler``: of Dask, whose workers carry out tables and share the store;
+    None: this process. ``device``: None: cuda where there is one. ``progress``: shown on stderr.
 
     In every method ``of`` says which network, ``"pruned"`` and fine-tuned or the ``"original"``,
-    and ``network`` whose: 0 the victim's, 1 … k the shadows'. What is not allowed is refused with a
-    ValueError before anything is computed.
+    and ``network`` whose: 0 the victim's, 1 … k the shadows'. ValueError, before anything is
+    computed, for what is not allowed.
     """
 
     def __init__(
@@ -104,10 +103,7 @@ class Lab(Context):
         return pd.DataFrame(rows, columns=columns).rename_axis("network")
 
     def signals(self, exp: Experiment, of: Of = "pruned") -> SignalPair:
-        """Return what the adversary learns on, and what it attacks.
-
-        Shadow networks are pruned as ``exp.adversary`` assumes; non-members are test samples.
-        """
+        """Return what the adversary learns on, shadows as it assumes, and what it attacks."""
         shadows = [self.value(step) for step in shadow_signals(exp, of)]
         return SignalPair(Signals.concatenate(shadows), self.target(exp, of))
 
@@ -131,10 +127,7 @@ class Lab(Context):
         of: Of = "pruned",
         **options: Any,
     ) -> AttackResult:
-        """Fit an attack on the shadow networks (as `fitted`) and decide on the victim's samples.
-
-        ``name`` can be an `Attack` of your own, a class or an instance: its result is not stored.
-        """
+        """Fit an attack (an `Attack` of your own is not stored), decide on the victim's samples."""
         if not isinstance(name, str):
             own = name(**options) if isinstance(name, type) else name.set_params(**options)
             pair = self.signals(exp, of)
@@ -145,8 +138,7 @@ class Lab(Context):
     def releases(self, releases: Sequence[Release]) -> SignalPair:
         """Return what an adversary sees who holds several releases of one network.
 
-        ``releases``: pairs of an experiment and which of its networks, e.g. ``[(exp, "original"),
-        (exp.replace(bits=4), "pruned")]``; a UsageError where they are not of one network.
+        They are pairs, as in ``[(exp, "original"), (exp.replace(bits=4), "pruned")]``.
         """
         return attacking.release_signals(self, checked_releases(releases))
 
@@ -173,10 +165,7 @@ class Lab(Context):
     def references(
         self, exp: Experiment, of: Of = "pruned", count: int = 64, setting: str = "offline"
     ) -> References:
-        """Return how ``count`` other networks answer `target`, and who trained on its samples.
-
-        "offline" they are shadow networks, which did not; "online" about half of them did.
-        """
+        """Return how ``count`` others, of which "online" half trained on them, answer `target`."""
         asked = references.steps(exp, of, count, setting)
         return references.gather(self, asked, self.split(exp).asked)
 
@@ -185,8 +174,7 @@ class Lab(Context):
     ) -> InTurn:
         """Return what attacks say of each of ``count`` networks, every one a victim in turn.
 
-        They share the victim's half and are one another's references; ``attacks`` are fitted on
-        shadows.
+        They are one another's references; ``attacks`` are fitted on shadows.
         """
         names = _checked(attacks)
         self.run(references.steps_in_turn(exp, of, count, names))
@@ -212,8 +200,8 @@ class Lab(Context):
     ) -> pd.DataFrame:
         """Return one row per (experiment, of, attack): the experiment's fields, the evaluation.
 
-        If some fails, a `prunemia.lab.sweep.SweepError` has the other rows as its ``table``; with
-        ``errors="collect"`` the table comes, with ``attrs["failures"]``.
+        If some fails, a SweepError has the other rows as its ``table``; with ``errors="collect"``
+        the table comes, with ``attrs["failures"]``.
         """
         if errors not in ("raise", "collect"):
             raise ValueError(f"errors: {errors!r} is not allowed; allowed: raise, collect")
@@ -232,8 +220,8 @@ class Lab(Context):
     ) -> pd.DataFrame:
         """Return what pruning and fine-tuning do to the leak: one row per (run, measure, effect).
 
-        Columns: the experiment's fields; measure, attack (or ""); original, dense, pruned: its
-        value on each network; label (-1: all classes), effect and value (`prunemia.lab.effects`).
+        Columns: the experiment's fields; measure, attack (or ""); its value on each network,
+        original, dense, pruned; label (-1: all classes), effect, value (`prunemia.lab.effects`).
         """
         todo, names = dict.fromkeys(experiments), _checked(attacks)
         rows = self.tabulate(case for exp in todo for case in effects.cases(exp, names))
@@ -244,9 +232,8 @@ class Lab(Context):
     ) -> pd.DataFrame:
         """Return accuracies and leakage along the epochs: a row per (network, attack, measure).
 
-        Columns: the experiment's fields, the first's of those that share the network; role and
-        epochs (`prunemia.lab.lengths.networks`); train_accuracy, test_accuracy; attack, measure,
-        value.
+        Columns: the experiment's fields; role and epochs (`prunemia.lab.lengths.networks`);
+        train_accuracy, test_accuracy; attack, measure, value.
         """
         return self.tabulate(lengths.cases(experiments, _checked(attacks)))
 

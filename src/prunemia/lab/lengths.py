@@ -48,9 +48,8 @@ def lengths(most: int) -> list[int]:
 def networks(exp: Experiment) -> Iterator[tuple[str, int, Experiment, Of]]:
     """Yield the networks along the epochs of an experiment: role, epochs, experiment, which.
 
-    Roles: "training", an original that stops after so many epochs; "dense" and "pruned", the
-    original fine-tuned for so many, kept as after the last; "kept", the experiment's own pruned
-    network.
+    "training": an original that stops after so many epochs; "dense", "pruned": the original
+    fine-tuned for so many, kept as after the last; "kept": the experiment's own pruned network.
     """
     last = exp.replace(stopping="last", adversary=None)
     for epochs in lengths(exp.training_epochs):

@@ -40,10 +40,9 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """How k networks answer n samples, and which of them trained on which.
+    """How k networks answer n samples: log-odds of the true class (k, n), posteriors (k, n, C).
 
-    ``samples``: shape (n,), row numbers in the data set. ``labels``: (n,), their true classes.
-    ``log_odds``: (k, n), of the true class. ``posteriors``: (k, n, C). ``trained_on``: (k, n).
+    ``samples``: shape (n,), rows of the data set. ``trained_on``: (k, n), which did on which.
     """
 
     samples: NDArray[np.int64]
@@ -254,7 +253,7 @@ def by_references(found: References) -> dict[str, Floats]:
 
 
 def aucs(scores: Floats, trained_on: Bools) -> Floats:
-    """Return each sample's AUC over networks, (n,): P[score where trained on it > score where not].
+    """Return each sample's AUC over networks, (n,): P[score of who trained on it > of who did not].
 
     NaN where it has networks of one kind alone.
     """

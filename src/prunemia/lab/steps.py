@@ -30,11 +30,9 @@ SHARED = ("dataset", "samples", "rows", "seed", "shadows")
 
 @dataclass(frozen=True)
 class Step:
-    """One result of the pipeline; ValueError where ``of`` is neither "pruned" nor "original".
+    """One result of the pipeline: of a stage (`prunemia.lab.stages.STAGES`), for some networks.
 
-    ``stage``: of `prunemia.lab.stages.STAGES`. ``group``: the network numbers. ``options``: (name,
-    value) in order of name: the attack's, or of "canaries" the count. ``other_releases``: of
-    "releases".
+    ``options``: (name, value) in order of name: the attack's, or of "canaries" the count.
     """
 
     stage: str
