@@ -128,14 +128,14 @@ def run(
 
 def _outputs(named: dict[str, Some], *inputs: Some) -> dict[str, Path]:
     """Return the files to write, by option; none can stand twice, or be what is read."""
-    taken = {path.resolve() for path in inputs if path is not None}
+    taken = [path.resolve() for path in inputs if path is not None]
     outputs = {option: path for option, path in named.items() if path is not None}
     for option, path in outputs.items():
         require_file(path, option)
         if path.resolve() in taken:
-            said = f"{option} {path}: is named already; name another file to write"
-            raise UsageError(said.strip())
-        taken.add(path.resolve())
+            shown = f"{option} {path}".strip()
+            raise UsageError(f"{shown}: is named already; name another file to write")
+        taken.append(path.resolve())
     return outputs
 
 
@@ -209,11 +209,10 @@ def audit(
     limits = [Limit.parse(text) for text in fail_above]
     limits += [Limit.parse(text, excluded=True) for text in require_below]
     tell(f"reading {target.name[:80]}")
+    answers = [None if path is None else read(path) for path in inputs[1:]]
     done = signals(
         read(target),
-        None if shadow is None else read(shadow),
-        None if original is None else read(original),
-        None if reference is None else read(reference),
+        *answers,
         attacks=None if attacks is None else [name.strip() for name in attacks.split(",")],
         seed=seed,
         command=shlex.join(["prunemia", *sys.argv[1:]]),
@@ -269,13 +268,13 @@ def _store(where: Some) -> Store:
     return Store(where or default_root())
 
 
-def _size(entries: Sequence[Entry]) -> str:
+def _size(*entries: Entry) -> str:
     count = sum(entry.bytes for entry in entries)
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 def _row(entry: Entry, more: str) -> str:
-    return f"{entry.stage:<10} {entry.key}  {_size([entry]):>9}  {more}".rstrip()
+    return f"{entry.stage:<10} {entry.key}  {_size(entry):>9}  {more}".rstrip()
 
 
 @store_app.command("list")
@@ -284,17 +283,15 @@ def store_list(where: Where = None) -> None:
     store = _store(where)
     for entry in (entries := store.entries()):
         say(_row(entry, f"{entry.created:%Y-%m-%d %H:%M}"))
-    say(f"{len(entries)} results, {_size(entries)}, in {store.root}")
+    say(f"{len(entries)} results, {_size(*entries)}, in {store.root}")
 
 
 @store_app.command("verify")
 def store_verify(where: Where = None) -> None:
     """Compare every checksum; exit code 1 if one differs."""
     store = _store(where)
-    problems = store.verify()
-    for problem in problems:
-        say(str(problem))
-    if problems:
+    if problems := store.verify():
+        say("\n".join(map(str, problems)))
         remedy = "`prunemia store clean` removes them"
         raise RunError(f"{len(problems)} problems in {store.root}; {remedy}")
     say(f"Every result is sound: {store.root}")
@@ -314,7 +311,7 @@ def store_clean(
     for entry in removed:
         say(_row(entry, entry.problem))
     verb = "Would remove" if dry_run else "Removed"
-    say(f"{verb} {len(removed)} results, {_size(removed)}, from {store.root}")
+    say(f"{verb} {len(removed)} results, {_size(*removed)}, from {store.root}")
 
 
 def pair_up(arguments: Sequence[str]) -> list[str]:

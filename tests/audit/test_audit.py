@@ -132,7 +132,7 @@ def test_halves_hold_half_of_the_members_and_of_the_others():
     ],
 )
 def test_the_level_follows_its_rule(low, measure, word):
-    family = {"conf": {measure: pm.metrics.Estimate(1.0, low, 1.0)}}
+    family = {("conf", measure): pm.metrics.Estimate(1.0, low, 1.0)}
     assert evidence.level_of(family) == word
 
 

@@ -68,7 +68,7 @@ def test_wrong_labels_below_chance_are_found():
     """Labels permuted: members' true class is elsewhere, so p_y is lower for who is surer."""
     signals = planted(2000, 4.0, classes=3)
     audit = audited(changed(signals, labels=(signals.labels + 1) % 3), attacks=["conf"])
-    assert audit.family["conf"]["auc"].high < 0.5
+    assert audit.family["conf", "auc"].high < 0.5
     assert audit.level != "no leak found"
     assert audit.warnings
 
@@ -81,7 +81,7 @@ def test_ties_below_chance_are_told_as_ties():
     tree = DecisionTreeClassifier(min_samples_leaf=40, random_state=0).fit(x[member], y[member])
     signals = pm.Signals(tree.predict_proba(x), None, y, member)
     audit = audited(signals, attacks=["top1conf"])
-    audit.family["top1conf"]["tpr@0.01"] = Estimate(0.0, 0.0, 0.004)
+    audit.family["top1conf", "tpr@0.01"] = Estimate(0.0, 0.0, 0.004)
     said = sentence(audit, "top1conf", "tpr@0.01")
 
     assert audit.tied("top1conf", "tpr@0.01")
@@ -98,7 +98,7 @@ def test_members_rare_among_the_highest_scores_are_said():
     audit = audited(signals, attacks=["top1conf"])
 
     assert not audit.tied("top1conf", "tpr@0.05")
-    assert audit.family["top1conf"]["tpr@0.05"].high < 0.05
+    assert audit.family["top1conf", "tpr@0.05"].high < 0.05
     assert audit.below
     assert audit.level != "no leak found"
     said = sentence(audit, "top1conf", "tpr@0.05")

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -76,35 +76,33 @@ def read(path: str | Path) -> Answers:
     Text is separated by commas, semicolons, tabs or bars. UsageError, which names file, row (from
     0) and field: the file cannot be read, or something in it is not like that.
     """
-    path = Path(path)
-    lines = False
+    path, lines = Path(path), False
+    suffix = path.suffix.lower()
     try:
         path.stat()
-        if path.suffix.lower() not in SUFFIXES:
+        if suffix not in SUFFIXES:
             raise UsageError(f"is not read; allowed: {', '.join(SUFFIXES)}")
-        if path.suffix.lower() == ".npz":
-            fields: Mapping[str, Any] = _archive(path)
+        if suffix == ".npz":
+            fields = _archive(path)
         else:
-            table = _table(path)
+            table = _table(path, suffix == ".parquet")
             breaks = "id" in table and table["id"].astype(str).str.contains("\n").any()
-            lines = path.suffix.lower() != ".parquet" and not breaks
+            lines = suffix != ".parquet" and not breaks
             fields = _fields(table)
-        build = Signals if "posteriors" in fields else Signals.from_logits
-        answers = fields["posteriors" if "posteriors" in fields else "logits"]
-        rest = {"membership": fields["membership"], "model": fields.get("model")}
+        ids, logits = fields.pop("id", None), fields.pop("logits", None)
+        fields = {"sensitivities": None, **fields}
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always", SignalWarning)
-            signals = build(answers, fields.get("sensitivities"), fields["labels"], **rest)
-            ids = checks.ids(fields.get("id"), len(signals), signals.model)
+            signals = Signals(**fields) if logits is None else Signals.from_logits(logits, **fields)
+            ids = checks.ids(ids, len(signals), signals.model)
+    except FieldError as error:
+        where = error.field if error.row is None else f"row {error.row}"
+        where += f" (line {error.row + 2})" if lines and error.row is not None else ""
+        raise UsageError(f"{shortened(str(path))}: {where}: {error.what}") from None
     except (OSError, UsageError) as error:
         why = str(error).removeprefix(f"{path}: ")
         if isinstance(error, OSError):
             why = f"cannot be read: {error.strerror or error}"
-        elif isinstance(error, FieldError):
-            where = error.field if error.row is None else f"row {error.row}"
-            if lines and error.row is not None:
-                where += f" (line {error.row + 2})"
-            why = f"{where}: {error.what}"
         raise UsageError(f"{shortened(str(path))}: {why}") from None
     said = tuple(f"{path.name}: {each.message}" for each in told)
     return Answers(signals, ids, path.name, said)
@@ -112,34 +110,28 @@ def read(path: str | Path) -> Answers:
 
 def _archive(path: Path) -> dict[str, Any]:
     arrays = read_npz(path)
+    allowed = f"; allowed: {', '.join(KNOWN)}"
     if unknown := sorted(arrays.keys() - set(KNOWN)):
-        raise UsageError(f"holds {', '.join(unknown)}; allowed: {', '.join(KNOWN)}")
-    answers = arrays.keys() & {"posteriors", "logits"}
-    if len(answers) == 2:
+        raise UsageError(f"holds {', '.join(unknown)}{allowed}")
+    if "posteriors" in arrays and "logits" in arrays:
         raise UsageError("holds logits beside posteriors; allowed: one of the two")
-    missing = [] if answers else ["posteriors (or logits)"]
+    missing = [] if arrays.keys() & {"posteriors", "logits"} else ["posteriors (or logits)"]
     missing += [name for name in ("labels", "membership") if name not in arrays]
     if missing:
-        raise UsageError(f"misses {', '.join(missing)}; allowed: {', '.join(KNOWN)}")
+        raise UsageError(f"misses {', '.join(missing)}{allowed}")
     return arrays
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _table(path: Path, parquet: bool) -> pd.DataFrame:
     """Read a table, its columns named as they are meant."""
-    parquet = path.suffix.lower() == ".parquet"
     try:
-        if parquet:
-            table = pd.read_parquet(path)
-            header = list(map(str, table.columns))
-        else:
-            table, header = _text(path)
-    except ImportError:
-        raise UsageError("Parquet needs the package pyarrow, or give a .csv") from None
+        table, header = (pd.read_parquet(path), None) if parquet else _text(path)
     except (ValueError, OverflowError, csv.Error, pd.errors.ParserWarning) as error:
         kind = "Parquet file, or is damaged" if parquet else "table of comma-separated values"
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise UsageError(f"is no {kind} ({shortened(reason.partition('. ')[0])})") from None
-    return table.set_axis(_columns(header), axis=1)
+    names = [str(name) for name in table] if header is None else header
+    return table.set_axis(_columns(names), axis=1)
 
 
 def _text(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -170,13 +162,12 @@ def _columns(header: Sequence[str]) -> list[str]:
     if all(re.fullmatch(r"[-+0-9.,eE ]+", name) for name in names):
         raise UsageError(f"has no header, but numbers in its first row; name {COLUMNS}")
     for name, given in zip(names, header, strict=True):
-        if INDEX.fullmatch(name):
-            continue
-        if name not in SINGLE and not CLASSES.fullmatch(name):
+        index = INDEX.fullmatch(name)
+        if not index and name not in SINGLE and not CLASSES.fullmatch(name):
             hint = suggest(name, dict.fromkeys([*SINGLE, "p0", "logit0", "s0"]))
             what = shortened(given, 60)
             raise UsageError(f"column {what!r} is not known{hint}; allowed: {COLUMNS}")
-        if names.count(name) > 1:
+        if not index and names.count(name) > 1:
             raise UsageError(f"column {name!r} is there twice")
     for name in ("label", "member"):
         if name not in names:
@@ -241,26 +232,24 @@ def with_references(target: Answers, given: Signals | Answers) -> tuple[Answers,
     if not names.is_unique:
         raise UsageError(f"{target.name}: an id is there twice; allowed with references: once each")
     places = names.get_indexer(pd.Index(given.ids))
-    for wrong, what in (
-        (places < 0, f"id is none of {target.name}"),
-        (theirs.labels != mine.labels[places], f"label differs from {target.name}'s"),
-    ):
+    of_rows = {
+        f"id is none of {target.name}": places < 0,
+        f"label differs from {target.name}'s": theirs.labels != mine.labels[places],
+    }
+    for what, wrong in of_rows.items():
         if wrong.any():
             row = int(wrong.argmax())
             raise UsageError(f"{given.name}: row {row} (id {str(given.ids[row])[:60]!r}): {what}")
     answers = {"odds": log_odds(theirs.posteriors, theirs.labels), "member": theirs.membership}
     table = pd.DataFrame({"id": given.ids, "model": theirs.model, **answers})
     wide = table.pivot(index="id", columns="model").reindex(names)
-    odds = wide["odds"].to_numpy()
-    trained = wide["member"].eq(True).to_numpy()
-    for wrong, what in (
-        (np.isnan(odds).any(axis=1), "a network has no row for it; allowed: one of each network"),
-        (
-            trained.any() & ~on_both_sides(trained.T),
-            "all networks trained on it, or none; "
-            "allowed: some and others for each sample, or none for all",
-        ),
-    ):
+    odds, trained = wide["odds"].to_numpy(), wide["member"].eq(True).to_numpy()
+    one_sided = "all networks trained on it, or none; allowed: some and others for each sample, or"
+    of_samples = {
+        "a network has no row for it; allowed: one of each network": np.isnan(odds).any(axis=1),
+        f"{one_sided} none for all": trained.any() & ~on_both_sides(trained.T),
+    }
+    for what, wrong in of_samples.items():
         if wrong.any():
             raise UsageError(f"{given.name}: id {names[int(wrong.argmax())][:60]!r}: {what}")
     fields = {"references": odds, "trained_on": trained}

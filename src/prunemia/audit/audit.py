@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from prunemia.audit.evidence import (
     saturation,
     shifted_labels,
 )
-from prunemia.audit.fitting import AttackOutput, Tell
+from prunemia.audit.fitting import Tell
 from prunemia.errors import UsageError, shortened
 from prunemia.files import pack_json, write_text
 from prunemia.metrics import FPRS, LEVEL, Estimate
@@ -34,8 +35,6 @@ from prunemia.signals import Signals
 FEWEST = 10
 """Members, and non-members, below which nothing is judged: cross-fitting halves them."""
 MEASURES = ("auc", "accuracy", *(f"tpr@{fpr:g}" for fpr in FPRS))
-Others = dict[str, tuple[Answers, Answers | None]]
-"""Other networks' answers by name, each with its own shadows'."""
 
 
 class Audit(Findings):
@@ -52,10 +51,9 @@ class Audit(Findings):
         return report.record(self)
 
     def __repr__(self) -> str:
-        which = ""
-        for side, figures in (("Above", self.above), ("Below", self.below)):
-            which += f" {side} chance level: {', '.join(figures)}." if figures else ""
-        return f"{self.level[0].upper()}{self.level[1:]}. {self.sentence}{which}"
+        sides = {"Above": self.above, "Below": self.below}
+        which = [f" {s} chance level: {', '.join(each)}." for s, each in sides.items() if each]
+        return f"{self.level.capitalize()}. {self.sentence}{''.join(which)}"
 
     def _repr_html_(self) -> str:
         said = Markup("<strong>{}.</strong> {}").format(self.level.capitalize(), self.sentence)
@@ -97,21 +95,19 @@ class Audit(Findings):
 
     def save(self, path: str | Path) -> None:
         """Write the report (.html), the record (.json) or the samples (.csv), by the name's end."""
-        path = Path(path)
         writers = {".html": self.to_html, ".json": self.to_json, ".csv": self.to_csv}
-        if path.suffix not in writers:
+        if (suffix := Path(path).suffix) not in writers:
             raise UsageError(f"{path}: is not written; allowed: {', '.join(writers)}")
-        write_text(path, writers[path.suffix]())
+        write_text(Path(path), writers[suffix]())
 
 
 @dataclass(frozen=True)
 class Limit:
     """The most that a measure of any attack may be, also of its scores turned round.
 
-    It is exceeded where the lower end of an interval lies above it, with ``excluded`` where an
-    upper end does: then too few samples fail. The intervals hold for all attacks at once, so a
-    network within the limit exceeds it in at most 5 % of audits, and one beyond it passes
-    ``excluded`` as rarely.
+    It is exceeded where the lower end of an interval lies above it; with ``excluded`` where an
+    upper end does, so that too few samples fail. The intervals hold for all attacks at once: either
+    is wrong in at most 5 % of audits.
     """
 
     measure: str
@@ -122,16 +118,13 @@ class Limit:
     def parse(cls, text: str, *, excluded: bool = False) -> Self:
         """Read ``tpr@0.01=0.05``, ``auc=0.6`` or ``accuracy=0.55``; UsageError for others."""
         measure, _, number = text.partition("=")
-        try:
-            limit = cls(measure, float(number), excluded)
-        except ValueError:
-            limit = cls("", 0.0, excluded)
-        if limit.measure not in MEASURES or not 0 <= limit.value <= 1:
-            raise UsageError(
-                f"{limit.option} {shortened(text, 60)}: is no limit; allowed: NAME=VALUE, NAME one "
-                f"of {', '.join(MEASURES)}, VALUE from 0 to 1"
-            )
-        return limit
+        with contextlib.suppress(ValueError):
+            if measure in MEASURES and 0 <= float(number) <= 1:
+                return cls(measure, float(number), excluded)
+        raise UsageError(
+            f"{cls(measure, 0, excluded).option} {shortened(text, 60)}: is no limit; allowed: "
+            f"NAME=VALUE, NAME one of {', '.join(MEASURES)}, VALUE from 0 to 1"
+        )
 
     @property
     def option(self) -> str:
@@ -149,8 +142,8 @@ class Limit:
                 if self.measure == "accuracy":
                     found = balanced_accuracy(output.predictions, audit.membership, level)
                     known[name + words] = found
-                elif self.measure in family[name]:
-                    known[name + words] = family[name][self.measure]
+                elif (name, self.measure) in family:
+                    known[name + words] = family[name, self.measure]
         if not known:
             why = f"cannot be measured with {(~audit.membership).sum():,} non-members"
             if not any(output.ranks for output in audit.verdicts.values()):
@@ -167,8 +160,8 @@ class Limit:
         if self.measure == "accuracy" and audit.level == NONE and known[worst].low > 0.5:
             said += (
                 f"; this limit looks at accuracies alone, and the level says {NONE} because its "
-                f"rule judges {sum(map(len, audit.family.values()))} figures at once, AUCs and "
-                "true-positive rates where an attack ranks"
+                f"rule judges {len(audit.family)} figures at once, AUCs and true-positive rates "
+                "where an attack ranks"
             )
         return said
 
@@ -214,8 +207,9 @@ def signals(
         shadow = Answers.of(shadow, "shadow")
     if isinstance(original, Signals):
         original = Answers(original, target.ids, "original")
-    others: Others = {"original": (original, None)} if isinstance(original, Answers) else {}
-    others |= original if isinstance(original, Mapping) else {}
+    others: dict[str, tuple[Answers, Answers | None]] = {}
+    if original is not None:
+        others |= original if isinstance(original, Mapping) else {"original": (original, None)}
     if reference is not None:
         target, reference = with_references(target, reference)
     given = target, reference, shadow, *(answers for answers, _ in others.values())
@@ -243,7 +237,14 @@ def signals(
     halved = fitting.halves(target.signals.require_membership(), target.ids, seed)
     run = partial(fitting.carry_out, first=halved, seed=seed, tell=tell)
     verdicts = run(names, target.signals, learned_from)
-    compared = _compared(target, shadow, others, verdicts, run, tell)
+    compared = []
+    for name, (answers, its) in others.items():
+        tell(f"the same attacks on {name}")
+        able = [each for each in verdicts if not fitting.lacking(each, answers.signals)]
+        alike = shadow is not None and its is not None  # by shadows of its own, else cross-fitted
+        own = run(able, answers.signals, its.signals if alike and its else None)
+        mine = verdicts if alike or shadow is None else run(able, target.signals, None)
+        compared.append(Other(name, answers, "shadow" if alike else "cross-fitting", own, mine))
     warnings = list(dict.fromkeys(told))
     audit = Audit(
         target, shadow, verdicts, left_out, compared, inputs, warnings, delta, seed, command
@@ -257,28 +258,6 @@ def signals(
     for text in warnings:
         print(f"prunemia: warning: {text}", file=sys.stderr)
     return audit
-
-
-def _compared(
-    target: Answers,
-    shadow: Answers | None,
-    others: Others,
-    verdicts: dict[str, AttackOutput],
-    run: Callable[..., dict[str, AttackOutput]],
-    tell: Tell,
-) -> list[Other]:
-    """Attack other networks alike: from shadows of their own, else both cross-fitted."""
-    compared = []
-    for name, (answers, its) in others.items():
-        tell(f"the same attacks on {name}")
-        able = [each for each in verdicts if not fitting.lacking(each, answers.signals)]
-        if shadow is not None and its is not None:
-            own, mine, how = run(able, answers.signals, its.signals), verdicts, "shadow"
-        else:
-            own, how = run(able, answers.signals, None), "cross-fitting"
-            mine = verdicts if shadow is None else run(able, target.signals, None)
-        compared.append(Other(name, answers, how, own, mine))
-    return compared
 
 
 def _require_enough(answers: Answers) -> None:
@@ -298,11 +277,12 @@ def _require_same_samples(target: Answers, answers: Answers) -> None:
             f"{answers.name}: {len(theirs)} samples of {theirs.classes} classes; "
             f"allowed: {len(mine)} of {mine.classes}, as {target.name} has"
         )
-    for name, differs in (
-        ("id", target.ids != answers.ids),
-        ("label", mine.labels != theirs.labels),
-        ("member", mine.require_membership() != theirs.require_membership()),
-    ):
+    differing = {
+        "id": target.ids != answers.ids,
+        "label": mine.labels != theirs.labels,
+        "member": mine.require_membership() != theirs.require_membership(),
+    }
+    for name, differs in differing.items():
         if differs.any():
             raise UsageError(
                 f"{answers.name}: row {int(differs.argmax())}: {name} differs from "

@@ -26,11 +26,7 @@ DELTA = 1e-5
 def lower_bound(
     found: int, members: int, alarms: int, nonmembers: int, delta: float, level: float = LEVEL
 ) -> float:
-    """Return the lower bound on ε, 0 or more, at a confidence of ``level``: the larger of two.
-
-    TPR is bounded from below and FPR from above (Clopper-Pearson, one-sided, half of 1 - level
-    each); both hold at once, so both inequalities may use them.
-    """
+    """Return the lower bound on ε, 0 or more, at a confidence of ``level``: see `_bounds`."""
     counts = np.array([found]), members, np.array([alarms]), nonmembers
     return max(0.0, float(_bounds(*counts, delta, level)[0]))
 
@@ -38,7 +34,10 @@ def lower_bound(
 def _bounds(
     found: Counts, members: int, alarms: Counts, nonmembers: int, delta: float, level: float
 ) -> Floats:
-    """Return both inequalities' larger bound at every threshold; -inf where there is none."""
+    """Return both inequalities' larger bound at every threshold; -inf where there is none.
+
+    TPR is bounded from below and FPR from above (Clopper-Pearson, half of 1 - level each).
+    """
     half, beyond = (1 - level) / 2, nonmembers - alarms
     # a bound of 0 or 1 where the formula has no value
     tpr = np.where(found > 0, stats.beta.ppf(half, np.maximum(found, 1), members - found + 1), 0.0)
@@ -53,14 +52,13 @@ def _bounds(
 def in_few_runs(
     right: int, guesses: int, canaries: int, delta: float = DELTA, level: float = LEVEL
 ) -> float:
-    """Return the lower bound on ε that ``right`` of ``guesses`` about planted canaries show.
+    """Return the lower bound on ε, 0 or more, that ``right`` of ``guesses`` about canaries show.
 
-    Each canary was included with probability 1/2, independently of the others; some may be passed
-    over. If training is (ε, δ)-differentially private, each guess is right with probability
-    e^ε / (1 + e^ε) at most, whatever the other canaries, up to a term of δ. The bound, 0 or more,
-    is the smallest ε that so many right guesses do not refute at a confidence of ``level``. Several
-    runs add up: their guesses, and their canaries. ValueError: not 0 ≤ right ≤ guesses ≤ canaries.
-    Source: Steinke, Nasr & Jagielski (2023), theorem 5.2 and appendix D.
+    Each canary was included with probability 1/2, independently; some may be passed over. Under
+    (ε, δ)-privacy a guess is right with probability e^ε / (1 + e^ε) at most, up to a term of δ; the
+    bound is the smallest ε that is not refuted at ``level``. Runs add up: guesses, and canaries.
+    ValueError: not 0 ≤ right ≤ guesses ≤ canaries. Source: Steinke, Nasr & Jagielski (2023),
+    theorem 5.2 and appendix D.
     """
     if not 0 <= right <= guesses <= canaries:
         raise ValueError(
@@ -68,8 +66,7 @@ def in_few_runs(
             "allowed: 0 <= right <= guesses <= canaries"
         )
 
-    def excess(epsilon: float) -> float:
-        """Return by how much so many right guesses are likelier, at most, than what refutes."""
+    def excess(epsilon: float) -> float:  # of the probability over what refutes
         rate = 1 / (1 + math.exp(-epsilon))
         chance = float(stats.binom.sf(right - 1, guesses, rate))
         if right:
@@ -88,11 +85,10 @@ def bound(
 ) -> dict[str, Any]:
     """Return the best bound that the attacks show, and the decision that shows it.
 
-    Attack and threshold are chosen on one half of the target and judged on the other, by a fit that
-    has not seen the judging half's membership, and the other way round. The larger of the two
-    bounds counts; each holds at 97.5 %, so that both hold at 95 %. ``attack`` is "" where none
-    ranks, "…, turned round" where members score low; the counts are those of the judging half, for
-    scores of at least ``threshold``; a perfect attack would have shown ``attainable``.
+    Attack and threshold are chosen on one half of the target and judged on the other, and the other
+    way round; the larger bound counts (each holds at 97.5 %, so both at 95 %). ``attack``: "" where
+    none ranks, "…, turned round" where members score low; the counts are the judging half's, for
+    scores from ``threshold``; a perfect attack would have shown ``attainable``.
     """
     level = 1 - (1 - LEVEL) / 2
     members, nonmembers = (int(side.sum()) // 2 for side in (membership, ~membership))
@@ -111,8 +107,7 @@ def bound(
             name = other  # turned round only where that alone shows something
         threshold = choices[name][1]
         _, _, judging, scores = (ranking | turned)[name].transfers[direction]
-        member, accused = membership[judging], scores >= threshold
-        judged = _counts(accused, member)
+        judged = _counts(scores >= threshold, membership[judging])
         epsilon = lower_bound(**judged, delta=delta, level=level)
         if epsilon > best["epsilon"] or not best["attack"]:
             best |= {"epsilon": epsilon, "attack": name, "threshold": threshold}
@@ -131,14 +126,14 @@ def _chosen(
 ) -> tuple[float, float]:
     """Return the best bound on the choosing half over all thresholds, and its threshold."""
     choosing, scores, _, _ = transfer
-    member = membership[choosing]
     order = np.argsort(-scores, kind="stable")
-    last_of_ties = np.append(scores[order][1:] < scores[order][:-1], True)
-    found = np.cumsum(member[order])[last_of_ties]
-    alarms = np.cumsum(~member[order])[last_of_ties]
-    bounds = _bounds(found, int(member.sum()), alarms, int((~member).sum()), delta, level)
+    scores, member = scores[order], membership[choosing][order]
+    last_of_ties = np.append(scores[1:] < scores[:-1], True)
+    found, alarms = np.cumsum(member), np.cumsum(~member)
+    counts = found[last_of_ties], int(found[-1]), alarms[last_of_ties], int(alarms[-1])
+    bounds = _bounds(*counts, delta, level)
     best = int(bounds.argmax())
-    return float(bounds[best]), float(scores[order][last_of_ties][best])
+    return float(bounds[best]), float(scores[last_of_ties][best])
 
 
 def bounds(lab: Lab, exp: Experiment, canaries: int, attack: str = "conf") -> dict[str, float]:

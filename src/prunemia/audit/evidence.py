@@ -16,9 +16,8 @@ from prunemia.checks import PROBABILITIES, are_probabilities
 from prunemia.metrics import FPRS, LEVEL, Estimate, Evaluation, evaluate, intervals
 from prunemia.metrics.intervals import Bools, Floats
 
-Family = dict[str, dict[str, Estimate]]
-"""For each attack, estimates by measure; their intervals hold all at once."""
-
+Family = dict[tuple[str, str], Estimate]
+"""Estimates by attack and measure; their intervals hold all at once."""
 NONE = "no leak found"
 LARGE = (0.75, 10)
 CLEAR = (0.6, 3)
@@ -59,16 +58,18 @@ def simultaneous(outputs: Mapping[str, AttackOutput], membership: Bools) -> Fami
     """Return the figures that decide on the level."""
     n0 = int((~membership).sum())
     measurable = [fpr for fpr in FPRS if intervals.false_positives_allowed(n0, fpr) >= 1]
-    figures = sum(1 + len(measurable) if output.ranks else 1 for output in outputs.values())
+    figures = sum(1 + len(measurable) * output.ranks for output in outputs.values())
     level = 1 - (1 - LEVEL) / figures
     family: Family = {}
     for name, output in outputs.items():
+        if not output.ranks:
+            accuracy = balanced_accuracy(output.predictions, membership, level)
+            family[name, "accuracy"] = accuracy
+            continue
         sides = output.scores[membership], output.scores[~membership]
-        if output.ranks:
-            rates = {f"tpr@{fpr:g}": intervals.tpr_at(*sides, fpr, level) for fpr in measurable}
-            family[name] = {"auc": intervals.auc(*sides, level)} | rates
-        else:
-            family[name] = {"accuracy": balanced_accuracy(output.predictions, membership, level)}
+        family[name, "auc"] = intervals.auc(*sides, level)
+        for fpr in measurable:
+            family[name, f"tpr@{fpr:g}"] = intervals.tpr_at(*sides, fpr, level)
     return family
 
 
@@ -86,37 +87,28 @@ def guessing(measure: str) -> float:
 
 def above_guessing(family: Family) -> list[str]:
     """Return the figures ("conf auc") whose interval lies above chance level."""
-    return [
-        f"{name} {measure}"
-        for name, estimates in family.items()
-        for measure, estimate in estimates.items()
-        if estimate.low > guessing(measure)
-    ]
+    return [f"{name} {of}" for (name, of), each in family.items() if each.low > guessing(of)]
 
 
 def level_of(*families: Family) -> str:
     """Return the level in words by `RULE`, of the figures of one direction or of both."""
     if not any(map(above_guessing, families)):
         return NONE
-    figures = [pair for family in families for each in family.values() for pair in each.items()]
+    lows = [(measure, each.low) for family in families for (_, measure), each in family.items()]
     for word, (area, times) in (("a large leak", LARGE), ("a clear leak", CLEAR)):
-        for measure, estimate in figures:
-            least = times * guessing(measure) if measure.startswith("tpr@") else area
-            if estimate.low >= least:
+        for measure, low in lows:
+            if low >= (times * guessing(measure) if measure.startswith("tpr@") else area):
                 return word
     return "a small leak"
 
 
 def strongest(family: Family) -> tuple[str, str]:
     """Return the attack, and the measure, that a report names first; among equals, by the AUC."""
-    measures = ("tpr@0.01", "tpr@0.05", "auc", "accuracy")
-    measure = next(m for m in measures if any(m in each for each in family.values()))
-    values = {
-        name: (each[measure].value, each.get("auc", each[measure]).value)
-        for name, each in family.items()
-        if measure in each
-    }
-    return max(values, key=lambda name: values[name]), measure
+    present = {measure for _, measure in family}
+    first = next(m for m in ("tpr@0.01", "tpr@0.05", "auc", "accuracy") if m in present)
+    names = [name for name, measure in family if measure == first]
+    tie = "accuracy" if first == "accuracy" else "auc"
+    return max(names, key=lambda name: (family[name, first].value, family[name, tie].value)), first
 
 
 class Other(NamedTuple):
@@ -190,26 +182,24 @@ class Findings:
     @cached_property
     def below(self) -> list[str]:
         """The figures whose interval lies below chance level, or above it once turned round."""
-        turned = [
-            f"{figure} turned round" if "tpr@" in figure else figure
-            for figure in above_guessing(self.turned)
-        ]
-        known = {figure.partition(" ")[0] for figure in turned}
+        above = above_guessing(self.turned)
+        turned = [f"{each} turned round" if "tpr@" in each else each for each in above]
+        known = {each.partition(" ")[0] for each in above}
         return turned + [
             f"{name} {measure}"
-            for name in sorted(self.family.keys() - known)
-            for measure, estimate in self.family[name].items()
-            if estimate.high < guessing(measure) and not self.tied(name, measure)
+            for name, measure in sorted(self.family, key=lambda figure: figure[0])
+            if name not in known
+            and self.family[name, measure].high < guessing(measure)
+            and not self.tied(name, measure)
         ]
 
     def tied(self, name: str, measure: str) -> bool:
         """Return whether ties keep an attack from accusing as many non-members as it may."""
         if not measure.startswith("tpr@"):
             return False
-        found = point(self.verdicts[name].scores, self.membership, guessing(measure))
-        allowed = intervals.false_positives_allowed(
-            int((~self.membership).sum()), guessing(measure)
-        )
+        fpr, nonmembers = guessing(measure), int((~self.membership).sum())
+        found = point(self.verdicts[name].scores, self.membership, fpr)
+        allowed = intervals.false_positives_allowed(nonmembers, fpr)
         return found is not None and found.alarms < allowed
 
     @property
@@ -273,9 +263,8 @@ def shifted_labels(answers: Answers) -> list[str]:
     ahead = signals.posteriors.argmax(axis=1) - signals.labels
     given = float((ahead == 0).mean())
     told = []
-    lower = -1, "lower: do they count from 1?"
-    higher = 1, "higher: has the network a class before them?"
-    for shift, words in (lower, higher):
+    shifts = {-1: "lower: do they count from 1?", 1: "higher: has the network a class before them?"}
+    for shift, words in shifts.items():
         moved = float((ahead == shift).mean())
         by_chance = 3 * ((moved + given) / len(ahead)) ** 0.5
         ends = signals.labels.min() + shift, signals.labels.max() + shift

@@ -1,9 +1,8 @@
 """Attacks on answers from elsewhere: fitted on shadow networks, or on the other half of the target.
 
-*Cross-fitting.* The auditor knows who is a member. So the target's samples are halved at random,
-members and non-members apart; an attack fitted on one half decides on the other. The two fits'
-scales depend on who is a member in the half that was fitted on. To pool the halves without that,
-scores become ranks within the half: (rank - ½) / size, in 0 … 1. Decisions stay those of the fits.
+*Cross-fitting.* The target's samples are halved at random, members and non-members apart; an attack
+fitted on one half decides on the other. The fits' scales depend on the members of the half that was
+fitted on; to pool without that, scores become ranks within the half: (rank - ½) / size.
 """
 
 from __future__ import annotations
@@ -36,10 +35,9 @@ class AttackOutput:
     """What one attack says of the target's n samples.
 
     ``scores``: shape (n,), larger = more likely a member; ranks in 0 … 1 where it was cross-fitted.
-    ``ranks``: False for an attack that decides on a set: no ROC. ``transfers``, for thresholds
-    chosen on one half and judged on the other: each half once as the choosing one, (choosing
-    samples, their scores, judging samples, their scores), both by *one* fit that has not seen the
-    judging half's membership.
+    ``ranks``: False for an attack that decides on a set: no ROC. ``transfers``: each half once as
+    the one that chooses a threshold, (choosing samples, their scores, judging samples, their
+    scores), by *one* fit that has not seen the judging half's membership.
     """
 
     scores: Floats
@@ -55,10 +53,7 @@ class AttackOutput:
 
 
 def halves(membership: Bools, ids: ArrayLike, seed: int = 0) -> Bools:
-    """Return True for one half of the members and of the non-members, drawn at random.
-
-    Rows of one id (several networks answered a sample) stay together: samples are halved.
-    """
+    """Return True for half of the members and of the non-members, at random; an id stays whole."""
     _, rows = np.unique(ids, return_inverse=True)
     if rows.max() + 1 == len(rows):
         rows = np.arange(len(rows))
@@ -90,13 +85,12 @@ def chosen(
         why = lacking(name, target)
         if kind.needs_sensitivity and shadow is not None and shadow.sensitivities is None:
             why = "it needs sensitivities, which the shadow networks' answers lack"
+        if why and names is not None:
+            raise UsageError(f"--attacks {name}: {why}")
         most = A_MINUTE.get("learned" if kind.learned else name, math.inf)
         if not why and names is None and len(target) > most:
             why = "it would take more than a minute; ask for it by name"
-        if why and names is not None:
-            raise UsageError(f"--attacks {name}: {why}")
-        if why:
-            left_out[name] = why
+        left_out |= {name: why} if why else {}
     if len(left_out) == len(asked):
         raise UsageError("--attacks: none is left; allowed: one or more")
     return [name for name in asked if name not in left_out], left_out

@@ -26,10 +26,9 @@ PASSED_OVER = {"__dict__", "__weakref__", "__module__", "__doc__", "__firstlinen
 def identity(**functions: Callable[..., Any]) -> str:
     """Return a hash of functions and of all that they refer to, equal in every process.
 
-    A function is its code, its defaults, what it closes over, and the globals that it reads: values
-    by their content, functions, classes and modules of the user's own likewise, those of installed
-    packages by their names. A global that it only appends to or counts in is left out. UsageError
-    where something has no content that could be told apart, such as a lock or an open file.
+    A function is its code, its defaults, what it closes over, and the globals that it reads (not
+    those it only appends to or counts in): by their content; what is installed, by its name.
+    UsageError where something has no content that could be told apart, such as a lock.
     """
     if any(map(inspect.isbuiltin, functions.values())):
         raise UsageError("name: the functions' source cannot be read; give name='…'")
@@ -68,9 +67,8 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
             name = value.__module__, value.__qualname__
             if _installed(value.__module__):
                 return _content, name
-            if isinstance(value, type):
-                return _content, name, self._of_class(value)
-            return _content, name, self._of_function(value)
+            of = self._of_class if isinstance(value, type) else self._of_function
+            return _content, name, of(value)
         if isinstance(value, types.CodeType):
             names = value.co_names, value.co_varnames, value.co_freevars
             return _content, ("code",), [value.co_code, *names, value.co_consts]
@@ -86,7 +84,7 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
             return _content, ("property",), value.func
         return NotImplemented
 
-    def _of_function(self, function: types.FunctionType) -> list[Any]:
+    def _of_function(self, function: Any) -> list[Any]:
         code, known, reads = function.__code__, function.__globals__, set[str]()
         self.reached = function.__qualname__
         written = _only_written(function)
@@ -103,10 +101,10 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
                 content[f"{name} closed over"] = cell.cell_contents
         return [code, function.__defaults__, function.__kwdefaults__, content]
 
-    def _of_class(self, kind: type) -> list[Any]:
+    def _of_class(self, kind: Any) -> list[Any]:
         slots = types.GetSetDescriptorType | types.MemberDescriptorType
-        content = {k: None if isinstance(v, slots) else v for k, v in vars(kind).items()}
-        return [kind.__bases__, {k: v for k, v in content.items() if k not in PASSED_OVER}]
+        named = {k: v for k, v in vars(kind).items() if k not in PASSED_OVER}
+        return [kind.__bases__, {k: None if isinstance(v, slots) else v for k, v in named.items()}]
 
 
 def _attributes(module: Any, words: set[str]) -> dict[str, Any]:

@@ -65,9 +65,9 @@ def network(
 ) -> Audit:
     """Train, prune and audit a network of one's own, against shadow networks made alike.
 
-    Half of the samples are the victim's, half the adversary's; each network trains on 45 % of its
-    half (its members), and as many are its non-members (`prunemia.data.split`). The attacks are
-    fitted on the shadows and judged on the victim; pruned and original are compared, paired.
+    Half of the samples are the victim's, half the adversary's; a network trains on 45 % of its half
+    and as many are its non-members (`prunemia.data.split`). The attacks are fitted on the shadows
+    and judged on the victim; pruned and original are compared, paired.
 
     Parameters
     ----------
@@ -79,25 +79,23 @@ def network(
     features, labels : shape (n, …), as the network takes them, on any device; shape (n,), 0 … C-1.
     shadows : how many shadow networks, 1 or more.
     name : what identifies the two functions in the store; give another when they change. None:
-        their code and all that it refers to (defaults, closures, globals, functions of your own),
-        but for globals that they only write to, and files that they read.
+        their code and all that it refers to, but for globals that they only write to, and files.
     ids : shape (n,), what the samples are called; None: their numbers.
     attacks, seed, delta : see `signals`. torch's global generator is seeded before each call of the
-        functions, and put back; they compute on one CPU thread, so that a run can be repeated,
-        unless they set more themselves.
+        functions, and put back; they compute on one CPU thread unless they set more themselves.
     epsilon, draws : of the sensitivities (`prunemia.query.sensitivity`); none where the features
         are whole numbers.
     store, progress : a folder, None: as `Lab`; show on stderr what is being done.
     scheduler : the address of a Dask scheduler, whose workers share the store's folder and have
-        this package; they make the networks side by side. The functions travel there.
+        this package; they make the networks side by side.
 
     UsageError, before any training: an argument is not as above. Later: what the functions return.
     """
     for function, form in ((train, "train(rows, seed)"), (prune, "prune(module, rows, seed)")):
-        what, _, arguments = form.partition("(")
         try:
-            inspect.signature(function).bind(*arguments.split(","))
+            inspect.signature(function).bind(*form.split(","))
         except (TypeError, ValueError):
+            what = form.partition("(")[0]
             raise UsageError(f"{what}: cannot be called as {form}") from None
     for what, value, least in (("shadows", shadows, 1), ("seed", seed, 0), ("draws", draws, 1)):
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -112,28 +110,25 @@ def network(
     options = seed, epsilon, draws, "dense" in inspect.signature(prune).parameters
     all_of_it = [VERSION, joblib.hash([inputs.numpy(), classes]), known, options]
     making = Making(train, prune, inputs, classes, *options, content_key(all_of_it), where)
-    names = None if attacks is None else list(attacks)
-    if names is not None:  # refuses what there is not, before anything is trained
-        flat = np.full((2, 2), 0.5, np.float32)
-        chosen(names, Signals(flat, flat if inputs.is_floating_point() else None, classes[:2] * 0))
+    if attacks is not None:  # refuses what there is not, before anything is trained
+        attacks, flat = list(attacks), np.full((2, 2), 0.5, np.float32)
+        moved = flat if inputs.is_floating_point() else None
+        chosen(attacks, Signals(flat, moved, classes[:2] * 0))
     require_folder(where.root, f"the store {where.root}")
-    made = _made(making, shadows + 1, scheduler, progress)
-    samples, victim = made[0]
+    (samples, victim), *others = _made(making, shadows + 1, scheduler, progress)
     pairs = {}
     for kind, answers in victim.items():
-        parts = [each[kind] for _, each in made[1:]]
         mine = Answers(answers, named[samples], f"the {kind} network")
-        pairs[kind] = mine, Answers.of(Signals.concatenate(parts), f"shadows, {kind}")
+        theirs = Signals.concatenate([each[kind] for _, each in others])
+        pairs[kind] = mine, Answers.of(theirs, f"shadows, {kind}")
+    made = f"pm.audit.network(…, shadows={shadows}, seed={seed})"
     return signals(
         *pairs.pop("pruned"),
         pairs,
-        attacks=names,
+        attacks=attacks,
         seed=seed,
         delta=delta,
-        command=(
-            f"pm.audit.network(…, shadows={shadows}, seed={seed}), "
-            f"functions {content_key(known)[:12]}"
-        ),
+        command=f"{made}, functions {content_key(known)[:12]}",
         tell=lambda line: tqdm.write(f"{line} …", file=sys.stderr) if progress else None,
     )
 
@@ -156,10 +151,8 @@ def _made(making: Making, count: int, scheduler: str | None, progress: bool) -> 
 
             with sweep.connect(scheduler) as client:
                 [shared] = client.scatter([making])
-                futures = [
-                    client.submit(Making.make, shared, i, key=f"audit-{making.key(i)}")
-                    for i in missing
-                ]
+                keys = [f"audit-{making.key(i)}" for i in missing]
+                futures = client.map(Making.make, [shared] * len(missing), missing, key=keys)
                 for future in as_completed(futures, loop=client.loop):
                     future.result()  # an error of a worker is raised here
                     bar.update()
@@ -219,15 +212,15 @@ class Making:
         n = len(self.labels)
         blank = Dataset("", np.zeros((n, 1), np.float32), self.labels, int(self.labels.max()) + 1)
         parts = split(blank, self.seed, number)  # it looks at the number of samples alone
-        rows, samples = parts.train, np.concatenate([parts.train, parts.test])
+        rows, samples = parts.train, parts.asked
         member = np.arange(len(samples)) < len(rows)
         original = self._call("train", number, rows)
         answers = {"original": self._query("train", original, samples, member, number)}
-        for kind, options in {"pruned": {}, "dense": {"dense": True}}.items():
-            if kind == "pruned" or self.dense:
-                given = copy.deepcopy(original)  # it may be pruned in place
-                module = self._call("prune", number, rows, given, **options)
-                answers[kind] = self._query("prune", module, samples, member, number)
+        for kind in ("pruned", "dense") if self.dense else ("pruned",):
+            given = copy.deepcopy(original)  # it may be pruned in place
+            options = {"dense": True} if kind == "dense" else {}
+            module = self._call("prune", number, rows, given, **options)
+            answers[kind] = self._query("prune", module, samples, member, number)
         return samples, answers
 
     def _call(
@@ -263,13 +256,12 @@ class Making:
                     moved = query.sensitivity(module, x, self.epsilon, self.draws, generator)
         except ValueError as error:
             raise UsageError(f"{name}: its network: {error}") from None
-        classes = int(self.labels.max()) + 1
-        if z.shape[1] < classes:
+        if z.shape[1] <= self.labels.max():
             hint = " (do the labels count from 1?)" if self.labels.min() == 1 else ""
             raise UsageError(
-                f"{name}: its network answers with shape {tuple(z.shape)}; "
-                f"allowed: logits of shape ({len(x)}, C), C {classes} or more{hint}"
+                f"{name}: its network answers with shape {tuple(z.shape)}; allowed: "
+                f"logits of shape ({len(x)}, C), C {self.labels.max() + 1} or more{hint}"
             )
-        p: Any = z.softmax(dim=1).cpu().numpy()
-        model = np.full(len(samples), number)
-        return Signals(p, moved, self.labels[samples], member, model, logits=z.cpu().numpy())
+        p: Any = z.softmax(dim=1)
+        model, kept = np.full(len(samples), number), z.cpu().numpy()
+        return Signals(p, moved, self.labels[samples], member, model, logits=kept)

@@ -78,7 +78,7 @@ def record(audit: Findings) -> dict[str, Any]:
                 "attack": name,
                 "ranks": output.ranks,
                 "estimates": _dicts(audit.evaluations[name].estimates()),
-                "simultaneous": _dicts(audit.family[name]),
+                "simultaneous": _dicts({m: e for (n, m), e in audit.family.items() if n == name}),
                 "points": {
                     f"tpr@{fpr:g}": found._asdict()
                     for fpr in (FPRS if output.ranks else ())
@@ -120,25 +120,23 @@ def summary(audit: Findings) -> dict[str, Any]:
     """Return the one sentence, the level, and the rule that it follows."""
     name, measure = strongest(audit.family)
     if audit.upside_down:  # the AUC, or accuracy, that lies farthest below chance level
-        firsts = {n: next(iter(each.items())) for n, each in audit.turned.items()}
-        name = max(firsts, key=lambda each: firsts[each][1].low)
-        measure = firsts[name][0]
-    figures = sum(map(len, audit.family.values()))
+        firsts = [figure for figure in audit.turned if "tpr@" not in figure[1]]
+        name, measure = max(firsts, key=lambda figure: audit.turned[figure].low)
     return {
         "level": audit.level,
         "sentence": sentence(audit, name, measure),
         "rule": RULE,
         "above_guessing": audit.above,
         "below_guessing": audit.below,
-        "figures": figures,
-        "confidence_each": 1 - (1 - LEVEL) / figures,
-        "strongest": {"attack": name, "measure": measure} | audit.family[name][measure].to_dict(),
+        "figures": len(audit.family),
+        "confidence_each": 1 - (1 - LEVEL) / len(audit.family),
+        "strongest": {"attack": name, "measure": measure} | audit.family[name, measure].to_dict(),
     }
 
 
 def sentence(audit: Findings, name: str, measure: str) -> str:
     """Return a report's first sentence: what an attack finds, above, around or below chance."""
-    estimate, chance = audit.family[name][measure], guessing(measure)
+    estimate, chance = audit.family[name, measure], guessing(measure)
     members = int(audit.membership.sum())
     if not measure.startswith("tpr@"):
         said = (
@@ -204,8 +202,7 @@ def _accuracies(signals: Signals) -> dict[str, float]:
 
 def _auditor(audit: Findings) -> str:
     """Return who attacks, and how that auditor compares with an adversary."""
-    signals = audit.target.signals
-    compared = ""
+    signals, compared = audit.target.signals, ""
     if signals.references is not None:
         some = "Each sample was trained on by some of these networks"
         none = "None of these networks trained on any of the samples"
@@ -222,11 +219,11 @@ def _auditor(audit: Findings) -> str:
             "adversaries do not know it and have to train shadow networks instead, so they are "
             f"weaker.{compared}"
         )
-    networks = len(np.unique(np.asarray(audit.shadow.signals.model)))
+    count = len(np.unique(np.asarray(audit.shadow.signals.model)))
     return (
-        f"The attacks were fitted on the answers of {networks} shadow "
-        f"{'network' if networks == 1 else 'networks'}, whose members the adversary knows. They "
-        f"were then judged on the target, whose members they were not told.{compared}"
+        f"The attacks were fitted on the answers of {count} shadow network{'s' * (count > 1)}, "
+        "whose members the adversary knows. They were then judged on the target, whose members "
+        f"they were not told.{compared}"
     )
 
 
@@ -236,9 +233,8 @@ def _dicts(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
 
 def exposed(audit: Findings) -> dict[str, Any]:
     """Return the members that the strongest attack ranks highest, and which attacks agree."""
-    outputs, family = audit.verdicts, audit.family
-    if audit.upside_down:
-        outputs, family = audit.turned_verdicts, audit.turned
+    turned = audit.turned_verdicts, audit.turned
+    outputs, family = turned if audit.upside_down else (audit.verdicts, audit.family)
     name, _ = strongest(family)
     member, mine = audit.membership, outputs[name].scores
     points = {n: point(o.scores, member, AGREES) for n, o in outputs.items() if o.ranks}
@@ -268,9 +264,9 @@ def _differences(audit: Findings, other: Other) -> list[dict[str, Any]]:
     for name, output in other.verdicts.items():
         pair = [(v.scores, v.predictions) for v in (other.of_target[name], output)]
         found = compare(audit.membership, *pair, ranks=output.ranks)
-        auc_p = None if math.isnan(found.auc_p) else found.auc_p
         row = {"attack": name, **_dicts({"accuracy": found.accuracy, "auc": found.auc})}
-        rows.append(row | {"accuracy_p": found.accuracy_p, "auc_p": auc_p})
+        p_values = {"accuracy_p": found.accuracy_p, "auc_p": found.auc_p}
+        rows.append(row | {key: None if math.isnan(p) else p for key, p in p_values.items()})
     for key in ("accuracy_p", "auc_p"):  # Holm, over the attacks
         known = [row for row in rows if row[key] is not None]
         corrected = holm([row[key] for row in known]) if known else ()
@@ -286,21 +282,18 @@ def unmeasurable(audit: Findings) -> list[dict[str, str]]:
     for fpr in FPRS:
         name = f"true-positive rate at a false-positive rate of {100 * fpr:g} %"
         least, precise = math.ceil(1 / fpr), math.ceil(NEEDED / fpr)
-        needs = f"{precise:,} non-members for a narrow interval"
-        if nonmembers < least:
-            needs = f"{least:,} non-members; {precise:,} for a narrow interval"
-            why = f"there are {nonmembers:,} non-members"
-            rows.append({"what": name, "why": why, "needs": needs})
-        elif nonmembers < precise:
+        needs = f"{least:,} non-members; {precise:,} for a narrow interval"
+        why = f"there are {nonmembers:,} non-members"
+        if nonmembers >= least:
+            name, needs = f"precise {name}", f"{precise:,} non-members for a narrow interval"
             allowed = false_positives_allowed(nonmembers, fpr)
             why = f"only {allowed} of {nonmembers:,} non-members may be accused"
-            rows.append({"what": f"precise {name}", "why": why, "needs": needs})
+        if nonmembers < precise:
+            rows.append({"what": name, "why": why, "needs": needs})
+    several = "--reference, several networks' answers to the same samples"
     for name, why in audit.left_out.items():
-        needs = f"--attacks {name}"
-        if "sensitivities" in why:
-            needs = "their numbers"
-        elif "reference" in why:
-            needs = "--reference, several networks' answers to the same samples"
+        needs = several if "reference" in why else f"--attacks {name}"
+        needs = "their numbers" if "sensitivities" in why else needs
         rows.append({"what": f"the attack {name}", "why": why, "needs": needs})
     return rows
 
@@ -342,7 +335,7 @@ def _template() -> jinja2.Template:
 
 
 def _classes(part: dict[str, Any]) -> str:
-    """Draw the attack's accuracy class by class; nothing where they are too many."""
+    """Draw the attack's accuracy class by class; nothing where they are too many to tell apart."""
     if len(part["classes"]) > MOST_CLASSES:
         return ""
     names = {"low": "accuracy_low", "high": "accuracy_high"}
@@ -367,4 +360,4 @@ def _svg(draw: Callable[[Axes], object], label: str, *, height: float) -> Markup
     text = buffer.getvalue()
     opening = Markup('<svg role="img" aria-label="{}"').format(label)
     # ours alone: no foreign text is drawn
-    return Markup(text[text.index("<svg") :].replace("<svg", str(opening), 1))
+    return Markup(opening + Markup(text.partition("<svg")[2]))
