@@ -92,8 +92,7 @@ def matrix(
     array = as_array(value)
     fits = array.ndim == 2 and array.dtype.kind in "fiu"
     for wanted, size in zip(shape, array.shape, strict=False):
-        least = 2 if wanted == "C" else 1
-        fits = fits and (size >= least if isinstance(wanted, str) else size == wanted)
+        fits &= size >= 1 + (wanted == "C") if isinstance(wanted, str) else size == wanted
     if not fits:
         sizes = f"({shape[0]}, {shape[1]}) of numbers{ONE_COLUMN if shape[1] == 'C' else ''}"
         raise FieldError(field, f"shape {array.shape}, dtype {array.dtype}; allowed: {sizes}")
@@ -112,22 +111,19 @@ def posteriors(value: Any) -> NDArray[np.float32]:
     if off.max() <= ROW_SUM_TOLERANCE:
         return array.astype(np.float32)
     rounding, most = _rounding(array)
-    wrong = off > max(most, ROW_SUM_TOLERANCE)
-    if wrong.any():
+    if (wrong := off > max(most, ROW_SUM_TOLERANCE)).any():
         row = int(wrong.argmax())
-        raise FieldError(
-            "posteriors",
+        said = (
             f"the sum of the posteriors is {sums[row]:.6g}; allowed: 1 within "
-            f"{ROW_SUM_TOLERANCE:g} (is a class left out, or are they rounded?)",
-            row,
+            f"{ROW_SUM_TOLERANCE:g} (is a class left out, or are they rounded?)"
         )
+        raise FieldError("posteriors", said, row)
     _warn(
         f"posteriors: rows sum to {sums.min():.3f} to {sums.max():.3f}, because they are rounded "
         f"to {rounding}; each row was divided by its sum. Rounding makes ties, so the leak may be "
         "larger than what is found: give more digits, or logits"
     )
-    divided: NDArray[np.float32] = (array / sums[:, None]).astype(np.float32)
-    return divided
+    return np.asarray(array / sums[:, None], dtype=np.float32)
 
 
 def _rounding(p: NDArray[np.float64]) -> tuple[str, float]:
@@ -171,14 +167,15 @@ def classes(value: Any, n: int) -> NDArray[np.int64]:
 def labels(value: Any, n: int, count: int | None = None) -> NDArray[np.int64]:
     """Return labels, (n,), 0 … C-1, C the ``count`` (None: any); 1 … C are lowered by one."""
     array = classes(value, n)
+    low, high = array.min(), array.max()
     if count is None:
-        if array.min() < 0 or array.max() < 1:
-            span = f"{array.min()} to {array.max()}"
-            raise FieldError("labels", f"{span}; allowed: 0 to C-1, of 2 or more classes")
+        if low < 0 or high < 1:
+            said = f"{low} to {high}; allowed: 0 to C-1, of 2 or more classes"
+            raise FieldError("labels", said)
         return array
-    if array.min() >= 1 and array.max() == count and len(np.unique(array)) > 1:
+    if 1 <= low < high == count:
         _warn(
-            f"labels: they run from {array.min()} to {count} for {count} classes, so they are "
+            f"labels: they run from {low} to {count} for {count} classes, so they are "
             f"read as counted from 1: lowered by 1; give 0 to {count - 1}"
         )
         return array - 1
@@ -214,11 +211,11 @@ def trained_on(value: Any, others: Any) -> NDArray[np.bool_] | None:
     if value is None:
         return None
     array = as_array(value)
-    if others is None or array.shape != others.shape or array.dtype != np.bool_:
-        allowed = "None without references" if others is None else f"{others.shape} of bool"
-        shape = f"shape {array.shape}, dtype {array.dtype}"
-        raise FieldError("trained_on", f"{shape}; allowed: {allowed}")
-    return array
+    if others is not None and array.shape == others.shape and array.dtype == np.bool_:
+        return array
+    allowed = "None without references" if others is None else f"{others.shape} of bool"
+    said = f"shape {array.shape}, dtype {array.dtype}; allowed: {allowed}"
+    raise FieldError("trained_on", said)
 
 
 def ids(value: Any, n: int, model: NDArray[np.int64] | None = None) -> NDArray[np.str_]:
@@ -232,26 +229,24 @@ def ids(value: Any, n: int, model: NDArray[np.int64] | None = None) -> NDArray[n
     names = array.astype(str)
     refuse("ids", "id", array, pd.isna(array) | (names == ""), "text")
     table = pd.DataFrame({"id": names, "model": 0 if model is None else model})
-    twice = table.duplicated().to_numpy()
-    if twice.any():
+    if (twice := table.duplicated().to_numpy()).any():
         row, rows = int(twice.argmax()), int(table.duplicated(keep=False).sum())
-        raise FieldError(
-            "ids",
+        said = (
             f"id is {str(names[row])!r} again, and {rows:,} rows share an id with another; "
-            "allowed: each id once for each network (average the answers to repeated queries)",
-            row,
+            "allowed: each id once for each network (average the answers to repeated queries)"
         )
+        raise FieldError("ids", said, row)
     return names
 
 
 def _whole(field: str, name: str, array: NDArray[Any], n: int, allowed: str) -> NDArray[np.int64]:
     array = _column(field, array, n, " of whole numbers")
-    numbers = array
-    if array.dtype.kind not in "biu":
-        values = pd.Series(array.tolist(), dtype=object)
-        numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
-        whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
-        refuse(field, name, array, ~whole, allowed)
+    if array.dtype.kind in "biu":
+        return array.astype(np.int64)
+    values = pd.Series(array.tolist(), dtype=object)
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
+    refuse(field, name, array, ~whole, allowed)
     return numbers.astype(np.int64)
 
 

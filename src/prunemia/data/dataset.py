@@ -27,9 +27,8 @@ def as_features(array: NDArray[Any]) -> NDArray[np.float32]:
     """Return numbers as float32; bytes (uint8) of three dimensions and more, pixels, as 0 … 1."""
     with np.errstate(over="ignore"):
         features = np.ascontiguousarray(array, dtype=np.float32)
-    if array.dtype == np.uint8 and array.ndim > 2:
-        features = features / np.float32(255)
-    return features
+    pixels = array.dtype == np.uint8 and array.ndim > 2
+    return features / np.float32(255) if pixels else features
 
 
 def check_samples(samples: int | None, name: str, size: int) -> None:
@@ -111,24 +110,20 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     rest. Each network permutes its owner's half anew and takes 45 % for testing, of the remainder
     18.18 % for validation, both rounded up (as scikit-learn does), and trains on the rest: 45 / 10
     / 45 %. Shadows overlap one another, never the victim. References share the victim's half, in
-    pairs: the second trains on what tests the first and the other way round, so that half of them
-    trained on a sample (but for validation samples, and a few where sizes differ). Parts depend on
-    (data, seed, index) alone: shadow 3 is the same among 5 and 64. DataError: too few samples, or
-    one class to train on. Source: Yuan & Zhang (2022), section 6.1, and its code; not stratified.
+    pairs: the second trains on what tests the first and the other way round. Parts depend on (data,
+    seed, index) alone: shadow 3 is the same among 5 and 64. DataError: too few samples, or one
+    class to train on. Source: Yuan & Zhang (2022), section 6.1, and its code; not stratified.
     """
-    n = len(dataset)
-    # The victim's half is never the larger one, and its test part never its smallest.
-    if min(_shares(n // 2)[:2]) < FEWEST:
+    n, reference = len(dataset), index >= OWN
+    tests, validations = _shares(n // 2)  # the victim's half is never the larger one
+    if min(validations, n // 2 - tests - validations) < FEWEST:
         few = f"{n} samples are too few to split among victim and adversary"
         raise DataError(f"data set {dataset.name!r}: {few}")
-    order = _permutation(n, dataset.fingerprint, seed, "halves")
-    reference = index >= OWN
+    order = _permutation(n, dataset, seed, "halves")
     half = order[: n // 2] if index == 0 or reference else order[n // 2 :]
     drawn = index - (index - OWN) % 2 if reference else index
-    shuffled = half[_permutation(len(half), dataset.fingerprint, seed, drawn)]
-    _, validations, tests = _shares(len(shuffled))
-    validation = shuffled[tests : tests + validations]
-    test, train = shuffled[:tests], shuffled[tests + validations :]
+    shuffled = half[_permutation(len(half), dataset, seed, drawn)]
+    test, validation, train = np.split(shuffled, np.cumsum(_shares(len(shuffled))))
     if drawn != index:  # as many as the first's; the test part is never the smaller one
         test, train = np.concatenate([test[len(train) :], train]), test[: len(train)]
     if len(np.unique(dataset.labels[train])) < 2:
@@ -139,18 +134,18 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
 
 def victims_half(dataset: Dataset, seed: int) -> NDArray[np.int64]:
     """Return the samples of the victim's half, of which its references are cut as well."""
-    n = len(dataset)
-    return _permutation(n, dataset.fingerprint, seed, "halves")[: n // 2]
+    return _permutation(len(dataset), dataset, seed, "halves")[: len(dataset) // 2]
 
 
-def _shares(half: int) -> tuple[int, int, int]:
+def _shares(half: int) -> tuple[int, int]:
+    """Return how many of a half's samples are for testing, and for validation."""
     tests = -(-half * 4500 // 10_000)
-    validations = -(-(half - tests) * 1818 // 10_000)
-    return half - tests - validations, validations, tests
+    return tests, -(-(half - tests) * 1818 // 10_000)
 
 
-def _permutation(samples: int, *purpose: str | int) -> NDArray[np.int64]:
-    return np.random.default_rng(seed_of("split", *purpose)).permutation(samples)
+def _permutation(samples: int, dataset: Dataset, *purpose: str | int) -> NDArray[np.int64]:
+    seed = seed_of("split", dataset.fingerprint, *purpose)
+    return np.random.default_rng(seed).permutation(samples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,9 +160,8 @@ class Canaries:
 def plant(dataset: Dataset, seed: int, count: int) -> Canaries:
     """Return ``count`` canaries, drawn from the victim's test samples, of which two have to remain.
 
-    Each gets a label drawn uniformly from the other classes, and is included with probability 1/2,
-    independently, as an audit in one run assumes. DataError: too many. Source: Steinke, Nasr &
-    Jagielski (2023), algorithm 1; mislabelled samples: Nasr et al. (2021).
+    Each gets a label drawn from the other classes, and is included with probability 1/2. DataError:
+    too many. Source: Steinke, Nasr & Jagielski (2023), algorithm 1; Nasr et al. (2021).
     """
     test = split(dataset, seed, 0).test
     if count > len(test) - 2:

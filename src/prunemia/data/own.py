@@ -56,9 +56,8 @@ def load_own(path: Path) -> Dataset:
             raise DataError(f"{path}: field {field!r} is missing; its fields are {known}")
     try:
         features, guess = _features(name, arrays)
-        values, labels = np.unique(
-            checks.classes(arrays["labels"], len(features)), return_inverse=True
-        )
+        numbers = checks.classes(arrays["labels"], len(features))
+        values, labels = np.unique(numbers, return_inverse=True)
         if len(values) < 2:
             raise checks.FieldError("labels", "all alike; allowed: 2 or more classes")
     except checks.FieldError as error:
@@ -71,27 +70,22 @@ def load_own(path: Path) -> Dataset:
         ranges = features.max(axis=0).astype(np.float64) - features.min(axis=0)
         ranges = ranges[ranges > 0]
         if len(ranges) and ranges.max() > LARGEST_RATIO * ranges.min():
-            warnings.warn(
-                # no page has this parameter, so `-p standardize true` would be refused
+            # no page has this parameter, so `-p standardize true` would be refused
+            said = (
                 f"{path}: features are not on one scale (their ranges go from {ranges.min():.3g} "
-                f"to {ranges.max():.3g}); set standardize=True in the Experiment",
-                ScaleWarning,
-                stacklevel=3,
+                f"to {ranges.max():.3g}); set standardize=True in the Experiment"
             )
+            warnings.warn(said, ScaleWarning, stacklevel=3)
     return Dataset(str(path), features, labels.astype(np.int64), len(values))
 
 
 def _features(name: str, arrays: Mapping[str, NDArray[Any]]) -> tuple[NDArray[np.float32], str]:
     """Return features, channels first, and a sentence where their layout is a guess, else ""."""
     array = arrays[name]
-    least = 3 if name == "images" else 2
-    shape = f"shape {array.shape}"
+    least, shape = 3 if name == "images" else 2, f"shape {array.shape}"
     if array.dtype.kind not in "biuf" or not least <= array.ndim <= 4 or 0 in array.shape:
-        raise checks.FieldError(
-            name,
-            f"{shape}, type {array.dtype}; allowed: numbers of 2 to 4 dimensions (images 3 or 4), "
-            "none of them empty",
-        )
+        allowed = "numbers of 2 to 4 dimensions (images 3 or 4), none of them empty"
+        raise checks.FieldError(name, f"{shape}, type {array.dtype}; allowed: {allowed}")
     layout, *others = _readings(name, array.shape)
     guess = ""
     if "layout" in arrays:

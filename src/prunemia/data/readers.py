@@ -69,13 +69,10 @@ def read_texas(paths: Sequence[Path]) -> Arrays:
 
 def _tables(path: Path, *names: str) -> list[NDArray[np.uint8]]:
     """Read the tables of bytes in a tar archive that have these names; none given: all of them."""
-    tables = []
     with tarfile.open(path) as archive:
         members = {str(PurePosixPath(each.name)): each for each in archive if each.isreg()}
-        for name in names or members:
-            file: Any = archive.extractfile(members[name])
-            tables.append(pd.read_csv(file, header=None, dtype=np.uint8).to_numpy())
-    return tables
+        files: Any = [archive.extractfile(members[name]) for name in names or members]
+        return [pd.read_csv(file, header=None, dtype=np.uint8).to_numpy() for file in files]
 
 
 def read_letter(paths: Sequence[Path]) -> Arrays:
@@ -102,18 +99,16 @@ def read_svhn(paths: Sequence[Path]) -> Arrays:
     """Read SVHN's two cropped-digit files as torchvision does: label 10 becomes 0."""
     from torchvision.datasets import SVHN
 
-    parts = [
-        SVHN(path.parent, split=part) for path, part in zip(paths, ("train", "test"), strict=True)
-    ]
+    split = {"train": paths[0].parent, "test": paths[1].parent}
+    parts = [SVHN(folder, split=part) for part, folder in split.items()]
     labels = np.concatenate([part.labels for part in parts])
     return np.concatenate([part.data for part in parts]), labels
 
 
 def read_fashion_mnist(paths: Sequence[Path]) -> Arrays:
     """Read Fashion-MNIST's four files: images and labels for training, then for testing."""
-    images, labels, more_images, more_labels = (_read_idx(path) for path in paths)
-    features = np.concatenate([images, more_images])[:, np.newaxis]
-    return features, np.concatenate([labels, more_labels])
+    parts = [_read_idx(path) for path in paths]
+    return np.concatenate(parts[::2])[:, np.newaxis], np.concatenate(parts[1::2])
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:

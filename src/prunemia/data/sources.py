@@ -47,8 +47,7 @@ def load(
     else:
         check_samples(samples, source.name, source.rows)  # before anything is downloaded
         arrays = _read(source, progress)
-    features = as_features(arrays[0])
-    labels = np.ascontiguousarray(arrays[1], dtype=np.int64)
+    features, labels = as_features(arrays[0]), np.ascontiguousarray(arrays[1], dtype=np.int64)
     return Dataset(source.name, features, labels, source.classes).sample(samples, rows_seed)
 
 
@@ -62,8 +61,8 @@ def sheets() -> pd.DataFrame:
     table = pd.DataFrame([vars(source) for source in SOURCES.values()])
     table["features"] = ["×".join(map(str, shape)) for shape in table["shape"]]
     checksums = [", ".join(a.checksum for a in source.archives) for source in SOURCES.values()]
-    words = [text.replace(":", " ").replace("gitblob", "git blob") for text in checksums]
-    table["integrity"] = [text or "no download" for text in words]
+    words = pd.Series(checksums).str.replace(":", " ").str.replace("gitblob", "git blob")
+    table["integrity"] = words.replace("", "no download")
     table = table.rename(columns={"used_for": "used for", "origin": "source"}).set_index("name")
     shown = ["rows", "features", "classes", "about", "used for", "source", "license", "citation"]
     return table[[*shown, "integrity"]]
@@ -159,12 +158,11 @@ def _download(archive: Archive, path: Path, progress: bool) -> None:
     try:
         transfer(archive.url, str(path), None)
     except requests.RequestException as error:
-        if isinstance(error, requests.HTTPError) and error.response is not None:
+        reason = "the connection broke before the file was complete"
+        if error.response is not None:
             reason = f"the server answered {error.response.status_code} {error.response.reason}"
         elif isinstance(error, requests.ConnectionError | requests.Timeout):
             reason = f"no connection to {urlsplit(archive.url).hostname}"
-        else:
-            reason = "the connection broke before the file was complete"
         raise DataError(
             f"{archive.url} cannot be downloaded: {reason}; "
             f"a copy of {Path(archive.file).name} in $PRUNEMIA_DATA is used as well"

@@ -43,9 +43,9 @@ def logits(module: nn.Module, x: Any, batch: int = 1024) -> Tensor:
     change between queries or with the samples beside. `SignalWarning`: they are probabilities.
     """
     with _asking(module, x) as samples:
-        answers = torch.cat([_ask(module, part).double() for part in samples.split(batch)])
-    _warn_of_probabilities(answers)
-    return answers
+        z = torch.cat([_ask(module, part).double() for part in samples.split(batch)])
+    _warn_of_probabilities(z)
+    return z
 
 
 def posteriors(module: nn.Module, x: Any, batch: int = 1024) -> Tensor:
@@ -74,10 +74,9 @@ def answers(
     """Return the posteriors, and how much each moves when the input is perturbed a little.
 
     Both (n, C), float64. s_c = mean over ``draws`` of |p_c(x + εu) − p_c(x)| / ε, u ~ N(0, I),
-    which tends to √(2/π)·‖∇ₓ p_c‖ as ε → 0; ten draws carry about 16 % of sampling noise. Softmax
-    and difference are taken in float64, so an error of the logits is damped by p(1 − p) like the
-    signal, and s keeps its digits where p is near 1. ValueError: as `logits`; x is of whole
-    numbers, or ε is lost in its rounding. Source: Yuan & Zhang (2022), section 5.1.
+    which tends to √(2/π)·‖∇ₓ p_c‖ as ε → 0; ten draws carry about 16 % of sampling noise. Taken in
+    float64, s keeps its digits where p is near 1. ValueError: as `logits`; x is of whole numbers,
+    or ε is lost in its rounding. Source: Yuan & Zhang (2022), section 5.1.
 
     Parameters
     ----------
@@ -120,27 +119,25 @@ def _asking(module: nn.Module, x: Any) -> Iterator[Tensor]:
 
 
 def _brought(module: nn.Module, x: Any) -> Tensor:
-    given = x
     if not isinstance(x, Tensor):
         array = as_array(x)
         if array.dtype.kind not in "biuf":
             raise ValueError(f"x: type {array.dtype}; allowed: numbers")
         native = np.float64 if array.dtype.itemsize > 8 else array.dtype.newbyteorder("=")
-        given = torch.from_numpy(np.require(array, native, ["C", "W"]))
-    if not given.ndim:
+        x = torch.from_numpy(np.require(array, native, ["C", "W"]))
+    if not x.ndim:
         raise ValueError("x: one number; allowed: samples of shape (n, …)")
     parts = [*module.parameters(), *module.buffers()]
-    device = parts[0].device if parts else given.device
+    device = parts[0].device if parts else x.device
     floating = next((p.dtype for p in parts if p.is_floating_point()), None)
-    if given.is_floating_point():
-        types = [floating or given.dtype]
-    else:  # what a network of indices takes, or what one of numbers takes
+    types = [floating or x.dtype]
+    if not x.is_floating_point():  # what a network of indices takes, or what one of numbers takes
         types = [floating or torch.float32, torch.int64]
         if any(isinstance(m, nn.Embedding | nn.EmbeddingBag) for m in module.modules()):
             types.reverse()
     failures: list[Exception] = []
     for dtype in types:
-        samples = given.to(device, dtype)
+        samples: Tensor = x.to(device, dtype)
         try:
             module(samples[:PROBED])
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
@@ -148,10 +145,9 @@ def _brought(module: nn.Module, x: Any) -> Tensor:
         else:
             return samples
     reason = (str(failures[0]).splitlines() or [type(failures[0]).__name__])[0]
-    raise ValueError(
-        f"module: cannot be asked samples of shape {tuple(given.shape[1:])}, {given.dtype}: "
-        f"{reason}"
-    ) from failures[0]
+    shape = tuple(x.shape[1:])
+    said = f"module: cannot be asked samples of shape {shape}, {x.dtype}: {reason}"
+    raise ValueError(said) from failures[0]
 
 
 def _require_repeatable(module: nn.Module, probe: Tensor) -> None:
@@ -167,8 +163,7 @@ def _require_repeatable(module: nn.Module, probe: Tensor) -> None:
 
 def _ask(module: nn.Module, part: Tensor) -> Tensor:
     """Return a network's logits, finite and of shape (n, C), to n samples."""
-    n = len(part)
-    answer = module(part)
+    n, answer = len(part), module(part)
     if hasattr(answer, "logits"):
         answer = answer.logits
     elif isinstance(answer, Mapping) and "logits" in answer:

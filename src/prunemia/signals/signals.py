@@ -21,8 +21,8 @@ class Signals:
     """The answers of one or several networks to n samples of C classes.
 
     Each field may be an array, a list, a column of pandas, or a tensor. ValueError names a wrong
-    one and its row; a `SignalWarning` tells what can be read one way only, but is unusual (labels 1
-    … C, rounded posteriors). Source: Yuan & Zhang (2022), section 5.1 (the inputs of SAMIA).
+    one and its row; a `SignalWarning` tells what is unusual (labels 1 … C, rounded posteriors).
+    Source: Yuan & Zhang (2022), section 5.1 (the inputs of SAMIA).
 
     Parameters
     ----------
@@ -49,27 +49,25 @@ class Signals:
     def __post_init__(self) -> None:
         posteriors = checks.posteriors(self.posteriors)
         shape = n, classes = posteriors.shape
-        self._keep("posteriors", posteriors)
-        self._keep("labels", checks.labels(self.labels, n, classes))
-        self._keep("model", checks.model(self.model, n))
+        fields: dict[str, NDArray[Any] | None] = {"posteriors": posteriors}
+        fields["labels"] = checks.labels(self.labels, n, classes)
+        fields["model"] = checks.model(self.model, n)
         if self.membership is not None:
-            self._keep("membership", checks.membership(self.membership, n))
+            fields["membership"] = checks.membership(self.membership, n)
         if self.sensitivities is not None:
             moved = checks.matrix("sensitivities", self.sensitivities, shape, "0 or more", low=0)
-            self._keep("sensitivities", moved.astype(np.float32))
+            fields["sensitivities"] = moved.astype(np.float32)
         if self.references is not None:
             odds = checks.matrix("references", self.references, (n, "k"))
-            self._keep("references", odds.astype(np.float32))
-        self._keep("trained_on", checks.trained_on(self.trained_on, self.references))
+            fields["references"] = odds.astype(np.float32)
+        fields["trained_on"] = checks.trained_on(self.trained_on, self.references)
         if self.logits is not None:
-            self._keep("logits", checks.matrix("logits", self.logits, shape))
-
-    def _keep(self, name: str, array: NDArray[Any] | None) -> None:
-        """Keep an array that nobody can change, not even through another name."""
-        if array is not None:
-            array = array.copy() if array.base is not None or array.flags.writeable else array
-            array.flags.writeable = False
-        object.__setattr__(self, name, array)
+            fields["logits"] = checks.matrix("logits", self.logits, shape)
+        for name, array in fields.items():  # kept so that nobody can change them
+            if array is not None:
+                array = array.copy() if array.base is not None or array.flags.writeable else array
+                array.flags.writeable = False
+            object.__setattr__(self, name, array)
 
     @classmethod
     def from_logits(
@@ -122,11 +120,10 @@ class Signals:
             p = np.minimum(self.posteriors.astype(np.float64), 1.0)
             return p, 1 - p
         p = softmax(self.logits, axis=1)
-        rows, top = np.arange(len(p)), p.argmax(axis=1)
-        rest = 1 - p
-        others = p.copy()
-        others[rows, top] = 0
-        rest[rows, top] = others.sum(axis=1)
+        top = np.arange(len(p)), p.argmax(axis=1)
+        rest, others = 1 - p, p.copy()
+        others[top] = 0
+        rest[top] = others.sum(axis=1)
         return p, rest
 
     def without_logits(self) -> Self:
@@ -146,7 +143,7 @@ class Signals:
     def concatenate(cls, parts: Sequence[Self]) -> Self:
         """Return the rows of all ``parts``; ValueError: a field in some only, but for logits."""
         if any(part.logits is None for part in parts):
-            parts = [part if part.logits is None else part.without_logits() for part in parts]
+            parts = [part.without_logits() for part in parts]
         fields = [part.arrays() for part in parts]
         for place, each in enumerate(fields):
             if differing := sorted(each.keys() ^ fields[0].keys()):
@@ -193,12 +190,11 @@ class SignalPair:
 class JointSignals(Signals):
     """The answers of R releases of the same networks to the same n samples; `of` makes them.
 
-    The fields of `Signals` are the first release's; ``others``, (n, R − 1, C), are the posteriors
-    of the rest, ``moved`` their sensitivities (or None). `observed` and `subset` are of all at
-    once.
+    The fields of `Signals` are the first release's; ``stacked``, (n, R, C), are all posteriors,
+    ``moved`` all sensitivities (or None). `observed` and `subset` are of all at once.
     """
 
-    others: NDArray[np.float32] | None = None
+    stacked: NDArray[np.float32] | None = None
     moved: NDArray[np.float32] | None = None
 
     @classmethod
@@ -209,25 +205,20 @@ class JointSignals(Signals):
             for name in ("classes", "labels", "model", "membership"):
                 if not np.array_equal(getattr(first, name), getattr(other, name)):
                     raise ValueError(f"releases: number {place} has other {name} than the first")
-        arrays: dict[str, Any] = {**first.arrays(), "logits": None}
-        moved = [each.sensitivities for each in releases]
-        if any(each is None for each in moved):
-            arrays["sensitivities"] = None
-        elif further:
-            arrays["moved"] = np.stack(moved[1:], axis=1)  # type: ignore[arg-type]
-        if further:
-            arrays["others"] = np.stack([each.posteriors for each in further], axis=1)
-        return cls.from_arrays(arrays)
+        stacked = np.stack([each.posteriors for each in releases], axis=1)
+        arrays = {**first.arrays(), "logits": None, "stacked": stacked}
+        moved = [each.sensitivities for each in releases if each.sensitivities is not None]
+        if len(moved) < len(releases):
+            return cls.from_arrays(arrays | {"sensitivities": None})
+        return cls.from_arrays(arrays | {"moved": np.stack(moved, axis=1)})
 
     @property
     def each(self) -> list[Signals]:
         """The releases' signals, one by one, in order."""
-        found = [(self.posteriors, self.sensitivities)]
-        if self.others is not None:
-            for place in range(self.others.shape[1]):
-                moved = None if self.moved is None else self.moved[:, place]
-                found.append((self.others[:, place], moved))
-        return [Signals(p, s, self.labels, self.membership, self.model) for p, s in found]
+        posteriors = np.asarray(self.stacked).swapaxes(0, 1)
+        moved = [None] * len(posteriors) if self.moved is None else self.moved.swapaxes(0, 1)
+        rest = self.labels, self.membership, self.model
+        return [Signals(p, s, *rest) for p, s in zip(posteriors, moved, strict=True)]
 
 
 def each_release(signals: Signals) -> list[Signals]:
