@@ -85,14 +85,11 @@ def test_nine_weights_of_ten_lower_the_leak_where_the_network_no_longer_fits(tab
 
 def test_filter_pruning_lowers_the_leak_at_no_price(table):
     assert verdicts(table, "total-l1structured-0.7")["mnist1d"] == "contradicted"
-    control = results.read("control_mnist1d").query(
-        "pruner == 'l1structured' and measure == 'test accuracy' and stopping == 'warm-up'"
-    )
-    assert (control["pruned"] - control["original"]).mean() > 0
-    pruned = results.read("control_mnist1d").query(
-        "pruner == 'l1structured' and sparsity == 0.7 and measure == 'train accuracy'"
-    )
-    assert pruned["pruned"].mean().round(2) == 0.98
+    filters = results.read("control_mnist1d").query("pruner == 'l1structured'")
+    test = claims.where(filters, measure="test accuracy", stopping="warm-up")
+    assert (test["pruned"] - test["original"]).mean() > 0
+    train = claims.where(filters, measure="train accuracy", sparsity=0.7)
+    assert train["pruned"].mean().round(2) == 0.98
 
 
 def test_natural_images_leak_more_in_two_runs(table):
@@ -111,35 +108,22 @@ def test_how_much_leaks():
     found = originals[originals["runs"] >= 3].set_index("dataset")
     above = found[found["found_low"] > 0.01]
     assert (100 * above["found"]).round().to_dict() == {"location": 13, "mnist1d": 4}
-    rows = results.read("references_location").query(
-        "by == 'attack' and measure == 'TPR at 0.01' and network == 'original' and sparsity == 0.7"
-    )
-    means = rows.groupby(["attack", "setting", "references"])["value"].mean()
-    assert round(100 * means["rmia", "offline", 5]) == 26
-    assert round(100 * means["lira", "online", 64]) == 54
-    lira = results.read("references_location").query(
-        "by == 'attack' and measure == 'TPR at 0.01' and attack == 'lira' and setting == 'online'"
-        " and sparsity == 0.7"
-    )
-    kinds = lira.groupby("network")["value"].mean()
-    assert [round(100 * kinds[kind]) for kind in ("dense", "pruned")] == [72, 54]
+    rows = claims.where(results.read("references_location"), by="attack", sparsity=0.7)
+    rows = claims.where(rows, measure="TPR at 0.01")
+    means = rows.groupby(["network", "attack", "setting", "references"])["value"].mean()
+    assert round(100 * means["original", "rmia", "offline", 5]) == 26
+    lira = [means[network, "lira", "online", 64] for network in ("original", "dense", "pruned")]
+    assert [round(100 * found) for found in lira] == [54, 72, 54]
 
 
 def test_what_to_do():
-    best = {
-        name: claims.advice(table) for name, (_, table) in results.by_dataset("tradeoff").items()
-    }
-    location, mnist1d = best["location"], best["mnist1d"]
-    assert location["chosen"].startswith("distillation")
-    assert [round(location[name], 2) for name in ("before", "after")] == [0.85, 0.77]
-    assert location["gain_low"] > 0
-    assert priced(location) == [-0.8, -1.9, 0.3]
-    assert mnist1d["chosen"] == "l1structured 0.8"
-    assert [round(mnist1d[name], 2) for name in ("before", "after")] == [0.67, 0.61]
-    assert mnist1d["gain_low"] > 0
-    assert priced(mnist1d) == [0.3, -1.9, 2.5]
-
-
-def priced(advice):
-    """Return the change of test accuracy in points, with its interval."""
-    return [round(-100 * advice[name], 1) for name in ("price", "price_high", "price_low")]
+    for dataset, chosen, leak, change in (
+        ("location", "distillation", [0.85, 0.77], [-0.8, -1.9, 0.3]),
+        ("mnist1d", "l1structured 0.8", [0.67, 0.61], [0.3, -1.9, 2.5]),
+    ):
+        best = claims.advice(results.read(f"tradeoff_{dataset}"))
+        assert best["chosen"].startswith(chosen)
+        assert best[["before", "after"]].astype(float).round(2).tolist() == leak
+        assert best["gain_low"] > 0
+        price = best[["price", "price_high", "price_low"]].astype(float)
+        assert (-100 * price).round(1).tolist() == change  # of test accuracy, in points

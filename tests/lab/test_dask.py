@@ -19,9 +19,8 @@ from prunemia.lab.lab import table_steps
 from prunemia.lab.stages import STAGES
 
 BOOK = Path(__file__).parents[2] / "book" / "scaling.md"
-EXP = pm.Experiment(
-    dataset="digits", model="columnfc", samples=300, epochs=1, finetune_epochs=1, shadows=1, draws=1
-)
+FIELDS = {"dataset": "digits", "model": "columnfc", "samples": 300, "finetune_epochs": 1}
+EXP = pm.Experiment(**FIELDS, epochs=1, shadows=1, draws=1)
 
 
 class Client:
@@ -59,13 +58,13 @@ def submitted(root, monkeypatch, resources):
 def test_tasks_wait_for_their_inputs_and_ask_for_a_gpu_where_there_are_some(
     tmp_path, monkeypatch, resources
 ):
-    planned, sent, told = submitted(tmp_path, monkeypatch, resources)
+    planned, sent, told = submitted(tmp_path / "a", monkeypatch, resources)
 
     tasks = list(planned.todo.values())
     assert told == [planned.context.title(task.step) for task in tasks]
     for (arguments, wanted), task in zip(sent.values(), tasks, strict=True):
         step, root, device, inputs = arguments
-        assert (step, root, device) == (task.step, str(tmp_path.resolve()), None)
+        assert (step, root, device) == (task.step, str((tmp_path / "a").resolve()), None)
         assert [future.key.rsplit("-", 1)[0] for future in inputs] == task.needs
         assert wanted == (resources or None)
     # what needs a failed task has its error, the others have none
@@ -74,13 +73,10 @@ def test_tasks_wait_for_their_inputs_and_ask_for_a_gpu_where_there_are_some(
     (text,) = set(planned.errors.values())
     assert text.startswith("fitting conf, digits/columnfc")
     assert text.endswith("MemoryError: too large")
-
-
-def test_stores_of_two_sweeps_on_one_scheduler_keep_apart(tmp_path, monkeypatch):
-    first, second = (submitted(tmp_path / name, monkeypatch, {})[1] for name in ("a", "b"))
-
-    assert len(first) == len(second)
-    assert not set(first) & set(second)
+    # stores of two sweeps on one scheduler keep apart
+    other = submitted(tmp_path / "b", monkeypatch, resources)[1]
+    assert len(sent) == len(other)
+    assert not set(sent) & set(other)
 
 
 @pytest.fixture
@@ -102,7 +98,6 @@ def hosts(monkeypatch):
     [
         ("gibberish", "no HOST:PORT"),
         ("tcp://127.0.0.1:99999", "Port out of range 0-65535"),
-        ("tcp://[::1:8786", "Invalid IPv6 URL"),
         ("tcp://no.such.host.invalid:8786", "Name or service not known"),
         ("tcp://a..b:8786", "label"),
         ("http://127.0.0.1:8786", "no protocol 'http'"),
@@ -111,9 +106,8 @@ def hosts(monkeypatch):
 )
 @pytest.mark.usefixtures("hosts")
 def test_what_is_no_address_is_refused_at_once_in_one_sentence(address, reason):
-    refused = pytest.raises(UsageError, match=r"^--scheduler .*is no address")
-    with refused as caught, sweep.connect(address):
-        pass
+    with pytest.raises(UsageError, match=r"^--scheduler .*is no address") as caught:
+        sweep.risk(address)
 
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -145,10 +139,9 @@ def test_a_scheduler_that_others_reach_unencrypted_brings_a_warning(
 
 def test_without_a_certificate_no_client_is_made_that_would_hang(monkeypatch):
     monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client was made"))
-    refused = pytest.raises(UsageError, match="no certificate in Dask's settings")
-    with refused as caught, sweep.connect("tls://127.0.0.1:9"):
+    refused = pytest.raises(UsageError, match=r"^.*no certificate in Dask's settings.*$")
+    with refused, sweep.connect("tls://127.0.0.1:9"):
         pass
-    assert "\n" not in str(caught.value)
 
 
 def test_nobody_answers_at_the_address(tmp_path, monkeypatch):
@@ -171,13 +164,10 @@ def certificate(tmp_path_factory):
 @pytest.fixture(scope="module")
 def encrypted(certificate):
     """The address of a scheduler that lets in who has the certificate, and nobody else."""
-    pair = {"cert": str(certificate / "cert.pem"), "key": str(certificate / "key.pem")}
-    security = Security(
-        tls_ca_file=pair["cert"],
-        require_encryption=True,
-        **{f"tls_{role}_{what}": pair[what] for role in ("scheduler", "worker", "client")
-           for what in pair},
-    )  # fmt: skip
+    pair = {what: str(certificate / f"{what}.pem") for what in ("cert", "key")}
+    roles = ("scheduler", "worker", "client")
+    files = {f"tls_{role}_{what}": file for role in roles for what, file in pair.items()}
+    security = Security(tls_ca_file=pair["cert"], require_encryption=True, **files)
     with LocalCluster(
         n_workers=1,
         threads_per_worker=1,
@@ -195,10 +185,8 @@ def settings(folder):
     """Return Dask's settings as the variables of the book's page make them."""
     names = re.findall(r"export DASK_(\w+)=/shared/tls/(\S+)", BOOK.read_text(encoding="utf-8"))
     assert len(names) == 3
-    return {
-        name.lower().replace("__", ".").replace("ca_file", "ca-file"): str(folder / file)
-        for name, file in names
-    }
+    keys = [name.lower().replace("__", ".").replace("ca_file", "ca-file") for name, _ in names]
+    return {key: str(folder / file) for key, (_, file) in zip(keys, names, strict=True)}
 
 
 def test_a_sweep_runs_on_a_tls_scheduler(encrypted, certificate, tmp_path, capsys):
@@ -211,16 +199,11 @@ def test_a_sweep_runs_on_a_tls_scheduler(encrypted, certificate, tmp_path, capsy
 
 
 def test_another_certificate_or_none_is_refused_in_one_sentence(encrypted, tmp_path):
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other"),
-            *("-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"),
-        ],
-        check=True,
-        capture_output=True,
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=other -keyout key.pem -out cert.pem"
     )
-    refused = pytest.raises(UsageError, match="no Dask scheduler answers there")
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    refused = pytest.raises(UsageError, match=r"^.*no Dask scheduler answers there.*$")
     for given in (settings(tmp_path), {}):
-        with dask.config.set(given), refused as caught, sweep.connect(encrypted):
+        with dask.config.set(given), refused, sweep.connect(encrypted):
             pass
-        assert "\n" not in str(caught.value)

@@ -57,17 +57,15 @@ def test_several_grids_share_what_stands_above_them_and_no_experiment_comes_twic
     """
     parsed = grid.read(written(text)).experiments
 
-    assert [(e.model, e.pruner, e.seed) for e in parsed] == [
-        ("cnn1d", "slim", 0),
-        ("cnn1d", "l1structured", 0),
-        ("cnn1d", "slim", 1),
-        ("cnn1d", "l1structured", 1),
-        ("cnn1d", "slim", 2),
-        ("columnfc", "l1unstructured", 0),
-    ]
+    crossed = [("cnn1d", pruner, seed) for seed in (0, 1) for pruner in ("slim", "l1structured")]
+    rest = [("cnn1d", "slim", 2), ("columnfc", "l1unstructured", 0)]
+    assert [(e.model, e.pruner, e.seed) for e in parsed] == crossed + rest
 
 
 MANY = list(range(1, 101))
+
+
+TWICE = f"grids: [{{epochs: {MANY[:6]}}}, {{epochs: {MANY[:6]}}}]"
 
 
 @pytest.mark.parametrize(
@@ -75,35 +73,19 @@ MANY = list(range(1, 101))
     [
         ("sparcity: 0.5", "sparcity: no such field; allowed: dataset, samples"),
         ("sparsity: [0.5, 1.5]", "sparsity: 1.5 is not allowed: should be less than 1"),
-        (
-            "pruner: [l1unstructured, slim]\nmodel: columnfc",
-            "'slim' ranks BatchNorm scales, of which model 'columnfc'",
-        ),
         ("attacks: [conf, cnof]", "attacks: 'cnof' is not allowed; allowed: conf, xent"),
         ("attacks: []", "attacks: [] is not allowed"),
         ("of: both", "of: 'both' is not allowed; allowed: pruned, original"),
         ("seed: []", "0 experiments (a list is empty); allowed: 1 to 100,000"),
-        (
-            "adversary: {sparcity: 0.5}",
-            "adversary.sparcity: no such field; allowed: pruner, sparsity",
-        ),
-        ("adversary: 0.5", "adversary: 0.5 is not allowed"),
+        ("adversary: {sparcity: 0.5}", "adversary.sparcity: no such field; allowed: pruner, spa"),
         ("grids: {}", "grids: allowed: a list of grids"),
         ("grids: [0.5]", "a grid maps names to values"),
-        ("- seed", "a grid maps names to values"),
         ("", "a grid maps names to values"),
         ("seed: [0", "is not YAML: "),
         ("seed: 0\nseed: 1", "seed: given twice"),
         # too large, and refused before it is built
-        (
-            f"seed: {MANY}\ndraws: {MANY}\nepochs: {MANY}\nshadows: {MANY}",
-            "100,000,000 experiments",
-        ),
         (f"seed: {MANY}\nadversary: {{pruner: {MANY}, sparsity: {MANY}}}", "1,000,000 experiments"),
-        (
-            f"seed: {MANY}\ndraws: {MANY}\ngrids: [{{epochs: {MANY[:6]}}}, {{epochs: {MANY[:6]}}}]",
-            "120,000 experiments; allowed: 1 to 100,000",
-        ),
+        (f"seed: {MANY}\ndraws: {MANY}\n{TWICE}", "120,000 experiments; allowed: 1 to 100,000"),
         ("\n".join(f"f{k}: [0, 1]" for k in range(400)), "more than 10^12 experiments"),
     ],
 )
@@ -137,16 +119,8 @@ def test_a_table_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert {p.name for p in tmp_path.iterdir()} == {"table.csv", "table.parquet"}
 
 
-FEW = """
-attacks: [conf, mentr]
-dataset: digits
-model: columnfc
-epochs: 1
-finetune_epochs: 1
-shadows: 1
-draws: 1
-grids: [{samples: 300}, {samples: 1798}]
-"""
+FEW = """{attacks: [conf, mentr], dataset: digits, model: columnfc, epochs: 1, finetune_epochs: 1,
+    shadows: 1, draws: 1, grids: [{samples: 300}, {samples: 1798}]}"""
 
 
 def swept(capsys, *arguments):
@@ -178,8 +152,7 @@ def test_the_command_writes_the_table_and_lists_what_failed(written, tmp_path, c
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--scheduler", "gibberish"], "--scheduler gibberish: is no address of a Dask scheduler"),
-        (["--scheduler", "gibberish", "--plan"], "--scheduler gibberish: is no address"),
+        (["--scheduler", "gibberish", "--plan"], "--scheduler gibberish: is no address of a Dask"),
         (["--output", "table.txt"], "--output table.txt: a table's name ends in .csv or .parquet"),
         (["--output", "folder.csv"], "--output folder.csv: is a folder"),
     ],
