@@ -170,10 +170,10 @@ def numbers(rows, kind):
     if kind == "references":
         second = rows["setting"] == "offline, sensitivity"
         rows = rows[(rows["measure"] == "AUC") & rows["attack"].isin(BY_REFERENCES) & ~second]
-    elif kind == "recipes":
-        rows = rows[:1]
-    elif "attack" in rows:
+    elif kind != "recipes" and "attack" in rows:
         rows = rows[rows["attack"].fillna("").isin(["", "conf"])]
+    if kind in ("recipes", "tradeoff"):
+        rows = rows[:1]
     # a rate too low for so few non-members to resolve is -1
     if columns == LEVELS:
         rows = rows.sort_values(["measure", "attack"])
