@@ -6,8 +6,6 @@ and over others, and returns (B,) numbers. Both networks answered the same sampl
 resampled alike (paired bootstrap). Source: Yuan & Zhang (2022), section 4 (prediction divergence).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -22,12 +20,9 @@ Quantity = Callable[[Signals], Floats]
 Weighted = Callable[[Floats], Floats]
 Distance = Callable[[Floats, Bools], Weighted]
 
-SMALLEST_SENSITIVITY = 1e-12
-"""Logarithms clip here: a saturated network's sensitivity can be exactly zero."""
-BINS = 30
-"""Bins of the histogram that both samples share, for the Jensen-Shannon divergence."""
-CHUNK = 100
-"""Resamples that are weighed at once; bounds the memory."""
+SMALLEST_SENSITIVITY = 1e-12  # logarithms clip here: a saturated network's can be exactly zero
+BINS = 30  # of the histogram that both samples share, for the Jensen-Shannon divergence
+CHUNK = 100  # resamples that are weighed at once; bounds the memory
 
 
 # -- quantities: one number per sample
@@ -58,9 +53,7 @@ def _sorted_posteriors(signals: Signals) -> Floats:
 
 
 QUANTITIES: Mapping[str, Quantity] = {
-    "confidence": confidence,
-    "sensitivity": sensitivity,
-    "correctness": correctness,
+    each.__name__: each for each in (confidence, sensitivity, correctness)
 }
 """What is compared by its mean, overall and class by class."""
 
@@ -102,8 +95,7 @@ def jensen_shannon(values: Floats, membership: Bools) -> Weighted:
     members, nonmembers = (np.eye(BINS)[bins] * mask[:, None] for mask in (membership, ~membership))
 
     def distance(weights: Floats) -> Floats:
-        p = weights @ members
-        q = weights @ nonmembers
+        p, q = weights @ members, weights @ nonmembers
         middle = (p + q) / 2
         return (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / (2 * np.log(2))
 
@@ -171,8 +163,7 @@ def compare(
 
     Columns ``original``, ``pruned``, ``change`` (pruned − original), each with ``_low`` and
     ``_high`` (95 %, percentile), and ``chance``: the pruned network's mean distance when membership
-    is shuffled, against which to read all but the mean difference, for they are >= 0. ValueError:
-    the two are not of the same samples, or without membership.
+    is shuffled, to read those by that are >= 0. ValueError: other samples, or no membership.
     """
     membership = _shared_membership(original, pruned)
     prepared = {

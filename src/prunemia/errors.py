@@ -1,7 +1,5 @@
 """What the package raises for a user's mistake, and for what fails while it runs."""
 
-from __future__ import annotations
-
 
 class UsageError(ValueError):
     """What was asked for is refused; the text says in one sentence why, and what is allowed."""

@@ -1,7 +1,5 @@
 """The networks, plain ones that can be stacked and torchvision's, and what they cost."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
@@ -12,7 +10,7 @@ from torch import Tensor, nn
 from prunemia.registry import NETWORKS, load
 
 FORMS = {"features": "features", "series": "channels, length", "images": "channels, height, width"}
-"""The samples that networks take, dimension by dimension."""
+# the samples that networks take, dimension by dimension
 
 
 class Dropout(nn.Dropout):
@@ -78,16 +76,9 @@ class Pool(nn.AdaptiveAvgPool1d):
 
 def columnfc(shape: tuple[int, ...], classes: int, _: int) -> nn.Module:
     """Yuan & Zhang's network for feature data: two hidden layers of 256 and 128."""
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(math.prod(shape), 256),
-        nn.ReLU(),
-        Dropout(0.1),
-        nn.Linear(256, 128),
-        nn.ReLU(),
-        Dropout(0.1),
-        nn.Linear(128, classes),
-    )
+    first = [nn.Linear(math.prod(shape), 256), nn.ReLU(), Dropout(0.1)]
+    second = [nn.Linear(256, 128), nn.ReLU(), Dropout(0.1)]
+    return nn.Sequential(nn.Flatten(), *first, *second, nn.Linear(128, classes))
 
 
 def cnn1d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
@@ -109,12 +100,11 @@ def cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
-# torchvision's networks, for images of 32×32. Where torchvision halves a photograph of 224×224
-# twice before its first block, these keep a small image whole: a 3×3 stem of stride 1 and no
-# pooling after it. Where its VGG ends in three linear layers over 7×7 places (124 million weights),
-# this one pools to one place and has one linear layer, as is usual for 32×32. At another width than
-# the published 64 all channels, but those of the image, are width / 64 of the published ones.
-# Source: Yuan & Zhang (2022), section 6.1, name the networks; changes of stem and head are ours.
+# torchvision's networks, for images of 32×32 (named by Yuan & Zhang 2022, section 6.1). Where
+# torchvision halves a photograph twice before its first block, these keep a small image whole: a
+# 3×3 stem of stride 1 and no pooling after it. Its VGG ends in three linear layers over 7×7 places,
+# this one pools to one place and has one. At another width than the published 64 all channels, but
+# those of the image, are width / 64 of the published ones.
 
 
 def resnet18(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:

@@ -1,7 +1,5 @@
 """The attacks: each a scikit-learn estimator over `Signals`; found by name."""
 
-from __future__ import annotations
-
 from prunemia.attacks.base import Attack
 from prunemia.attacks.likelihood import lira_scores, log_odds, rmia_scores
 from prunemia.attacks.neural import NeuralAttack

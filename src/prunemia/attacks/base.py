@@ -1,7 +1,5 @@
 """What every attack is: it learns on the shadows' signals and decides on the target's, blindly."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar, final, get_type_hints
@@ -26,12 +24,9 @@ class Attack(BaseEstimator, ABC):  # type: ignore[misc]
     ``_fit`` and ``_decide``; to override what takes the membership away is a TypeError.
     """
 
-    ranks: ClassVar[bool] = True
-    """False where the decision is a set, so that there is no ROC and no AUC."""
-    blind: ClassVar[bool] = False
-    """True where nothing is learned from the shadow networks."""
-    version: ClassVar[int] = 1
-    """Raised when the attack computes something else, so that stored results are not reused."""
+    ranks: ClassVar[bool] = True  # False: the decision is a set, without a ROC and an AUC
+    blind: ClassVar[bool] = False  # True: nothing is learned from the shadow networks
+    version: ClassVar[int] = 1  # raised with what it computes, lest stored results are reused
     n_classes_: int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -1,7 +1,5 @@
 """BlindMI-Diff (Hui et al., NDSS 2021), single direction, without generated data or shadows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,10 +11,8 @@ from prunemia.signals import Signals
 
 BANDWIDTHS = np.array([*(10.0**power for power in range(-6, 7)), 5.0, 15.0, 20.0, 25.0, 30.0, 35.0])
 """The σ of the Gaussian kernels exp(-‖x-y‖² / 2σ): decades, and some between 1 and 100."""
-ENTRIES = 2**19
-"""Kernel values computed at a time: 4 MiB, and as much again for a bandwidth's exponentials."""
-ROUNDING = 1e-12
-"""A gain below this share of MMD² is taken for none: equal samples must not differ by rounding."""
+ENTRIES = 2**19  # kernel values computed at a time: 4 MiB, and as much again for exponentials
+ROUNDING = 1e-12  # a gain below this share of MMD² is none: equal samples must not differ by it
 
 
 @dataclass(eq=False, repr=False)
@@ -25,11 +21,10 @@ class BlindMI(Attack):
 
     The ``start`` least confident samples, at most a third, are the non-members N. The target, N
     included, is shuffled (``seed``) and cut into parts of ``batch``. In each, M starts as the part,
-    and every x with MMD²(N ∪ {x}, M without x) > MMD²(N, M) leaves M, all of them together and
-    without entering N, until there is none, at most ``rounds`` times. What is left is taken for
-    members: scores are 1 or -1, without a ROC, and all or none are where posteriors form one heap.
-    Ours: M is never emptied (the least gain stays), differences within rounding are none, and MMD²
-    has no floor (the authors' 1e-4 only matters where samples coincide).
+    and every x with MMD²(N ∪ {x}, M without x) > MMD²(N, M) leaves M, all together and without
+    entering N, until there is none, at most ``rounds`` times. What is left is taken for members:
+    scores are 1 or -1, without a ROC. Ours: M is never emptied (the least gain stays), differences
+    within rounding are none, and MMD² has no floor (theirs, 1e-4, matters where samples coincide).
     """
 
     ranks: ClassVar[bool] = False
@@ -87,9 +82,7 @@ def discrepancies(to_n: Floats, to_m: Floats, n: int, nn: float) -> tuple[float,
     from M to N, S_NN (``nn``) gains ``to_n`` twice, and k(x, x); S_MM loses ``to_m`` twice, where
     k(x, x) counts once too much; S_NM loses x's pairs with N and gains those with the rest of M.
     """
-    m = len(to_m)
-    mm = to_m.sum()
-    nm = to_n.sum()
+    m, mm, nm = len(to_m), to_m.sum(), to_n.sum()
     self_kernel = len(BANDWIDTHS)  # k(x, x): each of the summed kernels is 1 there
     before = float(nn / n**2 + mm / m**2 - 2 * nm / (n * m))
     after: Floats = (nn + 2 * to_n + self_kernel) / (n + 1) ** 2

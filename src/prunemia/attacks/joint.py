@@ -3,8 +3,6 @@
 Source: CompLeak (2025, arXiv 2507.16872), whose attacks concatenate signals or take differences.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -3,8 +3,6 @@
 Sources: LiRA, Carlini et al. (S&P 2022, IV); RMIA, Zarifzadeh et al. (ICML 2024).
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,17 +21,13 @@ from prunemia.metrics import evaluate
 from prunemia.signals import Signals
 
 SPREADS = ("pooled", "record", "shrunk")
-PRIOR = 4.0
-"""The degrees of freedom that the pooled variance counts for in "shrunk": of five networks."""
-GAMMA, A = 2.0, 0.3
-"""RMIA's own choice of γ and a."""
+PRIOR = 4.0  # degrees of freedom that the pooled variance counts for in "shrunk": of five networks
+GAMMA, A = 2.0, 0.3  # RMIA's own choice of γ and a
 Setting = Literal["offline", "online"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
 Second = Literal["none", "sensitivity"]
-FPR = 0.01
-"""The false-positive rate at which options are compared on the shadows."""
-SMALLEST_SENSITIVITY = 1e-6
-"""Added to a mean sensitivity before its logarithm is taken."""
+FPR = 0.01  # the false-positive rate at which options are compared on the shadows
+SMALLEST_SENSITIVITY = 1e-6  # added to a mean sensitivity before its logarithm is taken
 
 
 def log_odds(posteriors: ArrayLike, labels: ArrayLike) -> Floats:
@@ -56,15 +50,12 @@ def lira_scores(
 
     Offline (φ − μ_out) / σ_out, against networks that did not train on the sample; online the
     log-likelihood ratio ln N(φ; μ_in, σ_in) − ln N(φ; μ_out, σ_out) of those that did and did not.
-    ValueError: shapes disagree, a sample lacks networks, or a deviation is zero.
-
-    Parameters
-    ----------
-    target, reference : shapes (n,) and (k, n), the `log_odds` φ of the target and of k others.
-    trained_on : shape (k, n) of bool, who trained on which sample; None: offline, nobody did.
-    spread : whose standard deviation. "record": the sample's own (two networks or more on a side).
-        "pooled": the root of the mean variance within a sample, or else of that over samples.
-        "shrunk": the pooled one counts like `PRIOR` degrees of freedom (BaVarIA, arXiv 2603.11799).
+    ``target``, ``reference``: the `log_odds` φ of the target, (n,), and of k others, (k, n).
+    ``trained_on``: shape (k, n) of bool; None: offline, nobody did. ``spread``: whose standard
+    deviation. "record": the sample's own (two networks or more on a side); "pooled": the root of
+    the mean variance within a sample, or else of that over samples; "shrunk": the pooled one counts
+    like `PRIOR` degrees of freedom (BaVarIA, arXiv 2603.11799). ValueError: shapes disagree, a
+    sample lacks networks, or a deviation is zero.
     """
     if spread not in SPREADS:
         raise ValueError(f"spread: {spread!r} is not allowed; allowed: {', '.join(SPREADS)}")
@@ -93,8 +84,7 @@ def deviations(phi: Floats, values: Floats, among: Bools, spread: str) -> tuple[
             f"reference: sample {int(variance.argmin())} has one network on a side, or some that "
             f"agree on it, so that spread {spread!r} is zero; allowed: more, or another spread"
         )
-    deviation: Floats = np.sqrt(variance)
-    return (phi - mean) / deviation, deviation
+    return (phi - mean) / np.sqrt(variance), np.sqrt(variance)
 
 
 def rmia_scores(
@@ -109,16 +99,11 @@ def rmia_scores(
     """Return RMIA's score of each sample, shape (n,), 0 … 1; larger = more likely a member.
 
     The share of population samples z with ratio(x) / ratio(z) ≥ γ, where ratio(x) = p_y(x) / P(x),
-    P being what networks at large give; so the score rises with ratio(x), whatever z and γ.
-    ValueError: shapes disagree, a value is no probability, or a sample lacks networks.
-
-    Parameters
-    ----------
-    target, reference : shapes (n,) and (k, n), true-class posteriors of the target and k others.
-    population_target, population_reference : shapes (m,) and (k, m), the same of m other samples.
-    trained_on : shape (k, n) of bool: online, P(x) as `at_large`, P(z) the mean over all networks.
-        None: offline, P as `at_large` for x and z alike.
-    gamma, a : γ > 0 and 0 ≤ a ≤ 1.
+    P being what networks at large give. ``target``, ``reference``: true-class posteriors of the
+    target, (n,), and of k others, (k, n); ``population_…``: the same of m other samples.
+    ``trained_on``: shape (k, n) of bool: online, P(x) as `at_large`, P(z) the mean over all
+    networks; None: offline, P as `at_large` for both. γ > 0, 0 ≤ ``a`` ≤ 1. ValueError: shapes
+    disagree, a value is no probability, or a sample lacks networks.
     """
     if not gamma > 0 or not 0 <= a <= 1:
         raise ValueError(f"gamma: {gamma}, a: {a}; allowed: gamma > 0, a from 0 to 1")
@@ -172,9 +157,8 @@ def _checked(
             f"target: shape {phi.shape}, reference: {others.shape}, trained_on: {trained.shape} of "
             f"{trained.dtype}; allowed: (n,), (k, n) and (k, n) of bool, n and k of 1 or more"
         )
-    low, high, allowed = -np.inf, np.inf, "finite log-odds"
-    if not odds:
-        low, high, allowed = 0.0, 1 + 1e-6, "probabilities, more than 0"
+    probabilities = 0.0, 1 + 1e-6, "probabilities, more than 0"
+    low, high, allowed = (-np.inf, np.inf, "finite log-odds") if odds else probabilities
     for value in (phi, others):
         if not ((value > low) & (value < high)).all():
             span = f"{value.min():g} to {value.max():g}"
@@ -202,10 +186,10 @@ class Referenced(Attack):
     others being their references: the largest TPR at 1 % FPR (among equals, AUC), then the best
     balanced accuracy; samples that lack networks on a side take no part. With a second signal a
     regression (``centre_``, ``scale_``, ``weights_``, intercept last) is fitted there as well, and
-    the threshold is on its log-odds. ``choice_``: which of each option's candidates was chosen.
+    the threshold is on its log-odds.
     """
 
-    choice_: NDArray[np.int64]
+    choice_: NDArray[np.int64]  # which of each option's candidates was chosen
     setting: Setting
     second: Second
 
@@ -348,7 +332,6 @@ class RMIA(Referenced):
 def _answers(signals: Signals) -> tuple[Floats, Floats, Bools]:
     """Return the target's log-odds (n,), the references' (k, n), and who trained on what (k, n)."""
     references = signals.require_references().T.astype(np.float64)
-    trained = signals.trained_on
-    nobody = np.zeros(references.shape, dtype=bool)
+    trained = np.zeros(len(signals), bool) if signals.trained_on is None else signals.trained_on.T
     phi = log_odds(signals.posteriors, signals.labels)
-    return phi, references, nobody if trained is None else trained.T
+    return phi, references, np.broadcast_to(trained, references.shape)

@@ -3,8 +3,6 @@
 Sources: Shokri et al. (S&P 2017), Salem et al. (NDSS 2019); Yuan & Zhang (2022), section 5.2.
 """
 
-from __future__ import annotations
-
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -27,11 +25,9 @@ from prunemia.training import TrainingError, batches
 
 Precision = Literal["float32", "bfloat16"]
 Recipe = Literal["fast", "paper"]
-WEIGHT = "network_."
-"""What the names of a kept network's weights start with."""
+WEIGHT = "network_."  # what the names of a kept network's weights start with
 PAPER_EPOCHS, PAPER_BATCH = 100, 128
-ENOUGH_SAMPLES = 8192
-"""With fewer samples the fast recipe takes more epochs, so that it still takes enough steps."""
+ENOUGH_SAMPLES = 8192  # with fewer the fast recipe takes more epochs, for enough steps
 
 
 @dataclass(eq=False, repr=False)
@@ -50,9 +46,8 @@ class NeuralAttack(Attack):
 
     name: ClassVar[str]
     usual_epochs: ClassVar[int]
-    fast_rate: ClassVar[float] = 1e-3
-    fast_batch: ClassVar[int] = 256
-    """The fast recipe's largest step of the optimizer, and its samples per step."""
+    fast_rate: ClassVar[float] = 1e-3  # the fast recipe's largest step of the optimizer
+    fast_batch: ClassVar[int] = 256  # and its samples per step
 
     seed: NonNegativeInt = 0
     recipe: Recipe = "fast"

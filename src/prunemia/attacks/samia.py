@@ -22,10 +22,8 @@ Input = Literal["posterior", "sensitivity", "label"]
 INPUTS: tuple[Input, ...] = get_args(Input)
 WIDTH, HEADS, HIDDEN, LAYERS = 64, 4, 128, 3
 DEPTH = WIDTH // HEADS
-LIMIT = 60.0
-"""Up to this score, exp and its sums over classes are finite and not zero in any precision here."""
-CHUNK = 2**19
-"""Attention weights worked on at a time: 2 MiB, so that they stay in a core's cache."""
+LIMIT = 60.0  # up to it exp and its sums over classes are finite and not zero in any precision
+CHUNK = 2**19  # attention weights worked on at a time: 2 MiB, which stay in a core's cache
 
 
 @dataclass(eq=False, repr=False)

@@ -3,8 +3,6 @@
 Source: Yuan & Zhang (2022), section 5.2; thresholds by class and mentr: Song & Mittal (2021).
 """
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -23,8 +21,8 @@ def best_threshold(values: Floats, membership: Bools) -> float:
     """Return the threshold t that maximizes the balanced accuracy of "member iff value >= t".
 
     ``values``, shape (n,), larger for likelier members, are the candidates; ``membership`` has both
-    sides. Of equally good ones (compared as integers, exactly) it is the middle one, the lower of
-    two, whatever the samples' order; the published code takes the first in row order. O(n log n).
+    sides. Of equally good ones (compared as integers) it is the middle one, the lower of two,
+    whatever the samples' order; the published code takes the first in row order. O(n log n).
     """
     order = np.argsort(-values, kind="stable")
     descending = values[order]
@@ -47,8 +45,7 @@ class ThresholdAttack(Attack):
 
     by_class: ClassVar[bool] = True
     thresholds_: Floats
-    by_logits_: bool = False
-    """Whether logits are kept: conf and top1conf are then p - 1, which does not end at a 1."""
+    by_logits_: bool = False  # logits are kept: conf and top1conf are p - 1, which ends at no 1
 
     @abstractmethod
     def values(self, signals: Signals) -> Floats:

@@ -1,7 +1,5 @@
 """The defenses, by their names in `registry.DEFENSES`: members and others shall look alike."""
 
-from __future__ import annotations
-
 from prunemia.defenses.losses import ppb_divergence
 from prunemia.registry import DEFENSES, load
 from prunemia.training import Defense, TrainingError

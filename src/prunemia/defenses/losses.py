@@ -1,7 +1,5 @@
 """Defenses that change what is minimized, or which epoch is kept; the last two train helpers."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,8 +33,7 @@ def ppb_divergence(logits: Tensor) -> Tensor:
         raise ValueError(f"logits: shape {tuple(logits.shape)}; allowed: (B, C), or (…, B, C)")
     half = logits.shape[-2] // 2
     ranked = logits.sort(dim=-1, descending=True).values.log_softmax(dim=-1)
-    first = ranked[..., :half, :]
-    second = ranked[..., half : 2 * half, :]
+    first, second = ranked[..., :half, :], ranked[..., half : 2 * half, :]
     return (second.exp() * (second - first)).sum(dim=(-2, -1)) / max(half, 1)
 
 
@@ -79,11 +76,10 @@ class RelaxLoss(Defense):
 class Distillation(Defense):
     """Distillation for membership privacy; the strength is the temperature T.
 
-    Fine-tuning never sees a member (what pruning leaves did): it minimizes T² · KL(softmax(t / T) ‖
-    softmax(z / T)), t the unpruned original's logits and z the network's, on validation samples,
-    the only ones neither members nor judged as non-members, in as many batches as without the
-    defense. Source: Shejwalkar & Houmansadr (2021), who distill into a fresh network on reference
-    data; T² keeps the gradient's size (Hinton, Vinyals & Dean 2015).
+    Fine-tuning never sees a member: it minimizes T² · KL(softmax(t / T) ‖ softmax(z / T)), t the
+    unpruned original's logits and z the network's, on validation samples, the only ones that are
+    neither members nor judged as non-members. Source: Shejwalkar & Houmansadr (2021), who distill
+    into a fresh network on reference data; T² as Hinton, Vinyals & Dean (2015).
     """
 
     needs_original = True
@@ -125,9 +121,9 @@ class AdversarialRegularization(Defense):
     """A min-max game, both players moving once per batch; the strength is α.
 
     An inference network h reads a posterior and its one-hot label and maximizes mean log h(members)
-    + mean log(1 − h(non-members)): the batch, and as many validation samples, answered in
-    evaluation mode alike. The network minimizes cross-entropy + α · mean log h(members). Source:
-    Nasr, Shokri & Houmansadr (2018), algorithm 1; single steps and one tower are ours.
+    + mean log(1 − h(non-members)), over the batch and as many validation samples; the network
+    minimizes cross-entropy + α · mean log h(members). Source: Nasr, Shokri & Houmansadr (2018),
+    algorithm 1; single steps and one tower are ours.
     """
 
     def start(self, run: Run) -> None:
@@ -187,8 +183,7 @@ def _inference_network(classes: int, seed: int) -> nn.Module:
 def weights(unseen: Tensor, strength: float) -> Tensor:
     """Return the members' weights, (…, n), of mean 1: proportional to exp(−s · (1 − p)).
 
-    ``unseen``, (…, n): p, the true class's probability from a network not trained on the sample; a
-    small one is got right by memory alone. ``strength``: s ≥ 0; at 0 all weights are 1.
+    ``unseen``, (…, n): p, the true class's probability from a network not trained on the sample.
     """
     raw = (-strength * (1 - unseen)).exp()
     return raw / raw.mean(dim=-1, keepdim=True)
@@ -197,10 +192,9 @@ def weights(unseen: Tensor, strength: float) -> Tensor:
 class MemorizationWeighting(Defense):
     """Cross-entropy, each member weighted by `weights`; the strength is s.
 
-    Memorization is what a network gets right of a sample because it trained on it (Feldman 2020).
     Two helper networks of the same kind, each trained anew on one half of the members for as many
     epochs as fine-tuning may take, give the other half its p. Source: after WeMem (Shang et al.
-    2025), which holds such members back while pruning; weights and estimate are ours.
+    2025), which holds memorized members back while pruning; weights and estimate are ours.
     """
 
     def start(self, run: Run) -> None:

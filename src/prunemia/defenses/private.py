@@ -1,7 +1,5 @@
 """DP-SGD by Opacus: each sample's gradient is clipped, noise is added, an accountant adds up ε."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +11,9 @@ from prunemia.experiment import seed_of
 from prunemia.training import Defense, Run, TrainingError
 from prunemia.training.stacking import Alone
 
-DELTA = 1e-5
-"""The δ at which ε is reported."""
-
+DELTA = 1e-5  # at which ε is reported
 ORDERS = [1 + x / 10 for x in range(1, 100)] + [*range(12, 64), 128, 256, 512, 1024]
-"""Rényi orders that the accountant tries: Opacus' own, and larger ones, for much noise."""
-
+# Rényi orders that the accountant tries: Opacus' own, and larger ones, for much noise
 CAVEAT = (
     "ε covers the fine-tuning alone: the original network was trained on the same samples without "
     "noise; which weights were pruned and where fine-tuning started come from it"
@@ -34,11 +29,10 @@ class PrivateTraining(Defense):
 
     Each sample's gradient is clipped to the L2 norm of `registry.PrivateConfig`, the sum gets
     Gaussian noise of σ times that, and Adam takes the step, at a multiple of the learning rate.
-    Removed weights, fixed before the first step, leave the gradient before it is clipped: they use
-    up nothing of the norm, and ε stays the same. BatchNorm, which mixes samples, is frozen. Of s
-    Poisson batches per epoch each has every sample with probability 1/s, as the accountant (Rényi,
-    Opacus) assumes; one may be empty. ε counts every step, also after the epoch kept, and those of
-    `Job.spent`. Whoever knows the noise's seed can subtract it.
+    Removed weights leave the gradient before it is clipped and use up nothing of the norm.
+    BatchNorm, which mixes samples, is frozen. Of s Poisson batches per epoch each has every sample
+    with probability 1/s, as the accountant (Rényi, Opacus) assumes; one may be empty. ε counts
+    every step, also after the epoch kept, and those of `Job.spent`.
     """
 
     one_by_one = True
@@ -65,9 +59,8 @@ class PrivateTraining(Defense):
                 parameter.requires_grad_(False)
             self.hooks = GradSampleModule(job.module)
         except NotImplementedError as error:
-            raise TrainingError(
-                f"{job.name}: defense 'dp' cannot take this network: {error}"
-            ) from error
+            sentence = f"{job.name}: defense 'dp' cannot take this network: {error}"
+            raise TrainingError(sentence) from error
         self.accountant = RDPAccountant()
         self.accountant.history = [tuple(steps) for steps in job.spent]
         self.caveat = WHOLE if job.spent or job.masks is None else CAVEAT

@@ -1,7 +1,5 @@
 """One attack against another on the same samples, and p-values that belong together."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,10 +45,8 @@ def compare(
     n = len(member)
     scores = [column("scores", attack[0], n, "fiu") for attack in (first, second)]
     right = [column("predictions", attack[1], n) == member for attack in (first, second)]
-    only_first = right[0] & ~right[1]
-    only_second = right[1] & ~right[0]
-    b = int(only_first.sum())
-    c = int(only_second.sum())
+    only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
+    b, c = int(only_first.sum()), int(only_second.sum())
     p = float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0
     auc = _auc_difference(member, *scores) if ranks else (Estimate.missing(NO_ROC), math.nan)
     return Comparison(_accuracy_difference(member, only_first, only_second), p, *auc)
@@ -60,9 +56,7 @@ def _accuracy_difference(member: Bools, only_first: Bools, only_second: Bools) -
     """Return the paired difference; half a sample more in each cell (Agresti & Min, 2005)."""
     value = centre = variance = 0.0
     for side in (member, ~member):
-        n = int(side.sum())
-        b = int(only_first[side].sum())
-        c = int(only_second[side].sum())
+        n, b, c = (int(of[side].sum()) for of in (side, only_first, only_second))
         value += (b - c) / n / 2
         centre += (b - c) / (n + 2) / 2
         variance += (b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2) ** 2 / 4

@@ -1,7 +1,5 @@
 """How well an attack tells members from non-members: rates, areas, class by class, as tables."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -88,16 +86,14 @@ def evaluate(
 
     ``membership``: True for members, both sides present. ``scores``: finite, larger for likelier
     members. ``predictions``: True for those taken for members. ``ranks``: False where scores only
-    say in or out, so that there is no AUC; None: what they show (1 for all that are taken for
-    members, -1 for the others, ranks nothing). ValueError: one is of another shape or type.
+    say in or out, so that there is no AUC; None: what they show (1 for members, -1 for others ranks
+    nothing). ValueError: one is of another shape or type.
     """
     member = members_of(membership)
     accused = column("predictions", predictions, len(member))
     score = column("scores", scores, len(member), "fiu").astype(np.float64)
-    n1 = int(member.sum())
-    n0 = len(member) - n1
-    hits = int(accused[member].sum())
-    false_positives = int(accused[~member].sum())
+    n1, n0 = int(member.sum()), int((~member).sum())
+    hits, false_positives = (int(accused[side].sum()) for side in (member, ~member))
     if ranks is None:
         in_or_out = np.array_equal(score, np.where(accused, 1.0, -1.0))
         ranks = not in_or_out or bool(accused.all())

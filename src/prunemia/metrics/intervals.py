@@ -4,8 +4,6 @@ Those of one attack cover the drawing of the target's samples, given networks an
 `over_seeds` covers training, pruning and attack, from one value per run.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 LEVEL = 0.95
 RATES = ("accuracy", "auc", "members_found", "false_alarms", "train", "validation", "test")
-"""Columns of tables that hold rates, 0 … 1; so does every ``tpr@…``."""
+# columns of tables that hold rates, 0 … 1; so does every tpr@…
 
 
 @dataclass(frozen=True)
@@ -121,9 +119,8 @@ def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
 def auc(members: Floats, others: Floats, level: float = LEVEL) -> Estimate:
     """Return the area under the ROC with DeLong's interval on the logit scale (Pepe 2003, 5.2).
 
-    At 0 and 1, where DeLong's variance vanishes, limits are exact: each of k disjoint pairs is won
-    with probability AUC, so k of k wins bound it by Clopper-Pearson. A side of a single sample says
-    nothing else: 0 … 1. Scores that are all equal give 0.5 without a width.
+    At 0 and 1, where DeLong's variance vanishes, limits are exact: k of k disjoint pairs are won or
+    lost (Clopper-Pearson). Else a side of one sample says nothing, 0 … 1; equal scores: no width.
     """
     wins, losses = placements(members, others)
     value = float(wins.mean())
@@ -170,27 +167,22 @@ def tpr_at(members: Floats, others: Floats, fpr: float, level: float = LEVEL) ->
     allowed = false_positives_allowed(n, fpr)
     if allowed < 1:
         return Estimate.missing(f"not measurable with {n} non-members")
-    descending = np.sort(others)[::-1]
     side = (1 - level) / 4
     least, most = (int(stats.binom.ppf(q, n, fpr)) for q in (side, 1 - side))
-
-    def found_above(count: int) -> int:  # members above all but `count` non-members
-        if count < 0:
-            return 0
-        return len(members) if count >= n else int((members > descending[count]).sum())
-
-    each = 1 - 2 * side
-    low = clopper_pearson(found_above(least - 1), len(members), each)[0]
-    high = clopper_pearson(found_above(most), len(members), each)[1]
-    return Estimate(found_above(allowed) / len(members), low, high)
+    # at most k others exceed bounds[1 + k]
+    bounds = np.array([np.inf, *np.sort(others)[::-1], -np.inf])
+    ends = (bounds[1 + min(count, n)] for count in (least - 1, allowed, most))
+    fewest, found, largest = (int((members > bound).sum()) for bound in ends)
+    low = clopper_pearson(fewest, len(members), 1 - 2 * side)[0]
+    high = clopper_pearson(largest, len(members), 1 - 2 * side)[1]
+    return Estimate(found / len(members), low, high)
 
 
 def over_seeds(values: Sequence[float], *, rate: bool = False, level: float = LEVEL) -> Estimate:
-    """Return the mean of one value per run, with a t-interval.
+    """Return the mean of one value per run, with a t-interval; of a ``rate`` on the logit scale.
 
-    ``rate``: the interval is taken on the logit scale, which keeps it in 0 … 1. One run has none,
-    nor have rates that are all 0 or all 1; a run without a value (NaN) makes the mean missing.
-    ValueError: there is no value, or a rate lies outside 0 … 1.
+    One run has none, nor have rates that are all 0 or all 1; a run without a value (NaN) makes the
+    mean missing. ValueError: there is no value, or a rate lies outside 0 … 1.
     """
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or len(x) < 1:

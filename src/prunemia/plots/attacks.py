@@ -20,10 +20,10 @@ from prunemia.plots.style import COLORS, POINTS, colors_of, figure, intervals, l
 from prunemia.registry import ATTACKS, DEFENSES
 
 SPARE = [("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":"), ("#CC79A7", "--")]
-# of curves that no table has a colour for: a reader's own attacks
+# for curves that no table has a colour for: a reader's own attacks
 INK: dict[str, Any] = {"ha": "center", "va": "center", "color": "0.15", "fontsize": 13}
 PARTS = [(0.45, COLORS["members"]), (0.10, "#BBBBBB"), (0.45, COLORS["non-members"])]
-"""The shares of a half that a network trains on, validates on and tests on, with their colours."""
+# the shares of a half that a network trains on, validates on and tests on, with their colours
 Point = tuple[float, float]
 
 
@@ -97,9 +97,9 @@ def distributions(
         x = np.clip(x, np.quantile(positive, 0.001) if len(positive) else 1e-12, None)
         edges = np.geomspace(x.min(), x.max() * 1.0001, 41)
         ax.set_xscale("log")
-    for name, group, concept in zip(names, (member, ~member), COLORS, strict=False):
+    for name, group, color in zip(names, (member, ~member), COLORS.values(), strict=False):
         weights = np.full(int(group.sum()), 1 / max(1, group.sum()))
-        bars: dict[str, Any] = {"weights": weights, "color": COLORS[concept]}
+        bars: dict[str, Any] = {"weights": weights, "color": color}
         # Drawn twice: the outline of one must show through the area of the other.
         ax.hist(x[group], edges.tolist(), histtype="stepfilled", alpha=0.35, label=name, **bars)
         ax.hist(x[group], edges.tolist(), histtype="step", **bars)
@@ -166,10 +166,9 @@ def class_accuracy(tables: Mapping[str, pd.DataFrame], ax: Axes) -> None:
 def attack_intervals(
     tables: Mapping[str, pd.DataFrame], ax: Axes, *, value: str, xlabel: str, reach: float = 0.15
 ) -> None:
-    """Draw ``value`` and its interval, one line per attack, for each network or defense.
+    """Draw ``value`` and its interval, a line per attack, ``reach`` around it networks or defenses.
 
-    ``tables`` maps "original" and "pruned", or defenses, to columns attack, value, value_low,
-    value_high. ``reach``: how far they stand from the attack's line.
+    ``tables`` maps these, by name, to columns attack, value, value_low, value_high.
     """
     attacks = list(dict.fromkeys(name for table in tables.values() for name in table["attack"]))
     lines = np.arange(len(attacks))[::-1]

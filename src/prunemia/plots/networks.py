@@ -1,7 +1,5 @@
 """The figures of networks, of the evidence on all data sets, and of the defenses' price."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -82,8 +80,7 @@ def changes(table: pd.DataFrame, ax: Axes) -> None:
     ``table``: by what changed, columns value, low, high, in units of the original's distance.
     """
     at = np.arange(len(table))[::-1]
-    ends = {"low": "value_low", "high": "value_high"}
-    middle, bars = spread(table.rename(columns=ends), "value")
+    middle, bars = spread(table.rename(columns={"low": "value_low", "high": "value_high"}), "value")
     ax.errorbar(middle, at, xerr=bars, color=COLORS["pruned"], **POINTS)
     ax.axvline(0, color="0.4", lw=0.8)
     ax.set_yticks(at, table.index)
@@ -101,10 +98,7 @@ def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None
 
 
 def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> None:
-    """Draw ``value`` against all epochs; fine-tuning goes on where training ended.
-
-    ``points``: of `Lab.along_epochs`, one attack, measure and sparsity.
-    """
+    """Draw ``value`` of `Lab.along_epochs`, one case; fine-tuning goes on where training ended."""
     trained = points.loc[points["role"] == "training", "epochs"].max()
     colors = {**COLORS, "training": COLORS["original"]}
     for role, shift in {"training": 0.0, "dense": -0.12, "pruned": 0.12}.items():
@@ -119,10 +113,7 @@ def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> 
 
 
 def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
-    """Draw effects over width and sparsity on one scale; a star where zero is excluded.
-
-    ``cells``: of `claims.capacity`. Framed cells are in the paper's regime.
-    """
+    """Draw `claims.capacity`: a star where zero is excluded, a frame in the paper's regime."""
     most = cells["value"].abs().max()
     look = {"cmap": "PuOr_r", "center": 0, "vmin": -most, "vmax": most, "cbar": False}
     for ax, (effect, part) in zip(axes, cells.groupby("effect", sort=False), strict=True):
@@ -195,10 +186,7 @@ def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
 
 
 def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
-    """Draw the leak against test accuracy, a panel per data set, sparsest last on each line.
-
-    ``networks``: of `claims.all_networks`, of all data sets.
-    """
+    """Draw the leak against test accuracy of `claims.all_networks`, a panel per data set."""
     parts = list(networks.groupby("dataset", sort=False))
     fig, axes = figure(-(-len(parts) // 2), height=2.3, columns=2, sharey=True, squeeze=False)
     for ax, (name, part) in zip(axes.flat, parts, strict=False):
@@ -256,9 +244,9 @@ def verdict_map(table: pd.DataFrame) -> Figure:
 
 
 def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
-    """Draw the leak against the generalization gap: a point per network, a line per data set.
+    """Draw the leak against the generalization gap of `claims.all_networks`, a line per data set.
 
-    ``networks``: of `claims.all_networks`, of all data sets. The originals stand alone.
+    The originals stand alone.
     """
     look: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "color": "0.25"}
     look |= {"bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}}
@@ -301,9 +289,9 @@ def strengths(
 
 
 def plane(points: pd.DataFrame, front: pd.Series, ax: Axes, named: Mapping[str, str]) -> None:
-    """Draw the leak (better if low) against test accuracy, ``front``, a mask, in colour.
+    """Draw the leak against test accuracy of `claims.points`; ``front``, a mask, in colour.
 
-    ``points``: of `claims.points`; ``named`` maps a way's name to the label beside it.
+    ``named`` maps a way's name to the label beside it.
     """
     for mask, color in ((~front, "0.75"), (front, BLUE)):
         part = points[mask]

@@ -1,7 +1,5 @@
 """The book's style: Okabe and Ito's colours, safe for the colour-blind, and bars for intervals."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +10,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from prunemia.metrics.intervals import Floats
 from prunemia.registry import PRUNERS
-
-Floats = NDArray[np.float64]
 
 COLORS = {
     "members": "#D55E00",

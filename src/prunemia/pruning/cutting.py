@@ -7,8 +7,6 @@ NaN: whatever a NaN enters becomes one, but for products with weights that are e
 (`_trace`). No probing would do: a channel can be silent for all but the rarest inputs.
 """
 
-from __future__ import annotations
-
 import copy
 import statistics
 import time
@@ -28,13 +26,11 @@ from prunemia.models import evaluating, macs, one_thread
 from prunemia.pruning.masks import CONVOLUTIONS, NORMALIZATIONS, WEIGHTED, layers
 
 SCALES, SHIFTS = (0.1, 1.0, 10.0, 100.0, 1000.0), (0.0, 3.0, -3.0)
-"""Of the inputs that prove a cut, in deviations: at 1000, filters fire whatever their bias is."""
-PROVED = 1e-6
-"""The largest difference of two answers in float64, as a share of a sample's largest logit."""
-ROUNDING = 1e-9
-"""Differences of offsets below this share of the largest value are rounding."""
+# of the inputs that prove a cut, in deviations: at 1000, filters fire whatever their bias is
+PROVED = 1e-6  # the largest difference of answers in float64, as a share of the largest logit
+ROUNDING = 1e-9  # differences of offsets below this share of the largest value are rounding
 REORDERING = {"sort", "argsort", "topk", "kthvalue", "median", "nan_to_num", "nonzero", "unique"}
-"""What loses track of NaN."""
+# what loses track of NaN
 
 
 @one_thread()
@@ -46,9 +42,8 @@ def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = 
     (n, …), where given; what would change an answer stays. Channels that are tied (by a residual
     sum) go or stay together; one always stays. Those stay, too, that a layer called twice reads,
     that enter or leave a convolution of several groups (but for depthwise ones), or that
-    torch-pruning does not follow. After l1unstructured few channels lose all their weights.
-    ValueError: a weight is computed from others, the network does not take such samples, or chooses
-    by its activations what to compute, or torch-pruning does not follow it.
+    torch-pruning does not follow. ValueError: a weight is computed from others, the network does
+    not take such samples, or chooses by its activations, or torch-pruning does not follow it.
     """
     layers(module, (*WEIGHTED, *NORMALIZATIONS))  # refuses weights that are computed
     types = {p.dtype for p in module.parameters()}
@@ -61,10 +56,8 @@ def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = 
     try:
         answers = [_logits(whole, x) for x in inputs]
     except Exception as error:
-        raise ValueError(
-            f"cut: the network does not answer samples of shape {tuple(input_shape)} in float64: "
-            f"{error}"
-        ) from error
+        what = f"the network does not answer samples of shape {tuple(input_shape)} in float64"
+        raise ValueError(f"cut: {what}: {error}") from error
     few = inputs[0][:2]
     constants = _constants(whole, few)
 
@@ -77,8 +70,7 @@ def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = 
             return None
 
     sets = _tied_sets(whole, few, constants)
-    small = proved(sets)
-    if small is None:  # where torch-pruning misreads a dependency, what it ties together stays
+    if (small := proved(sets)) is None:  # what torch-pruning ties together, misread, stays
         held: list[_Tied] = []
         for each in sets:
             held += [] if proved([*held, each]) is None else [each]
@@ -91,11 +83,11 @@ def cut(module: nn.Module, input_shape: Sequence[int], samples: Tensor | None = 
 def _inputs(whole: nn.Module, shape: tuple[int, ...], samples: Tensor | None) -> list[Tensor]:
     draw = torch.Generator().manual_seed(0)
     noise = torch.randn((len(SCALES), len(SHIFTS), *shape), generator=draw, dtype=torch.float64)
-    shifts = torch.tensor(SHIFTS, dtype=torch.float64).view(1, -1, *[1] * len(shape))
-    scales = torch.tensor(SCALES, dtype=torch.float64).view(-1, 1, *[1] * len(shape))
+    places = [1] * len(shape)
+    moved = noise + noise.new_tensor(SHIFTS).view(1, -1, *places)
+    made = (moved * noise.new_tensor(SCALES).view(-1, 1, *places)).flatten(0, 1)
     given = [] if samples is None else torch.as_tensor(samples).split(64)
-    parameter = next(whole.parameters())
-    return [x.to(parameter) for x in (((noise + shifts) * scales).flatten(0, 1), *given)]
+    return [x.to(next(whole.parameters())) for x in (made, *given)]
 
 
 @torch.no_grad()
@@ -205,14 +197,13 @@ def _tied_sets(whole: nn.Module, x: Tensor, constants: dict[str, Tensor]) -> lis
             f"cut: torch-pruning does not follow where layer {first!r} has its channels from, so "
             f"those that no input moves cannot be cut: {error}"
         ) from error
-    modules = dict(whole.named_modules())
-    names = {layer: name for name, layer in modules.items()}
+    names = {layer: name for name, layer in whole.named_modules()}
     sets: list[_Tied] = []
     visited: set[str] = set()
     for root in still:
         # Every layer that writes a tied set leads to the same set, so the first one stands for it.
         # A linear layer's outputs are no channels here: the last one's are the classes.
-        layer = modules[root]
+        layer = whole.get_submodule(root)
         if root in visited or not isinstance(layer, CONVOLUTIONS) or layer.groups > 1:
             continue
         count = layer.out_channels
@@ -266,10 +257,10 @@ def _without(
     small = copy.deepcopy(whole)
     if not sets:
         return small
-    modules = dict(small.named_modules())
     graph, pruner = _graph(small, x)
     for each in sets:
-        graph.get_pruning_group(modules[each.root], pruner, idxs=each.channels).prune()
+        layer = small.get_submodule(each.root)
+        graph.get_pruning_group(layer, pruner, idxs=each.channels).prune()
     for reader in {name for each in sets for name, _, _ in each.read}:
         read = [channel for each in sets for name, channel, _ in each.read if name == reader]
         gone = {channel for each in sets for name, channel, _ in each.written if name == reader}
@@ -326,10 +317,10 @@ class Absorbed(nn.Module):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs to keep and to run: ``bytes`` of its safetensors file, and the rest.
+    """What a network costs: ``bytes`` of its safetensors file, ``parameters`` that were fitted.
 
-    ``parameters``: numbers that training fitted; ``macs``: multiplications for one sample (Conv,
-    Linear); ``seconds``: median wall time of a sample, on one CPU thread or the network's GPU.
+    ``macs``: multiplications for one sample (Conv, Linear); ``seconds``: median wall time of a
+    sample, on one CPU thread or the network's GPU.
     """
 
     parameters: int

@@ -1,7 +1,5 @@
 """The pruners, the masks that they leave behind, rounds of pruning, and rounded weights."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 
@@ -35,9 +33,7 @@ class Masks:
     @property
     def sparsity(self) -> float:
         """The fraction removed of all prunable weights (every Conv and Linear); slim: of scales."""
-        removed = sum(
-            int((~keep).sum()) for name, keep in self.keep.items() if name in self.counted
-        )
+        removed = sum(int((~self.keep[name]).sum()) for name in self.counted if name in self.keep)
         return removed / sum(self.module.get_parameter(name).numel() for name in self.counted)
 
 
@@ -46,15 +42,12 @@ def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
 
     A parameter, filter or channel stays iff its score is greater than the ``int(n * sparsity)``-th
     smallest, so those tied with it all go. ValueError: unknown method, sparsity out of range,
-    nothing to rank. Source: Yuan & Zhang (2022), section 3.2; filters Li et al., slim Liu et al.
-    (2017).
+    nothing to rank. Source: Yuan & Zhang (2022), section 3.2; Li et al., Liu et al. (2017).
 
-    Parameters
-    ----------
-    method : "l1unstructured" (|w|, per tensor of every Conv and Linear), "l1structured" or
-        "l2structured" (norm of each filter, per Conv; its bias goes with it), "slim" (|γ| over all
-        BatchNorm layers; γ and β go, no layer is emptied), "dense" (the control: nothing goes).
-    sparsity : the fraction to remove, 0 < sparsity < 1; 0 for the control.
+    ``method``: "l1unstructured" (|w|, per tensor of every Conv and Linear), "l1structured" or
+    "l2structured" (norm of each filter, per Conv; its bias goes with it), "slim" (|γ| over all
+    BatchNorm layers; γ and β go, no layer is emptied), "dense" (the control: nothing goes).
+    ``sparsity``: the fraction to remove, 0 < sparsity < 1; 0 for the control.
     """
     kind = PRUNERS.find(method)
     if not (sparsity == 0 if kind.control else 0 < sparsity < 1):
@@ -103,8 +96,7 @@ def slim(module: nn.Module, sparsity: float) -> dict[str, Tensor]:
     for (name, _), score, stay in zip(scaled, scores, pooled, strict=True):
         if not stay.any():
             stay[score.argmax()] = True
-        keep[f"{name}.weight"] = stay
-        keep[f"{name}.bias"] = stay
+        keep[f"{name}.weight"] = keep[f"{name}.bias"] = stay
     return keep
 
 
@@ -156,9 +148,7 @@ def rounded(weight: Tensor, bits: int) -> Tensor:
         raise ValueError(f"bits: {bits} is not allowed; allowed: 2 to 8")
     largest = weight.abs().flatten(1).amax(dim=1).view(-1, *[1] * (weight.ndim - 1))
     step = largest / (2 ** (bits - 1) - 1)
-    whole = torch.round(weight / step.masked_fill(step == 0, 1))  # a channel of zeros stays so
-    result: Tensor = whole * step
-    return result
+    return torch.round(weight / step.masked_fill(step == 0, 1)) * step  # zeros stay so
 
 
 @torch.no_grad()

@@ -1,7 +1,5 @@
 """Fit networks in memory, alone or in stacks, under a defense."""
 
-from __future__ import annotations
-
 from prunemia.training.run import (
     Defense,
     FitSettings,

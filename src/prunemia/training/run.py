@@ -17,8 +17,7 @@ from prunemia.pruning import Masks
 from prunemia.registry import PrivateConfig
 from prunemia.training.stacking import Alone, Stack, stackable
 
-EVALUATED = 1024
-"""Samples of a forward pass that only evaluates."""
+EVALUATED = 1024  # samples of a forward pass that only evaluates
 
 
 class TrainingError(RuntimeError):
@@ -40,10 +39,9 @@ class FitSettings:
     batch_size: int = 128
     learning_rate: float = 1e-3
     weight_decay: float = 5e-4
+    # bfloat16: products and convolutions of a step; weights, losses, validation stay float32
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: products and convolutions of a step; weights, losses, validation stay float32."""
-    keeps_last: bool = False
-    """No selection: every epoch is taken, and the last is kept."""
+    keeps_last: bool = False  # no selection: every epoch is taken, and the last is kept
     private: PrivateConfig = field(default_factory=PrivateConfig)
 
 
@@ -86,13 +84,12 @@ class Defense:
     The others override methods, which `fit` calls in this order: ``start``; every epoch
     ``batches``; every batch ``loss``, which asks for the ``penalty``, and ``differentiated``; after
     each epoch ``score``, and ``keep`` when networks have stopped; at last ``finish``. Each fit
-    takes a fresh object. ``strength``: in its own units, or 0. ``one_by_one``: never a stack;
-    ``keeps_early``: also in the warm-up; ``needs_original``: jobs bring the unpruned networks.
+    takes a fresh object. ``strength``: in its own units, or 0.
     """
 
-    one_by_one: ClassVar[bool] = False
-    keeps_early: ClassVar[bool] = False
-    needs_original: ClassVar[bool] = False
+    one_by_one: ClassVar[bool] = False  # never a stack
+    keeps_early: ClassVar[bool] = False  # also in the warm-up
+    needs_original: ClassVar[bool] = False  # jobs bring the unpruned networks
 
     def __init__(self, strength: float = 0.0) -> None:
         self.strength = strength
@@ -143,8 +140,8 @@ def fit(
 
     ``jobs``: with equally many samples; several only if `stackable` and the defense is not one by
     one. ``features``, (n, …), and ``labels``, (n,): all samples, on the device to train on.
-    ``defense``: a fresh one; None: none. ``report`` gets a line after each epoch. TrainingError: a
-    loss became NaN or infinite, or the defense cannot take the network.
+    ``report`` gets a line after each epoch. TrainingError: a loss became NaN or infinite, or the
+    defense cannot take the network.
     """
     run = Run(list(jobs), features, labels, settings, defense or Defense())
     with one_thread(), torch.backends.cudnn.flags(enabled=True, deterministic=True):
@@ -155,8 +152,8 @@ def fit(
             if report is not None:
                 loss = fmean(history.loss[-1] for history in run.histories)
                 right = fmean(history.validation[-1] for history in run.histories)
-                count = len(run.active)
-                report(f"{count} training, loss {loss:.3f}, validation accuracy {right:.3f}")
+                training = f"{len(run.active)} training"
+                report(f"{training}, loss {loss:.3f}, validation accuracy {right:.3f}")
             if not run.active:
                 break
     for job, best in zip(jobs, run.best, strict=True):
@@ -174,11 +171,8 @@ def accuracy(module: nn.Module, features: Tensor, labels: Tensor, samples: Tenso
     """Return the share of the samples, given by their numbers, that ``module`` classifies right."""
     module.eval()
     with one_thread():
-        right = [
-            (module(features[part]).argmax(dim=1) == labels[part]).sum()
-            for part in samples.split(EVALUATED)
-        ]
-    return int(torch.stack(right).sum()) / len(samples)
+        answers = [module(features[part]).argmax(dim=1) for part in samples.split(EVALUATED)]
+    return int((torch.cat(answers) == labels[samples]).sum()) / len(samples)
 
 
 class Run:
@@ -240,12 +234,10 @@ class Run:
     def shuffled(self) -> Iterator[Tensor]:
         """Yield an epoch's batches of sample numbers, (M, b): each network's, in its own order."""
         samples = self.train[self.active]
-        n = samples.shape[1]
-        # A network's order comes from its own generator, so that it does not depend on its company.
-        orders = [
-            torch.randperm(n, generator=self.generators[i], device=samples.device)
-            for i in self.active
-        ]
+        n, device = samples.shape[1], samples.device
+        # each network's from its own generator, so that it does not depend on its company
+        draws = [self.generators[i] for i in self.active]
+        orders = [torch.randperm(n, generator=draw, device=device) for draw in draws]
         samples = samples.gather(1, torch.stack(orders))
         for start, stop in self.cuts:
             yield samples[:, start:stop]
@@ -316,8 +308,7 @@ class Run:
             self.best[i] = self.networks.state(slot)
         if settings.keeps_last or not counts or epoch - history.best_epoch < settings.patience:
             return True
-        # A heavily pruned network can stand still for longer than patience before it recovers.
-        # Ended there, it would be compared with the original while it is simply broken.
+        # a heavily pruned network can stand still for longer than patience before it recovers
         return history.validation[history.best_epoch] < self.jobs[i].floor
 
     def _require_finite(self, loss: float, i: int, what: str) -> None:

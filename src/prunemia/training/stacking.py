@@ -4,8 +4,6 @@ Both answer ``x`` (M, B, …) with logits (M, B, C) and name parameters alike (a
 so an optimizer that works entry by entry (Adam, SGD) trains each network as it would alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
