@@ -314,10 +314,9 @@ def _misfits(exp: Experiment) -> Iterator[str]:
     some = exp.samples is not None and (source is None or exp.samples < source.rows)
     if exp.rows == "fresh" and not generated and not some:
         most = "its size" if source is None else source.rows
-        yield (
-            f"rows: 'fresh' is not allowed with samples {exp.samples} of data set {exp.dataset!r}: "
-            f"every seed would have all rows; allowed: 'same', or samples below {most}"
-        )
+        said = f"is not allowed with samples {exp.samples} of data set {exp.dataset!r}"
+        allowed = f"allowed: 'same', or samples below {most}"
+        yield f"rows: 'fresh' {said}: every seed would have all rows; {allowed}"
 
 
 class PageParameters(Frozen):

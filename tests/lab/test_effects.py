@@ -58,19 +58,13 @@ def test_total_is_training_plus_pruning_in_every_row(table):
     assert set(again) == set(table)
 
 
-@pytest.mark.parametrize(
-    ("measure", "attack"),
-    [
-        *((f"{what} {how}", "") for what in ("confidence", "sensitivity") for how in ("KS", "AUC")),
-        ("generalization gap", ""),
-        ("accuracy", "conf"),
-        ("AUC", "conf"),
-    ],
-)
-def test_a_world_in_which_training_adds_and_pruning_takes_is_recovered(table, measure, attack):
-    rows = table[(table["measure"] == measure) & (table["attack"] == attack)]
-    means = rows.groupby("effect")["value"].mean()
-    assert means["training"] > means["total"] > 0 > means["pruning"]
+def test_a_world_in_which_training_adds_and_pruning_takes_is_recovered(table):
+    leaks = table[~table["measure"].str.contains("train|test|TPR")]
+    means = leaks.groupby(["measure", "effect"])["value"].mean().unstack()
+    assert len(means) == 7  # KS and AUC of two signals; the gap; accuracy and AUC of conf
+    assert (means["training"] > means["total"]).all()
+    assert (means["total"] > 0).all()
+    assert (means["pruning"] < 0).all()
 
 
 def test_levels_are_those_of_an_independent_computation(table):
@@ -78,13 +72,11 @@ def test_levels_are_those_of_an_independent_computation(table):
     sure = signals.posteriors[np.arange(len(signals)), signals.labels]
     member = signals.membership
     grid = np.sort(sure)
-    cumulative = [
-        np.searchsorted(np.sort(sure[part]), grid, side="right") / part.sum()
-        for part in (member, ~member)
-    ]
+    parts = [np.sort(sure[part]) for part in (member, ~member)]
+    one, two = (np.searchsorted(part, grid, side="right") / len(part) for part in parts)
     row = table.query("seed == 1 and measure == 'confidence KS'").iloc[0]
 
-    assert row["original"] == pytest.approx(np.abs(cumulative[0] - cumulative[1]).max())
+    assert row["original"] == pytest.approx(np.abs(one - two).max())
     test = table.query("seed == 0 and measure == 'test accuracy' and effect == 'total'").iloc[0]
     assert (test["original"], test["value"]) == (pytest.approx(0.85), pytest.approx(-0.05))
 

@@ -40,10 +40,6 @@ def test_references_share_the_victims_half_and_come_in_pairs():
     assert set(second.train) < set(first.test)
     assert set(second.test) > set(first.train)
     assert not set(second.train) & set(second.test)
-    with pytest.raises(UsageError, match="count: 0 is not allowed"):
-        references.steps(TINY, "pruned", 0, "online")
-    with pytest.raises(UsageError, match="setting: 'on' is not allowed; allowed: offline, online"):
-        references.steps(TINY, "pruned", 1, "on")
 
 
 @pytest.mark.parametrize("of", ["original", "pruned"])
@@ -83,18 +79,13 @@ def test_they_attack_the_victim_like_other_attacks(lab, name, setting):
     assert np.array_equal(result.predictions, result.scores >= 0)
     fitted = lab.fitted(exp, name, setting=setting)
     assert fitted.chosen().keys() == fitted.candidates().keys()
-    found = lab.references(exp, "pruned", 6, setting)
-    odds = pm.attacks.log_odds(lab.target(exp).posteriors, found.labels)
     if name == "lira":
+        found = lab.references(exp, "pruned", 6, setting)
+        odds = pm.attacks.log_odds(lab.target(exp).posteriors, found.labels)
         trained = found.trained_on if setting == "online" else None
         options = fitted.chosen()
         expected = pm.attacks.lira_scores(odds, found.log_odds, trained, **options)
         assert result.scores + fitted.threshold_ == pytest.approx(expected, abs=1e-4)
-
-
-def test_one_shadow_alone_has_nobody_to_be_compared_with(lab):
-    with pytest.raises(UsageError, match="shadows: 1; allowed for an attack with references: 2"):
-        lab.attack(TINY.replace(shadows=1), "lira")
 
 
 def test_every_network_is_a_victim_in_turn(lab):
@@ -110,18 +101,22 @@ def test_every_network_is_a_victim_in_turn(lab):
     rows = lab.split(TINY, OWN + 1).asked
     labels = lab.dataset(TINY).labels[rows]
     p = found.references.posteriors[1, np.searchsorted(half, rows), labels]
-    thresholds = lab.fitted(TINY, "conf", "original").thresholds_
+    expected = p - lab.fitted(TINY, "conf", "original").thresholds_[labels]
     assert step.group[1] == OWN + 1
-    assert found.scores["conf"][1][np.searchsorted(half, rows)] == pytest.approx(
-        p - thresholds[labels], abs=1e-5
-    )
+    assert found.scores["conf"][1][np.searchsorted(half, rows)] == pytest.approx(expected, abs=1e-5)
 
 
-def test_too_few_networks_in_turn_are_refused_before_any_is_trained(tmp_path):
+def test_too_few_networks_are_refused(tmp_path, lab):
     empty = pm.Lab(tmp_path, progress=False)
     with pytest.raises(UsageError, match="count: 2 is not allowed; allowed: 4 or more"):
         empty.in_turn(TINY, "original", 2)
-    assert list(empty.store.entries()) == []
+    with pytest.raises(UsageError, match="count: 0 is not allowed"):
+        empty.references(TINY, count=0)
+    with pytest.raises(UsageError, match="setting: 'on' is not allowed; allowed: offline, online"):
+        empty.references(TINY, count=1, setting="on")
+    assert list(empty.store.entries()) == []  # before any is trained
+    with pytest.raises(UsageError, match="shadows: 1; allowed for an attack with references: 2"):
+        lab.attack(TINY.replace(shadows=1), "lira")
 
 
 def made(scores, trained):

@@ -83,8 +83,7 @@ class Overfitted(pm.Lab):
 
 
 def test_a_network_that_fits_its_validation_samples_leaks_them(lab):
-    usual = validation_leaks(lab, EXP, NAMES)
-    again = validation_leaks(lab, EXP, NAMES)
+    usual, again = (validation_leaks(lab, EXP, NAMES) for _ in range(2))
     found = validation_leaks(Overfitted(lab), EXP, NAMES)
 
     parts = lab.split(EXP)

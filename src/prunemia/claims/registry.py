@@ -165,7 +165,7 @@ def common(rule: str = RULES[0]) -> pd.DataFrame:
     """Return each claim's mean effect over data sets (`pooled`), where `LEAST` of them answer it.
 
     Under one stopping rule, without open claims. Columns: id, claim, data sets, effect with its
-    interval, between (the effects' standard deviation). Nobody drew these data sets at random.
+    interval, between (the effects' standard deviation).
     """
     found = []
     every = (claim for _, claim in claims())

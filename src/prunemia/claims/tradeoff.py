@@ -168,10 +168,7 @@ def duels(table: pd.DataFrame, pruned_alike: bool = False) -> Iterator[tuple[Any
 
 
 def defended(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Yield for each defense what it leaks, and undefended networks of its test accuracy.
-
-    Any of them, and those pruned alike. Picked by the runs that choose, judged by the others.
-    """
+    """Yield what each defense leaks, and undefended networks as accurate: any, or pruned alike."""
     fought = set()
     for alike in (False, True):
         for way, reason, runs in duels(table, alike):

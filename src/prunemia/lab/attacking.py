@@ -146,14 +146,12 @@ def release_signals(context: Context, releases: Sequence[Release]) -> SignalPair
 
 
 def _pack(result: AttackResult) -> Files:
-    names = ("scores", "predictions", "membership")
-    return {
-        "decisions.npz": pack_arrays({name: getattr(result, name) for name in names}),
-        "evaluation.json": pack_json(result.evaluation.to_dict()),
-    }
+    arrays = {name: value for name, value in vars(result).items() if name != "evaluation"}
+    evaluation = pack_json(result.evaluation.to_dict())
+    return {"decisions.npz": pack_arrays(arrays), "evaluation.json": evaluation}
 
 
-def load_result(files: Files, _step: Step, _context: Context) -> AttackResult:
+def load_result(files: Files, *_: Any) -> AttackResult:
     """Return what an attack said and how right it was."""
     evaluation = Evaluation.from_dict(unpack_json(files["evaluation.json"]))
     return AttackResult(**unpack_arrays(files["decisions.npz"]), evaluation=evaluation)
@@ -165,10 +163,7 @@ def load_result(files: Files, _step: Step, _context: Context) -> AttackResult:
 def validation_leaks(
     context: Context, exp: Experiment, names: Sequence[str]
 ) -> dict[str, Evaluation]:
-    """Return how well attacks on members tell the victim's validation from its test samples.
-
-    A defense that trains on them in the members' place moves the leak to them; else it is small.
-    """
+    """Return how well attacks on members tell the victim's validation from its test samples."""
     (victim,) = context.value(Step("pruned", exp))
     parts = context.split(exp)
     answers = networks.ask(exp, context, VICTIM, victim, parts.validation, "query validation")

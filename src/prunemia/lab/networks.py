@@ -307,8 +307,7 @@ def measure_cost(step: Step, context: Context) -> Files:
 class Planted:
     """What a victim says of its m canaries, and what its defense guarantees (``privacy``).
 
-    ``scores``: shape (m,), log-odds of the wrong label, large where the victim learned it.
-    ``included``: shape (m,), bool: which it trained on.
+    ``scores``: (m,), log-odds of the wrong label; ``included``: (m,), which it trained on.
     """
 
     scores: NDArray[np.float64]
@@ -316,10 +315,7 @@ class Planted:
     privacy: dict[str, Any]
 
     def guesses(self) -> tuple[int, int]:
-        """Return how many guesses are right, and how many were made.
-
-        The quarter with the largest scores is guessed to be included, that with the smallest not.
-        """
+        """Return how many guesses are right, and how many were made: a quarter on either side."""
         side = len(self.scores) // 4
         order = np.argsort(self.scores, kind="stable")
         right = self.included[order[-side:]].sum() + (~self.included[order[:side]]).sum()

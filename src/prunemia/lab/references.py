@@ -145,7 +145,7 @@ def attach(
         return target
     found = gather(context, asked, samples)
     fields = {"references": found.log_odds.T, "trained_on": found.trained_on.T}
-    return Signals.from_arrays({**target.arrays(), **fields})
+    return Signals.from_arrays(target.arrays() | fields)
 
 
 # --- Every network a victim in turn -------------------------------------------------------------

@@ -57,9 +57,8 @@ class Task(NamedTuple):
 class Plan:
     """What is to be done for the results of some steps; nothing is computed before `compute`.
 
-    ``rows``: the steps that are wanted, and the task that each is. ``tasks``: by name, an input
-    before what needs it. ``todo``: those to compute, in order. ``errors``: by the name of the task.
-    ``refused``: experiments whose data cannot be had, and why.
+    ``rows``: the steps that are wanted, and the task that each is. ``tasks``: by name, inputs
+    first; ``todo``: those to compute. ``errors``: by name; ``refused``: for want of data.
     """
 
     def __init__(self, context: Context, steps: Iterable[Step]) -> None:
@@ -68,7 +67,6 @@ class Plan:
         self.tasks: dict[str, Task] = {}
         self.errors: dict[str, str] = {}
         self.refused: dict[Experiment, str] = {}
-        self._named: dict[Step, Task] = {}
         for step in steps:
             if step.exp not in self.refused:
                 try:
@@ -86,11 +84,11 @@ class Plan:
 
     def _task(self, step: Step) -> Task:
         """Return a step's task; what it needs is named first."""
-        if step not in self._named:
+        name = f"{step.stage}-{self.context.key(step)}"
+        if name not in self.tasks:
             needs = [self._task(part).name for part in self.context.needs(step)]
-            task = Task(f"{step.stage}-{self.context.key(step)}", step, needs)
-            self._named[step] = self.tasks.setdefault(task.name, task)
-        return self._named[step]
+            self.tasks[name] = Task(name, step, needs)
+        return self.tasks[name]
 
     def describe(self) -> str:
         """Return what there is to do and what the store has, in sentences."""
@@ -181,10 +179,9 @@ class Plan:
             if task.name not in self.errors:
                 try:
                     row = self.context.value(step).evaluation.row()
+                    rows.append(_columns(step.exp, step.of) | {"attack": step.attack} | row)
                 except Exception as error:
                     self._failed(task, error)
-                else:
-                    rows.append(_columns(step.exp, step.of) | {"attack": step.attack} | row)
         columns = None if rows else [*_columns(Experiment(), "pruned"), "attack"]
         return pd.DataFrame(rows, columns=columns)
 
@@ -252,25 +249,19 @@ def risk(address: str) -> str:
             raise ValueError("no HOST:PORT")
         found = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM)
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"--scheduler {address[:80]}: is no address of a Dask scheduler ({error}); "
-            "an address looks like tls://10.0.0.5:8786 or tcp://127.0.0.1:8786"
-        ) from error
+        said = f"--scheduler {address[:80]}: is no address of a Dask scheduler ({error})"
+        like = "an address looks like tls://10.0.0.5:8786 or tcp://127.0.0.1:8786"
+        raise UsageError(f"{said}; {like}") from error
     hosts = [str(place[0]).partition("%")[0] for *_, place in found]  # without an IPv6 zone
     if parts.scheme == "tls" or all(ipaddress.ip_address(h).is_loopback for h in hosts):
         return ""
-    return (
-        f"--scheduler {address}: whoever reaches this address can run code on its workers and "
-        "on this machine; use tls:// (the book's page on sweeps says how)"
-    )
+    said = "whoever reaches this address can run code on its workers and on this machine"
+    return f"--scheduler {address}: {said}; use tls:// (the book's page on sweeps says how)"
 
 
 @contextlib.contextmanager
 def local_workers(workers: int) -> Iterator[str]:
-    """Start a scheduler and workers of one thread each on the loopback, and give its address.
-
-    They end with this process, however it ends.
-    """
+    """Give the address of a scheduler and workers, here, that end with this process."""
     import dask
     from distributed import LocalCluster
 

@@ -131,12 +131,7 @@ def holding(kind: str, wanted: Iterable[Experiment]) -> str:
 
 
 def read_or_make(
-    kind: str,
-    lab: Lab,
-    wanted: Iterable[Experiment],
-    attacks: Sequence[str],
-    *,
-    most: int = MOST,
+    kind: str, lab: Lab, wanted: Iterable[Experiment], attacks: Sequence[str], *, most: int = MOST
 ) -> tuple[str, pd.DataFrame]:
     """Return the whole kept table that has these experiments, with its name; else "" and a new one.
 
@@ -168,9 +163,9 @@ def _split(name: str) -> tuple[list[Experiment], list[Experiment]]:
         raise StaleTableError(f"results/{name}.csv: {other}; make it anew with {command}")
     current = [exp for exp in wanted.experiments if cell(exp) in about["cells"]]
     if not current:
+        said = f"the {len(wanted.experiments)} experiments of {about['grid']} are new or changed"
         raise StaleTableError(
-            f"results/{name}.csv: the {len(wanted.experiments)} experiments of {about['grid']} "
-            f"are new or changed since it was made; compute them with {command}"
+            f"results/{name}.csv: {said} since it was made; compute them with {command}"
         )
     known = set(current)
     return current, [exp for exp in wanted.experiments if exp not in known]
@@ -234,10 +229,7 @@ PROBED = (("mnist1d", "cnn1d"), ("mnist1d", "columnfc"), ("digits", "cnn2d"))
 
 @functools.cache
 def probe(device: str = "cpu") -> str:
-    """Return a hash of a small training and attack: equal where arithmetic is equal, bit for bit.
-
-    Processors and libraries add in other orders; each step of training magnifies the difference.
-    """
+    """Return a hash of a small training and attack: equal where arithmetic is equal to the bit."""
     found = hashlib.sha256()
     with tempfile.TemporaryDirectory() as store:
         lab = Lab(store, device=device, progress=False)
@@ -269,10 +261,9 @@ def make(
 ) -> pd.DataFrame:
     """Compute what a table lacks of its grid, and write it, with its record, to ``results/``.
 
-    Rows of experiments that say what they said stay bit for bit, those that left the grid go. All
-    is computed ``anew``, or where versions of stages or attacks are others, or columns are. With
-    ``workers`` processes here; 1: this one, or the lab's scheduler. ``wanted``: which experiments
-    are computed now. UsageError: no such table, or its grid is not allowed.
+    Rows of experiments that say what they said stay bit for bit, those that left the grid go; all
+    is computed ``anew`` where versions or columns are others. ``workers``: processes here; 1: this
+    one, or the lab's scheduler. ``wanted``: which experiments now. UsageError: no such table.
     """
     if name not in TABLES:
         raise UsageError(f"results: {name!r} is not allowed; allowed: {', '.join(TABLES)}")
@@ -317,7 +308,7 @@ def make(
 def owners(table: pd.DataFrame, experiments: Sequence[Experiment]) -> NDArray[np.int64]:
     """Return the index of each row's experiment in a table of texts, -1 where it is none of these.
 
-    Rows of originals are the control's. UsageError: columns do not tell two experiments apart.
+    UsageError: columns do not tell two apart.
     """
     if not experiments:
         return np.full(len(table), -1)
@@ -325,10 +316,10 @@ def owners(table: pd.DataFrame, experiments: Sequence[Experiment]) -> NDArray[np
     columns = [str(column) for column in labels if column in table]
     labels = labels[columns]
     if count := int(labels.duplicated().sum()):
-        raise UsageError(
-            f"results: {len(labels)} experiments, of which {', '.join(columns)} tell "
-            f"{len(labels) - count} apart; take the others out of the grid"
+        said = (
+            f"{len(labels)} experiments, of which {', '.join(columns)} tell {len(labels) - count}"
         )
+        raise UsageError(f"results: {said} apart; take the others out of the grid")
     mine = table[columns].replace({"pruner": {tables.ORIGINAL: "dense"}})
     places = mine.merge(labels.assign(place=labels.index), how="left")["place"]
     return places.fillna(-1).to_numpy(dtype=np.int64)

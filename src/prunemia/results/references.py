@@ -40,8 +40,11 @@ Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 
-def _cases(experiments: Sequence[Experiment]) -> list[tuple[Experiment, str, Experiment, Of]]:
-    """Return each experiment with its networks: name, of which experiment, which of its two."""
+Network = tuple[Experiment, str, Experiment, Of]
+"""A network of an experiment: its name, of which experiment it is, which of its two."""
+
+
+def _cases(experiments: Sequence[Experiment]) -> list[Network]:
     return [(exp, n, *case) for exp in experiments for n, case in networks(exp).items()]
 
 
@@ -148,10 +151,7 @@ def exposed(
 
 
 def _turns(
-    lab: Lab,
-    cases: Sequence[tuple[Experiment, str, Experiment, Of]],
-    most: int,
-    attacks: Sequence[str],
+    lab: Lab, cases: Sequence[Network], most: int, attacks: Sequence[str]
 ) -> Iterator[tuple[Experiment, str, InTurn]]:
     asked = [references.steps_in_turn(each, of, most, attacks) for _, _, each, of in cases]
     lab.run(step for steps in asked for step in steps)
@@ -185,10 +185,7 @@ def concentration(
 
 
 def share_of_a_tenth(turn: InTurn) -> float:
-    """Return the share of the members found that the tenth of samples most exposed holds.
-
-    Exposed by the even networks, found at 1 % FPR on the odd ones; 0.1 is chance level.
-    """
+    """Return the share of members found (1 % FPR, odd networks) in the tenth exposed (even)."""
     scores, trained = turn.scores[SCORE], turn.trained_on
     exposed = references.aucs(scores[::2], trained[::2])
     usable = np.isfinite(exposed)

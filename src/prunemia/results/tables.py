@@ -56,8 +56,7 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.Dat
     """Return the dense networks of each run along the epochs: one row per network.
 
     Originals that stop after 1, 2, 4, … epochs (role "training"), or are fine-tuned for so many
-    ("dense"). Columns: the experiment's fields, role, epochs, train_accuracy, test_accuracy, attack
-    (none), measure, value.
+    ("dense"). Columns: those of `Lab.along_epochs`; there is no attack.
     """
     del attacks
 
@@ -88,12 +87,11 @@ CHANGES = {
 def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
     """Return what the paper's claims need of each victim: one row per number.
 
-    Columns: the experiment's fields; statistic, name and value. "change": relative change of a
-    divergence from the original to the pruned network (`CHANGES`); "spread": its spread over
-    classes, above that of shuffled ones; "accuracy": balanced, of an attack on the pruned network;
-    "assumed": of SAMIA by an adversary who assumes "sparsity 0.5", …, "no pruning"; "adaptive",
-    "non-adaptive": of an attack under PPB; "test": test accuracy with "no defense" and with "ppb".
-    The divergence alone is measured without ``attacks``, and under stopping rules other than ours.
+    Columns: the experiment's fields; statistic, name, value. "change": of a divergence (`CHANGES`),
+    relative, by pruning and fine-tuning; "spread": over classes, above that of shuffled ones;
+    "accuracy": balanced, of an attack; "assumed": of SAMIA by an adversary who assumes "sparsity
+    0.5", …; "adaptive", "non-adaptive": of an attack under PPB; "test": without and with PPB. The
+    divergence alone without ``attacks``, and under stopping rules other than ours.
     """
     return lab.tabulate(case for exp in experiments for case in _papers(exp, attacks))
 
