@@ -27,10 +27,9 @@ def test_the_reports_numbers_are_those_of_other_libraries(n, shift, shadow):
     member = audit.membership
     for row in audit.record["attacks"]:
         verdict = audit.verdicts[row["attack"]]
-        scores = verdict.scores
+        scores, hits = verdict.scores, int(verdict.predictions[member].sum())
         auc = roc_auc_score(member, scores)
         assert row["estimates"]["auc"]["value"] == pytest.approx(auc)
-        hits = int(verdict.predictions[member].sum())
         exact = stats.binomtest(hits, n // 2).proportion_ci(method="exact")
         found = row["estimates"]["members_found"]
         assert (found["low"], found["high"]) == pytest.approx(tuple(exact))
@@ -63,15 +62,10 @@ def nulls():
 
 
 def test_over_nulls_intervals_cover_and_no_leak_is_found(nulls):
-    covered: dict[str, list[bool]] = {}
-    for audit in nulls:
-        for evaluation in audit.evaluations.values():
-            for name, e in evaluation.estimates().items():
-                if e.resolved and name not in ("members_found", "false_alarms"):
-                    covered.setdefault(name, []).append(e.low <= evidence.guessing(name) <= e.high)
-    assert {name: np.mean(each) >= 0.93 for name, each in covered.items()} == dict.fromkeys(
-        ("accuracy", "auc", "tpr@0.01", "tpr@0.05"), True
-    )
+    evaluations = [each for audit in nulls for each in audit.evaluations.values()]
+    for name in ("accuracy", "auc", "tpr@0.01", "tpr@0.05"):
+        found, chance = [each.estimates()[name] for each in evaluations], evidence.guessing(name)
+        assert np.mean([e.low <= chance <= e.high for e in found if e.resolved]) >= 0.93, name
     assert np.mean([audit.level == "no leak found" for audit in nulls]) >= 0.95
     bounds = [epsilon.bound(audit.verdicts, audit.membership)["epsilon"] for audit in nulls]
     assert np.mean(np.array(bounds) > 0) <= 0.05
@@ -109,31 +103,25 @@ def test_a_sample_has_no_say_in_the_fit_that_decides_on_it():
 
 def test_halves_hold_half_of_the_members_and_of_the_others():
     member = np.arange(101) < 41
-    first = fitting.halves(member, np.arange(101), 3)
+    first, again, other = (fitting.halves(member, np.arange(101), seed) for seed in (3, 3, 4))
 
-    assert (first & member).sum() == 20
-    assert (first & ~member).sum() == 30
-    assert np.array_equal(first, fitting.halves(member, np.arange(101), 3))
-    assert not np.array_equal(first, fitting.halves(member, np.arange(101), 4))
+    assert ((first & member).sum(), (first & ~member).sum()) == (20, 30)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize(
-    ("low", "measure", "word"),
+    ("measure", "lows"),
     [
-        (0.5, "auc", "no leak found"),
-        (0.51, "auc", "a small leak"),
-        (0.6, "auc", "a clear leak"),
-        (0.75, "auc", "a large leak"),
-        (0.01, "tpr@0.01", "no leak found"),
-        (0.02, "tpr@0.01", "a small leak"),
-        (0.03, "tpr@0.01", "a clear leak"),
-        (0.1, "tpr@0.01", "a large leak"),
-        (0.6, "accuracy", "a clear leak"),
+        ("auc", [0.5, 0.51, 0.6, 0.75]),
+        ("accuracy", [0.5, 0.51, 0.6, 0.75]),
+        ("tpr@0.01", [0.01, 0.02, 0.03, 0.1]),
     ],
 )
-def test_the_level_follows_its_rule(low, measure, word):
-    family = {("conf", measure): pm.metrics.Estimate(1.0, low, 1.0)}
-    assert evidence.level_of(family) == word
+def test_the_level_follows_its_rule(measure, lows):
+    families = [{("conf", measure): pm.metrics.Estimate(1.0, low, 1.0)} for low in lows]
+    levels = ["no leak found", "a small leak", "a clear leak", "a large leak"]
+    assert list(map(evidence.level_of, families)) == levels
 
 
 def test_the_intervals_that_decide_are_those_of_all_figures_at_once():
@@ -162,19 +150,18 @@ def test_the_original_is_compared_on_the_same_samples(shadow):
 
 
 def test_attacks_are_chosen_and_what_is_left_out_is_told():
-    moved = planted(200, 1.0, sensitivities=True)
-    assert fitting.chosen(["conf", "conf"], planted(200, 1.0)) == (["conf"], {})
-    names, left_out = fitting.chosen(None, planted(200, 1.0))
-    assert "samia" not in names
+    few, moved = planted(200, 1.0), planted(200, 1.0, sensitivities=True)
+    many = planted(31_000, 1.0, classes=2)
+    assert fitting.chosen(["conf", "conf"], few) == (["conf"], {})
+    assert fitting.chosen(["nn"], many) == (["nn"], {})
+    _, left_out = fitting.chosen(None, few)
     assert left_out["samia"] == "it needs sensitivities, which were not given"
     assert set(left_out) == {"samia", "lira", "rmia"}
     assert "samia" in fitting.chosen(None, moved)[0]
     assert "shadow networks' answers lack" in fitting.chosen(None, moved, planted(9, 1))[1]["samia"]
-    many = planted(31_000, 1.0, classes=2)
     names, left_out = fitting.chosen(None, many)
     assert names == [*QUICK, "blindmi"]
     assert left_out["nn"] == "it would take more than a minute; ask for it by name"
-    assert fitting.chosen(["nn"], many) == (["nn"], {})
 
 
 @pytest.mark.parametrize("name", ["nn", "samia"])
@@ -189,9 +176,7 @@ def test_learned_attacks_find_a_planted_leak_by_cross_fitting(name):
         (planted(10, 1.0), {}, "target: 5 members and 5 non-members, .*allowed: 10"),
         (planted(40, 1.0).observed(), {}, "membership: None"),
         (planted(40, 1.0), {"delta": 1.5}, "delta: 1.5 is not allowed"),
-        (planted(40, 1.0), {"attacks": ["lucky"]}, "attack: 'lucky' is not allowed"),
         (planted(40, 1.0), {"attacks": []}, "none is left"),
-        (planted(40, 1.0), {"ids": ["a"]}, r"ids: shape \(1,\); allowed: \(40,\)"),
         (planted(40, 1.0), {"shadow": planted(40, 1.0, classes=3)}, "3 classes; allowed: 5"),
         (planted(40, 1.0), {"original": planted(30, 1.0)}, "30 samples of 5 classes; allowed: 40"),
         (planted(40, 1.0), {"original": planted(40, 1.0, 9)}, "row [0-9]+: label differs from"),

@@ -84,12 +84,9 @@ def test_it_grows_with_right_guesses_and_with_runs():
     assert in_few_runs(400, 500, 1000) > in_few_runs(80, 100, 200)
 
 
-def test_guessing_at_random_shows_nothing():
+def test_guessing_at_random_shows_nothing_and_numbers_that_cannot_be_are_refused():
     draw = np.random.default_rng(0)
     shown = [in_few_runs(int(draw.binomial(100, 0.5)), 100, 200) > 0 for _ in range(400)]
     assert np.mean(shown) <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
-
-
-def test_numbers_that_cannot_be_are_refused():
     with pytest.raises(ValueError, match=r"right: 6 of 5 guesses about 9 canaries; allowed"):
         in_few_runs(6, 5, 9)

@@ -40,24 +40,16 @@ def npz(**changes):
 NO_TABLE = "is no table of comma-separated values ("
 TABLES = {
     "nothing": ("", NO_TABLE + "No columns to parse from file)"),
-    "a header alone": (text(GOOD[:0]), "at least 1 row and 2 classes"),
     "no label": (text(GOOD.drop(columns="label")), "column 'label' is missing; allowed: label"),
     "no answers": (text(GOOD[["label", "member"]]), "has neither p0 nor logit0"),
     "both kinds of answers": (text(GOOD.assign(logit0=0.0)), "has both p0 and logit0"),
     "a class left out": (text(GOOD.drop(columns="p1")), "column 'p1' is missing, and p2 is there"),
-    "one class": (text(GOOD.drop(columns=["p1", "p2"])), "of a binary network's probability p"),
     "an unknown column": (text(GOOD.assign(memeber=1)), "column 'memeber' is not known (did you"),
     "a column twice": (text(GOOD).replace("p1", "p0", 1), "column 'p0' is there twice"),
     "no header": (GOOD.to_csv(index=False, header=False), "has no header, but numbers in its"),
     "a word": (changed("p1", 2, "abc"), "row 2 (line 4): p1 is 'abc'; allowed: a number"),
-    "an empty cell": (changed("p1", 5, ""), "row 5 (line 7): p1 is ''; allowed: a number"),
-    "infinity": (changed("p2", 1, "inf"), "row 1 (line 3): posterior 2 is"),
-    "above one": (changed("p0", 3, 1.5), "row 3 (line 5): posterior 0 is"),
     "no sum of one": (changed("p0", 0, 0.0), "row 0 (line 2): the sum of the posteriors is"),
     "a broken label": (changed("label", 9, 0.5), "row 9 (line 11): label is '0.5'"),
-    "a label too large": (changed("label", 9, 3), "row 9 (line 11): label is '3'; allowed: 0 to 2"),
-    "names of classes": (changed("label", 4, "cat"), "label is 'cat'; allowed: a whole"),
-    "two members": (changed("member", 7, 2), "row 7 (line 9): member is '2'; allowed: 0"),
     "two pairs of words": (
         text(GOOD.assign(member=["train", "test"] * 19 + ["in", "test"])),
         "row 38 (line 40): member is 'in'; allowed: test or train in each row",
@@ -65,10 +57,6 @@ TABLES = {
     "a sensitivity left out": (text(GOOD.assign(s0=1.0)), "sensitivities: shape (40, 1), dtype"),
     "an empty id": (text(GOOD.assign(id=["", *map(str, range(39))])), "row 0 (line 2): id is ''"),
     "too many cells": (with_line(3, "0,1,1,0,0,1,2"), NO_TABLE + "Expected 5 fields in line 4"),
-    "too many cells everywhere": (
-        text(GOOD).replace("\n", ",1\n").replace(",1\n", "\n", 1),
-        NO_TABLE + "Length of header or names does not match length of data",
-    ),
     "too few cells": (with_line(3, "0,1,1.0"), "row 2 (line 4): p"),
     "an open quote": (text(GOOD) + '"', NO_TABLE),
     "no text": ("label,member,p0,p1\n0,1,\udcff,1\n", NO_TABLE + "'utf-8' codec can't decode"),
@@ -84,8 +72,6 @@ ARCHIVES = {
     "an unknown field": (npz(extra=np.zeros(40)), "holds extra; allowed: posteriors, logits"),
     "both kinds of answers": (npz(logits=np.zeros((40, 3))), "holds logits beside posteriors"),
     "a pickle": (npz(id=np.array([{}] * 40, dtype=object)), "is pickled, which is not read"),
-    "other rows": (npz(labels=np.zeros(39, int)), "labels: shape (39,)"),
-    "words for labels": (npz(labels=np.array(["a"] * 40)), "row 0: label is 'a'; allowed: a whole"),
     "huge logits": (npz(posteriors=None, logits=np.full((40, 3), 1e300)), "at most 1e38"),
     "dates for ids": (npz(id=np.zeros(40, "M8[s]")), "of text or numbers"),
 }
@@ -112,16 +98,19 @@ def test_a_wrong_archive_is_refused_in_one_sentence(tmp_path, content, sentence)
     assert sentence in refusal(tmp_path / "t.npz")
 
 
-def test_what_is_no_file_or_no_parquet_is_refused(tmp_path):
-    assert "cannot be read: No such file" in refusal(tmp_path / "nosuch.csv")
-    (tmp_path / "folder.csv").mkdir()
-    assert "cannot be read: Is a directory" in refusal(tmp_path / "folder.csv")
-    (tmp_path / "t.txt").touch()
-    assert "is not read; allowed: .npz, .csv, .parquet, .tsv" in refusal(tmp_path / "t.txt")
-    (tmp_path / "t.parquet").write_bytes(b"PAR1 nonsense")
-    assert "is no Parquet file, or is damaged" in refusal(tmp_path / "t.parquet")
-    GOOD.drop(columns="member").to_parquet(tmp_path / "t.parquet")
-    assert "column 'member' is missing" in refusal(tmp_path / "t.parquet")
+@pytest.mark.parametrize(
+    ("name", "make", "sentence"),
+    [
+        ("nosuch.csv", lambda path: path, "cannot be read: No such file"),
+        ("folder.csv", lambda path: path.mkdir(), "cannot be read: Is a directory"),
+        ("t.txt", lambda path: path.touch(), "is not read; allowed: .npz, .csv, .parquet, .tsv"),
+        ("t.parquet", lambda path: path.write_bytes(b"PAR1"), "is no Parquet file, or is damaged"),
+        ("t.parquet", lambda path: P.to_parquet(path), "column 'label' is missing"),
+    ],
+)
+def test_what_is_no_file_or_no_parquet_is_refused(tmp_path, name, make, sentence):
+    make(tmp_path / name)
+    assert sentence in refusal(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -201,12 +190,10 @@ def stored(request, tmp_path):
             for field, prefix in (("posteriors", "p"), ("logits", "logit"), ("sensitivities", "s")):
                 if f"{prefix}0" in table:
                     fields[field] = table.filter(regex=f"^{prefix}[0-9]").sort_index(axis=1)
-            np.savez(
-                tmp_path / "a.npz",
-                **fields,
-                **({"id": table["id"].to_numpy(str)} if "id" in table else {}),
-            )
-            (tmp_path / "a.npz").rename(path)
+            if "id" in table:
+                fields["id"] = table["id"].to_numpy(str)
+            with path.open("wb") as file:
+                np.savez(file, **fields)
         elif request.param == "parquet":
             table.sample(len(table), random_state=0).sort_index().to_parquet(path)  # with an index
         else:
