@@ -29,13 +29,7 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path):
     assert path.read_text() == "new"
     (tmp_path / "other").touch()
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
-
-
-def test_an_error_names_the_file_that_was_to_be(tmp_path):
-    with (
-        pytest.raises(RunError, match=r"/table: cannot be written: No space"),
-        files.atomic_write(tmp_path / "table"),
-    ):
+    with pytest.raises(RunError, match="x: cannot be written: No space"), files.atomic_write(path):
         raise OSError(28, "No space left on device")
 
 
@@ -49,43 +43,27 @@ def test_a_full_disk_names_the_file_and_is_refused_beforehand(small_disk):
         files.require_folder(small_disk / "store", "the store")
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("", "is a folder; name another file to write"),
-        ("x" * 300, "cannot be written: File name too long"),
-        ("file/out", "cannot be written: Not a directory"),
-        ("/dev/null", "is no ordinary file"),
-        ("/proc/none/out", "cannot be written: "),
-    ],
-)
-def test_a_file_that_cannot_be_written_is_refused(tmp_path, name, message):
-    (tmp_path / "file").touch()
-
-    with pytest.raises(UsageError, match=f"--html .*: {message}"):
-        files.require_file(tmp_path / name, "--html")
-
-
-def test_trying_leaves_nothing_behind(tmp_path):
+def test_a_file_that_cannot_be_written_is_refused_and_trying_leaves_nothing_behind(tmp_path):
     files.require_file(tmp_path / "deep" / "er" / "out")
-    files.require_folder(tmp_path / "deep", "the folder")
-
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for name, message in {
+        "": "is a folder; name another file to write",
+        "x" * 300: "cannot be written: File name too long",
+        "file/out": "cannot be written: Not a directory",
+        "/dev/null": "is no ordinary file",
+        "/proc/none/out": "cannot be written: ",
+    }.items():
+        with pytest.raises(UsageError, match=f"--html .*: {message}"):
+            files.require_file(tmp_path / name, "--html")
 
 
 MERGED = "a: &a {x: 1}\nb: [{k: &b {<<: *a, x: 2}}, {<<: *b}]"
 
 
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("", None),
-        ("[1, two, {three: null}]", [1, "two", {"three": None}]),
-        (MERGED, yaml.safe_load(MERGED)),  # no key is given twice
-    ],
-)
-def test_ordinary_yaml_is_read(text, value):
-    assert load_yaml(text, "grid.yml") == value
+@pytest.mark.parametrize("text", ["", "[1, two, {three: null}]", MERGED])  # no key is given twice
+def test_ordinary_yaml_is_read(text):
+    assert load_yaml(text, "grid.yml") == yaml.safe_load(text)
 
 
 @pytest.mark.parametrize(
@@ -95,14 +73,10 @@ def test_ordinary_yaml_is_read(text, value):
         ("[" * 1_500, ""),
         ("seed: 2024-99-99", "month must be in"),
         ("!!bool maybe", "'maybe'"),
-        ("!!timestamp noon", ""),
         ("seed: " + "9" * 5_000, ""),
         ("{seed: 0, seed: 1}", "seed: given twice .*line 1"),
         ("grids: [{&a b: 1, b: 2}]", "b: given twice"),
-        ("{[1]: 2}", ".* unhashable key"),
-        ("a: 1\n--- \nb: 2", "expected a single document"),
         ("!!python/object/apply:os.system [ls]", "could not determine a constructor"),
-        ("\0", ""),
     ],
 )
 def test_a_refusal_is_one_sentence_that_names_the_source(text, refusal):
@@ -149,8 +123,7 @@ def test_packed_arrays_come_back():
     back = unpack_arrays(pack_arrays(ARRAYS))
     assert set(back) == set(ARRAYS)
     for name, array in ARRAYS.items():
-        assert (back[name].dtype, back[name].shape) == (array.dtype, array.shape)
-        np.testing.assert_array_equal(back[name], array)
+        np.testing.assert_array_equal(back[name], array, strict=True)
 
 
 def test_packed_arrays_have_no_time_and_no_order(monkeypatch):
@@ -160,7 +133,6 @@ def test_packed_arrays_have_no_time_and_no_order(monkeypatch):
     others = dict(reversed(ARRAYS.items())) | {"b": np.asfortranarray(ARRAYS["b"])}
     assert pack_arrays(others) == before
     with zipfile.ZipFile(io.BytesIO(before)) as archive:
-        assert archive.namelist() == ["a.npy", "b.npy", "c.npy"]
         assert {member.date_time[0] for member in archive.infolist()} == {1980}
 
 
@@ -174,12 +146,10 @@ def test_objects_are_neither_packed_nor_unpacked():
     objects = np.array([{}], dtype=object)
     with pytest.raises(ValueError, match="Object arrays"):
         pack_arrays({"a": objects})
-    buffer = io.BytesIO()
-    np.savez(buffer, a=objects)
-    with pytest.raises(ValueError, match="allow_pickle=False"):
-        unpack_arrays(buffer.getvalue())
-    with pytest.raises(ValueError, match="pickled"):
-        unpack_arrays(pickle.dumps({"a": 1}))
+    np.savez(buffer := io.BytesIO(), a=objects)
+    for content in (buffer.getvalue(), pickle.dumps({"a": 1})):
+        with pytest.raises(ValueError, match="pickle"):
+            unpack_arrays(content)
 
 
 def test_packed_json_is_canonical():

@@ -37,39 +37,27 @@ def test_mnist1d_is_what_is_published():
     features = np.concatenate([published["x"], published["x_test"]]).astype(np.float32)
     labels = np.concatenate([published["y"], published["y_test"]])
 
-    random.seed(1)
-    np.random.seed(1)  # noqa: NPY002
-    expected = random.random(), float(np.random.random())  # noqa: NPY002
-    random.seed(1)
-    np.random.seed(1)  # noqa: NPY002
+    state, drawn = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     dataset = data.load("mnist1d", samples=500)
-    # the generator's own global seeds are put back
-    assert (random.random(), float(np.random.random())) == expected  # noqa: NPY002
-    np.testing.assert_array_equal(dataset.features[:, 0], features)
-    np.testing.assert_array_equal(dataset.labels, labels)
-    assert (dataset.features.shape, dataset.features.dtype) == ((500, 1, 40), np.float32)
-    assert (dataset.labels.dtype, dataset.classes, dataset.shape) == (np.int64, 10, (1, 40))
+    assert random.getstate() == state  # the generator's own global seeds are put back
+    np.testing.assert_array_equal(np.random.get_state()[1], drawn)  # noqa: NPY002
+    np.testing.assert_array_equal(dataset.features[:, 0], features, strict=True)
+    np.testing.assert_array_equal(dataset.labels, labels, strict=True)
+    assert (dataset.classes, dataset.shape) == (10, (1, 40))
+    sizes = [data.load("mnist1d", samples=105).features for _ in range(2)]
+    np.testing.assert_array_equal(*sizes)  # of any size, the same each time
+    assert len(sizes[0]) == 105
 
 
-def test_mnist1d_of_any_size_is_the_same_each_time():
-    first, second = (data.load("mnist1d", samples=105) for _ in range(2))
-    assert len(first) == 105
-    assert first.fingerprint == second.fingerprint
-
-
-def test_digits():
+def test_digits_of_which_samples_are_fixed_and_nested():
     dataset = data.load("digits")
     assert (dataset.features.shape, dataset.classes) == ((1797, 1, 8, 8), 10)
     assert (dataset.features.min(), dataset.features.max()) == (0, 1)
-
-
-def test_samples_are_fixed_and_nested():
-    large, small = data.load("digits", samples=500), data.load("digits", samples=200)
-    np.testing.assert_array_equal(large.features[:200], small.features)
-    np.testing.assert_array_equal(large.labels[:200], small.labels)
-    assert data.load("digits", samples=1797).fingerprint == data.load("digits").fingerprint
-    with pytest.raises(DataError, match="samples: 1798 of data set 'digits'; allowed: 1 to 1797"):
-        data.load("digits", samples=1798)
+    for seed in (None, 7):
+        large, small = (data.load("digits", samples, rows_seed=seed) for samples in (500, 200))
+        np.testing.assert_array_equal(large.features[:200], small.features)
+        np.testing.assert_array_equal(large.labels[:200], small.labels)
+    assert data.load("digits", samples=1797).fingerprint == dataset.fingerprint
 
 
 @pytest.mark.parametrize(("name", "samples"), [("mnist1d", 50), ("digits", 205)])
@@ -86,31 +74,24 @@ def test_a_seed_draws_samples_of_its_own_and_the_same_each_time(name, samples):
 
 
 def test_samples_that_there_are_not_are_refused():
-    large, small = (data.load("digits", samples, rows_seed=7) for samples in (500, 200))
-    np.testing.assert_array_equal(large.features[:200], small.features)
-    sentence = "rows: 'fresh' is not allowed with all 1797 samples of data set 'digits'; allowed: "
-    for samples in None, 1797:
+    for name, samples, seed, sentence in (
+        ("digits", None, 0, "rows: 'fresh' is not allowed with all 1797 samples of data set 'dig"),
+        ("digits", 1798, None, "samples: 1798 of data set 'digits'; allowed: 1 to 1797"),
+        ("mnist1d", 1_000_001, None, "samples: 1000001 of .*; allowed: 1 to 1000000"),
+        ("nosuch", None, None, "'nosuch' is not known; allowed: mnist1d, digits"),
+    ):
         with pytest.raises(DataError, match=sentence):
-            data.load("digits", samples, rows_seed=0)
-    for samples in 0, 1_000_001:  # before any is generated
-        with pytest.raises(DataError, match=f"samples: {samples} of .*; allowed: 1 to 1000000"):
-            data.load("mnist1d", samples=samples)
-    with pytest.raises(DataError, match="'nosuch' is not known; allowed: mnist1d, digits"):
-        data.load("nosuch")
+            data.load(name, samples, rows_seed=seed)
 
 
 def test_the_fingerprint_is_of_the_contents_alone():
     dataset = random_dataset(10)
-    renamed = Dataset("other", dataset.features.copy(), dataset.labels.copy(), dataset.classes)
-    assert renamed.fingerprint == dataset.fingerprint
-    changed = dataset.features.copy()
+    x, y = dataset.features, dataset.labels
+    assert Dataset("other", x.copy(), y.copy(), 3).fingerprint == dataset.fingerprint
+    changed = x.copy()
     changed[3, 1] += 1
-    others = [
-        Dataset("random", changed, dataset.labels, 3),
-        Dataset("random", dataset.features, dataset.labels[::-1].copy(), 3),
-        Dataset("random", dataset.features.reshape(10, 2, 2), dataset.labels, 3),
-        Dataset("random", dataset.features, dataset.labels, 4),
-    ]
+    contents = [(changed, y, 3), (x, y[::-1].copy(), 3), (x.reshape(10, 2, 2), y, 3), (x, y, 4)]
+    others = [Dataset("random", *each) for each in contents]
     assert len({other.fingerprint for other in [dataset, *others]}) == 5
 
 
@@ -148,19 +129,12 @@ def test_victim_and_adversary_share_no_sample_and_use_all():
 
 
 def test_a_split_depends_on_data_seed_and_index_alone():
-    def train(dataset: Dataset, seed: int, index: int) -> list[int]:
-        return data.split(dataset, seed, index).train.tolist()
+    def train(rows: int, seed: int, index: int) -> tuple[int, ...]:
+        return tuple(data.split(random_dataset(100, seed=rows), seed, index).train.tolist())
 
-    dataset = random_dataset(100)
-    assert train(dataset, 0, 2) == train(random_dataset(100), 0, 2)
-    different = [
-        train(dataset, 0, 1),
-        train(dataset, 0, 2),
-        train(dataset, 1, 1),
-        train(random_dataset(100, seed=1), 0, 1),
-    ]
-    assert len({tuple(rows) for rows in different}) == 4
-    assert train(dataset, 0, 0) != sorted(train(dataset, 0, 0))  # in random order
+    assert train(0, 0, 2) == train(0, 0, 2)
+    assert len({train(0, 0, 1), train(0, 0, 2), train(0, 1, 1), train(1, 0, 1)}) == 4
+    assert train(0, 0, 0) != tuple(sorted(train(0, 0, 0)))  # in random order
 
 
 def test_data_that_cannot_be_split_are_one_sentence():
@@ -181,31 +155,22 @@ def test_references_come_in_pairs_that_train_on_what_tests_the_other():
     assert set(second.test) == set(first.train)
 
 
-@pytest.fixture(scope="module")
-def thousand() -> Dataset:
-    """Give a thousand samples of four classes."""
-    draw = np.random.default_rng(0)
-    features = draw.normal(size=(1000, 3)).astype(np.float32)
-    return Dataset("planted", features, draw.integers(0, 4, 1000), 4)
+THOUSAND = random_dataset(1000, classes=4)
 
 
-def test_canaries_are_test_samples_of_a_wrong_label(thousand):
-    canaries = plant(thousand, 3, 100)
+def test_canaries_are_test_samples_of_a_wrong_label():
+    canaries = plant(THOUSAND, 3, 100)
     assert len(set(canaries.samples)) == 100
-    assert set(canaries.samples) <= set(split(thousand, 3, 0).test)
-    assert not (canaries.labels == thousand.labels[canaries.samples]).any()
+    assert set(canaries.samples) <= set(split(THOUSAND, 3, 0).test)
+    assert not (canaries.labels == THOUSAND.labels[canaries.samples]).any()
     assert set(canaries.labels) <= {0, 1, 2, 3}
+    with pytest.raises(DataError, match=r"canaries: 224 is not allowed: .* allowed: at most 223"):
+        plant(THOUSAND, 0, 224)
+    assert len(data.plant(THOUSAND, 0, 223).samples) == 223
 
 
-def test_a_fair_coin_decides_and_every_seed_throws_its_own(thousand):
-    heads = np.array([plant(thousand, seed, 100).included for seed in range(40)])
+def test_a_fair_coin_decides_and_every_seed_throws_its_own():
+    heads = np.array([plant(THOUSAND, seed, 100).included for seed in range(40)])
     assert stats.binomtest(int(heads.sum()), heads.size).pvalue > 0.001
     assert len(set(heads.sum(axis=1))) > 5  # a coin each, not a fixed half
-    again = plant(thousand, 7, 100)
-    assert np.array_equal(again.included, heads[7])
-
-
-def test_too_many_canaries_are_refused(thousand):
-    with pytest.raises(DataError, match=r"canaries: 224 is not allowed: .* allowed: at most 223"):
-        plant(thousand, 0, 224)
-    assert len(data.plant(thousand, 0, 223).samples) == 223
+    assert np.array_equal(plant(THOUSAND, 7, 100).included, heads[7])

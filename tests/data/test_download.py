@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import socket
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -36,22 +35,16 @@ def test_the_published_format_is_downloaded_verified_and_kept(publish, server, d
     assert data.fetch("digits") == []
 
 
-def test_without_a_named_folder_the_cache_is_used(publish, tmp_path, monkeypatch):
-    monkeypatch.delenv("PRUNEMIA_DATA")
+def test_a_named_folder_that_cannot_be_made_is_passed_over(publish, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PRUNEMIA_DATA", str(tmp_path / "file" / "data"))
     publish("location", {FILE: ARCHIVE}, rows=60)
     (path,) = data.fetch("location", progress=False)
     assert path == tmp_path / "cache" / "prunemia" / "data" / FILE
     monkeypatch.setenv("PRUNEMIA_DATA", str(tmp_path / "elsewhere"))
     assert data.fetch("location") == [path]  # still found
-
-
-def test_a_named_folder_that_cannot_be_made_is_passed_over(publish, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
     monkeypatch.setenv("PRUNEMIA_DATA", str(tmp_path / "file" / "data"))
-    publish("location", {FILE: ARCHIVE}, rows=60)
-    assert data.fetch("location", progress=False)[0].is_relative_to(tmp_path / "cache")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    shutil.rmtree(tmp_path / "cache")
     with pytest.raises(DataError, match=r"no data can be downloaded: .* cannot be written"):
         data.fetch("location")
 
@@ -68,20 +61,23 @@ def test_a_copy_of_the_readers_is_used_and_never_changed(publish, server, data_f
     assert server.requests == []
 
 
+def unused() -> str:
+    """Return an address at which nobody listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("name", "value", "reason"),
     [
-        ({"cut": 100}, "the connection broke before the file was complete"),
-        ({"status": 503}, "the server answered 503 Service Unavailable"),
-        ({"url": "http://127.0.0.1:{unused}"}, r"no connection to 127\.0\.0\.1"),
+        ("cut", 100, "the connection broke before the file was complete"),
+        ("status", 503, "the server answered 503 Service Unavailable"),
+        ("url", unused(), r"no connection to 127\.0\.0\.1"),
     ],
 )
-def test_a_download_that_fails_leaves_nothing(publish, server, data_folder, changes, reason):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    for name, value in changes.items():
-        setattr(server, name, value.format(unused=port) if name == "url" else value)
+def test_a_download_that_fails_leaves_nothing(publish, server, data_folder, name, value, reason):
+    setattr(server, name, value)
     publish("location", {FILE: ARCHIVE}, rows=60)
     sentence = f"cannot be downloaded: {reason}; a copy of {FILE} in .PRUNEMIA_DATA is used as well"
     with pytest.raises(DataError, match=sentence):
@@ -99,11 +95,8 @@ def test_a_really_full_disk(publish, small_disk, monkeypatch):
 
 def test_two_threads_download_once(publish, server, data_folder):
     publish("location", {FILE: ARCHIVE}, rows=60)
-    threads = [threading.Thread(target=data.fetch, args=("location", False)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(data.fetch, ["location"] * 4, [False] * 4))
     assert server.requests == [f"/{FILE}"]
     assert kept(data_folder) == [FILE]
 
@@ -112,10 +105,8 @@ def test_two_threads_download_once(publish, server, data_folder):
     ("content", "sentence"),
     [
         (ARCHIVE[:-200], "cannot be read as what was published: "),
-        (tar_gz({}), "cannot be read as what was published: "),
         (tar_gz({"bangkok": b'"1",0,x\n'}), "cannot be read as what was published: "),
         (tar_gz({"../../evil": TEXT[:100]}), "cannot be read|as published"),
-        (tar_gz({"bangkok": TEXT[: len(TEXT) // 2]}), "cannot be read|as published"),
         (tar_gz({"bangkok": TEXT.replace(b'"30"', b'"29"')}), "labels 0 to 28, not 0 to 29"),
     ],
 )

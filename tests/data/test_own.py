@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,13 @@ def saved(path: Path, **arrays: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    "labels",
-    [
-        [7, -1, 3, 7],
-        np.array([[2.0], [0], [1], [2]]),
-        np.eye(3)[[2, 0, 1, 2]],
-        np.eye(3, dtype=bool)[[2, 0, 1, 2]],
-        np.array([9, 3, 5, 9], np.uint8),
-    ],
+    "labels", [[7, -1, 3, 7], np.array([[2.0], [0], [1], [2]]), np.eye(3, dtype=bool)[[2, 0, 1, 2]]]
 )
 def test_features_and_labels_of_any_form_are_float32_and_classes_from_0(tmp_path, labels):
     features = np.arange(16, dtype=np.float64).reshape(4, 4)
     dataset = data.load(saved(tmp_path / "own.npz", features=features, labels=labels))
-    np.testing.assert_array_equal(dataset.features, features.astype(np.float32))
-    assert dataset.labels.tolist() == [2, 0, 1, 2]
-    assert (dataset.labels.dtype, dataset.features.dtype) == (np.int64, np.float32)
+    np.testing.assert_array_equal(dataset.features, features.astype(np.float32), strict=True)
+    np.testing.assert_array_equal(dataset.labels, np.array([2, 0, 1, 2]), strict=True)
     assert (dataset.classes, len(dataset.sample(2))) == (3, 2)
 
 
@@ -110,32 +103,24 @@ SIX = np.arange(6)
 @pytest.mark.parametrize(
     ("arrays", "sentence"),
     [
-        ({"labels": SIX}, "field 'features' is missing; its fields are labels"),
-        ({"features": GOOD}, "field 'labels' is missing"),
-        ({"features": GOOD, "labels": SIX[:5]}, r"labels: shape \(5,\), .*allowed: \(6,\)"),
-        ({"features": GOOD, "labels": SIX / 2}, "labels: row 1: label is '0.5'; allowed: a whole"),
-        ({"features": GOOD, "labels": np.ones((6, 2), int)}, "or one-hot rows"),
-        ({"features": GOOD, "labels": np.full(6, "a")}, "labels: row 0: label is 'a'"),
-        ({"features": GOOD, "labels": SIX * 0}, "labels: all alike; allowed: 2 or more classes"),
-        ({"features": np.full((6, 2), "a"), "labels": SIX}, "features: .* allowed: numbers"),
-        ({"features": np.ones(6), "labels": SIX}, "features: .* allowed: numbers of 2 to 4 dim"),
-        ({"images": GOOD, "labels": SIX}, r"images: .* 2 to 4 dimensions \(images 3 or 4\)"),
-        ({"features": np.ones((6, 0)), "labels": SIX}, "none of them empty"),
-        ({"features": GOOD * np.nan, "labels": SIX}, "row 0: value 0 is 'nan'; allowed: finite"),
-        ({"features": GOOD * 1e300, "labels": SIX}, "value 0 is 'inf'; allowed: finite numbers"),
-        ({"features": np.array([{}] * 6), "labels": SIX}, "'features' is pickled, which is not"),
-        (
-            {"features": np.ones((6, 40, 1)), "labels": SIX, "layout": "NCL"},
-            f"layout: 'NCL' with shape .*allowed: '{SERIES}' or '{SERIES_LAST}' or '{GREY}'$",
-        ),
-        ({"features": GOOD, "labels": SIX, "layout": SERIES}, "allowed: 'features'$"),
+        ({"features": None}, "field 'features' is missing; its fields are labels"),
+        ({"labels": SIX[:5]}, r"labels: shape \(5,\), .*allowed: \(6,\)"),
+        ({"labels": SIX / 2}, "labels: row 1: label is '0.5'; allowed: a whole"),
+        ({"labels": SIX * 0}, "labels: all alike; allowed: 2 or more classes"),
+        ({"features": np.full((6, 2), "a")}, "features: .* allowed: numbers of 2 to 4 dimensions"),
+        ({"features": None, "images": GOOD}, r"images: .* 2 to 4 dimensions \(images 3 or 4\)"),
+        ({"features": np.ones((6, 0))}, "none of them empty"),
+        ({"features": GOOD * 1e300}, "row 0: value 0 is 'inf'; allowed: finite numbers"),
+        ({"features": np.array([{}] * 6)}, "'features' is pickled, which is not"),
+        ({"layout": SERIES}, r"layout: 'channels, length' with shape .*allowed: 'features'$"),
     ],
 )
 def test_what_is_wrong_with_own_arrays_is_one_sentence(tmp_path, arrays, sentence):
-    path = saved(tmp_path / "own.npz", **arrays)
-    with pytest.raises(DataError, match=sentence) as caught:
+    arrays = {"features": GOOD, "labels": SIX} | arrays
+    given = {name: array for name, array in arrays.items() if array is not None}
+    path = saved(tmp_path / "own.npz", **given)
+    with pytest.raises(DataError, match=f"^{re.escape(str(path))}: .*{sentence}"):
         data.load(path)
-    assert str(caught.value).startswith(str(path))
 
 
 def npy(array: Any, pickled: bool = False) -> bytes:
@@ -160,8 +145,7 @@ FLIPPED = WHOLE[:1000] + bytes([WHOLE[1000] ^ 255]) + WHOLE[1001:]
     ("content", "sentence"),
     [
         (None, "cannot be read: No such file"),
-        (b"", r"is no \.npz archive, or is truncated"),
-        (npy(GOOD), r"is no \.npz archive"),
+        (npy(GOOD), r"is no \.npz archive, or is truncated"),
         (WHOLE[:50_000], "truncated"),
         (FLIPPED, "field 'features' is damaged: Bad CRC-32"),
         (archive(readme=b"text"), "field 'readme' is damaged"),
@@ -173,11 +157,9 @@ def test_a_file_that_is_no_archive_is_one_sentence(tmp_path, content, sentence):
     path = tmp_path / "own.npz"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=sentence) as caught:
+    with pytest.raises(DataError, match=f"^{re.escape(str(path))}: .*{sentence}") as caught:
         data.load(path)
-    assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
-    assert "allow_pickle" not in str(caught.value)
 
 
 def test_a_file_damaged_anywhere_raises_nothing_but_data_errors(tmp_path):
@@ -223,14 +205,11 @@ def test_who_standardizes_is_not_warned(tmp_path):
     assert len(lab.dataset(exp)) == 80  # pytest makes an error of a warning
 
 
-@pytest.mark.parametrize(
-    "features",
-    [
+def test_features_on_one_scale_bring_none(tmp_path):
+    for features in (
         np.array([[0, 3], [1, 103], [0.5, 3]]),  # a ratio of 100
         np.eye(20_000, 2),  # rare binary features
         np.ones((3, 2)),  # all constant
         np.array([[-3e38, 0], [3e38, 6e38 / 10]]),  # beyond float32
-    ],
-)
-def test_features_on_one_scale_bring_none(tmp_path, features):
-    data.load(own(tmp_path / "own.npz", features))
+    ):
+        data.load(own(tmp_path / "own.npz", features))

@@ -53,20 +53,15 @@ def test_checksums_are_those_of_torchvision():
     ]
 
 
-def test_texas(publish, data_folder):
+def test_texas(publish):
     features = GENERATOR.integers(0, 2, (200, 69), dtype=np.uint8)
     labels = GENERATOR.permutation(np.arange(200) % 100 + 1)
     members = {"texas/100/labels": lines(labels[:, None]), "texas/75/feats": b"1\n"}
     members |= {"texas/100/feats": lines(features)}
     publish("texas", {"dataset_texas.tgz": tar_gz(members)}, rows=200, shape=(69,))
     dataset = data.load("texas", progress=False)
-    np.testing.assert_array_equal(dataset.features, features)
+    np.testing.assert_array_equal(dataset.features, features.astype(np.float32), strict=True)
     np.testing.assert_array_equal(dataset.labels, labels - 1)
-    assert (dataset.classes, dataset.features.dtype) == (100, np.float32)
-    (data_folder / "dataset_texas.tgz").unlink()
-    publish("texas", {"dataset_texas.tgz": tar_gz({"texas/100/feats": b"0,1\n"})}, rows=1)
-    with pytest.raises(DataError, match=r"texas\.tgz: cannot be read as .*texas/100/labels"):
-        data.load("texas", progress=False)
 
 
 def cifar(
@@ -124,12 +119,8 @@ def test_svhn(publish, monkeypatch):
 
     images, labels, files = pixels(30, 32, 32, 3), np.arange(30) % 10 + 1, {}
     for part, chosen in (("train", slice(0, 20)), ("test", slice(20, 30))):
-        buffer = io.BytesIO()
-        matrices = {
-            "X": images[chosen].transpose(1, 2, 3, 0),
-            "y": labels[chosen, None].astype(np.uint8),
-        }
-        scipy.io.savemat(buffer, matrices, do_compression=True)
+        x, y = images[chosen].transpose(1, 2, 3, 0), labels[chosen, None].astype(np.uint8)
+        scipy.io.savemat(buffer := io.BytesIO(), {"X": x, "y": y}, do_compression=True)
         files[f"{part}_32x32.mat"] = buffer.getvalue()
         url, file, _ = SVHN.split_list[part]
         monkeypatch.setitem(SVHN.split_list, part, [url, file, md5(buffer.getvalue())])
@@ -154,7 +145,7 @@ def fashion(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> dict[str, b
 
 
 @pytest.mark.parametrize("installed", [False, True], ids=["downloaded", "of the system"])
-def test_fashion_mnist(publish, server, data_folder, tmp_path, installed):
+def test_fashion_mnist(publish, server, tmp_path, installed):
     images, labels = pixels(40, 28, 28), (np.arange(40) % 10).astype(np.uint8)
     files = fashion(images, labels)
     for file, content in files.items():
@@ -164,18 +155,9 @@ def test_fashion_mnist(publish, server, data_folder, tmp_path, installed):
     np.testing.assert_allclose(dataset.features, images[:, None] / 255, rtol=1e-6)
     np.testing.assert_array_equal(dataset.labels, labels)
     assert len(server.requests) == (0 if installed else 4)
-    assert installed or len(kept(data_folder / "fashion-mnist")) == 4
 
 
-@pytest.mark.parametrize(
-    "content", [bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]), bytes([0, 0, 13, 1, 0, 0, 0, 1, 1])]
-)
-def test_a_system_file_that_is_no_idx_is_one_sentence(publish, content):
-    files = fashion(pixels(40, 28, 28), (np.arange(40) % 10).astype(np.uint8))
-    files["fashion-mnist/train-images-idx3-ubyte.gz"] = gzip.compress(content, 1)
-    publish("fashion_mnist", files, rows=40)
-    with pytest.raises(DataError, match=r"train-images.*: cannot be read as"):
-        data.load("fashion_mnist", progress=False)
+BROKEN_IDX = bytes([0, 0, 13, 1, 0, 0, 0, 1, 1]), bytes([0, 0, 8, 1, 0, 0, 0, 9, 1])
 
 
 def chmnist(images: NDArray[np.uint8]) -> bytes:
@@ -186,11 +168,9 @@ def chmnist(images: NDArray[np.uint8]) -> bytes:
         archive.writestr("Kather_texture_2016_image_tiles_5000/", "")
         for number, image in enumerate(images):
             folder = f"Kather_texture_2016_image_tiles_5000/{number % 8 + 1:02}_{kinds[number % 8]}"
-            tile = io.BytesIO()
-            Image.fromarray(image).save(tile, "TIFF")
-            archive.writestr(
-                f"{folder}/{number:05}_CRC-Prim-HE-03_009.tif_Row_301_Col_151.tif", tile.getvalue()
-            )
+            name = f"{folder}/{number:05}_CRC-Prim-HE-03_009.tif_Row_301_Col_151.tif"
+            Image.fromarray(image).save(tile := io.BytesIO(), "TIFF")
+            archive.writestr(name, tile.getvalue())
             archive.writestr(f"{folder}/._{number:05}.tif", b"junk")
     return buffer.getvalue()
 
@@ -226,11 +206,22 @@ def test_letter(publish):
     np.testing.assert_allclose(dataset.features, drawn / 15, rtol=1e-6)
 
 
-@pytest.mark.parametrize("lines", ["A,1,2\nB,1\n", "A,x\n", ""])
-def test_letters_that_are_none_are_one_sentence(publish, lines):
-    publish("letter", letters(lines), rows=2)
-    with pytest.raises(DataError, match=r"cannot be read|as published"):
-        data.load("letter", progress=False)
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("letter", letters("A,1,2\nB,1\n")),
+        ("letter", letters("A,x\n")),
+        ("texas", {"dataset_texas.tgz": tar_gz({"texas/100/feats": b"0,1\n"})}),
+        *(
+            ("fashion_mnist", dict.fromkeys(fashion(pixels(1, 1), pixels(1)), gzip.compress(idx)))
+            for idx in BROKEN_IDX
+        ),
+    ],
+)
+def test_archives_of_something_else_are_one_sentence(publish, name, files):
+    publish(name, files, rows=2)
+    with pytest.raises(DataError, match=r"cannot be read as|as published"):
+        data.load(name, progress=False)
 
 
 @pytest.mark.parametrize("name", FETCHED)

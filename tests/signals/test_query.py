@@ -57,15 +57,9 @@ def test_sensitivity_keeps_its_digits_where_the_posterior_is_near_one(scale):
     assert error.quantile(0.95) < 0.05
 
 
-def test_the_same_generator_gives_the_same_bits_and_the_mode_is_restored():
-    module, x = models.build("columnfc", (20,), 5).train(), torch.randn(60, 20)
-    first, again = (
-        sensitivity(module, x, generator=torch.Generator().manual_seed(1)) for _ in range(2)
-    )
-
+def test_the_same_generator_gives_the_same_bits():
+    first, again = (sensitivity(PLAIN, X, generator=torch.manual_seed(1)) for _ in range(2))
     assert torch.equal(first, again)
-    assert module.training
-    assert first.shape == (60, 5)
 
 
 @pytest.mark.parametrize("wrong", [{"epsilon": float("nan")}, {"draws": 0}])
@@ -110,41 +104,30 @@ def test_the_logits_are_taken_out_of_what_a_network_answers(change):
 @pytest.mark.parametrize("x", [X.double(), X.half(), X.tolist()], ids=["double", "half", "list"])
 def test_samples_are_brought_to_the_networks_type(x):
     torch.testing.assert_close(posteriors(PLAIN, x), posteriors(PLAIN, X), atol=1e-3, rtol=0)
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.bool])
-def test_whole_numbers_reach_a_network_of_numbers_as_such(dtype):
-    x = (X * 100).to(dtype)
-    expected = PLAIN(x.float()).double().softmax(1).detach()
-    torch.testing.assert_close(posteriors(PLAIN, x), expected, atol=1e-6, rtol=0)
-    assert answers(PLAIN, x)[1].shape == (40, 3)
+    wide = Answering(lambda z: z, torch.float64)
+    assert torch.equal(logits(wide, X), wide(X.double()).detach())
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
-def test_whole_numbers_reach_an_embedding_as_indices(dtype):
+def test_whole_numbers_reach_a_network_of_numbers_as_such_and_an_embedding_as_indices(dtype):
+    x = (X * 100).to(dtype)
+    torch.testing.assert_close(logits(PLAIN, x).float(), PLAIN(x.float()).detach())
+    assert answers(PLAIN, x)[1].shape == (40, 3)
     words = nn.Sequential(nn.Embedding(200, 4), nn.Flatten(), nn.Linear(24, 3))
-    x = (X * 100).long()
-    assert torch.equal(posteriors(words, x.to(dtype)), words(x).double().softmax(1).detach())
+    assert torch.equal(logits(words, x), words(x.long()).double().detach())
     with pytest.raises(ValueError, match="x: whole numbers, as indices; allowed for a sens"):
         answers(words, x)
-
-
-def test_a_network_in_double_precision_is_asked_in_it():
-    wide = Answering(lambda z: z, torch.float64)
-    assert torch.equal(logits(wide, X), wide(X.double()).detach())
 
 
 WRONG = {
     "dropout": (lambda z: nn.functional.dropout(z), "two queries .* differ by up to .*F.dropout"),
     "one logit": (lambda z: z[:, :1], r"shape \(16, 1\); allowed: .*torch.stack"),
-    "maps": (lambda z: z[:, :, None, None], r"shape \(16, 3, 1, 1\); allowed: logits"),
     "fewer": (lambda z: z.mean(0, keepdim=True), r"shape \(1, 3\); allowed: logits"),
     "NaN": (lambda z: z / 0, "answers sample 0 with NaN or infinity"),
     "batch": (
         lambda z: nn.functional.batch_norm(z, None, None, training=True),
         r"differ by up to .* with the other samples",  # statistics of a batch tell members apart
     ),
-    "softmax over samples": (lambda z: 5 * z.softmax(0), "with the other samples that it is asked"),
     "text": (lambda z: "a cat", "answers with str; allowed: logits"),  # noqa: ARG005
     "features first": (lambda z: (torch.zeros(len(z), 64), z), "allowed: the logits first"),
 }
@@ -186,11 +169,8 @@ def test_a_query_leaves_no_trace():
     assert not given.requires_grad
     with pytest.raises(ValueError, match="cannot be asked"):
         posteriors(net, X[:, :2])
-    with models.evaluating(net):
-        assert not any(layer.training for layer in net.modules())
     assert [layer.training for layer in net] == [True, False, True, True]
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
-    assert isinstance((net(X).sum() * given.sum()).requires_grad, bool)
     moved = sensitivity(net, X)
     (net(X).sum() + moved.mean()).backward()  # an inference tensor could not take part
 
@@ -207,10 +187,8 @@ def test_rounding_is_not_taken_for_the_other_samples(dtype):
     assert logits(wide, 100 * X).shape == (40, 3)
 
 
-READ_ONLY = X.numpy().copy()
-READ_ONLY.flags.writeable = False
 ARRAYS = {
-    "read-only": READ_ONLY,
+    "read-only": np.broadcast_to(X.numpy(), X.shape),
     "backwards": X.numpy()[::-1].copy()[::-1],
     "big-endian": X.numpy().astype(">f4"),
     "objects": X.numpy().astype(object),
@@ -224,10 +202,13 @@ def test_arrays_are_taken_however_they_lie_in_memory(x):
     assert torch.equal(logits(PLAIN, x), logits(PLAIN, X))
 
 
-def test_samples_that_do_not_fit_are_refused_in_a_sentence():
-    with pytest.raises(ValueError, match=r"cannot be asked samples of shape \(5,\), torch.float32"):
-        posteriors(PLAIN, X[:, :5])
-    with pytest.raises(ValueError, match="x: type <U1; allowed: numbers"):
-        logits(PLAIN, ["a", "b"])
-    with pytest.raises(ValueError, match="x: type complex64; allowed: numbers"):
-        logits(PLAIN, X.numpy().astype(np.complex64))
+@pytest.mark.parametrize(
+    ("x", "sentence"),
+    [
+        (X[:, :5], r"cannot be asked samples of shape \(5,\), torch.float32"),
+        (["a", "b"], "x: type <U1; allowed: numbers"),
+    ],
+)
+def test_samples_that_do_not_fit_are_refused_in_a_sentence(x, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        logits(PLAIN, x)
