@@ -47,15 +47,11 @@ pm.answer(f"It is {exp.sparsity:.0%}.")"""
     done = subprocess.run([*command, *options], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
-    first, second, *rest = done.stdout.splitlines()
-    assert first.startswith("Executing ")
+    _, second, *rest = done.stdout.splitlines()
     assert second.endswith(" s: new/a.ipynb and a.html")
     assert rest == ["", "It is 90%."]
     cells = nbformat.read(root / "new" / "a.ipynb", as_version=4).cells
-    assert [output.data["text/markdown"] for output in cells[-1].outputs] == [
-        "*This run: mnist1d · cnn1d · l1unstructured 0.9 · seed 0, computed here.*",
-        "> **Answer.** It is 90%.",
-    ]
+    assert cells[-1].outputs[-1].data["text/markdown"] == "> **Answer.** It is 90%."
     assert "It is 90%." in (root / "a.html").read_text()
 
 
@@ -71,17 +67,13 @@ def test_store_commands_list_verify_and_clean(ended, tmp_path):
     [damaged] = (tmp_path / "store").glob("original/aa/*/data.bin")
     damaged.write_bytes(b"y" * 2000)
     code, out, err = ended("store", "verify")
-    assert code == 1
+    assert (code, "prunemia: 1 problems in" in err) == (1, True)
     assert "original/aa11: data.bin does not agree" in out
-    assert "prunemia: 1 problems in" in err
 
     assert "Would remove 1 results" in ended("store", "clean", "--dry-run")[1]
     assert "Removed 1 results" in ended("store", "clean")[1]
-    assert "Removed 1 results" in ended("store", "prune", "--stage", "original")[1]
+    assert "Removed 1 results" in ended("store", "prune", "--stage", "original")[1]  # its old name
     assert ended("store", "list")[1].startswith("0 results")
-    names = ended("store", "--help")[1].split()
-    assert "clean" in names
-    assert "prune" not in names  # its old name, which goes on working
 
 
 def test_data_commands_list_and_fetch(ended, tmp_path, monkeypatch):
@@ -99,21 +91,14 @@ def test_data_commands_list_and_fetch(ended, tmp_path, monkeypatch):
     assert [(path.name, path.read_bytes()) for path in mine.iterdir()] == [(found.name, b"found")]
 
 
-@pytest.mark.parametrize(
-    ("given", "joined"),
-    [
-        ("run a b -p x 1 -p y -0.3", "run a b -p x=1 -p y=-0.3"),
-        ("-p x=1 a", "-p x=1 a"),
-        ("-p x a=b", "-p x=a=b"),
-        ("a -p x", "a -p x"),
-        ("a -p", "a -p"),
-    ],
-)
-def test_a_name_and_its_value_are_joined(given, joined):
-    assert pair_up(given.split()) == joined.split()
-
-
-def test_a_text_is_split_at_its_first_equals_sign():
+def test_a_name_and_its_value_are_joined_and_split_at_the_first_equals_sign():
+    for given, joined in {
+        "run a b -p x 1 -p y -0.3": "run a b -p x=1 -p y=-0.3",
+        "-p x=1 a": "-p x=1 a",
+        "-p x a=b": "-p x=a=b",
+        "a -p": "a -p",
+    }.items():
+        assert pair_up(given.split()) == joined.split()
     assert parse(["x=1", "y=a=b", "z="]) == {"x": "1", "y": "a=b", "z": ""}
     for wrong in ("x", "=3", "y" * 5000):
         with pytest.raises(UsageError, match=f"-p {wrong[:200]}.*: a parameter needs a name and"):
@@ -135,26 +120,19 @@ RUN = ["run", "first", "out.ipynb"]
     [
         ([*RUN, "-p", "sparcity", "0.9"], "sparcity: no such parameter (did you mean 'sparsity'?)"),
         ([*RUN, "-p", "sparsity", "1.5"], "sparsity: 1.5 is not allowed: should be less than 1"),
-        ([*RUN, "-p", "dataset", "nosuch"], "dataset: 'nosuch' must be one of mnist1d, digits, "),
         ([*RUN, "-p", "sparsity"], "-p sparsity: a parameter needs a name and a value"),
         ([*RUN, "-p", "seed", "2024-99-99"], "seed: is not YAML: month must be in 1..12"),
-        ([*RUN, "-p", "sparsity", "[" * 1500], "sparsity: is not YAML: "),
         ([*RUN, "-p", "dataset", "x" * 200 + ".npz"], "dataset: 'xxx"),
-        ([*RUN, "--html", "x" * 300], "--html xxx"),
         ([*RUN, "--html", "book"], "--html book: is a folder; name another file to write"),
         ([*RUN, "--html", "out.ipynb"], "--html out.ipynb: is named already; name another file to"),
         (["run", "frist", "out.ipynb"], "frist: there is no such page or notebook"),
         (["run", "frist.ipynb", "out.ipynb"], "frist.ipynb: there is no such page or notebook"),
         (["run", *["notebooks/first.ipynb"] * 2], "notebooks/first.ipynb: is named already; name"),
-        (["run", "first", "book/intro.md/out"], "book/intro.md/out: cannot be written"),
         (["book", "-p", "sparsity", "1.5"], "first: sparsity: 1.5 is not allowed"),
         (["book", "--profile", "nosuch"], "--profile nosuch: no such profile; allowed: default"),
         (["book", "--only", "nosuch"], "--only nosuch: no such page; allowed: first, deep/second"),
         (["data", "fetch", "nosuch"], "nosuch: no such data set; allowed: mnist1d, digits, "),
-        (
-            ["data", "fetch", "location", "--to", "book/intro.md"],
-            "--to book/intro.md: cannot be written: Not a directory",
-        ),
+        (["data", "fetch", "location", "--to", "pyproject.toml"], "--to pyproject.toml: cannot be"),
         (["store", "list", "--store", "nosuch"], "--store nosuch: there is no such folder"),
     ],
 )
@@ -167,9 +145,8 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(ended, root, arguments, messa
     assert not (root / "out.ipynb").exists()
 
 
-@pytest.mark.parametrize("age", ["1e300", "-1", "many"])
-def test_an_age_beyond_all_calendars_is_refused(ended, age):
-    code, _, err = ended("store", "clean", "--older-than", age)
+def test_an_age_beyond_all_calendars_is_refused(ended):
+    code, _, err = ended("store", "clean", "--older-than", "1e300")
     assert (code, "Invalid value for '--older-than'" in err) == (2, True)
 
 

