@@ -40,6 +40,8 @@ def ppb_divergence(logits: Tensor) -> Tensor:
 class PosteriorAlignment(Defense):
     """PPB, strength λ: cross-entropy + λ · `ppb_divergence` (Yuan & Zhang 2022, section 7.1)."""
 
+    recordable = True
+
     def penalty(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
         return self.strength * ppb_divergence(logits)
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from prunemia.models import one_thread
 from prunemia.pruning import Masks
 from prunemia.registry import PrivateConfig
+from prunemia.training.recording import RecordedStep, recordable
 from prunemia.training.stacking import Alone, Stack, stackable
 
 EVALUATED = 1024  # samples of a forward pass that only evaluates
@@ -90,6 +91,7 @@ class Defense:
     one_by_one: ClassVar[bool] = False  # never a stack
     keeps_early: ClassVar[bool] = False  # also in the warm-up
     needs_original: ClassVar[bool] = False  # jobs bring the unpruned networks
+    recordable: ClassVar[bool] = True  # a GPU may replay its step; a subclass has to say it anew
 
     def __init__(self, strength: float = 0.0) -> None:
         self.strength = strength
@@ -230,6 +232,9 @@ class Run:
             weight_decay=settings.weight_decay,
             fused=True,
         )
+        self.recorded: RecordedStep | None = None
+        if device.type == "cuda" and alone and recordable(defense, modules[0]):
+            self.recorded = RecordedStep(self._take, self.optimizer)
 
     def shuffled(self) -> Iterator[Tensor]:
         """Yield an epoch's batches of sample numbers, (M, b): each network's, in its own order."""
@@ -258,6 +263,11 @@ class Run:
 
     def step(self, batch: Tensor) -> Tensor:
         """Take one step of the optimizer; return each network's loss, shape (M,), in nats."""
+        if self.recorded is not None and batch.shape[1] == self.settings.batch_size:
+            return self.recorded(batch)
+        return self._take(batch)
+
+    def _take(self, batch: Tensor) -> Tensor:
         self.batch = batch
         x, y = self.features[batch], self.labels[batch]
         self.optimizer.zero_grad(set_to_none=True)

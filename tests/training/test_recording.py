@@ -1,0 +1,86 @@
+"""What GPUs do differently, proved on a CPU: a recorded step does what a plain one does."""
+
+import contextlib
+import copy
+
+import pytest
+import torch
+
+from prunemia import defenses, models
+from prunemia.defenses.losses import PosteriorAlignment
+from prunemia.pruning import prune
+from prunemia.registry import DEFENSES
+from prunemia.training import Defense, FitSettings, Job, Run
+from prunemia.training.recording import WARM_UP, RecordedStep, recordable
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """A run's recorded step, where a stand-in for CUDA undoes what runs while it is recorded."""
+    log, runs = [], []
+
+    class Graph:
+        def replay(self):
+            log.append("replayed")
+            step = runs[0].recorded
+            step.losses.copy_(step.step(step.batch))
+
+    @contextlib.contextmanager
+    def recording(_, capture_error_mode):
+        log.append(f"recorded, {capture_error_mode}")
+        state = runs[0].networks.module, runs[0].optimizer
+        before = [copy.deepcopy(each.state_dict()) for each in state]
+        yield
+        for each, old in zip(state, before, strict=True):
+            each.load_state_dict(old)
+
+    class Stream:
+        def wait_stream(self, other):
+            pass
+
+    for name in ("Stream", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+
+    def prepare(run):
+        runs.append(run)
+        run.recorded = RecordedStep(run._take, run.optimizer)
+        run.optimizer.param_groups[0]["capturable"] = False  # CPUs have no such thing
+        return log
+
+    return prepare
+
+
+@pytest.mark.parametrize("defense", ["none", "ppb"])
+def test_recorded_steps_are_those_of_plain_training(recorded, defense):
+    # 150 samples in batches of 32: four full ones an epoch, and 22 that are never replayed
+    draw = torch.Generator().manual_seed(0)
+    images, labels = torch.randn(200, 1, 8, 8, generator=draw), torch.arange(200) % 3
+    train, rest = torch.arange(200).split([150, 50])
+    results = []
+    for records in (False, True):
+        module = models.build("cnn2d", (1, 8, 8), 3, width=4)
+        job = Job("network", module, train, rest, rest, 0, prune(module, "l1unstructured", 0.6))
+        settings = FitSettings(epochs=2, batch_size=32)
+        run = Run([job], images, labels, settings, defenses.get(defense))
+        log = recorded(run) if records else []
+        for epoch in range(2):
+            run.train_epoch(epoch)
+        results.append([*module.state_dict().values(), torch.tensor(run.histories[0].loss)])
+
+    assert log == ["recorded, thread_local", *["replayed"] * (8 - WARM_UP)]
+    assert all(map(torch.equal, *results))
+
+
+def test_what_may_be_recorded_says_so_itself():
+    class Reads(PosteriorAlignment):
+        """Who derives from a defense may read numbers from the GPU."""
+
+    images = models.build("cnn2d", (1, 8, 8), 3, width=4)
+    able = {name for name in DEFENSES if recordable(defenses.get(name), images)}
+
+    assert able == {"none", "ppb"}
+    assert not recordable(Reads(1.0), images)
+    assert not recordable(Defense(), models.build("columnfc", (4,), 2))  # its dropout draws
