@@ -185,7 +185,7 @@ def test_a_real_experiment_of_a_grid_has_its_claims_and_another_has_none():
     assert "No claim" in registry.show(exp=exp.replace(weight_decay=1e-5)).data
     two = min(results.experiments("control_cifar10"), key=lambda exp: exp.seed)
     said = registry.said(two, "total-0.7")
-    assert said == "has an effect that is open (+13.4 points (2 runs: no interval))"
+    assert said == "has an effect that is open (+12.0 points [-6.0, 33.3])"
 
 
 # --- The oracle: thirty lines that share no code with the registry -----------------------------

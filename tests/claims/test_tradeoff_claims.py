@@ -202,6 +202,28 @@ def test_a_claim_has_its_rivals_test_accuracy_beside_it():
     assert by_id(data)["defense-ppb"].note.endswith(said)
 
 
+@pytest.mark.parametrize(
+    ("late", "shift", "verdict", "reason"),
+    [
+        (0.0, -0.03, OPEN, "its rival is 0.020 less accurate on the runs that judge"),
+        (0.0, 0.03, OPEN, "its rival is 0.040 more accurate on the runs that judge"),
+        (0.05, -0.03, OPEN, "its rival is 0.020 less accurate on the runs that judge"),
+        (0.05, 0.03, CONTRADICTED, ""),  # more accurate, and leaks less: beaten either way
+        (0.0, 0.0, SUPPORTED, ""),
+    ],
+)
+def test_a_rival_that_is_not_as_accurate_where_it_judges_decides_nothing(
+    late, shift, verdict, reason
+):
+    data = table(ppb=late)
+    rival = (data["pruner"] == "slim") & (data["sparsity"] == 0.9)
+    data.loc[rival & (data["seed"] >= 5), "test_accuracy"] += shift  # of .01 more than PPB's
+
+    claim = by_id(data)["defense-ppb"]
+
+    assert (claim.verdict, claim.open) == (verdict, reason)
+
+
 def test_what_has_no_rival_is_listed_with_the_reason():
     both = ("PPB", "adversarial regularization")
     assert claims.without_rival(table()) == {}

@@ -17,5 +17,13 @@ from prunemia.claims.registry import (
     show,
     tally,
 )
-from prunemia.claims.tradeoff import advice, halves, name_of, on_front, points, without_rival
+from prunemia.claims.tradeoff import (
+    advice,
+    halves,
+    name_of,
+    on_front,
+    points,
+    rivals,
+    without_rival,
+)
 from prunemia.results.references import agreement

@@ -181,7 +181,13 @@ def defended(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame
             if len(moved):
                 note += f"; its validation samples leak {np.mean(moved.tolist()):.3f}"
             gain = np.mean((runs["rival"] - runs["defense"]).tolist())
-            unmeasured = kind.uses_validation and gain > 0 and moved.empty
+            drift = float(runs["further"].mean())
+            # a rival that is more accurate and leaks less beats the defense all the same
+            apart = abs(drift) > WITHIN + ROUNDING and not (drift > 0 > gain)
+            side = "more" if drift > 0 else "less"
+            why = f"its rival is {abs(drift):.3f} {side} accurate on the runs that judge" * apart
+            if kind.uses_validation and gain > 0 and moved.empty:
+                why = "the leak of its validation samples was not measured"
             words = {
                 "sparsity": None,
                 "against": f"alike-{way['pruner']}" if alike else "defense",
@@ -190,7 +196,7 @@ def defended(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame
                 "whole": ", in training too," if way["whole"] else "",
                 "alike": f", both pruned by {way['pruner']}" if alike else "",
                 "note": note,
-                "open": "the leak of its validation samples was not measured" if unmeasured else "",
+                "open": why,
             }
             yield words, runs.reset_index()
 
