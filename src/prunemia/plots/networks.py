@@ -303,9 +303,13 @@ def plane(points: pd.DataFrame, front: pd.Series, ax: Axes, named: Mapping[str, 
     ax.plot(best["test"], best["leak"], color=BLUE, ls=":", lw=1.2, zorder=1)
     look: dict[str, Any] = {"arrowprops": {"arrowstyle": "-", "color": "0.5", "lw": 0.6}}
     look |= {"textcoords": "offset points", "fontsize": 9}
-    for row in points[points["name"].isin(named)].to_dict("records"):
+    marked = points[points["name"].isin(named)]
+    for row in marked.to_dict("records"):
         place = row["test"], row["leak"]
-        ax.annotate(named[row["name"]], place, (6, 5), **look)
+        right, up = marked["test"] - row["test"], marked["leak"] - row["leak"]
+        crowded = (right.between(0, 0.1, "neither") & (up.abs() < 0.01)).any()
+        at, side = ((-6, 5), "right") if crowded else ((6, 5), "left")
+        ax.annotate(named[row["name"]], place, at, ha=side, **look)
         ax.plot(*place, "s", ms=9, mfc="none", color="0.2", mew=1.1)
     for label, marker, face in (("no defense", "o", "white"), ("a defense", "^", "0.5")):
         ax.plot([], [], marker, color="0.5", mfc=face, label=label)
