@@ -4,49 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
 
-LOADING = {
-    **dict.fromkeys(("script", "iframe", "embed", "audio"), ("src",)),
-    **dict.fromkeys(("img", "source"), ("src", "srcset")),
-    **{"video": ("src", "poster"), "object": ("data",), "link": ("href",)},
-    "use": ("href", "xlink:href"),
-}
-"""Tags and the attributes from which a browser loads something without being asked."""
+LOADING = ["script", "iframe", "embed", "audio", "img", "source", "video", "object", "link", "use"]
+FROM = ["src", "srcset", "poster", "data", "href", "xlink:href"]
+"""Tags, and the attributes from which a browser loads something without being asked."""
 ELSEWHERE = re.compile(r"^\s*(https?:)?//")
 IN_STYLE = re.compile(r"(?:url\(|@import)\s*[\"']?\s*((?:https?:)?//[^\s\"')]+)")
 IN_SCRIPT = re.compile(r"[\"'`]((?:https?:)?//[^\s\"'`]+\.(?:js|mjs|css|json|woff2?)[^\s\"'`]*)")
 
 
 class Site:
-    """The HTML pages of a folder."""
+    """The HTML pages of a folder, parsed, and the ids of each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-
-    @cached_property
-    def pages(self) -> dict[Path, BeautifulSoup]:
-        """Every HTML page by its path, parsed."""
-        found = sorted(path for path in self.folder.rglob("*.html") if "_static" not in path.parts)
+        found = sorted(path for path in folder.rglob("*.html") if "_static" not in path.parts)
         texts = {path: path.read_text(encoding="utf-8") for path in found}
-        return {path: BeautifulSoup(text, "html.parser") for path, text in texts.items()}
-
-    @cached_property
-    def anchors(self) -> dict[Path, set[str]]:
-        """The ids of every page."""
-        found = self.pages.items()
-        return {path: {str(tag["id"]) for tag in page.find_all(id=True)} for path, page in found}
+        self.pages = {path: BeautifulSoup(text, "html.parser") for path, text in texts.items()}
+        ids = {path: page.find_all(id=True) for path, page in self.pages.items()}
+        self.anchors = {path: {str(tag["id"]) for tag in tags} for path, tags in ids.items()}
 
     def problems(self) -> Iterator[str]:
         """Yield all that the site must not have, each with its page."""
         for path, page in self.pages.items():
-            checks = (_external, _errors, _pictures_without_words)
-            found = [problem for check in checks for problem in check(page)]
-            yield from (f"{path.name}: {said}" for said in [*found, *self._broken(path, page)])
+            found = [*_external(page), *_errors_and_mute_pictures(page), *self._broken(path, page)]
+            yield from (f"{path.name}: {said}" for said in found)
         for path in self.folder.rglob("*.css"):
             text = path.read_text(encoding="utf-8")
             yield from (f"{path.name}: {url}" for url in IN_STYLE.findall(text))
@@ -66,21 +52,17 @@ class Site:
 
 def _external(page: BeautifulSoup) -> Iterator[str]:
     """Yield what a browser would load from another host."""
-    for tag in page.find_all(list(LOADING)):
-        values = [str(tag.get(attribute, "")) for attribute in LOADING[tag.name]]
+    for tag in page.find_all(LOADING):
+        values = [str(tag.get(attribute, "")) for attribute in FROM]
         yield from (f"<{tag.name}> {value}" for value in values if ELSEWHERE.match(value))
     for tag in page.find_all(["style", "script"]):
         yield from (IN_STYLE if tag.name == "style" else IN_SCRIPT).findall(tag.string or "")
 
 
-def _errors(page: BeautifulSoup) -> Iterator[str]:
-    """Yield what cells wrote as errors or to stderr."""
+def _errors_and_mute_pictures(page: BeautifulSoup) -> Iterator[str]:
+    """Yield cells' errors, images without an alternative text, and drawings without a label."""
     for tag in page.select(".output.traceback, .output.stderr"):
         yield " ".join(tag.get_text(" ").split())[:200]
-
-
-def _pictures_without_words(page: BeautifulSoup) -> Iterator[str]:
-    """Yield images without an alternative text, and drawings in outputs without a label."""
     for tag in page.find_all("img"):
         words = str(tag.get("alt") or "").strip()
         if not words or words.startswith(("../", "_images")):

@@ -9,21 +9,18 @@ GOOD = """<html><head><link rel="stylesheet" href="style.css"><script src="code.
 <div class="cell_output"><svg aria-label="A curve"></svg></div></body></html>"""
 
 
-@pytest.fixture
-def site(tmp_path):
-    def build(html, css=""):
-        (tmp_path / "page.html").write_text(html)
-        (tmp_path / "other.html").write_text("<p id='there'></p>")
-        (tmp_path / "style.css").write_text(css)
-        for name in ("code.js", "a.svg"):
-            (tmp_path / name).touch()
-        return Site(tmp_path)
-
-    return build
+def problems(folder, html, css=""):
+    (folder / "page.html").write_text(html)
+    (folder / "other.html").write_text("<p id='there'></p>")
+    (folder / "style.css").write_text(css)
+    for name in ("code.js", "a.svg"):
+        (folder / name).touch()
+    return list(Site(folder).problems())
 
 
-def test_a_good_page_has_no_problems(site):
-    assert list(site(GOOD).problems()) == []
+def test_a_good_page_has_no_problems_and_a_style_sheet_loads_nothing_from_elsewhere(tmp_path):
+    assert problems(tmp_path, GOOD) == []
+    assert len(problems(tmp_path, GOOD, css="@import 'https://fonts.org/all.css';")) == 1
 
 
 @pytest.mark.parametrize(
@@ -37,18 +34,12 @@ def test_a_good_page_has_no_problems(site):
         "<a href='gone.html'>x</a>",
         "<a href='other.html#gone'>x</a>",
         "<a href='#gone'>x</a>",
-        "<img src='gone.svg' alt='words'>",
         "<div class='output traceback highlight'>ZeroDivisionError</div>",
         "<div class='output stderr'>a warning</div>",
-        "<img src='a.svg' alt=' '>",
         "<img src='a.svg'>",
         "<img src='a.svg' alt='../_images/a.svg'>",
         "<div class='cell_output'><svg></svg></div>",
     ],
 )
-def test_each_problem_is_found_once(site, html):
-    assert len(list(site(GOOD.replace("<img", f"{html}<img", 1)).problems())) == 1
-
-
-def test_style_sheets_load_nothing_from_elsewhere(site):
-    assert len(list(site(GOOD, css="@import 'https://fonts.org/all.css';").problems())) == 1
+def test_each_problem_is_found_once(tmp_path, html):
+    assert len(problems(tmp_path, GOOD.replace("<img", f"{html}<img", 1))) == 1
