@@ -39,6 +39,10 @@ def closed(value):
     return lambda module, rows, seed: (module, value, rows, seed)
 
 
+def apply(module, sparsity):
+    return module, sparsity
+
+
 class Pruner:
     rounds = 1
 
@@ -56,37 +60,6 @@ class Pruner:
         return 2 * self.sparsity
 
 
-def with_defaults(value, keyword):
-    def prune(module, sparsity=value, *, other=keyword):
-        return module, sparsity, other
-
-    return prune
-
-
-def apply(module, sparsity):
-    return module, sparsity
-
-
-def wrapped(value):
-    @functools.wraps(apply)
-    def prune(module):
-        return module, value
-
-    return prune
-
-
-def of_class(value):
-    class Model(nn.Module):
-        width = value
-
-    return lambda rows: Model(rows)
-
-
-def lambdas(value):
-    pair = lambda m: (m, 0.5), lambda m: (m, 0.9)
-    return pair[value > 0.5]
-
-
 @dataclasses.dataclass(frozen=True)
 class Settings:
     sparsity: float
@@ -98,70 +71,60 @@ class Kind(enum.Enum):
     HIGH = 0.9
 
 
-VALUES = {
-    "a dict": lambda v: {"a": {"b": [v]}},
-    "a set": lambda v: {"x", v},
-    "an array of objects": lambda v: np.array([1, v, None], dtype=object),
-    "half precision": lambda v: torch.tensor([1, v]).bfloat16(),
-    "a parameter": lambda v: nn.Parameter(torch.tensor([v])),
-    "a table": lambda v: pd.DataFrame({"a": [v]}),
-    "a random generator": lambda v: np.random.default_rng(int(10 * v)),
-    "torch's generator": lambda v: torch.Generator().manual_seed(int(10 * v)),
-    "a pattern": lambda v: re.compile(str(v)),
-    "a namespace": lambda v: types.SimpleNamespace(sparsity=v),
-    "settings": Settings,
-    "an enumeration": Kind,
-    "a logger's level": lambda v: (logging.getLogger("own"), v),
-    "a type of numbers": lambda v: torch.float32 if v > 0.5 else torch.float64,
-    "a function": closed,
-}
-WAYS = {
-    "a closure": closed,
-    "a default": lambda v: with_defaults(v, 1),
-    "a keyword's default": lambda v: with_defaults(1, v),
-    "partial": lambda v: functools.partial(apply, sparsity=v),
-    "a bound method": lambda v: Pruner(v).prune,
-    "an object that is called": Pruner,
-    "a cached function": lambda v: functools.lru_cache(wrapped(v)),
-    "a class in a closure": of_class,
-    "a network": lambda v: closed(nn.BatchNorm1d(2, momentum=v)),
-    "two lambdas on a line": lambdas,
-} | {name: lambda v, make=make: closed(make(v)) for name, make in VALUES.items()}
+def ways(v):
+    """Return functions that refer to a value in as many ways, by name."""
+
+    class Model(nn.Module):
+        width = v
+
+    values = {
+        "a number": v,
+        "a dict": {"a": {"b": [v]}},
+        "a set": {"x", v},
+        "an array of objects": np.array([1, v, None], dtype=object),
+        "half precision": torch.tensor([1, v]).bfloat16(),
+        "a parameter": nn.Parameter(torch.tensor([v])),
+        "a network": nn.BatchNorm1d(2, momentum=v),
+        "a table": pd.DataFrame({"a": [v]}),
+        "a random generator": np.random.default_rng(int(10 * v)),
+        "torch's generator": torch.Generator().manual_seed(int(10 * v)),
+        "a pattern": re.compile(str(v)),
+        "a namespace": types.SimpleNamespace(sparsity=v),
+        "settings": Settings(v),
+        "an enumeration": Kind(v),
+        "a logger's level": (logging.getLogger("own"), v),
+        "a type of numbers": torch.float32 if v > 0.5 else torch.float64,
+        "a function": closed(v),
+        "a class": Model,
+    }
+    return {name: closed(value) for name, value in values.items()} | {
+        "a default": lambda module, sparsity=v: (module, sparsity),
+        "a keyword's default": lambda module, *, sparsity=v: (module, sparsity),
+        "partial": functools.partial(apply, sparsity=v),
+        "a bound method": Pruner(v).prune,
+        "an object that is called": Pruner(v),
+        "decorated and cached": functools.lru_cache(functools.wraps(apply)(lambda m: (m, v))),
+        "two lambdas on a line": (lambda m: (m, 0.5), lambda m: (m, 0.9))[v > 0.5],
+    }
 
 
-@pytest.mark.parametrize("make", WAYS.values(), ids=WAYS)
-def test_another_value_is_another_function_and_the_same_is_the_same(make):
-    assert of(make(0.5)) == of(make(0.5))
-    assert of(make(0.5)) != of(make(0.9))
+@pytest.mark.parametrize("name", ways(0.5))
+def test_another_value_is_another_function_and_the_same_is_the_same(name):
+    assert of(ways(0.5)[name]) == of(ways(0.5)[name])
+    assert of(ways(0.5)[name]) != of(ways(0.9)[name])
 
 
 def test_every_process_finds_the_same():
-    code = "import test_identity as t; print(*[t.of(make(0.5)) for make in t.WAYS.values()])"
+    code = "import test_identity as t; print(*map(t.of, t.ways(0.5).values()))"
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": paths}
     call = [sys.executable, "-c", code]
     said = subprocess.run(call, env=environment, capture_output=True, check=True, text=True).stdout
-    assert said.split() == [of(make(0.5)) for make in WAYS.values()]
+    assert said.split() == list(map(of, ways(0.5).values()))
 
 
 def reads_global(module):
     return module, SPARSITY
-
-
-def reads_entry(module):
-    return module, TABLE["sparsity"]
-
-
-def reads_module(module):
-    return module, OWN.inner.deep
-
-
-def calls_another(module):
-    return [reads_global(each) for each in module]
-
-
-def inner_reads(module):
-    return [(lambda m: (m, SPARSITY))(each) for each in module]
 
 
 HERE = sys.modules[__name__]
@@ -172,10 +135,10 @@ HERE = sys.modules[__name__]
     [
         (reads_global, HERE, "SPARSITY", 0.9),
         (reads_global, HERE, "SPARSITY", torch.ones(3)),
-        (reads_entry, HERE, "TABLE", {"sparsity": 0.9}),
-        (calls_another, HERE, "SPARSITY", 0.9),
-        (inner_reads, HERE, "SPARSITY", 0.9),
-        (reads_module, OWN.inner, "deep", 0.9),
+        (lambda module: (module, TABLE["sparsity"]), HERE, "TABLE", {"sparsity": 0.9}),
+        (lambda modules: list(map(reads_global, modules)), HERE, "SPARSITY", 0.9),
+        (lambda modules: [(lambda m: (m, SPARSITY))(m) for m in modules], HERE, "SPARSITY", 0.9),
+        (lambda module: (module, OWN.inner.deep), OWN.inner, "deep", 0.9),
         (Pruner(0.5).prune, HERE, "SPARSITY", 0.9),
         (Pruner(0.5).prune, Pruner, "rounds", 3),
     ],
@@ -218,28 +181,20 @@ def test_what_has_no_content_asks_for_a_name(value):
 
 def test_a_second_audit_with_another_closure_is_another(tmp_path):
     """The answers of 0.5 were once given for 0.95."""
+    x, y = torch.linspace(0, 1, 480).reshape(120, 4), np.arange(120) % 2
+    given = {"shadows": 1, "attacks": ["conf"], "store": tmp_path, "progress": False}
 
-    def sparse(sparsity):
+    def posteriors(sparsity):
         def prune(module, rows, seed):
             del rows, seed
-            with torch.no_grad():
-                module.weight.mul_(torch.rand(2, 4) > sparsity)
+            module.weight.data.mul_(torch.rand(2, 4) > sparsity)
             return module
 
-        return prune
+        def train(rows, seed):
+            del rows, seed
+            return nn.Linear(4, 2)
 
-    def posteriors(value):
-        audit = pm.audit.network(
-            lambda rows, seed: nn.Linear(4, 2),  # noqa: ARG005
-            sparse(value),
-            torch.linspace(0, 1, 480).reshape(120, 4),
-            np.arange(120) % 2,
-            shadows=1,
-            attacks=["conf"],
-            store=tmp_path,
-            progress=False,
-        )
-        return audit.target.signals.posteriors
+        return pm.audit.network(train, prune, x, y, **given).target.signals.posteriors
 
     first = posteriors(0.5)
     assert not np.array_equal(posteriors(0.95), first)

@@ -4,12 +4,12 @@ import re
 
 import numpy as np
 import pytest
-from answers import frame, planted
+from answers import planted
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 
 import prunemia as pm
-from prunemia.audit import fitting, read
+from prunemia.audit import fitting
 from prunemia.audit.evidence import Estimate, copies, guessing, level_of, saturation
 from prunemia.audit.report import sentence
 from prunemia.errors import UsageError
@@ -140,14 +140,12 @@ def test_copies_are_counted_once(repeat):
     rows = repeat(np.arange(400), 4)
     audit = audited(once.subset(rows), original=original.subset(rows), attacks=["conf", "mentr"])
 
-    assert audit.record["setting"]["target"]["samples"] == 400
     assert len(audit.others[0].answers.ids) == 400
     read_as = pm.audit.Answers.of(once.subset(rows), "target").content  # all that was read
     assert audit.record["made"]["inputs"][0]["sha256"] == read_as
     assert "1,200 of 1,600 rows repeat another row's label" in audit.warnings[0]
     assert audit.level == "no leak found"
-    first = np.sort(np.unique(rows, return_index=True)[1])
-    again = audited(once.subset(rows[first]), attacks=["conf", "mentr"])
+    again = audited(once, attacks=["conf", "mentr"])
     assert audit.record["attacks"] == again.record["attacks"]
 
 
@@ -169,14 +167,10 @@ def test_coarse_answers_coincide_by_chance_and_are_told():
     assert "the answers take few values" in audit.warnings[0]
 
 
-def test_ids_that_repeat_are_refused_and_counted(tmp_path):
-    ids = np.repeat(np.arange(20), 2)
+def test_ids_that_repeat_are_refused_and_counted():
     said = "id is '0' again, and 40 rows share an id with another; allowed: each id once"
     with pytest.raises(UsageError, match=said):
-        audited(planted(40, 1.0), ids=ids)
-    frame(planted(40, 1.0), ids).to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(UsageError, match=said):
-        read(tmp_path / "a.csv")
+        audited(planted(40, 1.0), ids=np.repeat(np.arange(20), 2))
 
 
 def test_several_networks_answers_to_a_sample_stay_in_one_half():
@@ -196,7 +190,7 @@ def test_several_networks_answers_to_a_sample_stay_in_one_half():
 # saturation
 
 
-def test_rounded_posteriors_are_told_and_logits_find_the_leak(tmp_path):
+def test_rounded_posteriors_are_told_and_logits_find_the_leak():
     draw = np.random.default_rng(0)
     member, labels = np.arange(2000) % 2 == 0, draw.integers(0, 3, 2000)
     logits = draw.normal(size=(2000, 3))
@@ -209,10 +203,6 @@ def test_rounded_posteriors_are_told_and_logits_find_the_leak(tmp_path):
     assert full.warnings == []
     assert full.evaluations["conf"].auc.value > 0.9
     assert bare.evaluations["conf"].auc.value < 0.6
-    table = frame(kept)[["label", "member"]].assign(**{f"logit{c}": logits[:, c] for c in range(3)})
-    table.to_csv(tmp_path / "a.csv", index=False)
-    again = pm.audit.signals(read(tmp_path / "a.csv"), attacks=["conf"])
-    assert again.record["attacks"] == full.record["attacks"]
 
 
 def test_a_tenth_of_saturated_rows_is_enough_to_tell():
