@@ -32,24 +32,20 @@ def write_page(root: Path, name: str, *code: str, parameters: str = PARAMETERS) 
 
 def write_toc(root: Path, *names: str) -> None:
     """Write book/_toc.yml with the intro and these pages, in parts and sections."""
-    chapters = [{"file": f"notebooks/{name}"} for name in names]
-    toc = {
-        "format": "jb-book",
-        "root": "book/intro",
-        "parts": [{"caption": "Part", "chapters": chapters[:1]}],
-    }
-    toc["parts"].append({"chapters": [{"file": "book/more", "sections": chapters[1:]}]})
+    first, *more = [{"file": f"notebooks/{name}"} for name in names]
+    section = {"chapters": [{"file": "book/more", "sections": more}]}
+    parts = [{"caption": "Part", "chapters": [first]}, section]
     (root / "book").mkdir(exist_ok=True)
-    (root / "book" / "_toc.yml").write_text(yaml.safe_dump(toc))
+    toc = yaml.safe_dump({"format": "jb-book", "root": "book/intro", "parts": parts})
+    (root / "book" / "_toc.yml").write_text(toc)
 
 
 def write_profile(root: Path, name: str, content: object) -> None:
     """Write notebooks/profiles/NAME.yml."""
     folder = root / "notebooks" / "profiles"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.yml").write_text(
-        content if isinstance(content, str) else yaml.safe_dump(content)
-    )
+    text = content if isinstance(content, str) else yaml.safe_dump(content)
+    (folder / f"{name}.yml").write_text(text)
 
 
 def write_repository(root: Path) -> Path:

@@ -57,16 +57,12 @@ def serving() -> Iterator[Server]:
 
 def tar_gz(members: Mapping[str, bytes]) -> bytes:
     buffer = io.BytesIO()
-    # without the time of day, so that equal members give equal bytes, and tests equal names
-    with (
-        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as archive,
-    ):
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), mtime=0)  # equal bytes at any time of day
 
 
 def kept(folder: Path) -> list[str]:

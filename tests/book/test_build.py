@@ -157,15 +157,6 @@ def test_what_is_wrong_for_any_page_is_refused_before_anything_runs(mini, root, 
     assert executed == []
 
 
-def test_a_book_on_a_full_disk_names_a_file_there(small_disk, root):
-    (small_disk / "filler").write_bytes(b"x" * 40_000)
-    write_page(root, "first", f"text = '{'x' * 60_000}'")
-    book = Book(root, small_disk / "build")
-
-    with pytest.raises(RunError, match=r"disk/build/pages/default/first\.ipynb: cannot be written"):
-        book.make(["first"], {}, html=False)
-
-
 @pytest.mark.book
 def test_the_book_is_built_and_a_warning_keeps_the_last_good_one(mini, root, said):
     mini.make(["deep/second"], {})

@@ -85,30 +85,25 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
     outputs = [v4.new_output("stream", name=name, text=name) for name in ("stderr", "stdout")]
     outputs += [v4.new_output("display_data", data=data) for data in (widget, table)]
     kept = {"tags": ["remove-input"], "mystnb": {"image": {"alt": "A figure."}}}
-    kept |= {"jupyter": {"source_hidden": True}}
     code = v4.new_code_cell("1", outputs=outputs, metadata=kept | {"papermill": {"duration": 3}})
-    injected = v4.new_code_cell("x = 1", id="random", metadata={"tags": ["injected-parameters"]})
-    metadata = {"papermill": {}, "widgets": {}, "language_info": {"name": "python"}}
-    notebook = v4.new_notebook(cells=[injected, code], metadata=metadata)
+    notebook = v4.new_notebook(cells=[code], metadata={"papermill": {}, "widgets": {}})
 
     build._clean(notebook)
 
-    assert (notebook.cells[0].id, set(notebook.metadata)) == ("cell-0", {"language_info"})
-    assert notebook.cells[1].metadata == kept
-    printed, result = notebook.cells[1].outputs
+    assert (notebook.metadata, notebook.cells[0].metadata) == ({}, kept)
+    printed, result = notebook.cells[0].outputs
     assert printed.text == "stdout"
-    assert result.data == {"text/html": styled.replace("T_0fe3a", "T1"), "text/plain": "<Styler>"}
+    assert result.data == {"text/html": styled.replace("T_0fe3a", "T0"), "text/plain": "<Styler>"}
 
 
 def answered(*texts):
     """An executed notebook with a figure and these Markdown outputs, one cell each."""
-    figure = v4.new_code_cell("plot()")
-    figure.outputs = [v4.new_output("display_data", data={"image/png": "iVBORw0KGgo="})]
     cells = [v4.new_markdown_cell("# A page\n\nIt is $x < 1$ and [more](https://x).", id="a")]
-    for text in texts:
-        output = v4.new_output("display_data", data={"text/markdown": text})
+    shown = [{"text/markdown": text} for text in texts] + [{"image/png": "iVBORw0KGgo="}]
+    for data in shown:
+        output = v4.new_output("display_data", data=data)
         cells.append(v4.new_code_cell("answer(…)", outputs=[output]))
-    return v4.new_notebook(cells=[*cells, figure])
+    return v4.new_notebook(cells=cells)
 
 
 def test_the_answer_of_a_page_is_found():
@@ -121,9 +116,8 @@ def test_the_answer_of_a_page_is_found():
 def loaded(html):
     """Return what a browser would load from elsewhere, by hand rather than by a parser."""
     found = re.findall(r'<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)="([^"]+)"', html)
-    return [url for url in found if not url.startswith("data:")] + re.findall(
-        r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)\"' ]+", html
-    )
+    styles = re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)\"' ]+", html)
+    return [url for url in [*found, *styles] if not url.startswith("data:")]
 
 
 def test_a_page_for_any_browser_loads_nothing_from_elsewhere(tmp_path):

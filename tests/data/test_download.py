@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -83,14 +82,6 @@ def test_a_download_that_fails_leaves_nothing(publish, server, data_folder, name
     with pytest.raises(DataError, match=sentence):
         data.load("location", progress=False)
     assert kept(data_folder) == []
-
-
-def test_a_really_full_disk(publish, small_disk, monkeypatch):
-    monkeypatch.setenv("PRUNEMIA_DATA", str(small_disk))
-    publish("location", {FILE: os.urandom(500_000)}, rows=60)
-    with pytest.raises(DataError, match=f"{FILE}: cannot be written: No space left on device"):
-        data.load("location", progress=False)
-    assert kept(small_disk) == []
 
 
 def test_two_threads_download_once(publish, server, data_folder):
