@@ -66,9 +66,8 @@ def test_every_data_set_has_a_sheet_and_its_citation_is_among_the_references(req
 
 def test_the_table_of_timings_is_shown_as_it_is(tmp_path):
     assert "`make bench` writes it" in appendix.fragments(tmp_path)["bench.fragment.md"]
-    (tmp_path / "bench.txt").write_text("here and now\n\n2 times | faster\n")
-    text = appendix.fragments(tmp_path)["bench.fragment.md"]
-    assert text == "```text\nhere and now\n\n2 times | faster\n```\n"
+    (tmp_path / "bench.txt").write_text("now\n\n2 | 3\n")
+    assert appendix.fragments(tmp_path)["bench.fragment.md"] == "```text\nnow\n\n2 | 3\n```\n"
 
 
 def test_docstrings_keep_their_meaning_in_sphinx():
@@ -82,15 +81,12 @@ def test_docstrings_keep_their_meaning_in_sphinx():
 
 
 BEFORE = """\
-Attack.
-
 Parameters
 ----------
 values, others : shape (n,), larger: more likely.
     And more: of it.
 *rest : of them
 
-Among equals it takes the middle: always.
 O(n): quick.
 
 Raises
@@ -110,7 +106,7 @@ def test_prose_after_a_section_is_no_entry_of_it_and_an_entrys_text_is_no_type()
     text = str(napoleon.NumpyDocstring(lines, config, what="function"))
 
     assert text.count("**") == 2 * 2  # two entries of Parameters
-    assert text.index("middle: always.\nO(n): quick.") < text.index("Parameters")
+    assert text.index("O(n): quick.") < text.index("Parameters")
     assert ":raises ValueError: A field is wrong." in text
     assert "Source: Yuan & Zhang (2022).\n" in text
     assert ":raises Source" not in text
