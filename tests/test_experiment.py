@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 import prunemia as pm
 from prunemia.experiment import PageParameters, content_key, explain, seed_of
-from prunemia.registry import NETWORKS, SOURCES
+from prunemia.registry import NETWORKS
 
 
 def refusal(**fields) -> str:
@@ -145,12 +145,6 @@ def test_a_networks_own_recipe_stands_in_for_what_is_not_set():
     assert column.replace(epochs=3).tuning_epochs == 2
 
 
-def test_every_data_set_that_can_be_read_can_be_named():
-    for name, source in SOURCES.items():
-        network = {1: "columnfc", 2: "cnn1d", 3: "cnn2d"}[len(source.shape)]
-        assert pm.Experiment(dataset=name, model=network).dataset == name
-
-
 def test_own_arrays_may_be_named_by_their_path(tmp_path):
     path = tmp_path / "own.npz"
     np.savez(path, features=np.zeros((200, 3)), labels=np.arange(200) % 2)
@@ -187,7 +181,6 @@ def test_the_package_names_what_it_offers():
 
 def test_the_control_has_one_sparsity_whatever_is_given():
     dense = pm.Experiment(pruner="dense", sparsity=0.9)
-
     assert dense == pm.Experiment(pruner="dense") == pm.Experiment().replace(pruner="dense")
     assert (dense.sparsity, dense.key) == (0, pm.Experiment(pruner="dense", sparsity=0.5).key)
     assert dense.replace(pruner="slim", sparsity=0.5).sparsity == 0.5

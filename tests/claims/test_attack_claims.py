@@ -88,7 +88,6 @@ def test_what_the_papers_table_says_is_subtracted_run_by_run(question):
 
 def test_a_change_of_the_divergence_is_tried_under_each_rule():
     found, alone = (of_paper("Does the divergence grow?", paper(r)) for r in (RULES, RULES[:1]))
-
     assert found["divergence-confidence"].by_rule["last"] == pytest.approx(steps(0.4))
     assert found["classes-sensitivity"].sparsity == 0.7
     assert {claim.verdict for claim in alone.values()} == {OPEN}
@@ -161,7 +160,6 @@ def test_a_rate_that_a_run_cannot_measure_and_a_setting_that_is_not_there_are_no
     rare = (table["measure"] == "TPR at 0.001") & (table["seed"] == 1)
     table.loc[rare, "value"] = float("nan")
     alone = table[table["setting"] != "offline, sensitivity"]
-
     assert set(few(alone)) == {"few-lira-1", "few-rmia-1"}
 
 

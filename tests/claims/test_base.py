@@ -53,7 +53,6 @@ def tried(*each, **more):
 )
 def test_the_interval_alone_decides(low, high, margin, word):
     effect = Estimate(0.0 if math.isnan(low) else (low + high) / 2, low, high)
-
     assert verdict(effect, margin) == word
 
 
@@ -77,7 +76,6 @@ def test_a_family_of_true_nulls_is_decided_in_one_of_twenty_at_most():
     values = np.random.default_rng(0).normal(size=(2000, 8, 3))
     reach = stats.t.isf(0.025 / 8, 2) * values.std(axis=2, ddof=1) / math.sqrt(3)
     half = [np.ptp([simultaneous(row, 8).low, simultaneous(row, 8).high]) for row in values[0]]
-
     assert half == pytest.approx((2 * reach[0]).tolist())
     wrong = (np.abs(values.mean(axis=2)) > reach).any(axis=1).mean()
     assert 0.03 < wrong < 0.065
@@ -88,7 +86,6 @@ def test_a_family_of_true_nulls_is_decided_in_one_of_twenty_at_most():
 )
 def test_what_has_no_interval_decides_nothing(values):
     claim = once(*values)
-
     assert math.isnan(claim.effect.low)
     assert claim.effect.note
     assert claim.verdict == (OPEN if len(values) < LEAST_RUNS else UNDECIDED)
@@ -115,7 +112,6 @@ def test_three_rules_decide_together(each, margin, word):
 def test_under_several_rules_the_interval_covers_that_of_each():
     # Means 0.10, 0.03 and -0.05; a half-width is 4.303 s / √3: 0.1242, 0.0248 and 0.1242.
     claim = tried((0.05, 0.10, 0.15), (0.02, 0.03, 0.04), (-0.10, -0.05, 0.0))
-
     assert claim.effect.value == pytest.approx(0.08 / 3)
     assert (claim.effect.low, claim.effect.high) == pytest.approx((-0.1742, 0.2242), abs=1e-4)
     each = "warm-up +0.100, published +0.030, last -0.050"
@@ -124,7 +120,6 @@ def test_under_several_rules_the_interval_covers_that_of_each():
 
 def test_a_claim_says_why_it_is_open():
     claim = tried(UP, UP, UP, open="the comparators disagree", note="seen from afar")
-
     assert claim.verdict == once(*UP, open="why").verdict == OPEN
     assert claim.remark.endswith("; the comparators disagree; seen from afar")
     assert tried(UP).remark == "tried under one stopping rule alone (warm-up)"
@@ -153,7 +148,6 @@ def test_runs_needed_is_the_least_number_that_decides():
 
 def test_rules_need_as_many_runs_as_the_one_that_needs_most_and_the_same_sign():
     slow = (0.01, 0.02, 0.06)
-
     assert runs_needed(tried(UP, slow, UP)) == runs_needed(once(*slow))
     assert runs_needed(tried(UP, slow, DOWN)) is None
     assert runs_needed(tried(UP, slow, (0.05,))) is None  # of one run nothing is known

@@ -41,7 +41,6 @@ def test_each_effect_is_a_difference_of_levels_paired_within_a_run():
 def test_under_one_rule_a_claim_is_open_and_where_rules_differ_it_is_not_decided():
     alone = leaks(table(LEAK, rules={"warm-up": 0.0}))
     differ = leaks(table(LEAK, rules={"warm-up": 0, "published": 0, "last": -0.2}))
-
     assert {claim.verdict for claim in alone.values()} == {OPEN}
     assert differ["total-0.5"].verdict == UNDECIDED
     assert differ["pruning-0.5"].verdict == SUPPORTED  # the rule moves both networks alike
@@ -51,7 +50,6 @@ def test_other_pruning_methods_have_their_own_two_effects():
     slim = table({0.7: 0.5}, pruner="slim")
     dense = table({0.7: 0.65}, pruner="dense")  # the control itself prunes nothing
     found = answers("By other pruning methods?", pd.concat([table(LEAK), slim, dense]))
-
     assert set(found) == {"total-slim-0.7", "pruning-slim-0.7"}
     assert found["total-slim-0.7"].effect.value == pytest.approx(-0.0985)
     assert found["pruning-slim-0.7"].effect.value == pytest.approx(-0.1485)
@@ -64,7 +62,6 @@ def test_other_pruning_methods_have_their_own_two_effects():
 def test_a_claim_outside_of_the_papers_regime_says_so(fit, inside):
     # originals have a test accuracy of 0.8: a loss of 0.02 is still inside
     found = leaks(table(LEAK, fit=fit))
-
     said = f"training accuracy {fit[0]:.2f}, test {fit[1] - 0.8:+.3f}"
     note = "" if inside else f"outside of the paper's regime: {said}"
     assert {found[known].note for known in ("total-0.9", "pruning-0.5")} == {note}
@@ -130,7 +127,6 @@ def test_comparators_that_differ_in_sign_leave_both_open(beside):
     # At test accuracy 0.74 the curve leaks 0.66, the least leaking dense network as accurate 0.67:
     # the pruned ones leak 0.664 on average.
     found = beside(table({0.7: 0.562}, fit=(1.0, 0.74), runs=5))
-
     assert found["test-0.7"].effect.value == pytest.approx(0.004)
     assert found["least-0.7"].effect.value == pytest.approx(-0.006)
     assert (found["test-0.7"].verdict, found["least-0.7"].verdict) == (OPEN, OPEN)

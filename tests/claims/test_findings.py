@@ -59,7 +59,6 @@ def test_each_finding_stands_where_it_is_typed(place, sentence):
     if place.endswith(".ipynb"):
         cells = json.loads(text)["cells"]
         text = "\n".join("".join(cell["source"]) for cell in cells)
-
     assert sentence in " ".join(text.split())
 
 

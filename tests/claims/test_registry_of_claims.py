@@ -78,7 +78,6 @@ def test_of_gives_no_claim_to_an_experiment_that_the_table_lacks():
 def test_a_claim_is_said_in_a_clause_and_without_one_this_run_decides_nothing():
     effect = registry.find("total-0.5", "mnist1d").effect
     said = registry.said(EXP, "total-0.5", "it adds", "it takes")
-
     low, high = (100 * end for end in (effect.low, effect.high))
     assert said == f"it adds (+10.1 points [{low:.1f}, {high:.1f}])"
     assert registry.said(EXP, "pruning-0.9", "it adds", "it takes").startswith("it takes (-")
@@ -115,7 +114,6 @@ def test_a_page_shows_claims_by_prefix_question_or_experiment():
 @pytest.mark.usefixtures("tables")
 def test_counts_are_of_each_question_and_hold_every_verdict():
     found = registry.counts(registry.registry())
-
     assert list(found.columns) == list(VERDICTS)
     # mnist1d: total 0.9 and pruning 0.9 are down; letter: all eight under one rule
     assert found.loc["Does pruning leak?", [CONTRADICTED, OPEN]].tolist() == [2, 8]
@@ -159,7 +157,6 @@ def test_every_entry_of_the_list_is_answered_by_a_table(landed):
     text = files("prunemia.claims").joinpath("claims.yml").read_text("utf-8")
     listed = [effect["id"] for entry in yaml.safe_load(text) for effect in entry.get("effects", ())]
     known = set(landed[0].index.get_level_values("id"))
-
     assert len(listed) > 25
     for pattern in (re.sub(r"\{[^}]*\}", ".+", each) for each in listed):
         assert any(re.fullmatch(pattern, name) for name in known), pattern
@@ -179,7 +176,6 @@ def test_every_verdict_follows_from_its_own_interval(landed):
 @pytest.mark.usefixtures("landed")
 def test_a_real_experiment_of_a_grid_has_its_claims_and_another_has_none():
     exp = min(results.experiments("control_mnist1d"), key=lambda exp: (exp.seed, exp.sparsity))
-
     assert registry.of(exp, "total-0.7") == registry.find("total-0.7", "mnist1d")
     assert len(registry.show(question="Does pruning leak?", exp=exp).data) == 8
     assert "No claim" in registry.show(exp=exp.replace(weight_decay=1e-5)).data
@@ -255,7 +251,6 @@ def test_the_mean_of_equal_data_sets_by_hand():
     # is 2; its scale (1 + 1) / 2 = 1 exceeds no fixed effect's: 1 / 2 · 2 / 1 = 1.
     values = [(1 - 0.07071068, 1 + 0.07071068), (3 - 0.07071068, 3 + 0.07071068)]
     mean, between = pooled(values)
-
     assert between == pytest.approx(np.sqrt(1.995), rel=1e-4)
     assert mean.value == pytest.approx(2)
     assert mean.high - mean.value == pytest.approx(stats.t.isf(0.025, 1) * 1, rel=1e-3)

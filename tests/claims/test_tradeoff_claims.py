@@ -91,7 +91,6 @@ def test_the_front_is_what_no_other_beats():
 
 def test_the_rival_is_the_undefended_way_of_least_leak_at_equal_accuracy():
     found = with_rivals(points().reset_index()).set_index("name")
-
     # Within a point: PPB 1 at .77 meets slim 0.5 at .78 alone, PPB 4 at .69 slim 0.9 at .70.
     assert found.loc[[PPB_1, PPB_4], "rival_name"].tolist() == ["slim 0.5", "slim 0.9"]
     assert found.loc[[PPB_1, PPB_4], "gain"].tolist() == pytest.approx([0.63 - 0.64, 0.58 - 0.55])
@@ -113,14 +112,12 @@ def test_a_rival_is_as_accurate_within_a_point_and_fine_tuned_as_long(name, chan
     plane = points()
     for way, values in changes.items():
         plane.loc[way, list(values)] = list(values.values())
-
     assert rivals(plane).get(name) == rival
 
 
 def test_a_rival_that_is_pruned_alike_has_the_same_method():
     plane = points()
     plane.loc["slim 0.9", "pruner"] = "l1structured"
-
     # PPB 4 has l1structured 0.9 beside it
     assert rivals(plane, pruned_alike=True) == {PPB_1: "slim 0.5"}
     assert PPB_4 in rivals(plane)
@@ -146,7 +143,6 @@ def test_early_stopping_meets_its_own_network_without_it_alone():
 def test_an_original_comes_once_whatever_was_fine_tuned_from_it():
     longer = table().query("pruner in ['none', 'dense']").assign(**LONG)
     plane = points(pd.concat([table(), longer]))
-
     assert plane.loc["original", ["runs", "finetune_epochs"]].tolist() == [10, 0]
     assert {"dense, 8 epochs", "dense, 16 epochs"} <= set(plane.index)
 
@@ -156,7 +152,6 @@ def test_an_original_comes_once_whatever_was_fine_tuned_from_it():
 
 def test_defenses_of_another_pruner_are_claims_of_their_own():
     found = by_id(pd.concat([table(), table().query("pruner == 'slim'").assign(pruner="l1filter")]))
-
     # on slim each has the rival that it has among all: one duel, one claim
     alike = {f"alike-l1filter-{name}" for name in ("ppb", "adv")}
     assert set(found) == {"defense-ppb", "defense-adv"} | alike
@@ -185,7 +180,6 @@ def test_each_defense_is_judged_at_its_best_strength_by_the_other_runs():
 def test_a_gain_is_open_where_the_leak_of_validation_samples_was_not_measured():
     # adv trains on them; from .70 its leak falls to .40 in the runs that judge
     adv = by_id(table(adv=-0.3))["defense-adv"]
-
     assert adv.effect.low > 0
     assert (adv.verdict, adv.open) == (OPEN, "the leak of its validation samples was not measured")
     leaking = by_id(moved(0.55, 0.58))["defense-adv"].note
@@ -196,7 +190,6 @@ def test_a_claim_has_its_rivals_test_accuracy_beside_it():
     data = table()
     rival = (data["pruner"] == "slim") & (data["sparsity"] == 0.9)
     data.loc[rival & (data["seed"] >= 5), "test_accuracy"] += 0.002 * (data["seed"] - 7)
-
     # test accuracies: .69, and .70 with −4, −2, 0, 2, 4 thousandths
     said = f"rival's test accuracy 0.010 [{0.01 - HALF:.3f}, {0.01 + HALF:.3f}]"
     assert by_id(data)["defense-ppb"].note.endswith(said)
@@ -245,7 +238,6 @@ def test_what_has_no_rival_is_listed_with_the_reason():
 def test_the_leak_of_validation_samples_is_by_the_attack_strongest_on_them():
     plane = points(moved(0.55, 0.58))
     columns = ["attack", "leak", "validation_attack", "validation", "worst"]
-
     about = plane.loc[ADV, columns]
     assert about[["attack", "validation_attack"]].tolist() == ["conf", "samia"]
     assert about[["leak", "validation", "worst"]].tolist() == pytest.approx([0.60, 0.58, 0.60])
@@ -263,7 +255,6 @@ def test_the_leak_of_validation_samples_is_by_the_attack_strongest_on_them():
 )
 def test_advice_is_what_leaks_least_at_the_originals_accuracy(validation, leaks, numbers):
     found = claims.advice(moved(0.55, validation))
-
     assert found[["chosen", "leaks", "runs"]].tolist() == [ADV, leaks, 5]
     named = ["before", "after", "gain", "price", "members", "validation"]
     assert found[named].tolist() == pytest.approx(numbers)

@@ -108,7 +108,6 @@ def hosts(monkeypatch):
 def test_what_is_no_address_is_refused_at_once_in_one_sentence(address, reason):
     with pytest.raises(UsageError, match=r"^--scheduler .*is no address") as caught:
         sweep.risk(address)
-
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
@@ -132,7 +131,6 @@ def test_a_scheduler_that_others_reach_unencrypted_brings_a_warning(
     monkeypatch.setattr(Security, "get_connection_args", lambda *_: {"ssl_context": "there"})
     with sweep.connect(address):
         pass
-
     said = capsys.readouterr().err
     assert bool(re.fullmatch("Warning: .* can run code .* use tls://.*\n", said)) == open_to_others
 
@@ -192,7 +190,6 @@ def settings(folder):
 def test_a_sweep_runs_on_a_tls_scheduler(encrypted, certificate, tmp_path, capsys):
     with dask.config.set(settings(certificate)):
         table = pm.Lab(tmp_path, scheduler=encrypted, progress=False).map([EXP], ["conf"])
-
     assert encrypted.startswith("tls://")
     assert "Warning" not in capsys.readouterr().err
     assert list(table["attack"]) == ["conf"]

@@ -92,7 +92,6 @@ def test_the_control_is_pruning_that_removes_nothing_bit_for_bit(tmp_path, field
     lab = pm.Lab(tmp_path, progress=False)
     exp = pm.Experiment(**{**TINY, **fields})
     dense, nothing = lab.pruned(control.dense(exp)), lab.pruned(exp.replace(sparsity=1e-9))
-
     assert dense.sparsity == nothing.sparsity == 0
     states = [network.module.state_dict() for network in (dense, nothing)]
     assert all((states[0][name] == states[1][name]).all() for name in states[0])
@@ -102,7 +101,6 @@ def test_the_lab_gives_one_table_of_effects(tmp_path):
     lab = pm.Lab(tmp_path, progress=False)
     exp = pm.Experiment(**TINY)
     row = lab.effects([exp], ["conf"]).query("measure == 'AUC' and effect == 'total'").iloc[0]
-
     assert row["pruned"] == lab.attack(exp, "conf").evaluation.auc.value
     assert row["dense"] == lab.attack(control.dense(exp), "conf").evaluation.auc.value
     assert (row["sparsity"], row["width"], row["label"]) == (0.7, 4, control.OVERALL)

@@ -1,16 +1,12 @@
-"""The lab: what it gives, computed once; killed, damaged, shared between processes."""
+"""The lab: what it gives, computed once, whatever ran before; damage is noticed."""
 
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import prunemia as pm
-from prunemia import attacks, training
+from prunemia import attacks
 from prunemia.lab import networks
 from prunemia.lab.stages import STAGES
 from prunemia.lab.steps import Step
@@ -61,7 +57,6 @@ def test_what_was_computed_once_is_only_read(shared, exp, monkeypatch):
 
 def test_another_sparsity_prunes_the_same_original(shared, exp, monkeypatch):
     monkeypatch.setattr(networks, "train", lambda *_: pytest.fail("trained again"))
-
     assert shared.pruned(exp.replace(sparsity=0.5)).sparsity == pytest.approx(0.5, abs=0.01)
 
 
@@ -81,7 +76,6 @@ def test_signals_are_what_the_network_answers(shared, exp):
     target, network = shared.target(exp), shared.pruned(exp)
     x = shared.dataset(exp).features[shared.split(exp).test[:5]]
     expected = pm.query.posteriors(network.module, x).numpy()
-
     assert target.posteriors[90:95] == pytest.approx(expected, abs=1e-6)
     hits = (target.posteriors[90:].argmax(1) == target.labels[90:]).mean()
     assert hits == pytest.approx(network.accuracy["test"])
@@ -107,7 +101,6 @@ def test_no_attack_is_handed_the_targets_membership(shared, exp, monkeypatch):
     )
     monkeypatch.setitem(STAGES, "attack", replace(STAGES["attack"], version=-1))
     pm.Lab(shared.store.root, device="cpu", progress=False).attack(exp, "conf")
-
     assert seen == [None]
 
 
@@ -115,7 +108,6 @@ def test_what_the_adversary_assumes_decides_the_shadows_alone(shared, exp):
     wrong = exp.replace(adversary=pm.Adversary(sparsity=0.5))
     unpruned = exp.replace(adversary=pm.Adversary(pruner="none"))
     truth, half = shared.signals(exp), shared.signals(exp.replace(sparsity=0.5))
-
     assert same(shared.signals(wrong).target, truth.target)
     assert same(shared.signals(wrong).shadow, half.shadow)
     assert same(shared.signals(unpruned).target, truth.target)
@@ -128,10 +120,8 @@ def test_an_attack_is_fitted_once_for_all_victims_that_the_same_shadows_are_turn
     guess = {"adversary": pm.Adversary(sparsity=0.7)}
     truth, wrong = shared.attack(exp, "conf"), exp.replace(sparsity=0.5, **guess)
     monkeypatch.setattr(attacks.get("conf"), "_fit", lambda *_: pytest.fail("fitted again"))
-
     found = shared.attack(wrong, "conf")
     target = shared.target(exp.replace(sparsity=0.5))
-
     assert np.array_equal(found.scores, shared.fitted(exp, "conf").decision_function(target))
     assert not np.array_equal(found.scores, truth.scores)
 
@@ -164,7 +154,6 @@ def test_cost_is_that_of_the_networks_and_measured_once(fresh, monkeypatch):
 
 def test_compare_has_one_row_per_attack(shared, exp):
     compared = shared.compare(exp, attacks=["conf", "mentr"])
-
     assert list(compared["attack"]) == ["conf", "mentr"]
     assert compared.loc[0, "accuracy"] == shared.attack(exp, "conf").evaluation.accuracy.value
     assert {"accuracy_low", "tpr@0.01"} <= set(compared.columns)
@@ -196,55 +185,8 @@ def test_a_flipped_byte_is_noticed_and_repaired(shared, exp):
     assert same(before, shared.target(exp))
 
 
-SCRIPT = """
-import sys, time, prunemia as pm
-from prunemia import training
-lab = pm.Lab(sys.argv[1], device="cpu", progress=False)
-before = training.Run.validate
-def validate(run):
-    print("epoch", run.epoch, flush=True)
-    time.sleep(0.2)
-    return before(run)
-training.Run.validate = validate
-lab.signals(pm.Experiment(**{fields!r}))
-"""
-
-
-@pytest.fixture
-def slow(tmp_path):
-    """Another process, at the tiny experiment in the test's store; and its first three epochs."""
-    command = [sys.executable, "-c", SCRIPT.format(fields=TINY), str(tmp_path / "store")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        yield process
-        process.kill()
-
-
-def test_killed_in_the_middle_and_run_again_gives_the_same_bits(slow, fresh, shared, exp):
-    lines = [slow.stdout.readline() for _ in range(5)]  # in the second of two groups
-    os.kill(slow.pid, signal.SIGKILL)
-    slow.communicate()
-
-    assert lines[-1].startswith("epoch")
-    assert len(list(fresh.store.entries())) >= 1
-    assert same(fresh.signals(exp).target, shared.signals(exp).target)
-
-
-def test_two_processes_at_once_train_each_network_once(slow, fresh, exp, monkeypatch):
-    epochs = []
-    before = training.Run.validate
-    monkeypatch.setattr(training.Run, "validate", lambda run: epochs.append(1) or before(run))
-    slow.stdout.readline()  # it is at the first network
-    fresh.signals(exp)
-    there = slow.communicate(timeout=240)[0].splitlines()
-
-    assert slow.returncode == 0
-    # Two groups (victim, shadows), three epochs of training and two of fine-tuning each.
-    assert 1 + len(there) + len(epochs) == 2 * (3 + 2)
-
-
 def test_results_do_not_depend_on_the_order_in_which_things_ran(fresh, shared, exp):
     other = fresh.attack(exp.replace(seed=1), "conf").scores
     last = fresh.attack(exp, "conf").scores
-
     assert np.array_equal(last, shared.attack(exp, "conf").scores)
     assert np.array_equal(other, shared.attack(exp.replace(seed=1), "conf").scores)

@@ -77,7 +77,6 @@ def test_where_dense_networks_of_one_accuracy_leak_unlike_there_is_no_number(
 ):
     curve = [*CURVE, ("dense", 1.0, test, leak)]
     table = run(0, curve, {0.5: (1.0, 0.8025, 0.65)})
-
     assert compared(table, lengths.EQUAL_TEST)["expected"].notna().tolist() == [there]
     assert compared(table, lengths.EQUAL_TRAINING)["expected"].notna().tolist() == [fitted]
 

@@ -54,7 +54,6 @@ def test_accuracies_of_a_rounded_network_are_its_own(lab):
     network, test, dataset = lab.original(exp), lab.split(exp).test, lab.dataset(exp)
     answers = network.module(torch.from_numpy(dataset.features[test])).argmax(dim=1)
     right = answers.numpy() == dataset.labels[test]
-
     assert network.accuracy["test"] == pytest.approx(right.mean())
     assert network.history == lab.original(SMALL).history
 
@@ -72,7 +71,6 @@ def test_in_rounds_what_is_gone_stays_gone(lab):
     first, _ = pm.pruning.schedule(exp.sparsity, exp.tuning_epochs, 2)
     once = exp.replace(rounds=1, sparsity=first[0], finetune_epochs=first[1])
     pairs = zip(matrices(lab.pruned(once)), matrices(lab.pruned(exp)), strict=True)
-
     assert not any(((early == 0) & (late != 0)).any() for early, late in pairs)
     assert lab.pruned(once).sparsity < lab.pruned(exp).sparsity
 
@@ -104,7 +102,6 @@ def test_stacked_networks_equal_networks_one_by_one(lab, change):
 @pytest.mark.parametrize("change", [{"rounds": 2}, {"rewind": True}])
 def test_the_control_goes_through_the_same_and_removes_nothing(lab, change):
     control = lab.pruned(SMALL.replace(pruner="dense", stopping="last", **change))
-
     assert control.sparsity == 0
     assert len(control.history.loss) == 4
     assert control.history.best_epoch == 3

@@ -59,7 +59,6 @@ def test_titles_say_which_networks(context):
 def test_a_key_is_the_hash_of_stage_version_settings_and_needs(context):
     pruned, needs = step("pruned"), [context.key(step("original"))]
     settings = STAGES["pruned"].settings(pruned, context)
-
     assert context.key(pruned) == content_key(["pruned", 1, settings, needs])
     assert settings["fit"]["epochs"] == EXP.tuning_epochs
 
@@ -99,7 +98,6 @@ CHANGES = [
 def test_a_change_moves_the_keys_of_what_depends_on_it_alone(context, base, change, same):
     exp = EXP.replace(**base)
     before, after = keys(context, exp), keys(context, exp.replace(**change))
-
     assert {stage for stage in before if before[stage] == after[stage]} == same
 
 
@@ -143,7 +141,6 @@ def test_networks_are_trained_in_groups():
 def test_a_step_with_releases_travels_to_other_processes(context):
     held = [(EXP, "original"), (EXP.replace(bits=4), "pruned")]
     one = release_step(held, "nncls", {"epochs": 2})
-
     assert pickle.loads(pickle.dumps(one)) == one
     assert [part.exp.bits for part in context.needs(one)].count(4) == 2  # shadows, and the victim
 
@@ -172,7 +169,6 @@ def test_what_is_stored_is_not_computed_again(tmp_path):
 def test_a_failure_stores_nothing_and_lets_go_of_the_lock(tmp_path):
     with pytest.raises(ZeroDivisionError):
         Context(toy(lambda: 1 // 0), tmp_path, progress=False).value(STEP)
-
     assert list(Context({}, tmp_path).store.entries()) == []
     assert Context(toy(lambda: 1), tmp_path, progress=False).value(STEP) == 1
 
@@ -196,7 +192,6 @@ def test_progress_goes_to_stderr_and_moves_by_epochs(tmp_path, capsys):
         report("loss 1")
         report("loss 0.5")
     printed = capsys.readouterr()
-
     assert printed.out == ""
     assert re.search("playing.*2/2", printed.err, re.DOTALL)
 
@@ -207,7 +202,6 @@ def test_progress_goes_to_stderr_and_moves_by_epochs(tmp_path, capsys):
 def test_a_data_set_is_read_once_and_its_fingerprint_kept(context, monkeypatch):
     loaded = data.load("digits", 300)
     assert context.facts(EXP) == {"fingerprint": loaded.fingerprint, "classes": 10}
-
     monkeypatch.setattr(Context, "dataset", lambda *_: pytest.fail("the data were read"))
     for foresees in (False, True):
         again = context.changed(progress=False, foresees=foresees)
@@ -231,7 +225,6 @@ def test_fresh_rows_are_a_data_set_of_their_own_for_each_seed(context):
     same = pm.Experiment(dataset="digits", model="columnfc", samples=200)
     experiments = [same, *(same.replace(rows="fresh", seed=seed) for seed in (0, 1))]
     found = [context.facts(exp)["fingerprint"] for exp in experiments]
-
     assert len(set(found)) == 3
     assert context.facts(same.replace(seed=1))["fingerprint"] == found[0]
     assert [context.dataset(exp).fingerprint for exp in experiments] == found

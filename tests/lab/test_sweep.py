@@ -41,7 +41,6 @@ def planned(context, experiments, attacks=ATTACKS, of="pruned"):
 def test_inputs_come_first_and_each_once(tmp_path):
     found = planned(Context(STAGES, tmp_path), [QUICK])
     place = {name: at for at, name in enumerate(found.tasks)}
-
     assert all(place[need] < place[name] for name in place for need in found.tasks[name].needs)
     # victim and shadows trained, pruned, queried; two fits, two decisions
     assert list(found.todo) == list(found.tasks)
@@ -83,7 +82,6 @@ def test_a_plan_of_unread_data_downloads_nothing(tmp_path, data_folder):
     context = Context(STAGES, tmp_path, foresees=True)
     changes = [{}, {"seed": 1}, {"samples": 500}, {"samples": 500, "rows": "fresh"}]
     found = planned(context, [exp.replace(**change) for change in changes], ["conf"])
-
     assert "24 to train, 24 to prune and fine-tune; 0 are in the store" in found.describe()
     assert not data_folder.exists()
     assert list(context.store.entries()) == []

@@ -132,9 +132,7 @@ def test_experiments_that_changed_are_computed_though_their_rows_look_the_same(b
     before = results.read("tiny").query("seed == 0 and stopping == 'last'")
     # no column of the table says how many epochs
     grid(book, seed=0, stopping="last", epochs=3)
-
     table = make(book / "store")
-
     assert len(table) == len(before)
     assert (table["original"].to_numpy() != before["original"].to_numpy()).mean() > 0.5
     assert [part["experiments"] for part in results.record("tiny")["parts"]] == [1]
@@ -142,7 +140,6 @@ def test_experiments_that_changed_are_computed_though_their_rows_look_the_same(b
 
 def test_anew_computes_all(made, book):
     made.assign(pruned=0.123).to_csv(book / "results" / "tiny.csv", index=False)
-
     assert (make(book / "store")["pruned"] == 0.123).all()
     pd.testing.assert_frame_equal(make(book / "store", anew=True), made)
 

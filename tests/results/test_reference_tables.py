@@ -76,7 +76,6 @@ def test_exposure_has_a_row_per_network_and_sample(lab):
 def test_the_most_exposed_by_two_scores_overlap_by_hand():
     rows = [(9, 9, 0), (8, 0, 0), (7, 8, 0), (1, 7, 7), (0, 1, 8), (0, 0, 9)]
     found = claims.agreement(pd.DataFrame(rows, columns=["a", "b", "c"]), ["a", "b", "c"], 0.5)
-
     # tops: {0, 1, 2}, {0, 2, 3}, {3, 4, 5}
     assert found.to_numpy().tolist() == [[1, 2 / 4, 0], [2 / 4, 1, 1 / 5], [0, 1 / 5, 1]]
 

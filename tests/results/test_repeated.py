@@ -138,7 +138,6 @@ def test_many_numbers_that_are_a_little_off_are_told():
     # four runs 1 below and 1 above, and the new one, d above their middle, in hundredths: the
     # variance is (4 + d² · 4/5) / 4, so d = 2.5 is 1.67 deviations off and d = 2.8 is 1.75
     runs = 0.5 + 0.01 * np.tile(np.array([0, 1, -1, 1, -1])[:, None, None], (1, 10, 3))
-
     assert differs(runs, runs[0] + 0.025) == ""
     assert "1.8 deviations between runs, allowed 3" in differs(runs, runs[0] + 0.029)
 

@@ -120,7 +120,6 @@ def test_a_defense_that_trains_on_validation_samples_has_their_leak(lab, defense
 
 def test_the_ways_of_a_page_are_each_defense_and_both_adversaries():
     compared = tables.variants(EXP)
-
     assert [w.pruner for w in compared[:2]] == ["dense", "l1unstructured"]
     defended = {(w.defense, w.adversary is None) for w in compared[2:]}
     assert defended == {(d, a) for d in pm.registry.DEFENSES if d != "none" for a in (True, False)}
