@@ -21,10 +21,6 @@ def fitted(classes=4, **options):
     return attacks.get("blindmi")(**options).fit(signals(np.full((4, classes), 1 / classes)))
 
 
-def sorted_top(target):
-    return -np.sort(-target.posteriors.astype(float), axis=1)[:, :3]
-
-
 def kernel_matrix(points):
     squares = cdist(points, points, "sqeuclidean")
     return sum(np.exp(-squares / (2 * sigma)) for sigma in BANDWIDTHS)
@@ -66,6 +62,14 @@ def brute_attack(points, start, batch, seed):
     return member
 
 
+def decided_as_defined(target, start, batch, seed):
+    """Compare with `brute_attack`; return the decisions."""
+    points = -np.sort(-target.posteriors.astype(float), axis=1)[:, :3]
+    decided = fitted(target.classes, start=start, batch=batch, seed=seed).predict(target)
+    assert decided.tolist() == brute_attack(points, start, batch, seed).tolist()
+    return decided
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     n=st.integers(1, 24),
@@ -74,12 +78,8 @@ def brute_attack(points, start, batch, seed):
     seed=st.integers(0, 99),
 )
 def test_decisions_match_the_definition(n, classes, batch, seed):
-    draw = np.random.default_rng(seed)
-    target = signals(draw.dirichlet(np.full(classes, 0.5), n), np.arange(n) % 2 == 0)
-
-    decided = fitted(classes, batch=batch, seed=seed).predict(target)
-
-    assert decided.tolist() == brute_attack(sorted_top(target), 1000, batch, seed).tolist()
+    posteriors = np.random.default_rng(seed).dirichlet(np.full(classes, 0.5), n)
+    decided_as_defined(signals(posteriors, np.arange(n) % 2 == 0), 1000, batch, seed)
 
 
 @pytest.mark.parametrize(
@@ -89,20 +89,14 @@ def test_decisions_match_the_definition_at_larger_sizes(n, classes, batch, seed)
     draw = np.random.default_rng([seed, n])
     sure = draw.dirichlet([9.0, *[0.3] * (classes - 1)], n // 2)
     unsure = draw.dirichlet(np.full(classes, 0.8), n - n // 2)
-    target = signals(np.concatenate([sure, unsure]))
-
-    decided = fitted(classes, start=100, batch=batch, seed=seed).predict(target)
-
-    assert decided.tolist() == brute_attack(sorted_top(target), 100, batch, seed).tolist()
+    decided = decided_as_defined(signals(np.concatenate([sure, unsure])), 100, batch, seed)
     assert 0.1 < decided.mean() < 0.9
 
 
 def test_the_discrepancy_of_two_points_by_hand():
     # N = {0}, M = {1, 1}: k(0, 0) = k(1, 1) = 19 kernels; MMD² = 19 + 19 - 2 Σ exp(-1 / 2σ).
     across = np.exp(-1 / (2 * BANDWIDTHS)).sum()
-
     before, after = discrepancies(np.full(2, across), np.full(2, 38.0), n=1, nn=19.0)
-
     assert len(BANDWIDTHS) == 19
     assert before == pytest.approx(38 - 2 * across)
     # After either move N = {0, 1}, M = {1}: (38 + 2a)/4 + 19 - 2 (a + 19)/2 = 9.5 - a/2.
@@ -127,17 +121,12 @@ def test_two_clear_clusters_are_told_apart_whatever_the_shadows():
     assert fitted(batch=1).predict(target).all()
 
 
-@pytest.mark.parametrize("n", [1, 30])
-def test_it_collapses_where_all_answers_are_alike(n):
+def test_it_collapses_where_all_answers_are_alike_and_else_depends_on_the_shuffles_seed_alone():
     # No move changes an MMD² of zero: none is marked, all are taken for members.
-    assert fitted().predict(signals(np.full((n, 4), 0.25))).all()
-
-
-def test_decisions_depend_on_the_shuffles_seed_alone():
-    draw = np.random.default_rng(6)
-    target = signals(draw.dirichlet(np.full(4, 0.5), 300))
+    for n in (1, 30):
+        assert fitted().predict(signals(np.full((n, 4), 0.25))).all()
+    target = signals(np.random.default_rng(6).dirichlet(np.full(4, 0.5), 300))
     first, again, other = (fitted(batch=30, seed=s).predict(target) for s in (0, 0, 1))
-
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -146,7 +135,6 @@ def test_kernel_sums_in_blocks_are_those_of_the_whole(monkeypatch):
     points = np.random.default_rng(2).random((37, 3))
     whole = kernel_matrix(points).sum(axis=1)
     monkeypatch.setattr("prunemia.attacks.blindmi.ENTRIES", 100)  # two points at a time
-
     assert kernel_sums(points, points) == pytest.approx(whole, rel=1e-12)
 
 

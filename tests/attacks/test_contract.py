@@ -19,6 +19,7 @@ from prunemia.registry import ATTACKS
 
 NAMES = attacks.names()
 LEARNED = tuple(name for name, kind in ATTACKS.items() if kind.learned)
+every_attack = pytest.mark.parametrize("name", NAMES)
 
 
 def build(name, **options):
@@ -48,29 +49,20 @@ def fitted(name):
 def test_attacks_are_found_by_name_the_papers_nine_first():
     nine = ["conf", "xent", "mentr", "top1conf", "nn", "top3nn", "nncls", "blindmi", "samia"]
     assert list(NAMES[:9]) == nine
-    with pytest.raises(
-        ValueError, match=r"attack: 'lucky' is not allowed; allowed: conf, xent, .*samia"
-    ):
+    with pytest.raises(ValueError, match="attack: 'lucky' is not allowed; allowed: conf, xent"):
         attacks.get("lucky")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_clones_and_keeps_its_options_verbatim(name):
-    attack = build(name)
-
-    assert isinstance(attack, Attack)
+@every_attack
+def test_it_is_an_estimator_whose_scores_do_not_depend_on_the_targets_membership(name):
+    attack, truth = build(name), drawn()
     assert attack.fit(drawn()) is attack
     assert clone(attack).get_params() == attack.get_params() == build(name).get_params()
     for unfitted in (lambda: clone(attack).predict(drawn()), clone(attack).learned):
         with pytest.raises(NotFittedError):
             unfitted()
 
-
-@pytest.mark.parametrize("name", NAMES)
-def test_scores_are_numbers_zero_is_a_member_and_the_targets_membership_has_no_say(name):
-    truth = drawn()
     scores = fitted(name).decision_function(truth)
-
     assert (scores.dtype, scores.shape) == (np.float64, (60,))
     assert np.isfinite(scores).all()
     assert np.array_equal(fitted(name).predict(truth), scores >= 0)
@@ -94,7 +86,6 @@ class Peeping(Attack):
 def test_an_attack_that_looks_for_the_membership_finds_none():
     attack = Peeping().fit(drawn())
     attack.predict(drawn())
-
     assert attack.seen_ is None
     attack.seen_ = {"a": 1}
     with pytest.raises(TypeError, match=r"Peeping\.seen_ is no number or array: override learned"):
@@ -109,7 +100,7 @@ def test_what_takes_the_membership_away_cannot_be_overridden(method):
             type("Rogue", bases, body)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_attack
 def test_it_depends_on_no_global_generator_moves_none_and_forgets_an_earlier_fit(name):
     np.random.seed(7)  # noqa: NPY002
     torch.manual_seed(7)
@@ -127,7 +118,7 @@ def test_it_depends_on_no_global_generator_moves_none_and_forgets_an_earlier_fit
         assert not np.array_equal(scores, other.decision_function(drawn()))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_attack
 def test_a_fitted_attack_can_be_copied_and_what_it_learned_kept_as_arrays(name):
     kept = {key: np.array(value) for key, value in fitted(name).learned().items()}
     restored = build(name).restore(kept)
@@ -140,36 +131,15 @@ def test_a_fitted_attack_can_be_copied_and_what_it_learned_kept_as_arrays(name):
         assert np.array_equal(each.decision_function(drawn()), expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_attack
 def test_samples_are_judged_one_by_one_where_the_decision_is_no_set(name):
     target = drawn(n=20)
     if fitted(name).ranks and not ATTACKS[name].needs_references:  # their spread is over samples
         single = [fitted(name).decision_function(target.subset([i]))[0] for i in range(20)]
         assert fitted(name).decision_function(target) == pytest.approx(single, abs=1e-5)
-    else:
-        assert len(fitted(name).decision_function(target.subset([0]))) == 1
 
 
-@pytest.mark.parametrize("side", [0, 1])
-@pytest.mark.parametrize("name", NAMES)
-def test_a_class_with_one_side_alone_or_no_samples_is_no_trouble(name, side):
-    # Class 0 has members alone (or others) among the shadows, class 2 no samples; the target has
-    # samples of all three.
-    labels = np.where(np.arange(60) % 2 == side, np.arange(60) // 2 % 2, 1)
-    scores = build(name).fit(drawn(seed=1, labels=labels)).decision_function(drawn())
-
-    assert np.isfinite(scores).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_posteriors_of_zero_and_one_are_no_trouble(name):
-    others = np.array([[-9.0, 1.0], [0.0, 2.0], [80.0, 81.0]])
-    sure = pm.Signals(np.eye(3), np.zeros((3, 3)), np.array([0, 2, 1]), references=others)
-
-    assert np.isfinite(fitted(name).decision_function(sure)).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
+@every_attack
 @settings(max_examples=4, deadline=None)
 @given(
     n=st.integers(2, 40), m=st.integers(1, 30), classes=st.integers(2, 7), seed=st.integers(0, 999)
@@ -177,54 +147,54 @@ def test_posteriors_of_zero_and_one_are_no_trouble(name):
 @example(n=2, m=1, classes=2, seed=0)
 def test_any_shape_will_do(name, n, m, classes, seed):
     scores = build(name).fit(drawn(n, classes, seed)).decision_function(drawn(m, classes, seed + 1))
-
     assert scores.shape == (m,)
     assert np.isfinite(scores).all()
 
 
-def test_what_it_learns_on_and_attacks_is_checked():
-    for membership, sentence in (
-        (None, "membership: None; allowed here: one bool per row"),
-        (np.ones(60, dtype=bool), "60 members and 0 non-members; allowed: 1 or more of each"),
-    ):
-        with pytest.raises(ValueError, match=sentence):
-            build("conf").fit(drawn(membership=membership))
-    for judge in (fitted("conf").predict, fitted("samia").attention):
-        with pytest.raises(ValueError, match="target: 4 classes; allowed: 3, as the shadows have"):
-            judge(drawn(classes=4))
-    with pytest.raises(NotFittedError):
-        build("samia").attention(drawn())
-    with pytest.raises(TypeError, match="shadow: ndarray; allowed: Signals"):
-        build("conf").fit(np.eye(3))
-    with pytest.raises(TypeError, match="target: list; allowed: Signals"):
-        fitted("conf").predict([1, 2])
+@every_attack
+def test_one_sided_or_empty_classes_and_sure_answers_are_no_trouble(name):
+    # Class 0 has members alone (or others) among the shadows, class 2 no samples; the target has
+    # samples of all three.
+    for side in (0, 1):
+        labels = np.where(np.arange(60) % 2 == side, np.arange(60) // 2 % 2, 1)
+        scores = build(name).fit(drawn(seed=1, labels=labels)).decision_function(drawn())
+        assert np.isfinite(scores).all()
+    others = np.array([[-9.0, 1.0], [0.0, 2.0], [80.0, 81.0]])
+    sure = pm.Signals(np.eye(3), np.zeros((3, 3)), np.array([0, 2, 1]), references=others)
+    assert np.isfinite(fitted(name).decision_function(sure)).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "sentence"),
+    [
+        (lambda: build("conf").fit(drawn(membership=None)), ValueError, "membership: None; allow"),
+        (lambda: build("conf").fit(drawn(membership=np.full(60, True))), ValueError, "60 members"),
+        (lambda: fitted("conf").predict(drawn(classes=4)), ValueError, "4 classes; allowed: 3, as"),
+        (lambda: fitted("samia").attention(drawn(classes=4)), ValueError, "4 classes; allowed: 3"),
+        (lambda: build("samia").attention(drawn()), NotFittedError, "is not fitted"),
+        (lambda: build("conf").fit(np.eye(3)), TypeError, "shadow: ndarray; allowed: Signals"),
+        (lambda: fitted("conf").predict([1, 2]), TypeError, "target: list; allowed: Signals"),
+    ],
+)
+def test_what_it_learns_on_and_attacks_is_checked(call, error, sentence):
+    with pytest.raises(error, match=sentence):
+        call()
 
 
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("nn", {"seed": -1}, "seed: -1 is not allowed: should be greater than or equal to 0"),
         ("nn", {"seed": True}, "seed: True is not allowed: should be a valid integer"),
         ("samia", {"recipe": "slow"}, "recipe: 'slow' is not allowed: should be 'fast' or 'paper'"),
         ("samia", {"epochs": 0}, "epochs: 0 is not allowed: should be greater than 0"),
-        ("samia", {"epochs": "many"}, "epochs: 'many' is not allowed"),
         ("samia", {"precision": "float16"}, "precision: 'float16' is not allowed: .*'bfloat16'"),
         ("samia", {"device": "abacus"}, "device: 'abacus' is not usable here; allowed: cpu, or"),
-        (
-            "samia",
-            {"inputs": ("posterior", "weights")},
-            "'weights'. is not allowed: .*'sensitivity",
-        ),
+        ("samia", {"inputs": ("weights",)}, "'weights'.* is not allowed: .*'sensitivity"),
         ("samia", {"inputs": ()}, "inputs: .* at least 1 item"),
-        ("samia", {"inputs": "posterior"}, "inputs: 'posterior' is not allowed"),
         ("top1conf", {"statistic": "mean"}, "statistic: 'mean' is not allowed: .*'true_class'"),
-        ("blindmi", {"start": 0}, "start: 0 is not allowed: should be greater than 0"),
         ("blindmi", {"batch": 1.5}, "batch: 1.5 is not allowed"),
-        ("lira", {"spread": "own"}, "spread: 'own' is not allowed: should be 'pooled', 'record'"),
         ("lira", {"second": "gap"}, "second: 'gap' is not allowed: .*'none' or 'sensitivity'"),
-        ("rmia", {"setting": "on"}, "setting: 'on' is not allowed: .*'offline' or 'online'"),
         ("rmia", {"a": 2}, "a: 2 is not allowed: should be less than or equal to 1"),
-        ("rmia", {"gamma": 0.0}, "gamma: 0.0 is not allowed: should be greater than 0"),
     ],
 )
 def test_options_are_checked_before_anything_is_fitted(name, options, sentence):
@@ -232,16 +202,11 @@ def test_options_are_checked_before_anything_is_fitted(name, options, sentence):
         build(name, **options).fit(drawn())
 
 
-def test_numpys_numbers_are_options_too():
+def test_numpys_numbers_are_options_and_progress_is_shown_on_stderr_when_wanted(capsys):
     assert build("nn", seed=np.int64(3), epochs=np.int64(1)).fit(drawn()).epochs_ == 1
-
-
-def test_progress_is_shown_on_stderr_when_wanted(capsys):
-    build("nn").fit(drawn())
     silent = capsys.readouterr()
     build("nn", progress=True).fit(drawn())
     shown = capsys.readouterr()
-
     assert silent.out + silent.err + shown.out == ""
     assert "nn, fast recipe" in shown.err
 

@@ -8,7 +8,9 @@ import prunemia as pm
 from prunemia.attacks import together
 from prunemia.signals import JointSignals, Signals, each_release
 
-QUICK = {"conf": {}, "nncls": {"epochs": 6}, "samia": {"epochs": 3}}
+quick = pytest.mark.parametrize(
+    ("name", "options"), [("conf", {}), ("nncls", {"epochs": 6}), ("samia", {"epochs": 3})]
+)
 
 
 def releases(n=600, shift=1.0, seed=0, classes=4) -> JointSignals:
@@ -29,58 +31,44 @@ def auc(attack, target: Signals) -> float:
     return pm.metrics.evaluate(target.membership, scores, scores >= 0).auc.value
 
 
-@pytest.mark.parametrize(("name", "options"), QUICK.items())
+@quick
 def test_one_release_gives_the_attack_itself_and_two_are_refused_then(name, options):
     shadow, target = drawn(200, shift=1.0, seed=1), drawn(200, shift=1.0, seed=2)
     alone = pm.attacks.get(name)(**options).fit(shadow).decision_function(target)
     joint = together(name)(**options).fit(JointSignals.of([shadow]))
-
-    assert np.array_equal(joint.decision_function(JointSignals.of([target])), alone)
-    assert np.array_equal(joint.decision_function(target), alone)  # plain signals are one release
+    for one in (target, JointSignals.of([target])):  # plain signals are one release
+        assert np.array_equal(joint.decision_function(one), alone)
     with pytest.raises(ValueError, match="target: 2 releases; allowed: 1, as the shadows have"):
         joint.decision_function(JointSignals.of([target, target]))
 
 
 def test_what_joint_attacks_refuse_is_said():
-    with pytest.raises(
-        ValueError, match=r"statistic: 'sum' is not allowed: .*'mean', 'difference'"
-    ):
+    with pytest.raises(ValueError, match="statistic: 'sum' is not allowed"):
         together("conf")(statistic="sum").fit(releases(20))
-    with pytest.raises(ValueError, match=r"'xent' takes one release alone; .*: conf, nncls, samia"):
+    with pytest.raises(ValueError, match="allowed with several: conf, nncls, samia"):
         together("xent")
-    with pytest.raises(ValueError, match="attack: 'nosuch' is not allowed"):
-        together("nosuch")
 
 
-def test_what_the_networks_are_given_by_hand():
-    first = Signals([[0.7, 0.3]], [[1.0, 2.0]], [1])
-    second = Signals([[0.4, 0.6]], [[3.0, 4.0]], [1])
+def test_what_joint_attacks_see_by_hand():
+    first, second = (
+        Signals([[p, 1 - p]], [moved], [1]) for p, moved in ((0.7, [1.0, 2]), (0.4, [3.0, 4]))
+    )
     joint = JointSignals.of([first, second])
 
-    assert together("nncls")().features(joint).tolist() == [
-        pytest.approx([0.7, 0.3, 0.4, 0.6, 0.0, 1.0])
-    ]
+    (seen,) = together("nncls")().features(joint)
+    assert seen == pytest.approx([0.7, 0.3, 0.4, 0.6, 0.0, 1.0])
     # samia: posteriors of all releases, then sensitivities, then labels
-    assert together("samia")().features(joint).tolist() == [
-        pytest.approx([0.7, 0.3, 0.4, 0.6, 1, 2, 3, 4, 0, 1, 0, 1])
-    ]
-
-
-@pytest.mark.parametrize(
-    ("statistic", "expected"), [("mean", 0.45), ("difference", 0.3), ("change", -0.3)]
-)
-def test_the_statistics_of_confidence_by_hand(statistic, expected):
-    first, second = Signals([[0.7, 0.3]], None, [1]), Signals([[0.4, 0.6]], None, [1])
-    attack = together("conf")(statistic=statistic)
-    attack.sign_ = 1
-
-    assert attack.values(JointSignals.of([first, second])) == pytest.approx([expected])
+    (seen,) = together("samia")().features(joint)
+    assert seen == pytest.approx([0.7, 0.3, 0.4, 0.6, 1, 2, 3, 4, 0, 1, 0, 1])
+    for statistic, expected in (("mean", 0.45), ("difference", 0.3), ("change", -0.3)):
+        attack = together("conf")(statistic=statistic)
+        attack.sign_ = 1
+        assert attack.values(joint) == pytest.approx([expected])
 
 
 def test_a_difference_is_signed_as_the_shadows_differ():
     # Members lose confidence by 0.2, the others keep it: the smaller difference is a member's.
-    labels = np.zeros(40, int)
-    member = np.arange(40) % 2 == 0
+    labels, member = np.zeros(40, int), np.arange(40) % 2 == 0
     before = np.tile([0.8, 0.2], (40, 1))
     after = np.where(member[:, None], [0.6, 0.4], [0.8, 0.2])
     joint = JointSignals.of([Signals(p, None, labels, member) for p in (before, after)])
@@ -92,25 +80,19 @@ def test_a_difference_is_signed_as_the_shadows_differ():
     assert np.array_equal(kept.decision_function(joint), attack.decision_function(joint))
 
 
-@pytest.mark.parametrize(("name", "options"), QUICK.items())
-def test_two_releases_with_noise_of_their_own_tell_more_than_one(name, options):
-    shadow, target = releases(600, seed=3), releases(600, seed=4)
+@quick
+def test_two_releases_with_noise_of_their_own_tell_more_than_one_and_a_null_nothing(name, options):
+    shadow, target = releases(800, seed=3), releases(800, seed=4)
     joint = auc(together(name)(**options).fit(shadow), target)
     single = [
         auc(pm.attacks.get(name)(**options).fit(s), t)
         for s, t in zip(shadow.each, target.each, strict=True)
     ]
-
     assert joint > max(single) + 0.03
-
-
-@pytest.mark.parametrize(("name", "options"), QUICK.items())
-def test_without_a_difference_between_members_and_others_nothing_is_found(name, options):
     # standard error of the AUC of 500 against 500: 0.018
     shadow, target = releases(1000, 0.0, 5), releases(1000, 0.0, 6)
-    quick = options | {"epochs": 1} if options else options
-
-    assert auc(together(name)(**quick).fit(shadow), target) == pytest.approx(0.5, abs=0.06)
+    few = options | {"epochs": 2} if options else options
+    assert auc(together(name)(**few).fit(shadow), target) == pytest.approx(0.5, abs=0.06)
 
 
 def test_releases_come_apart_as_they_went_together_and_hide_membership_in_each():
@@ -118,9 +100,8 @@ def test_releases_come_apart_as_they_went_together_and_hide_membership_in_each()
     first, second = joint.each
     bare = Signals.from_arrays({**second.arrays(), "sensitivities": None})
 
-    assert (
-        JointSignals.of([first, second]).each[1].posteriors.tolist() == second.posteriors.tolist()
-    )
+    again = JointSignals.of([first, second]).each[1]
+    assert np.array_equal(again.posteriors, second.posteriors)
     assert all(each.membership is None for each in joint.observed().each)
     half = joint.subset(np.arange(50) < 25)
     assert len(half) == 25
@@ -128,16 +109,12 @@ def test_releases_come_apart_as_they_went_together_and_hide_membership_in_each()
     assert each_release(first) == [first]
     # sensitivities are there for all releases or for none
     assert [each.sensitivities for each in JointSignals.of([first, bare]).each] == [None, None]
-
-
-def test_releases_of_other_samples_are_refused():
-    first = drawn(20)
-    shifted = first.arrays() | {"labels": (first.labels + 1) % 4}
+    relabelled = Signals.from_arrays(first.arrays() | {"labels": (first.labels + 1) % 4})
     for other, name in (
         (first.subset(np.arange(10)), "labels"),
-        (Signals.from_arrays(shifted), "labels"),
+        (relabelled, "labels"),
         (first.observed(), "membership"),
-        (drawn(20, classes=5), "classes"),
+        (drawn(50, classes=5), "classes"),
     ):
         with pytest.raises(ValueError, match=f"number 2 has other {name} than the first"):
             JointSignals.of([first, other])

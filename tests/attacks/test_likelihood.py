@@ -27,24 +27,19 @@ def test_log_odds_are_those_of_the_logits():
 
 
 def test_lira_offline_by_hand():
-    # Sample 0: references 1, 3: mean 2, squares 2. Sample 1: 0, 6: mean 3, squares 18.
-    reference = [[1.0, 0.0], [3.0, 6.0]]
-    target = [4.0, 9.0]
-
-    pooled = math.sqrt((2 + 18) / 2)
-    assert lira(target, reference) == pytest.approx([2 / pooled, 6 / pooled])
-    own = [math.sqrt(2), math.sqrt(18)]
-    assert lira(target, reference, spread="record") == pytest.approx([2 / own[0], 6 / own[1]])
-    # one degree of freedom each beside the pooled four
-    drawn = [math.sqrt((4 * 10 + 2) / 5), math.sqrt((4 * 10 + 18) / 5)]
+    # Sample 0: references 1, 3: mean 2, squares 2. Sample 1: 0, 6: mean 3, squares 18. "shrunk" has
+    # one degree of freedom each beside the pooled four.
     assert PRIOR == 4
-    assert lira(target, reference, spread="shrunk") == pytest.approx([2 / drawn[0], 6 / drawn[1]])
-
-
-def test_lira_by_one_reference_is_a_difference_on_one_scale():
-    # Its answers 0 and 4 differ by sample alone: their deviation is 2.
-    assert lira([1.0, 7.0], [[0.0, 4.0]]) == pytest.approx([0.5, 1.5])
-    assert lira([1.0, 7.0], [[0.0, 4.0]], spread="shrunk") == pytest.approx([0.5, 1.5])
+    for spread, variances in (
+        ("pooled", [(2 + 18) / 2] * 2),
+        ("record", [2, 18]),
+        ("shrunk", [(4 * 10 + 2) / 5, (4 * 10 + 18) / 5]),
+    ):
+        found = lira([4.0, 9.0], [[1.0, 0.0], [3.0, 6.0]], spread=spread)
+        assert found == pytest.approx([2, 6] / np.sqrt(variances))
+    # one reference is a difference on one scale: its answers 0 and 4 differ by sample alone, by 2
+    for spread in ("pooled", "shrunk"):
+        assert lira([1.0, 7.0], [[0.0, 4.0]], spread=spread) == pytest.approx([0.5, 1.5])
     with pytest.raises(ValueError, match="sample 0 has one network on a side"):
         lira([1.0, 7.0], [[0.0, 4.0]], spread="record")
 
@@ -56,22 +51,19 @@ def test_lira_online_is_the_ratio_of_two_normal_densities(spread):
     target, reference = rng.normal(size=n), rng.normal(size=(k, n)) + rng.normal(size=n)
     trained = rng.permuted(np.arange(k)[:, None] < np.full(n, 4), axis=0)
 
-    def deviation(values):
-        within = [v - v.mean() for v in values]
-        squares, freedom = [w @ w for w in within], [len(w) - 1 for w in within]
-        pooled = sum(squares) / sum(freedom)
-        each = {
-            "record": [s / f for s, f in zip(squares, freedom, strict=True)],
-            "pooled": [pooled] * n,
-            "shrunk": [(4 * pooled + s) / (4 + f) for s, f in zip(squares, freedom, strict=True)],
-        }[spread]
-        return np.sqrt(each)
-
     sides = []
     for side in (trained, ~trained):
         values = [reference[side[:, i], i] for i in range(n)]
+        squares = np.array([((v - v.mean()) ** 2).sum() for v in values])
+        freedom = side.sum(axis=0) - 1
+        pooled = squares.sum() / freedom.sum()
+        variance = {
+            "record": squares / freedom,
+            "pooled": pooled,
+            "shrunk": (4 * pooled + squares) / (4 + freedom),
+        }[spread]
         means = [v.mean() for v in values]
-        sides.append(stats.norm.logpdf(target, means, deviation(values)))
+        sides.append(stats.norm.logpdf(target, means, np.sqrt(variance)))
     assert lira(target, reference, trained, spread) == pytest.approx(sides[0] - sides[1])
 
 
@@ -126,13 +118,10 @@ def test_in_a_gaussian_world_lira_is_as_good_as_theory():
     target, reference, trained, member = world()
     optimum = stats.norm.cdf(1.5 / math.sqrt(2))
     error = 4 * math.sqrt(optimum * (1 - optimum) / 2000)  # beyond four standard errors
-    out = np.where(trained, np.nan, reference)
-    offline = (target - np.nanmean(out, axis=0)) / 1.0
-
-    for spread in SPREADS:
-        auc = roc_auc_score(member, lira(target, reference, trained, spread))
-        assert auc == pytest.approx(optimum, abs=error)
-    assert roc_auc_score(member, offline) == pytest.approx(optimum, abs=error)
+    scores = [lira(target, reference, trained, spread) for spread in SPREADS]
+    scores.append(target - np.nanmean(np.where(trained, np.nan, reference), axis=0))  # offline
+    for each in scores:
+        assert roc_auc_score(member, each) == pytest.approx(optimum, abs=error)
     assert roc_auc_score(member, target) < optimum - 0.15  # what ignores how hard a sample is
 
 

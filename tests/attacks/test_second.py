@@ -31,41 +31,36 @@ def world(n, shift, moved, seed):
 @cache
 def auc(name, shift, moved, second="none"):
     """Return the AUC on a target, and the attack, fitted on as many samples."""
-    n = 8000 if name == "lira" else 3000  # theory speaks of lira alone
+    n = 20_000 if name == "lira" else 6000  # theory speaks of lira alone
     shadow, target = (world(n, shift, moved, seed) for seed in (1, 2))
     attack = attacks.get(name)(second=second).fit(shadow)
     return roc_auc_score(target.membership, attack.decision_function(target)), attack
 
 
 @pytest.mark.parametrize("name", ["lira", "rmia"])
-def test_two_independent_signals_add_up_to_theory(name):
+def test_two_independent_signals_add_up_to_theory_and_one_that_says_nothing_changes_nothing(name):
     # Both shift by one deviation of a normal law, so their sum separates by √2: AUC = Φ(√2 / √2).
     # The score's own deviation is that of log-odds and reference mean; rmia only ranks by it.
-    # Standard error on 4,000 against 4,000: at most 0.006.
     both, _ = auc(name, 1.0, 1.0, "sensitivity")
     score, _ = auc(name, 1.0, 1.0)
-    still = norm.cdf(1 / np.sqrt(2))
-    assert both > max(score, still) + 0.04
+    assert both > max(score, norm.cdf(1 / np.sqrt(2))) + 0.05
     if name == "lira":
-        theory = norm.cdf(np.sqrt(1 + 1 / (1 + 1 / 40)) / np.sqrt(2))
-        assert both == pytest.approx(theory, abs=0.02)
-
-
-@pytest.mark.parametrize("name", ["lira", "rmia"])
-def test_a_second_signal_that_says_nothing_changes_nothing(name):
-    assert auc(name, 1.0, 0.0, "sensitivity")[0] == pytest.approx(auc(name, 1.0, 0.0)[0], abs=0.015)
+        assert both == pytest.approx(norm.cdf(np.sqrt(1 + 1 / (1 + 1 / 40)) / np.sqrt(2)), abs=0.01)
+    assert auc(name, 1.0, 0.0, "sensitivity")[0] == pytest.approx(auc(name, 1.0, 0.0)[0], abs=0.01)
 
 
 def test_neither_signal_gives_one_half():
-    assert auc("lira", 0.0, 0.0, "sensitivity")[0] == pytest.approx(0.5, abs=0.025)
+    assert auc("lira", 0.0, 0.0, "sensitivity")[0] == pytest.approx(0.5, abs=0.02)
 
 
-def test_zero_is_the_threshold_of_best_balanced_accuracy_on_the_shadows():
+def test_zero_is_the_threshold_of_best_balanced_accuracy_on_the_shadows_also_when_stored():
     _, attack = auc("lira", 1.0, 1.0, "sensitivity")
-    shadow = world(8000, 1.0, 1.0, seed=1)
+    shadow = world(20_000, 1.0, 1.0, seed=1)
     scores, member = attack.decision_function(shadow), shadow.membership
     balanced = lambda t: ((scores >= t)[member].mean() + (scores < t)[~member].mean()) / 2  # noqa: E731
     assert all(balanced(0.0) >= balanced(t) - 1e-12 for t in np.quantile(scores, [0.1, 0.4, 0.6]))
+    again = attacks.get("lira")(second="sensitivity").restore(attack.learned())
+    assert np.array_equal(again.decision_function(shadow), scores)
 
 
 def test_the_combination_by_hand():
@@ -75,13 +70,6 @@ def test_the_combination_by_hand():
     attack.weights_ = np.array([1.0, 10.0, 100.0, 1000.0, 10_000.0, 0.5])
     odds = attack._combined(np.array([[3.0, -2.0]]))
     assert odds == pytest.approx([1 - 10 + 100 + 1000 - 10_000 + 0.5])
-
-
-def test_it_survives_being_stored():
-    _, attack = auc("lira", 1.0, 1.0, "sensitivity")
-    again = attacks.get("lira")(second="sensitivity").restore(attack.learned())
-    target = world(50, 1.0, 1.0, seed=3)
-    assert np.array_equal(again.decision_function(target), attack.decision_function(target))
 
 
 def test_without_it_the_identity_is_as_it_was_and_sensitivities_may_be_missing():

@@ -24,12 +24,8 @@ def balanced(values, member, threshold):
     return ((values[member] >= threshold).mean() + (values[~member] < threshold).mean()) / 2
 
 
-# One row (0.5, 0.25, 0.25): entropy ½ ln 2 + 2 · ¼ ln 4 = 1.5 ln 2.
-# With true class 1: p_y = ¼, mentr = ¾ ln 4 + ½ ln 2 + ¼ ln(4/3) (the class of ½, and the other of
-# ¼).
-ROW = [[0.5, 0.25, 0.25]]
-
-
+# One row (0.5, 0.25, 0.25): entropy ½ ln 2 + 2 · ¼ ln 4 = 1.5 ln 2. With true class 1: p_y = ¼,
+# mentr = ¾ ln 4 + ½ ln 2 + ¼ ln(4/3) (the class of ½, and the other of ¼).
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -42,22 +38,17 @@ ROW = [[0.5, 0.25, 0.25]]
 )
 def test_statistics_by_hand(name, expected):
     name, *statistic = name.split(", ")
-    assert attacks.get(name)(*statistic).values(signals(ROW, [1])) == pytest.approx([expected])
+    attack = attacks.get(name)(*statistic)
+    assert attack.values(signals([[0.5, 0.25, 0.25]], [1])) == pytest.approx([expected])
+    # a row that sums to more than one, within the tolerance
+    assert np.isfinite(attack.values(signals([[1.0004, 0.0001]], [0])))
 
 
 def test_the_modified_entropy_is_bounded_where_the_network_is_surely_wrong():
     # p = (1, 0), true class 1: -(1 - 0) ln 1e-30 - 1 · ln 1e-30 = 60 ln 10 = 138.155; surely right:
     # 0.
     wrong, right = attacks.get("mentr")().values(signals([[1, 0], [1, 0]], [1, 0]))
-
-    assert wrong == pytest.approx(-60 * math.log(10))
-    assert right == 0
-
-
-def test_a_row_that_sums_to_more_than_one_within_the_tolerance_gives_numbers():
-    row = signals([[1.0004, 0.0001]], [0])
-
-    assert np.isfinite([attacks.get(name)().values(row)[0] for name in THRESHOLDS]).all()
+    assert (wrong, right) == (pytest.approx(-60 * math.log(10)), 0)
 
 
 def test_thresholds_by_hand():
@@ -75,12 +66,9 @@ def test_thresholds_by_hand():
 
     assert attack.thresholds_ == pytest.approx([0.6, 0.8, 0.5])
     assert attack.decision_function(signals([[0.7, 0.2, 0.1]], [0])) == pytest.approx([0.1])
-
-
-def test_a_value_at_the_threshold_is_a_members():
+    # a value at the threshold is a member's
     shadow = signals([[0.75, 0.25], [0.5, 0.5]], [0, 0], [True, False])
-    attack = attacks.get("conf")().fit(shadow)
-
+    attack.fit(shadow)
     assert attack.thresholds_[0] == 0.75
     assert attack.predict(shadow).tolist() == [True, False]
 
@@ -139,7 +127,6 @@ def test_thresholds_of_their_own_serve_classes_of_different_ease(name):
     # error over 8,000 rows 0.004, four of them. The learned threshold costs little.
     target = shifted(4000, 2, seed=4, easy=3, apart=4)
     found = attacks.get(name)().fit(shifted(4000, 2, seed=3, easy=3, apart=4)).predict(target)
-
     assert balanced(found, target.membership, True) == pytest.approx(norm.cdf(1), abs=0.018)
 
 
@@ -147,12 +134,9 @@ def test_top1conf_has_one_threshold_and_cannot_serve_both():
     # With classes 6 apart it suits one, and in the other calls all alike: ½ (Φ(1) + ½) = 0.671.
     shadow, target = shifted(4000, 2, seed=3, apart=6), shifted(4000, 2, seed=4, apart=6)
     attack = attacks.get("top1conf")(statistic="true_class").fit(shadow)
-    found = attack.predict(target)
-
+    right = balanced(attack.predict(target), target.membership, True)
     assert len(set(attack.thresholds_)) == 1
-    assert balanced(found, target.membership, True) == pytest.approx(
-        (norm.cdf(1) + 0.5) / 2, abs=0.025
-    )
+    assert right == pytest.approx((norm.cdf(1) + 0.5) / 2, abs=0.025)
 
 
 @pytest.mark.parametrize("name", THRESHOLDS)
