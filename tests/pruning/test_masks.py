@@ -1,3 +1,5 @@
+"""Which weights stay, by hand; masks that hold; weights that layers share or compute; rounding."""
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -5,31 +7,26 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils import prune as torch_prune
+from torch.testing import assert_close
 
-from prunemia.pruning import cut, prune, round_, survivors
-
-
-def linear(weights: list[list[float]]) -> nn.Module:
-    layer = nn.Linear(len(weights[0]), len(weights))
-    layer.weight.data = torch.tensor(weights)
-    return nn.Sequential(layer)
+from prunemia import models
+from prunemia.pruning import cut, prune, round_, rounded, schedule, survivors
 
 
-def test_unstructured_zeroes_the_int_n_s_smallest_of_each_tensor():
+def test_unstructured_zeroes_the_int_n_s_smallest_of_each_tensor_and_masks_hold():
     # |w| = 1..4, int(4 * 0.7) = 2: the second smallest is 2, only 3 and 4 are strictly greater.
-    module = linear([[1.0, -2.0], [-4.0, 3.0]])
-    bias = module[0].bias.detach().clone()
+    layer = nn.Linear(2, 2)
+    layer.weight.data = torch.tensor([[1.0, -2.0], [-4.0, 3.0]])
+    bias = layer.bias.detach().clone()
 
-    masks = prune(module, "l1unstructured", 0.7)
+    masks = prune(nn.Sequential(layer), "l1unstructured", 0.7)
 
-    assert module[0].weight.tolist() == [[0, 0], [-4, 3]]
-    assert torch.equal(module[0].bias, bias)
+    assert layer.weight.tolist() == [[0, 0], [-4, 3]]
+    assert torch.equal(layer.bias, bias)
     assert masks.sparsity == 0.5
-
-
-def test_all_that_tie_with_the_threshold_go():
-    # The second smallest of 1, 2, 2, 2, 5 is 2: all three twos go, 5 stays.
-    assert survivors(torch.tensor([2.0, 1, 2, 5, 2]), 0.4).nonzero().flatten().tolist() == [3]
+    layer.weight.data += 1  # the weights move
+    masks.apply_()
+    assert layer.weight.tolist() == [[0, 0], [-3, 4]]
 
 
 @settings(max_examples=40, deadline=None)
@@ -39,27 +36,24 @@ def test_survivors_match_the_definition(scores, sparsity):
     threshold = sorted(scores)[gone - 1] if gone else -1
     expected = [score > threshold for score in scores]
     assert survivors(torch.tensor(scores, dtype=torch.float32), sparsity).tolist() == expected
-
-
-def filters() -> nn.Module:
-    # Four filters of two weights: L1 norms 3, 3.5, 2, 4; L2 norms 3, 2.5, 1.41, 2.83.
-    conv = nn.Conv1d(1, 4, 2)
-    conv.weight.data = torch.tensor([[3.0, 0], [1.5, -2], [1, 1], [2, 2]])[:, None]
-    conv.bias.data = torch.ones(4)
-    return nn.Sequential(conv, nn.BatchNorm1d(4), nn.Flatten(), nn.Linear(4, 2))
+    # The second smallest of 1, 2, 2, 2, 5 is 2: all three twos go, 5 stays.
+    assert survivors(torch.tensor([2.0, 1, 2, 5, 2]), 0.4).nonzero().flatten().tolist() == [3]
 
 
 @pytest.mark.parametrize(
     ("method", "stays"), [("l1structured", [0, 1, 0, 1]), ("l2structured", [1, 0, 0, 1])]
 )
 def test_structured_removes_whole_filters_with_their_bias(method, stays):
-    module = filters()
+    # Four filters of two weights: L1 norms 3, 3.5, 2, 4; L2 norms 3, 2.5, 1.41, 2.83.
+    conv, head = nn.Conv1d(1, 4, 2), nn.Linear(4, 2)
+    conv.weight.data = torch.tensor([[3.0, 0], [1.5, -2], [1, 1], [2, 2]])[:, None]
+    nn.init.ones_(conv.bias)
 
-    masks = prune(module, method, 0.5)
+    masks = prune(nn.Sequential(conv, nn.BatchNorm1d(4), nn.Flatten(), head), method, 0.5)
 
-    assert (module[0].weight.flatten(1).abs().sum(1) > 0).tolist() == [bool(s) for s in stays]
-    assert module[0].bias.tolist() == stays
-    assert (module[3].weight != 0).all()
+    assert conv.weight.flatten(1).any(dim=1).tolist() == [bool(s) for s in stays]
+    assert conv.bias.tolist() == stays
+    assert (head.weight != 0).all()
     # Two filters of two weights are gone, of 8 convolution and 8 linear weights.
     assert masks.sparsity == 4 / 16
 
@@ -78,16 +72,6 @@ def test_slim_pools_scales_over_layers_and_empties_none():
     assert module[0].bias.tolist() == [0, 1]
     assert module[1].bias.tolist() == [0, 1, 1, 1]
     assert masks.sparsity == 2 / 6
-
-
-def test_masks_hold_after_the_weights_moved():
-    module = linear([[1.0, -2.0], [-4.0, 3.0]])
-    masks = prune(module, "l1unstructured", 0.7)
-    module[0].weight.data += 1
-
-    masks.apply_()
-
-    assert module[0].weight.tolist() == [[0, 0], [-3, 4]]
 
 
 @pytest.mark.parametrize(
@@ -124,16 +108,15 @@ class Sharing(nn.Module):
         self.second.weight, self.out.weight = self.first.weight, self.words.weight
 
 
-@pytest.mark.parametrize("method", ["l1unstructured", "l1structured"])
-def test_a_shared_weight_is_pruned_once(method):
+@pytest.mark.parametrize(("method", "removed"), [("l1unstructured", 20), ("l1structured", 8)])
+def test_a_shared_weight_is_pruned_once(method, removed):
     # The convolutions' 16 weights and the linear layer's 24, which torch lists under the embedding.
     module = Sharing()
 
     masks = prune(module, method, 0.5)
 
     assert masks.counted == ("first.weight", "words.weight")
-    removed = (8 if method == "l1structured" else 8 + 12) / 40
-    assert masks.sparsity == removed
+    assert masks.sparsity == removed / 40
     assert int((module.first.weight == 0).sum()) == 8
     assert module.second.weight is module.first.weight
     module.first.weight.data += 1
@@ -146,7 +129,6 @@ def test_a_shared_normalization_is_pruned_once():
     module = nn.Sequential(norm, nn.ReLU(), norm, nn.BatchNorm2d(4))
     module[3].weight = norm.weight
     norm.weight.data = torch.tensor([1.0, 2.0, 3.0, 4.0])
-
     assert prune(module, "slim", 0.5).sparsity == 0.5
     assert norm.weight.tolist() == [0, 0, 3, 4]
 
@@ -177,8 +159,51 @@ def test_computed_weights_are_refused_before_anything_changes(wrap):
         lambda: round_(module, 4),
         lambda: cut(module, (2, 1, 1)),
     ):
-        with pytest.raises(
-            ValueError, match=r"layer '2' computes its (weight|bias).*prune\.remove"
-        ):
+        with pytest.raises(ValueError, match=r"'2' computes its (weight|bias).*prune\.remove"):
             work()
-    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert_close(module.state_dict(), before, rtol=0, atol=0)
+
+
+# --- rounding, and rounds ---
+
+
+def test_three_bits_by_hand():
+    # Step 0.9 / 3 = 0.3: 0.9 is 3 steps, -0.4 one and a third, so 1, 0.14 less than half a step.
+    # The second channel has the step 0.1 / 3; the third is all zeros and stays so.
+    weight = torch.tensor([[0.9, -0.4, 0.14], [0.1, -0.1, 0.06], [0.0, 0.0, 0.0]])
+    expected = torch.tensor([[0.9, -0.3, 0.0], [0.1, -0.1, 0.2 / 3], [0.0, 0.0, 0.0]])
+    assert_close(rounded(weight, 3), expected)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_no_weight_moves_by_more_than_half_a_step(bits):
+    weight = torch.randn(7, 40, generator=torch.Generator().manual_seed(1))
+    step = weight.abs().amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1)
+    assert bool(((rounded(weight, bits) - weight).abs() <= step / 2 + 1e-6).all())
+
+
+def test_what_pruning_removed_stays_zero_and_the_rest_of_the_network_stays():
+    module = models.build("cnn1d", (1, 40), 10, width=8, seed=0)
+    masks = prune(module, "l1unstructured", 0.7)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    round_(module, 4)
+    for name, keep in masks.keep.items():
+        assert bool((module.get_parameter(name)[~keep] == 0).all())
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name]) == (name not in masks.keep)
+
+
+def test_rounds_remove_equal_shares_of_what_is_left():
+    # To a quarter in two rounds: half each time. Seven epochs: three, then four.
+    assert schedule(0.75, 7, 2) == [(pytest.approx(0.5), 3), (0.75, 4)]
+    assert schedule(0.7, 5, 1) == [(0.7, 5)]
+    assert [share for share, _ in schedule(0.0, 4, 4)] == [0.0] * 4
+    assert sum(epochs for _, epochs in schedule(0.9, 13, 5)) == 13
+
+
+def test_bits_and_rounds_out_of_range_are_refused():
+    for bits in (1, 9):
+        with pytest.raises(ValueError, match=f"bits: {bits} is not allowed; allowed: 2 to 8"):
+            rounded(torch.ones(1, 1), bits)
+    with pytest.raises(ValueError, match="rounds: 3 is not allowed; allowed: 1 to 2, its epochs"):
+        schedule(0.5, 2, 3)
