@@ -73,8 +73,7 @@ def read(path: str | Path) -> Answers:
     ``posteriors``, and optionally ``id``. A table has the columns ``label`` (0 … C-1), ``member``
     (0 or 1, or a pair such as train and test), one a class (``p0``, ``p1`` … or ``logit0`` …; of a
     binary network ``p1`` alone), and optionally ``s0`` … (sensitivities), ``model`` and ``id``.
-    Text is separated by commas, semicolons, tabs or bars. UsageError, which names file, row (from
-    0) and field: the file cannot be read, or something in it is not like that.
+    UsageError names file, row (from 0) and field: it cannot be read, or is not like that.
     """
     path, lines = Path(path), False
     suffix = path.suffix.lower()
@@ -210,10 +209,7 @@ def _numbers(column: pd.Series[Any]) -> NDArray[Any]:
 
 
 def with_references(target: Answers, given: Signals | Answers) -> tuple[Answers, Answers]:
-    """Return the target's answers with reference networks' log-odds of its samples; and theirs.
-
-    ``given``: see `prunemia.audit.signals`. UsageError: samples, labels or classes differ.
-    """
+    """Return the target's answers with reference networks' log-odds of its samples; and theirs."""
     n = len(target.ids)
     if isinstance(given, Signals):
         counts = pd.Series(given.model).value_counts()

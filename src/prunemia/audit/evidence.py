@@ -49,9 +49,8 @@ def point(scores: Floats, membership: Bools, fpr: float) -> Point | None:
     threshold = intervals.threshold_at(scores[~membership], fpr)
     if threshold is None:
         return None
-    above = scores > threshold
-    found, alarms = (int((above & side).sum()) for side in (membership, ~membership))
-    return Point(threshold, found, alarms, alarms / int((~membership).sum()))
+    found, alarms = (scores[side] > threshold for side in (membership, ~membership))
+    return Point(threshold, int(found.sum()), int(alarms.sum()), float(alarms.mean()))
 
 
 def simultaneous(outputs: Mapping[str, AttackOutput], membership: Bools) -> Family:
@@ -75,8 +74,7 @@ def simultaneous(outputs: Mapping[str, AttackOutput], membership: Bools) -> Fami
 
 def balanced_accuracy(predictions: Bools, membership: Bools, level: float) -> Estimate:
     """Return ½(TPR + TNR) of decisions, with an interval of that level."""
-    right = predictions == membership
-    sides = right[membership], right[~membership]
+    sides = predictions[membership], ~predictions[~membership]
     return intervals.mean_of_rates([(int(side.sum()), len(side)) for side in sides], level)
 
 
@@ -96,9 +94,8 @@ def level_of(*families: Family) -> str:
         return NONE
     lows = [(measure, each.low) for family in families for (_, measure), each in family.items()]
     for word, (area, times) in (("a large leak", LARGE), ("a clear leak", CLEAR)):
-        for measure, low in lows:
-            if low >= (times * guessing(measure) if measure.startswith("tpr@") else area):
-                return word
+        if any(low >= (times * guessing(of) if "tpr@" in of else area) for of, low in lows):
+            return word
     return "a small leak"
 
 
@@ -125,9 +122,8 @@ class Other(NamedTuple):
 class Findings:
     """What each attack says of a network's answers, why others are left out, and what follows.
 
-    ``shadow`` None: the attacks were cross-fitted. ``others``: the networks that it is compared
-    with. ``inputs``: names of all answers, with a hash of the values read. ``warnings``: why the
-    numbers may mislead.
+    ``shadow`` None: the attacks were cross-fitted. ``inputs``: the names of all answers, with a
+    hash of the values read. ``warnings``: why the numbers may mislead.
     """
 
     target: Answers
@@ -212,9 +208,8 @@ class Findings:
 def copies(target: Answers) -> tuple[Bools, list[str]]:
     """Return which rows repeat an earlier one of the same sample, shape (n,), and what to tell.
 
-    Answers with all their digits do not coincide by chance. So rows that share network, label,
-    membership and answers are of one sample, unless the answers take few values altogether (a
-    tree's, rounded, saturated): then other rows share their second posterior as well.
+    Answers with all their digits do not coincide by chance: such rows are of one sample, unless the
+    answers take few values altogether (a tree's), so that others share their second posterior, too.
     """
     signals, n = target.signals, len(target.ids)
     p = signals.posteriors.astype(np.float64)

@@ -142,8 +142,7 @@ def profile(root: Path, name: str, pages: Mapping[str, Page]) -> dict[str, dict[
     values = read_yaml(files[name]) or {}
     own = values.pop("pages", {}) if isinstance(values, dict) else None
     if not isinstance(own, dict) or not set(own) <= set(pages):
-        said = "a profile maps parameters to values, and pages to such"
-        raise UsageError(f"{name}.yml: {said}")
+        raise UsageError(f"{name}.yml: a profile maps parameters to values, and pages to such")
     known = {n: d for page in pages.values() for n, d in page.parameters.items()}
     require_known(values, known, f"{name}.yml: ")
     return {

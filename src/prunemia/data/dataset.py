@@ -177,10 +177,7 @@ def plant(dataset: Dataset, seed: int, count: int) -> Canaries:
 
 
 def standardized(features: NDArray[np.float32], train_samples: ArrayLike) -> NDArray[np.float32]:
-    """Return features, (n, …), of mean 0 and deviation 1 on ``train_samples`` (numbers).
-
-    The others are shifted and scaled alike; a feature that is constant there is only shifted, to 0.
-    """
+    """Return features, (n, …), shifted and scaled to mean 0, deviation 1 on ``train_samples``."""
     train = features[np.asarray(train_samples)].astype(np.float64)
     deviation = train.std(axis=0)
     scale = np.where(deviation > 0, deviation, 1.0)

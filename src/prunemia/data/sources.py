@@ -77,10 +77,8 @@ def folders() -> list[Path]:
 
 def _source(name: str) -> Source:
     if name not in SOURCES:
-        raise DataError(
-            f"data set {name!r} is not known; allowed: {', '.join(SOURCES)}, "
-            "or the path of an .npz file"
-        )
+        allowed = f"{', '.join(SOURCES)}, or the path of an .npz file"
+        raise DataError(f"data set {name!r} is not known; allowed: {allowed}")
     return SOURCES[name]
 
 
@@ -93,12 +91,11 @@ def _read(source: Source, progress: bool) -> Arrays:
         raise DataError(
             f"{', '.join(map(str, files))}: cannot be read as what was published: {reason}"
         ) from error
-    published = (source.rows, *source.shape)
+    published, last = (source.rows, *source.shape), source.classes - 1
     if features.shape != published or labels.shape != (source.rows,):
         raise DataError(f"{source.name} has shape {features.shape}, not {published} as published")
-    if labels.min() != 0 or labels.max() != source.classes - 1:
-        span = f"{labels.min()} to {labels.max()}, not 0 to {source.classes - 1}"
-        raise DataError(f"{source.name} has labels {span}")
+    if (span := (labels.min(), labels.max())) != (0, last):
+        raise DataError(f"{source.name} has labels {span[0]} to {span[1]}, not 0 to {last}")
     return features, labels
 
 
@@ -107,9 +104,8 @@ def _find(archive: Archive, progress: bool) -> Path:
     for folder in folders():
         if (path := folder / archive.file).is_file():
             if wrong := _wrong(path, archive.checksum):
-                raise DataError(
-                    f"{path} cannot be used: {wrong}; remove it, and it is downloaded again"
-                )
+                remedy = "remove it, and it is downloaded again"
+                raise DataError(f"{path} cannot be used: {wrong}; {remedy}")
             return path
     if archive.installed and (system := Path(archive.installed, Path(archive.file).name)).is_file():
         return system
