@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -19,8 +18,7 @@ def root(tmp_path, monkeypatch):
     """A small repository, in which a user calls `prunemia`."""
     monkeypatch.setenv("PRUNEMIA_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("PRUNEMIA_DATA", "set back after the test")
-    root = write_repository(tmp_path / "repository")
-    monkeypatch.chdir(root)
+    monkeypatch.chdir(root := write_repository(tmp_path / "repository"))
     return root
 
 
@@ -82,9 +80,7 @@ def test_data_commands_list_and_fetch(ended, tmp_path, monkeypatch):
     assert "5,010 samples of 446, 30 classes" in listed
     assert ended("data", "fetch", "digits")[1] == "digits needs no download\n"
 
-    found = tmp_path / "cache" / "dataset_location.tgz"
-    found.parent.mkdir()
-    found.write_bytes(b"found")
+    (found := tmp_path / "dataset_location.tgz").write_bytes(b"found")
     monkeypatch.setattr(data, "fetch", lambda _: [found])
     mine = tmp_path / "mine"
     assert ended("data", "fetch", "location", "--to", mine)[1] == f"{mine / found.name}\n"
@@ -105,11 +101,11 @@ def test_a_name_and_its_value_are_joined_and_split_at_the_first_equals_sign():
             parse([wrong])
 
 
-def test_help_names_every_command():
-    command = [Path(sys.executable).with_name("prunemia"), "--help"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+def test_help_names_every_command_and_an_age_beyond_all_calendars_is_refused(ended):
     names = {"book", "pdf", "run", "sweep", "results", "audit", "data", "store"}
-    assert names <= set(result.stdout.split())
+    assert names <= set(ended("--help")[1].split())
+    code, _, err = ended("store", "clean", "--older-than", "1e300")
+    assert (code, "Invalid value for '--older-than'" in err) == (2, True)
 
 
 RUN = ["run", "first", "out.ipynb"]
@@ -145,20 +141,12 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(ended, root, arguments, messa
     assert not (root / "out.ipynb").exists()
 
 
-def test_an_age_beyond_all_calendars_is_refused(ended):
-    code, _, err = ended("store", "clean", "--older-than", "1e300")
-    assert (code, "Invalid value for '--older-than'" in err) == (2, True)
-
-
-@pytest.mark.parametrize("command", [RUN, ["book", "--no-build"]])
-def test_an_unusable_store_is_refused_once_before_anything_runs(ended, tmp_path, command):
+def test_an_unusable_store_is_refused_once_before_anything_runs(ended, tmp_path):
     (tmp_path / "store").touch()
-
-    code, out, err = ended(*command)
-
-    assert (code, "Executing" in out) == (2, False)
-    assert err.startswith(f"prunemia: the store {tmp_path}/store: cannot be written: ")
-    assert err.count("\n") == 1
+    for command in (RUN, ["book", "--no-build"]):
+        code, out, err = ended(*command)
+        assert (code, "Executing" in out, err.count("\n")) == (2, False, 1)
+        assert err.startswith(f"prunemia: the store {tmp_path}/store: cannot be written: ")
 
 
 def test_refusing_imports_no_torch(root):
