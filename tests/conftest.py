@@ -23,6 +23,14 @@ def series() -> tuple[Any, Any]:
     return bumps()
 
 
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a lab of the module's own, whose store is empty at first."""
+    import prunemia
+
+    return prunemia.Lab(tmp_path_factory.mktemp("lab"), device="cpu", progress=False)
+
+
 @pytest.fixture
 def ax() -> Iterator[Any]:
     """Return the axes of a figure of the test's own."""

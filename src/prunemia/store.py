@@ -86,9 +86,10 @@ class Store:
             except ValueError as damage:
                 if folder.stat().st_ino == before:  # else another process has repaired it
                     self._discard(folder)
-                    text = f"stored artefact {stage}/{key} is damaged ({damage}); "
-                    text += "removed, it will be computed again"
-                    warnings.warn(text, DamagedArtefactWarning, stacklevel=2)
+                    text = (
+                        f"{stage}/{key} is damaged ({damage}); removed, it will be computed again"
+                    )
+                    warnings.warn(f"stored artefact {text}", DamagedArtefactWarning, stacklevel=2)
         return None
 
     def put(self, stage: str, key: str, files: Mapping[str, bytes], **note: Any) -> None:
@@ -271,7 +272,7 @@ def repository() -> Path | None:
     for folder in (here, *here.parents):
         project = folder / "pyproject.toml"
         if (folder / "_config.yml").is_file() and project.is_file():
-            lines = project.read_text(encoding="utf-8", errors="ignore").splitlines()
-            if 'name = "prunemia"' in lines:
+            text = project.read_text(encoding="utf-8", errors="ignore")
+            if 'name = "prunemia"' in text.splitlines():
                 return folder
     return None

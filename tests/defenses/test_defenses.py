@@ -107,11 +107,6 @@ EXP = pm.Experiment(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    return pm.Lab(tmp_path_factory.mktemp("store"), device="cpu", progress=False)
-
-
 def test_the_lab_tells_naive_from_adaptive_and_keeps_the_privacy_bill(lab):
     naive = EXP.replace(adversary=pm.Adversary(defense="none"))
     plain = EXP.replace(defense="none", strength=None)

@@ -11,11 +11,6 @@ from prunemia.lab.networks import Planted
 EXP = pm.Experiment(model="columnfc", samples=800, shadows=1, epochs=30, stopping="last", seed=1)
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    return pm.Lab(tmp_path_factory.mktemp("canaries"), device="cpu", progress=False)
-
-
 def test_guesses_by_hand():
     # Eight canaries: two guessed included (scores 7 and 6: one is), two not (0 and 1: both are
     # not).

@@ -156,11 +156,6 @@ def curve_by_loops(table, row):
     return float(np.interp(asked, x, fit))
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    return pm.Lab(tmp_path_factory.mktemp("lengths"), device="cpu", progress=False)
-
-
 def test_the_lab_follows_every_network_along_its_epochs(lab):
     exp = EXP
     points = lab.along_epochs([exp], ["conf"])

@@ -15,11 +15,6 @@ from prunemia.lab.references import InTurn, References
 TINY = Experiment(samples=600, width=4, epochs=3, finetune_epochs=2, shadows=3)
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    return pm.Lab(tmp_path_factory.mktemp("store"), progress=False)
-
-
 def test_references_share_the_victims_half_and_come_in_pairs():
     dataset = data.load("mnist1d", 600)
     half = set(data.victims_half(dataset, 0))

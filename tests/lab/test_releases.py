@@ -16,11 +16,6 @@ EXP = pm.Experiment(model="columnfc", samples=500, epochs=6, shadows=2, sparsity
 SMALL = pm.Experiment(samples=500, width=4, epochs=4, finetune_epochs=4, shadows=2, sparsity=0.6)
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    return pm.Lab(tmp_path_factory.mktemp("releases"), device="cpu", progress=False)
-
-
 def states(network):
     return {name: p for name, p in network.module.state_dict().items() if p.is_floating_point()}
 

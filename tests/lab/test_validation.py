@@ -51,11 +51,6 @@ def test_validation_samples_are_judged_against_test_samples_and_members_left_out
     assert (found.members, found.nonmembers) == (3, 3)
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    return pm.Lab(tmp_path_factory.mktemp("validation"), device="cpu", progress=False)
-
-
 class Overfitted(pm.Lab):
     """The lab, but for the victim: fitted once more, on its validation samples."""
 

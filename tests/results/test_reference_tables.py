@@ -14,11 +14,6 @@ TINY = pm.Experiment(samples=600, width=4, epochs=1, finetune_epochs=1, shadows=
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    return pm.Lab(tmp_path_factory.mktemp("store"), progress=False)
-
-
-@pytest.fixture(scope="module")
 def compared(lab):
     todo = [TINY.replace(sparsity=s) for s in (0.5, 0.7)]
     source, table = results.read_or_make("references", lab, todo, ["conf", "lira", "rmia"], most=8)

@@ -42,12 +42,6 @@ DOWNLOADED = ("location",)
 """Data sets of so few bytes (287 kB) that this test may download them."""
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """Return a lab whose store is empty at first: tables of the same networks share them."""
-    return pm.Lab(tmp_path_factory.mktemp("store"), device="cpu", progress=False)
-
-
 def by_dataset(name):
     """Return the parameter of a table; tables of one data set are repeated by one process."""
     return pytest.param(name, marks=pytest.mark.xdist_group(name.split("_", 1)[1]))

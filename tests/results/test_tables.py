@@ -14,11 +14,6 @@ EXP = pm.Experiment(samples=300, width=4, epochs=2, finetune_epochs=1, shadows=2
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    return pm.Lab(tmp_path_factory.mktemp("store"), device="cpu", progress=False)
-
-
-@pytest.fixture(scope="module")
 def table(lab):
     """Of one run, under two stopping rules."""
     asked = [EXP, EXP.replace(stopping="last")]

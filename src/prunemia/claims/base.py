@@ -113,23 +113,17 @@ def where(table: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
 
 
 def simultaneous(values: Sequence[float], tests: int) -> Estimate:
-    """Return the mean of one value per run with its t-interval as one of ``tests`` intervals.
-
-    Fewer than `LEAST_RUNS` have none, nor have runs that agree: it would decide everything.
-    """
+    """Return the mean of one value per run with its t-interval as one of ``tests`` intervals."""
     if len(values) < LEAST_RUNS:
         return Estimate(float(np.mean(values)), note=f"{len(values)} runs: no interval")
-    # Equal differences of accuracies may differ in the last binary digit.
+    # it would decide everything; equal differences may differ in the last binary digit
     if np.ptp(values) < 1e-12:
         return Estimate(values[0], note="all runs agree: no interval")
     return over_seeds(values, level=1 - (1 - LEVEL) / tests)
 
 
 def verdict(effect: Estimate, margin: float = 0.0) -> str:
-    """Return what an interval decides, which has to be simultaneous where it is one of many.
-
-    The margin comes first: what is decided, and too small to matter, is no finding.
-    """
+    """Return what a simultaneous interval decides; what is too small to matter is no finding."""
     if -margin < effect.low and effect.high < margin:
         return NEGLIGIBLE
     if effect.low > 0:

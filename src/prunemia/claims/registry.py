@@ -231,8 +231,7 @@ def all_networks() -> pd.DataFrame:
 def capacity(table: pd.DataFrame, attack: str) -> pd.DataFrame:
     """Return each effect of a table of `as_effects` on an attack by width and sparsity.
 
-    Columns: effect, width, sparsity, runs, value, low, high (95 % over runs), regime (whether the
-    pruned networks are in the paper's).
+    Columns: effect, width, sparsity, runs, value, low, high (95 %), regime (it is the paper's).
     """
     cell = ["width", "sparsity"]
     found = summarize(where(table, attack=attack, measure="accuracy"), ["value"], ["effect", *cell])

@@ -1,7 +1,6 @@
 """Points of test accuracy and leak, which defense leaks less at equal accuracy, and what to do.
 
-Whatever is picked by looking (a strength, the strongest attack, a rival, what is advised) is picked
-on the first `CHOOSING` runs of a table and judged on the others (`halves`).
+Whatever is picked by looking is picked on the first `CHOOSING` runs, and judged on the others.
 """
 
 from __future__ import annotations
@@ -18,14 +17,12 @@ from prunemia.metrics import Estimate, over_seeds, summarize
 from prunemia.registry import DEFENSES
 from prunemia.results.tables import ADAPTIVE, ORIGINAL, WAY
 
-CHOOSING = 5
-"""The first runs of a table, by seed: they choose."""
+CHOOSING = 5  # the first runs of a table, by seed
 WITHIN = 0.01
 """Two networks are equally accurate whose test accuracies differ by no more than this."""
 USABLE = 0.15
 """A strength that costs more test accuracy than this is no candidate: nobody would ship it."""
-ROUNDING = 1e-9
-"""A difference of exactly one point may come out a rounding error larger."""
+ROUNDING = 1e-9  # a difference of exactly one point may come out larger
 DEFAULT = tuple(Experiment.model_fields[name].default for name in ("pruner", "sparsity"))
 SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "T", "wemem": "s"}
 
@@ -73,9 +70,8 @@ def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def points(table: pd.DataFrame, measure: str, adversary: str = ADAPTIVE) -> pd.DataFrame:
     """Return one point per way: test accuracy and the leak by the attack strongest on it.
 
-    Columns: name, `WAY`, attack, runs; test and leak, with _low and _high (95 % over runs);
-    validation_attack and validation, the strongest on validation samples and their leak ("" and
-    missing where these train nothing); worst, the larger of the two leaks.
+    Columns: name, `WAY`, attack, runs; test and leak, with _low and _high (95 %); of validation
+    samples, if they train anything, validation_attack and validation; worst, the larger leak.
     """
     table = named(table)
     faced = table[(table["adversary"] == adversary) | (table["defense"] == "none")]
@@ -213,11 +209,10 @@ def without_rival(table: pd.DataFrame) -> dict[str, str]:
 def advice(table: pd.DataFrame, within: float = WITHIN) -> pd.Series:
     """Return what leaks least at a price of at most ``within`` of the original's test accuracy.
 
-    By the strongest adaptive attack, on members or on validation samples that it trains on, where
-    these leak more; no advice where that was not measured. Fields: chosen, the way's name; leaks,
-    "members" or "validation"; runs, how many judged; each with _low and _high (95 %): before, the
-    original's leak; after, the way's; members and validation, both leaks; gain, before − after;
-    price, the loss of test accuracy.
+    By the strongest adaptive attack, on members or, where these leak more, on validation samples
+    (measured: else it is no candidate). Fields: chosen, the way's name; leaks, "members" or
+    "validation"; runs, how many judged; with _low and _high (95 %): before, the original's leak;
+    after, the way's; members and validation, both; gain, before − after; price, in test accuracy.
     """
     choosing, judging = halves(table)
     plane = points(choosing, "accuracy")

@@ -27,10 +27,8 @@ DATA_VERSION = 2
 GENERATORS = ("mnist1d", "numpy", "scikit-learn", "scipy")
 """The packages that a data set without files depends on."""
 
-Files = dict[str, bytes]
-"""An artefact's files by name."""
-Report = Callable[[str], None]
-"""Moves a bar on by one, and says how it goes."""
+Files = dict[str, bytes]  # an artefact's, by name
+Report = Callable[[str], None]  # moves a bar on by one, and says how it goes
 
 
 @dataclass(frozen=True)

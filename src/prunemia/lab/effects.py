@@ -33,10 +33,8 @@ EFFECTS = {
     "training": ("dense", "original"),
     "pruning": ("pruned", "dense"),
 }
-"""Each effect: the level that is reached, minus the level that it starts from."""
 LEVELS = ("original", "dense", "pruned")
-OVERALL = -1
-"""In the column ``label``: over all classes."""
+OVERALL = -1  # in the column ``label``: over all classes
 FIELDS = ("dataset", "model", "width", "pruner", "sparsity", "defense", "stopping", "seed")
 
 
@@ -53,11 +51,9 @@ def fields(exp: Experiment) -> dict[str, Any]:
 
 def networks(exp: Experiment) -> dict[str, tuple[Experiment, Of]]:
     """Return the networks of `LEVELS` by name: of which experiment, and which of its two."""
-    return {
-        "original": (exp, "original"),
-        "dense": (dense(exp), "pruned"),
-        "pruned": (exp, "pruned"),
-    }
+    levels: list[tuple[Experiment, Of]]
+    levels = [(exp, "original"), (dense(exp), "pruned"), (exp, "pruned")]
+    return dict(zip(LEVELS, levels, strict=True))
 
 
 def cases(exp: Experiment, attacks: Sequence[str]) -> Iterator[Case]:
@@ -105,13 +101,9 @@ def _measured(
 
 def leakage(signals: Signals) -> dict[str, float]:
     """Return KS distances and AUCs of confidence and sensitivity, and the generalization gap."""
-    member = signals.require_membership()
-    quantities = {
-        "confidence": divergence.confidence(signals),
-        "sensitivity": -divergence.sensitivity(signals),
-    }
-    values = {}
-    for name, x in quantities.items():
+    member, values = signals.require_membership(), {}
+    confidence, sensitivity = divergence.confidence(signals), divergence.sensitivity(signals)
+    for name, x in (("confidence", confidence), ("sensitivity", -sensitivity)):
         values[f"{name} KS"] = float(ks_2samp(x[member], x[~member]).statistic)
         values[f"{name} AUC"] = float(roc_auc_score(member, x))
     right = divergence.correctness(signals)

@@ -1,8 +1,7 @@
 """The leak along the epochs, and of pruned networks beside dense ones that are like them.
 
-A network leaks more the longer it is trained, and its accuracies rise as well (Gonon et al. 2023,
-arXiv 2304.07234). So dense networks of several lengths give leakage as a function of accuracy
-within a run; what a pruned one leaks beyond its comparator (`COMPARATORS`) is its excess leakage.
+Leak and accuracies grow with training (Gonon et al. 2023, arXiv 2304.07234), so dense networks of
+several lengths give the one by the other; what a pruned one leaks beyond that is its excess.
 """
 
 from __future__ import annotations
@@ -32,10 +31,8 @@ EQUAL_TRAINING, EQUAL_TEST, LEAST = COMPARATORS = (
     "least leaking dense network",
 )
 """What a pruned network is compared with (`excess`)."""
-NEAR = 0.01
-"""Dense networks this near to a test accuracy, on either side, ..."""
-TOLERANCE = 0.02
-"""... that differ by more in their leak leave it without a number: the curve is no function."""
+NEAR, TOLERANCE = 0.01, 0.02
+"""Dense networks so near to an accuracy, whose leaks differ by more: the curve is no function."""
 REACHED = ("value", "train_accuracy", "test_accuracy")
 
 
@@ -170,10 +167,7 @@ def _least(curve: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_accuracy(accuracy: ArrayLike, leakage: ArrayLike, asked: ArrayLike) -> NDArray[np.float64]:
-    """Return the leakage of dense networks at the accuracies ``asked``, NaN outside.
-
-    Points are pooled until leakage grows with accuracy, and joined by straight lines.
-    """
+    """Return the isotonic fit of dense networks' leakage at accuracies ``asked``, NaN outside."""
     known, wanted = np.asarray(accuracy, dtype=float), np.asarray(asked, dtype=float)
     curve = IsotonicRegression(out_of_bounds="clip").fit(known, np.asarray(leakage, dtype=float))
     inside = (known.min() <= wanted) & (wanted <= known.max())

@@ -23,8 +23,7 @@ from prunemia.pruning import cutting
 from prunemia.registry import DEFENSES, NETWORKS
 from prunemia.signals import Signals, answers, posteriors
 
-FLOOR = 0.9
-"""Patience cannot end a fine-tuning below this share of the original's validation accuracy."""
+FLOOR = 0.9  # of the original's validation accuracy: patience cannot end a fine-tuning below it
 
 
 @dataclass(frozen=True, eq=False)

@@ -182,17 +182,13 @@ class InTurn:
             return inside - (right & ~trained).sum(axis=0) / (~trained).sum(axis=0)
 
     def rates(self, name: str, fpr: float) -> tuple[Floats, Floats]:
-        """Return each network's TPR (k,), and each sample's FPR (n,), at one threshold for all.
-
-        At most ``fpr`` of all pairs of a network and a non-member lie above it.
-        """
+        """Return each network's TPR (k,), and each sample's FPR (n,), at ``fpr`` over all pairs."""
         scores = self.scores[name]
         known = np.isfinite(scores)
         outside, inside = ~self.trained_on & known, self.trained_on & known
         threshold = threshold_at(scores[outside], fpr)
         if threshold is None:
-            said = f"{int(outside.sum())} non-members; allowed: one or more"
-            raise UsageError(f"fpr: {fpr:g} with {said}")
+            raise UsageError(f"fpr: {fpr:g} with {outside.sum()} non-members; allowed: one or more")
         above = scores > threshold
         with np.errstate(invalid="ignore"):
             found = (above & inside).sum(axis=1) / inside.sum(axis=1)

@@ -29,10 +29,8 @@ from prunemia.store import StoreError
 if TYPE_CHECKING:
     from distributed import Client
 
-PATIENCE = 10
-"""Seconds until a scheduler must have answered."""
-DEATHS = 10
-"""Workers that may die at one task before it fails, on a cluster started here."""
+PATIENCE = 10  # seconds until a scheduler must have answered
+DEATHS = 10  # workers that may die at one task before it fails, on a cluster started here
 LOOPBACK = "127.0.0.1"
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

@@ -140,8 +140,7 @@ def _papers(exp: Experiment, attacks: Names) -> Iterator[Case]:
 # --- Several releases of one network: what they give away, together and each alone ---------------
 
 COPY = 4  # bits
-ROUNDS = 4
-"""Rounds of pruning that are compared with one shot; fewer where there are fewer epochs."""
+ROUNDS = 4  # of pruning, compared with one shot; fewer where there are fewer epochs
 MAIN = ("original", "dense", "pruned", "original + dense", "original + pruned")
 """The releases that attacks by sensitivities are fitted on as well, which take longest."""
 SHORT = (
