@@ -1,3 +1,5 @@
+"""The networks: weights and multiplications by hand, random starts, dropout, what is refused."""
+
 import pytest
 import torch
 from torch import nn
@@ -38,11 +40,11 @@ def test_the_default_width_has_torchvisions_weights_but_for_stem_and_head():
     published = {"resnet18": 11_689_512 - 513 * 990, "densenet121": 7_978_856 - 1025 * 990}
     assert {name: WEIGHTS[name](64) + 64 * 3 * (49 - 9) for name in published} == published
     assert WEIGHTS["vgg16"](64) == 14_723_136 + 5_130
-
-
-def test_multiplications_by_hand():
-    # ResNet-18 on 32×32: a stage halves the places twice and doubles both channels, so the stages
-    # cost 1024 (36 + 32 + 32 + 32) w², the stem 27 · 1024 w, the head 80 w.
+    # 446*256+256 + 256*128+128 + 128*30+30 = 151,198 parameters on Location
+    paper = models.build("columnfc", (446,), 30)
+    assert sum(p.numel() for p in paper.parameters()) == 151_198
+    # Multiplications: ResNet-18 on 32×32 halves the places twice and doubles both channels in a
+    # stage, so these cost 1024 (36 + 32 + 32 + 32) w², the stem 27 · 1024 w, the head 80 w.
     module = models.build("resnet18", (3, 32, 32), 10, width=8)
     assert models.macs(module, (3, 32, 32)) == 135_168 * 8**2 + 27_728 * 8
 
@@ -50,12 +52,10 @@ def test_multiplications_by_hand():
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_published_networks_repeat_themselves_and_keep_small_images_whole(name):
     module, again = (models.build(name, (3, 32, 32), 10, width=5, seed=1) for _ in range(2))
-    x = torch.zeros(1, 3, 32, 32)
-
     pairs = zip(module.parameters(), again.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
-    assert stem(x).shape[2:] == (32, 32)
+    assert stem(torch.zeros(1, 3, 32, 32)).shape[2:] == (32, 32)
     assert stem.weight.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -65,9 +65,8 @@ def test_published_networks_are_pruned_trained_and_queried(name, method):
     module = models.build(name, (1, 32, 32), 3, width=8, seed=0)
     for layer in module.modules():  # scales that differ, as training leaves them
         if isinstance(layer, nn.BatchNorm2d):
-            nn.init.uniform_(
-                layer.weight, 0.5, 1.5, generator=torch.Generator().manual_seed(layer.num_features)
-            )
+            draw = torch.Generator().manual_seed(layer.num_features)
+            nn.init.uniform_(layer.weight, 0.5, 1.5, generator=draw)
     masks = prune(module, method, 0.5)
     x = torch.randn(6, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     rows = torch.arange(6)
@@ -88,13 +87,6 @@ def test_each_network_answers_with_one_logit_a_class(name, shape):
 
     assert module(torch.zeros(5, *shape)).shape == (5, 7)
     assert stackable(module) == NETWORKS[name].stacks
-
-
-def test_columnfc_is_the_papers():
-    # 446*256+256 + 256*128+128 + 128*30+30 = 151,198 parameters on Location.
-    module = models.build("columnfc", (446,), 30)
-
-    assert sum(p.numel() for p in module.parameters()) == 151_198
 
 
 def test_weights_are_xavier_normal_and_seeded():
@@ -132,26 +124,21 @@ def test_pooling_is_torchs_bit_for_bit(length):
     assert (mine is x) == (length == 5)
 
 
-def test_dropout_drops_a_share_p_and_keeps_the_mean():
+def test_dropout_drops_a_share_p_and_keeps_the_mean_by_draws_of_its_generator():
     # 400,000 draws of probability 0.1: the share's standard error is 0.0005, the mean's 0.0005.
     layer = models.Dropout(0.1)
     layer.generator = torch.Generator().manual_seed(0)
     out = layer(torch.ones(400_000))
-
     assert (out == 0).float().mean().item() == pytest.approx(0.1, abs=0.0025)
     assert out.mean().item() == pytest.approx(1, abs=0.0025)
     assert out.max().item() == pytest.approx(1 / 0.9)
     assert torch.equal(layer.eval()(torch.ones(9)), torch.ones(9))
-
-
-def test_dropout_draws_are_its_generators_and_independent():
     # Four entries share a 64-bit draw: their correlation over 100,000 draws has standard error
     # 0.003.
     mask, again, other = (
         models.dropout_mask((100_000, 4), 0.5, torch.Generator().manual_seed(s), "cpu")
         for s in (1, 1, 2)
     )
-
     assert torch.equal(mask, again)
     assert not torch.equal(mask, other)
     assert (torch.corrcoef(mask.T) - torch.eye(4)).abs().max() < 0.016
