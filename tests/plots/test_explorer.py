@@ -27,30 +27,27 @@ def cases():
         return explorer.cases()
 
 
-def only(cases, **fields):
-    """Return the one case with these fields."""
-    (case,) = [case for case in cases if fields.items() <= case.items()]
-    return case
-
-
-def test_a_case_says_what_its_table_says(cases):
+def test_a_case_says_what_its_table_says_and_shows_no_adversary_who_was_not_asked(cases):
     table = results.read("control_location")
     own = table.query(
         "sparsity == 0.7 and stopping == 'warm-up' and attack == 'samia' and measure == 'accuracy'"
     )
-    case = only(cases, source="control_location", sparsity="0.7", attack="samia")
-    expected = over_seeds(own["pruned"].tolist(), rate=True)
-    assert case["networks"]["pruned"]["accuracy"] == [
-        round(number, 4) for number in (expected.value, expected.low, expected.high)
-    ]
+
+    wanted = {"source": "control_location", "sparsity": "0.7", "attack": "samia"}
+    (case,) = [case for case in cases if wanted.items() <= case.items()]
+    found = over_seeds(own["pruned"].tolist(), rate=True)
+    expected = [round(number, 4) for number in (found.value, found.low, found.high)]
+    assert case["networks"]["pruned"]["accuracy"] == expected
     change = (own["pruned"] - own["original"]).mean()
     assert case["effects"]["total"]["accuracy"][0] == pytest.approx(change, abs=1e-4)
     assert case["runs"] == own["seed"].nunique()
 
-
-def test_an_adversary_who_was_not_asked_is_not_shown(cases):
-    defended = [case for case in cases if case["defense"].startswith("distillation T = 2")]
-    case = only(defended, source="tradeoff_mnist1d", pruner="l1structured", attack="rmia")
+    (case,) = [
+        case
+        for case in cases
+        if case["defense"].startswith("distillation T = 2")
+        and (case["pruner"], case["attack"]) == ("l1structured", "rmia")
+    ]
     assert set(case["effects"]) == {"defense, adaptive"}
     assert set(case["networks"]) == {"undefended", "defended, adaptive"}
 

@@ -42,6 +42,18 @@ def names(ax):
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
+def ys(lines):
+    return [list(line.get_ydata()) for line in lines]
+
+
+def said(ax):
+    return [(text.get_text(), getattr(text, "xy", text.get_position())) for text in ax.texts]
+
+
+def dotted(ax):
+    return [line for line in ax.lines if line.get_linestyle() == ":"]
+
+
 def test_the_setting_shows_the_victim_and_what_the_shadows_span(ax):
     # The victim's 0.99 lies outside of its shadows' 0.90 … 0.96: both must be seen as they are.
     columns = "sparsity members members_low members_high nonmembers nonmembers_low nonmembers_high"
@@ -49,12 +61,10 @@ def test_the_setting_shows_the_victim_and_what_the_shadows_span(ax):
     shown = pd.DataFrame([row], columns=columns.split())
     plots.accuracy_by_sparsity(shown, {"members": 1.0, "nonmembers": 0.9}, ax)
 
-    victim = [line for line in ax.get_lines() if line.get_marker() == "o"]
-    assert [list(line.get_ydata()) for line in victim] == [[0.99], [0.8]]
+    assert ys(line for line in ax.lines if line.get_marker() == "o") == [[0.99], [0.8]]
     spans = [tuple(c.get_segments()[0][:, 1]) for c in ax.collections]
     assert spans == [pytest.approx((0.90, 0.96)), pytest.approx((0.7, 0.85))]
-    dotted = [line.get_ydata()[0] for line in ax.get_lines() if line.get_linestyle() == ":"]
-    assert dotted == [1.0, 0.9]
+    assert [y[0] for y in ys(dotted(ax))] == [1.0, 0.9]
 
 
 @pytest.mark.parametrize("draw", ["class_accuracy", "class_differences", "attack_intervals"])
@@ -74,45 +84,31 @@ def test_a_legend_stands_above_the_axes_where_no_bar_is(ax, draw):
     assert names(ax) == ["original", "pruned"]
 
 
-def test_each_of_two_distributions_sums_to_one(ax):
+def test_each_of_two_distributions_sums_to_one_also_without_samples(ax):
     values, membership = np.array([0.1, 0.2, 0.9, 0.9]), np.array([False, True, True, True])
     plots.distributions(values, membership, ax)
-
     areas = [p for p in ax.patches if isinstance(p, mpl.patches.Polygon) and p.get_fill()]
-    tops = [np.unique(area.get_xy()[:, 1]) for area in areas]
-    assert [list(top) for top in tops] == [
-        pytest.approx([0, 1 / 3, 2 / 3]),
-        pytest.approx([0, 1]),
-    ]
-
-
-def test_a_side_without_samples_is_drawn_empty(ax):
+    tops = [list(np.unique(area.get_xy()[:, 1])) for area in areas]
+    assert tops == [pytest.approx([0, 1 / 3, 2 / 3]), pytest.approx([0, 1])]
+    ax.clear()
     plots.distributions([0.1, 0.2], [True, True], ax, names=("taken", "the rest"))
     assert names(ax) == ["taken", "the rest"]
 
 
 def test_a_learned_score_is_drawn_against_the_largest_posterior_with_its_threshold(ax):
     plots.learned([0.5, 0.9], {"right": [-1.0, 2.0], "wrong": [-3.0, -2.0]}, ax)
-
-    right, wrong, threshold = ax.get_lines()
-    lines = [list(line.get_ydata()) for line in (right, wrong, threshold)]
-    assert lines == [[-1, 2], [-3, -2], [0, 0]]
-    assert right.get_linestyle() != wrong.get_linestyle()
+    assert ys(ax.lines) == [[-1, 2], [-3, -2], [0, 0]]
+    assert len({line.get_linestyle() for line in ax.lines}) == 3
 
 
-def test_roc_axes_end_where_the_sample_can_resolve_no_smaller_rate(ax):
-    membership = np.array([True] * 4 + [False] * 5)
-    plots.roc({"conf": (membership, np.arange(9.0))}, ax)
-
-    assert ax.get_xlim() == (0.2, 1)
-    assert ax.get_lines()[0].get_color() == registry.ATTACKS["conf"].colour
-
-
-def test_a_kind_that_is_registered_later_has_its_colour_in_every_figure(ax, monkeypatch):
+def test_roc_axes_end_where_the_sample_can_resolve_no_smaller_rate(ax, monkeypatch):
     toy = dataclasses.replace(registry.ATTACKS["conf"], colour="#123456")
-    monkeypatch.setitem(registry.ATTACKS, "toy", toy)
-    plots.roc({"toy": ([True, False, False], [1.0, 0.0, 0.5])}, ax)
-    assert ax.get_lines()[0].get_color() == "#123456"
+    monkeypatch.setitem(registry.ATTACKS, "toy", toy)  # registered later than the figures
+    scores = np.array([True] * 4 + [False] * 5), np.arange(9.0)
+    plots.roc({"conf": scores, "toy": scores}, ax)
+    assert ax.get_xlim() == (0.2, 1)
+    colors = [line.get_color() for line in ax.lines[:2]]
+    assert colors == [registry.ATTACKS["conf"].colour, "#123456"]
 
 
 def test_no_two_kinds_of_one_table_share_a_colour():
@@ -141,9 +137,8 @@ def test_a_matrix_says_each_number_in_its_cell(ax):
     cells = pd.DataFrame([[0.5, 0.61], [0.72, 0.833]], index=["a", "b"], columns=["c", "d"])
     plots.matrix(cells.rename_axis(index="Assumed", columns="True"), ax, label="Accuracy")
 
-    assert [(text.get_text(), *text.get_position()) for text in ax.texts] == [
-        ("0.50", 0.5, 0.5), ("0.61", 1.5, 0.5), ("0.72", 0.5, 1.5), ("0.83", 1.5, 1.5)
-    ]  # fmt: skip
+    centres = (0.5, 0.5), (1.5, 0.5), (0.5, 1.5), (1.5, 1.5)
+    assert said(ax) == list(zip(("0.50", "0.61", "0.72", "0.83"), centres, strict=True))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("True", "Assumed")
     assert ticks(ax.yaxis) == ["a", "b"]
 
@@ -160,8 +155,7 @@ def test_lines_over_sparsity_stand_side_by_side_with_intervals_and_the_originals
         ("slim", pytest.approx([0.496, 0.896]), [0.6, 0.52]),
         ("l1structured", pytest.approx([0.504, 0.904]), [0.6, 0.52]),
     ]
-    ends = [pytest.approx((0.58, 0.63)), pytest.approx((0.5, 0.55))]
-    assert bars(ax.containers[0], 1) == ends
+    assert bars(ax.containers[0], 1) == [pytest.approx((0.58, 0.63)), pytest.approx((0.5, 0.55))]
     assert ax.get_lines()[0].get_color() == registry.PRUNERS["slim"].colour
     assert list(ax.get_lines()[-1].get_ydata()) == [0.58, 0.58]
     (band,) = ax.patches
@@ -172,11 +166,9 @@ def test_privacy_against_compute_tells_the_sparsity_by_the_points_shape(ax):
     slim, filters = LOW.assign(pruner="slim", kept=[0.4, 0.1]), LOW.assign(pruner="l1structured")
     plots.privacy_against_compute(pd.concat([slim, filters.assign(kept=[0.41, 0.11])]), ax)
 
-    lines = [line for line in ax.get_lines() if line.get_marker() in ("o", "s")]
-    shown = [line for line in lines if len(line.get_xdata())]
-    assert [(line.get_marker(), *line.get_xdata(), *line.get_ydata()) for line in shown] == [
-        ("o", 0.4, 0.6), ("s", 0.1, 0.52), ("o", 0.41, 0.6), ("s", 0.11, 0.52)
-    ]  # fmt: skip
+    shown = [(line.get_marker(), *line.get_xdata(), *line.get_ydata()) for line in ax.lines]
+    shapes = [each for each in shown if each[0] in ("o", "s") and len(each) > 1]
+    assert shapes == [("o", 0.4, 0.6), ("s", 0.1, 0.52), ("o", 0.41, 0.6), ("s", 0.11, 0.52)]
     assert names(ax) == ["slim", "l1structured", "sparsity 0.5", "sparsity 0.9"]
     assert not ax.texts  # numbers beside the points overlapped
 
@@ -194,7 +186,7 @@ def test_networks_stand_at_gap_and_leak_joined_without_the_original(ax):
     marks = {each.get_label(): each for each in others}
     assert list(marks["pruned"].get_ydata()) == [0.65, 0.52]
     assert list(marks["original"].get_xdata()) == [0.10]
-    assert [(text.get_text(), text.xy) for text in ax.texts] == [("d", (0.20, 0.73))]
+    assert said(ax) == [("d", (0.20, 0.73))]
 
 
 def test_each_data_set_has_a_panel_with_its_networks():
@@ -211,10 +203,9 @@ def test_each_data_set_has_a_panel_with_its_networks():
     assert [ax.get_title() for ax in panels] == [DATA["mnist1d"], "x", DATA["digits"]]
     assert not rest.axison
     for ax, leak in zip(panels, (0.5, 0.6, 0.7), strict=True):
-        line = ax.get_lines()[0]
-        assert list(line.get_xdata()) == [0.6, 0.65, 0.5]
-        assert list(line.get_ydata()) == pytest.approx([leak, 0.7, 0.52])
-        assert [(text.get_text(), text.xy) for text in ax.texts] == [("0.9", (0.5, 0.52))]
+        x, y = ax.get_lines()[0].get_data()
+        assert (list(x), list(y)) == ([0.6, 0.65, 0.5], pytest.approx([leak, 0.7, 0.52]))
+        assert said(ax) == [("0.9", (0.5, 0.52))]
     plt.close(figure)
 
 
@@ -229,8 +220,7 @@ def test_the_map_has_a_cell_for_each_verdict_with_its_sign_and_effect():
     figure = plots.verdict_map(pd.DataFrame(rows, columns=columns))
     (ax,) = figure.axes
 
-    texts = [text.get_text() for text in ax.texts]
-    assert texts == [
+    assert [text for text, _ in said(ax)] == [
         DATA["digits"], DATA["mnist1d"], "It grows", f"{SIGNS['supported']} +0.050",
         f"{SIGNS['contradicted']} −0.020", "It shrinks", f"{SIGNS['open']} +0.001", "",
     ]  # fmt: skip
@@ -255,8 +245,7 @@ def test_strengths_stand_at_their_powers_of_two(ax):
     assert bars(first, 1) == [pytest.approx((0.68, 0.73)), pytest.approx((0.58, 0.63))]
     assert bars(second, 1) == []
     assert (ax.get_xscale(), ticks(ax.xaxis)) == ("log", ["1", "4"])
-    reference = next(line for line in ax.lines if line.get_label() == "no defense")
-    assert list(reference.get_ydata()) == [0.72, 0.72]
+    assert ys(line for line in ax.lines if line.get_label() == "no defense") == [[0.72, 0.72]]
 
 
 @pytest.fixture
@@ -279,10 +268,8 @@ def test_the_plane_is_grey_but_for_the_front_and_names_what_the_text_speaks_of(a
     assert drawn("0.75", "^") == [(0.69, 0.61)]
     assert drawn("#0072B2", "o") == [(0.80, 0.70)]
     assert drawn("#0072B2", "^") == [(0.75, 0.62), (0.50, 0.51)]
-    dotted = next(line for line in ax.lines if line.get_linestyle() == ":")
-    assert list(dotted.get_xdata()) == [0.50, 0.75, 0.80]
-    said = [(text.get_text(), text.xy) for text in ax.texts]
-    assert said == [("original", (0.80, 0.70)), ("do this", (0.75, 0.62))]
+    assert list(dotted(ax)[0].get_xdata()) == [0.50, 0.75, 0.80]
+    assert said(ax) == [("original", (0.80, 0.70)), ("do this", (0.75, 0.62))]
 
 
 def test_both_adversaries_stand_in_a_row(ax, ways):
@@ -303,5 +290,4 @@ def test_names_stand_in_the_tables_order_from_the_top(ax):
     bottom, top = ax.get_ylim()
     assert top < 0 < 1 < bottom  # the first name is on top
     assert [x for _, x, _ in points(ax)] == [[0.7, 0.5]]
-    ends = [pytest.approx((0.68, 0.73)), pytest.approx((0.48, 0.53))]
-    assert bars(ax.containers[0], 0) == ends
+    assert bars(ax.containers[0], 0) == [pytest.approx((0.68, 0.73)), pytest.approx((0.48, 0.53))]
