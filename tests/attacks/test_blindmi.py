@@ -147,5 +147,4 @@ def test_memory_does_not_grow_with_the_square_of_the_target():
     attack.predict(target)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-
     assert 4e5 < peak < 6e7

@@ -61,7 +61,6 @@ def test_it_is_an_estimator_whose_scores_do_not_depend_on_the_targets_membership
     for unfitted in (lambda: clone(attack).predict(drawn()), clone(attack).learned):
         with pytest.raises(NotFittedError):
             unfitted()
-
     scores = fitted(name).decision_function(truth)
     assert (scores.dtype, scores.shape) == (np.float64, (60,))
     assert np.isfinite(scores).all()
@@ -123,7 +122,6 @@ def test_a_fitted_attack_can_be_copied_and_what_it_learned_kept_as_arrays(name):
     kept = {key: np.array(value) for key, value in fitted(name).learned().items()}
     restored = build(name).restore(kept)
     copies = copy.deepcopy(fitted(name)), pickle.loads(pickle.dumps(fitted(name))), restored
-
     assert all(value.dtype.kind in "biuf" for value in kept.values())
     assert restored.learned().keys() == kept.keys()
     for each in copies:

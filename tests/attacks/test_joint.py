@@ -73,7 +73,6 @@ def test_a_difference_is_signed_as_the_shadows_differ():
     after = np.where(member[:, None], [0.6, 0.4], [0.8, 0.2])
     joint = JointSignals.of([Signals(p, None, labels, member) for p in (before, after)])
     attack = together("conf")(statistic="difference").fit(joint)
-
     assert attack.sign_ == -1
     assert np.array_equal(attack.predict(joint), member)
     kept = together("conf")(statistic="difference").restore(attack.learned())

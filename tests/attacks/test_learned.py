@@ -113,7 +113,6 @@ def test_attention_is_a_distribution_over_classes_and_the_mean_over_samples():
     target = drawn(6, classes=5, seed=8)
     weights = attack.attention(target, batch=4)
     one_by_one = [attack.attention(target.subset([i])) for i in range(6)]
-
     assert weights.shape == (3, 4, 5, 5)
     assert weights.min() >= 0
     assert weights.sum(axis=-1) == pytest.approx(np.ones((3, 4, 5)), abs=1e-5)
@@ -232,7 +231,6 @@ def test_a_planted_signal_is_found_and_a_null_is_not(name, recipe, epochs):
     strong = attack.decision_function(drawn(shift=3, seed=2))
     null = attack.set_params(epochs=3).fit(drawn(seed=3)).decision_function(drawn(seed=4))
     members = drawn(seed=2).membership
-
     # Without a shift the AUC of 200 against 200 has standard error 0.029.
     assert roc_auc_score(members, strong) > 0.75
     assert roc_auc_score(members, null) == pytest.approx(0.5, abs=0.1)

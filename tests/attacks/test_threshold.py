@@ -87,7 +87,6 @@ def test_no_candidate_does_better_and_row_order_does_not_matter(rows, random):
     random.shuffle(order)
     reached = [balanced(values, member, t) for t in np.unique(values)]
     equally_good = np.unique(values)[np.isclose(reached, max(reached))]
-
     assert balanced(values, member, threshold) == pytest.approx(max(reached))
     assert threshold == equally_good[(len(equally_good) - 1) // 2]
     assert best_threshold(values[order], member[order]) == threshold
@@ -116,7 +115,6 @@ def test_every_statistic_ranks_sure_networks_samples_by_margin(name, shift):
     target = shifted(4000, shift, seed=2, easy=4)
     attack = attacks.get(name)().fit(shifted(4000, shift, seed=1, easy=4))
     scores, member = attack.decision_function(target), target.membership
-
     assert roc_auc_score(member, scores) == pytest.approx(norm.cdf(shift / 2**0.5), abs=0.032)
     assert balanced(scores, member, 0.0) == pytest.approx(norm.cdf(shift / 2), abs=0.032)
 

@@ -110,7 +110,6 @@ EXP = pm.Experiment(
 def test_the_lab_tells_naive_from_adaptive_and_keeps_the_privacy_bill(lab):
     naive = EXP.replace(adversary=pm.Adversary(defense="none"))
     plain = EXP.replace(defense="none", strength=None)
-
     bill = lab.pruned(EXP).privacy
     assert bill == lab.pruned(EXP).privacy
     assert bill["epsilon"] > 0

@@ -87,7 +87,6 @@ def test_change_is_paired_and_its_interval_covers_a_known_shift(shifted):
     exact = confidence[:400].mean() - divergence.confidence(shifted)[:400].mean()
     table = divergence.compare(shifted, signals(confidence), bootstraps=200)
     change = row(table, "confidence", "mean difference")
-
     assert change.change == pytest.approx(exact, rel=1e-5)
     assert change.change_low <= exact <= change.change_high
     assert change.change_high - change.change_low < 0.1 * (change.pruned_high - change.pruned_low)
@@ -98,7 +97,6 @@ def test_bootstrap_interval_of_a_mean_difference_is_as_wide_as_theory(shifted):
     values = divergence.confidence(shifted)
     error = np.sqrt(values[:400].var() / 400 + values[400:].var() / 400)
     found = divergence.by_class(shifted, shifted, bootstraps=2000).iloc[0]
-
     assert found.quantity == "confidence"
     assert found.original_high - found.original_low == pytest.approx(2 * 1.96 * error, rel=0.1)
 
@@ -114,7 +112,6 @@ def test_a_signed_difference_grows_with_its_absolute_value():
         }
     )
     changes = divergence.relative_changes(table)
-
     assert changes["sensitivity, a"] == pytest.approx(0.25)
     assert changes.tolist() == pytest.approx([0.25, -0.2, 0.25, -0.31 / 0.74, 0.25, -0.2])
 
@@ -125,7 +122,6 @@ def test_distances_of_sensitivities_do_not_depend_on_their_unit(shifted):
     scaled = pm.Signals(shifted.posteriors, moved, shifted.labels, shifted.membership)
     table = divergence.compare(shifted, scaled, bootstraps=20)
     table = table[table.quantity.str.contains("sensitivity")].set_index("distance")
-
     means = table.loc["mean difference"]
     assert means.pruned == pytest.approx(1000 * means.original, rel=1e-4)
     others = table.drop("mean difference")
@@ -138,7 +134,6 @@ def test_a_null_reads_like_chance():
     draw = np.random.default_rng(5)
     null = signals(draw.beta(5, 2, 600))
     table = divergence.compare(null, null, bootstraps=400)
-
     ks = row(table, "confidence", "Kolmogorov–Smirnov")
     # Under the null sqrt(n m / (n + m)) KS has mean 0.869 (Kolmogorov): 0.869 / sqrt(150) = 0.071.
     assert ks.chance == pytest.approx(0.869 / np.sqrt(150), rel=0.25)
@@ -151,7 +146,6 @@ def test_by_class_is_the_mean_difference_in_each_class():
     confidence = np.where((labels == 0) & (np.arange(200) < 100), 0.9, 0.7)
     table = divergence.by_class(*2 * [signals(confidence, labels=labels)], bootstraps=50)
     values = table[table.quantity == "confidence"].set_index("class").original
-
     assert values.tolist() == pytest.approx([0.2, 0.0], abs=1e-6)
     assert set(table["members"]) == {50}
     # a class without members is left out

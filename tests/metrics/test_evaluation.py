@@ -36,7 +36,6 @@ def drawn(n=300, shift=1.0, seed=0):
 def test_the_rates_by_hand():
     # 4 members, 3 found; 5 others, 1 called a member: TPR 3/4, FPR 1/5, accuracy (3/4 + 4/5) / 2.
     result = metrics.evaluate(flags("111100000"), np.arange(9)[::-1], flags("111010000"))
-
     assert (result.members, result.nonmembers) == (4, 5)
     for estimate, (k, n) in ((result.members_found, (3, 4)), (result.false_alarms, (1, 5))):
         assert limits(estimate) == pytest.approx((k / n, *stats.binomtest(k, n).proportion_ci()))
@@ -55,7 +54,6 @@ def test_accuracy_and_auc_are_sklearns(n, seed):
     member = draw.permutation(np.arange(n) < 1 + seed % (n - 1))
     scores, found = draw.integers(0, 9, n), draw.random(n) < 0.5
     result = metrics.evaluate(member, scores, found)
-
     assert result.accuracy.value == pytest.approx(balanced_accuracy_score(member, found))
     assert result.auc.value == pytest.approx(roc_auc_score(member, scores))
     order = draw.permutation(n)
@@ -68,11 +66,19 @@ def test_what_the_sample_resolves_is_measured_and_the_rest_is_said():
     member, scores = drawn()
     result = metrics.evaluate(member, scores, scores >= 0.5)
     ranked = np.sort(scores[~member])[::-1]
-
     assert str(result.tpr[0.001]) == "not measurable with 150 non-members"
     assert result.tpr[0.01].value == (scores[member] > ranked[1]).mean()
     assert result.tpr[0.05].value == (scores[member] > ranked[7]).mean()
     assert result.auc == intervals.auc(scores[member], scores[~member])
+
+    decided = metrics.evaluate(member, np.sign(scores), scores >= 0, ranks=False)
+    found = metrics.table({"conf": result, "blindmi": decided})
+    assert (list(found.columns), list(found.index)) == (SHOWN, ["conf", "blindmi"])
+    assert found.loc["conf"].tolist()[1:3] == [str(result.auc), str(result.tpr[0.001])]
+    assert found.loc["blindmi"].tolist() == [str(decided.accuracy)] + 4 * [NO_ROC]
+    # what nobody says is seen: 1 and -1 as decided rank nothing
+    signs = np.where(scores >= 0, 1.0, -1.0)
+    assert repr(metrics.evaluate(member, signs, scores >= 0)) == repr(decided)
 
 
 @pytest.mark.parametrize("ranks", [True, False])
@@ -81,28 +87,12 @@ def test_the_row_names_every_number_and_all_survives_json(ranks):
     result = metrics.evaluate(member, scores, scores >= 0.5, ranks=ranks)
     found = metrics.Evaluation.from_dict(json.loads(json.dumps(result.to_dict(), allow_nan=False)))
     row = result.row()
-
     assert repr(found) == repr(result)
     names = [*SHOWN, "members_found", "false_alarms"]
     assert list(row) == [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
     assert (row["accuracy"], row["accuracy_low"], row["accuracy_high"]) == limits(result.accuracy)
     assert math.isnan(row["tpr@0.001"])
     assert math.isnan(row["auc"]) == (not ranks)
-
-
-def test_the_table_shows_values_with_intervals_or_why_not():
-    member, scores = drawn()
-    ranked = metrics.evaluate(member, scores, scores >= 0.5)
-    decided = metrics.evaluate(member, np.sign(scores), scores >= 0, ranks=False)
-    found = metrics.table({"conf": ranked, "blindmi": decided})
-
-    assert (list(found.columns), list(found.index)) == (SHOWN, ["conf", "blindmi"])
-    assert found.loc["conf", "auc"] == str(ranked.auc)
-    assert found.loc["conf", "tpr@0.001"] == "not measurable with 150 non-members"
-    assert found.loc["blindmi"].tolist() == [str(decided.accuracy)] + 4 * [NO_ROC]
-    # what nobody says is seen: 1 and -1 as decided rank nothing
-    signs = np.where(scores >= 0, 1.0, -1.0)
-    assert repr(metrics.evaluate(member, signs, scores >= 0)) == repr(decided)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +110,6 @@ def test_bad_input_is_refused_by_name(name, value, sentence):
     good = {"membership": flags("1100"), "scores": np.arange(4.0), "predictions": flags("1010")}
     bad = good | {name: value}
     first, second = ((each["scores"], each["predictions"]) for each in (bad, good))
-
     with pytest.raises(ValueError, match=f"{name}: .*{sentence}"):
         metrics.evaluate(**bad)
     for one, other in ((first, second), (second, first)):
@@ -134,7 +123,6 @@ def test_accuracy_class_by_class():
     labels = np.array([2, 2, 2, 2, 2, 5, 5, 7])
     member, found = flags("11100101"), flags("11001101")
     table = metrics.by_class(member, found, labels)
-
     assert table.index.name == "class"
     assert table.index.tolist() == [2, 5, 7]
     assert table[["members", "nonmembers"]].to_numpy().tolist() == [[3, 2], [1, 1], [1, 0]]
@@ -154,7 +142,6 @@ def test_mcnemar_by_hand():
     # 128; twice: 1/8. Balanced accuracies: (1/5 + 3/5) / 2 = 0.4 and (4/5 + 1) / 2 = 0.9.
     member, first, second = (flags(t) for t in ("1111100000", "1000011000", "0111100000"))
     found = metrics.compare(member, (np.arange(10), first), (np.arange(10), second))
-
     assert found.accuracy_p == pytest.approx(1 / 8)
     # Agresti & Min: ½ more in each cell, n + 2 rows. Members b = 1, c = 4: -3/7, variance (6 - 9/7)
     # / 49; others b = 0, c = 2: -2/7, variance (3 - 4/7) / 49. The mean of the two: -5/14, and a
@@ -168,7 +155,6 @@ def test_equal_attacks_do_not_differ_and_a_better_one_does():
     strong, weak = noise + 2 * member, noise[::-1] + 0.2 * member
     same = metrics.compare(member, (2 * weak + 1, weak > 0.1), (weak, weak > 0.1))  # rescaled
     better = metrics.compare(member, (strong, strong > 1), (weak, weak > 0.1))
-
     assert (same.accuracy.value, same.accuracy_p) == (0, 1)
     assert same.accuracy.low == -same.accuracy.high < 0
     assert (limits(same.auc), same.auc_p) == ((0, 0, 0), 1)

@@ -76,9 +76,7 @@ def test_the_mean_of_rates_adds_distances_in_squares(pairs):
     sides = np.array([wilson(k, n) for k, n in counts])
     below, above = np.sqrt(((rates[:, None] - sides) ** 2).sum(axis=0)) / len(rates)
     mean = rates.mean()
-
     found = intervals.mean_of_rates(counts)
-
     expected = mean, max(0, mean - below), min(1, mean + above)
     assert limits(found) == pytest.approx(expected, abs=1e-9)
     assert 0 <= found.low <= found.value <= found.high <= 1

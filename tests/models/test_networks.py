@@ -30,7 +30,6 @@ def test_published_networks_have_the_width_that_is_asked_for(name, width):
     with torch.device("meta"):  # shapes alone
         module = models.build(name, (3, 32, 32), 10, width=width).eval()
         assert module(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
-
     assert sum(p.numel() for p in module.parameters()) == WEIGHTS[name](width or 64)
     stem = next(layer for layer in module.modules() if isinstance(layer, nn.Conv2d))
     assert stem.out_channels == (width or 64)
@@ -84,7 +83,6 @@ def test_published_networks_are_pruned_trained_and_queried(name, method):
 )
 def test_each_network_answers_with_one_logit_a_class(name, shape):
     module = models.build(name, shape, 7, seed=3)
-
     assert module(torch.zeros(5, *shape)).shape == (5, 7)
     assert stackable(module) == NETWORKS[name].stacks
 
@@ -94,7 +92,6 @@ def test_weights_are_xavier_normal_and_seeded():
     before = torch.get_rng_state()
     first, again, other = (models.build("columnfc", (446,), 30, seed=s) for s in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
-
     assert first[1].weight.var().item() == pytest.approx(2 / (446 + 256), rel=0.03)
     assert torch.equal(first[1].weight, again[1].weight)
     assert not torch.equal(first[1].weight, other[1].weight)
@@ -118,7 +115,6 @@ def test_a_network_that_does_not_fit_the_data_says_so(name, shape, message):
 def test_pooling_is_torchs_bit_for_bit(length):
     x = torch.randn(3, 2, length, generator=torch.Generator().manual_seed(0), requires_grad=True)
     mine, torchs = models.Pool(5)(x), nn.AdaptiveAvgPool1d(5)(x)
-
     assert torch.equal(mine, torchs)
     assert torch.equal(*(torch.autograd.grad((y**2).sum(), x)[0] for y in (mine, torchs)))
     assert (mine is x) == (length == 5)

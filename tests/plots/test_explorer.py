@@ -123,9 +123,7 @@ def test_in_a_browser_a_choice_changes_what_is_said(cases, tmp_path):
 
 def test_a_download_holds_the_table_and_its_name_is_escaped():
     table = pd.DataFrame({"text": ["ü, <b>"], "number": [1.5]})
-
     html = pm.download(table, 'a"<b>.csv').data
-
     (data,) = re.findall(r'href="data:text/csv;base64,([^"]+)"', html)
     assert base64.b64decode(data).decode() == 'text,number\n"ü, <b>",1.5\n'
     assert 'download="a&#34;&lt;b&gt;.csv"' in html

@@ -60,7 +60,6 @@ def test_the_setting_shows_the_victim_and_what_the_shadows_span(ax):
     row = (0.5, 0.99, 0.90, 0.96, 0.8, 0.7, 0.85)
     shown = pd.DataFrame([row], columns=columns.split())
     plots.accuracy_by_sparsity(shown, {"members": 1.0, "nonmembers": 0.9}, ax)
-
     assert ys(line for line in ax.lines if line.get_marker() == "o") == [[0.99], [0.8]]
     spans = [tuple(c.get_segments()[0][:, 1]) for c in ax.collections]
     assert spans == [pytest.approx((0.90, 0.96)), pytest.approx((0.7, 0.85))]
@@ -70,18 +69,18 @@ def test_the_setting_shows_the_victim_and_what_the_shadows_span(ax):
 @pytest.mark.parametrize("draw", ["class_accuracy", "class_differences", "attack_intervals"])
 def test_a_legend_stands_above_the_axes_where_no_bar_is(ax, draw):
     rows = table("class attack accuracy original pruned", (0, "conf", 0.5, 0.1, 0.1))
-    if draw == "class_accuracy":
-        by_class = rows.set_index("class").assign(low=0.4, high=0.6)[["accuracy", "low", "high"]]
-        plots.class_accuracy({"original": by_class, "pruned": by_class}, ax)
-    elif draw == "class_differences":
-        plots.class_differences(rows, ax, "confidence")
-    else:
-        both = {"original": rows, "pruned": rows}
-        plots.attack_intervals(both, ax, value="accuracy", xlabel="")
+    by_class = rows.set_index("class").assign(low=0.4, high=0.6)[["accuracy", "low", "high"]]
+    both = ["original", "pruned"]
+    {
+        "class_accuracy": lambda: plots.class_accuracy(dict.fromkeys(both, by_class), ax),
+        "class_differences": lambda: plots.class_differences(rows, ax, "confidence"),
+        "attack_intervals": lambda: plots.attack_intervals(
+            dict.fromkeys(both, rows), ax, value="accuracy", xlabel=""
+        ),
+    }[draw]()
     ax.figure.canvas.draw()
-
     assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1
-    assert names(ax) == ["original", "pruned"]
+    assert names(ax) == both
 
 
 def test_each_of_two_distributions_sums_to_one_also_without_samples(ax):
@@ -119,7 +118,6 @@ def test_no_two_kinds_of_one_table_share_a_colour():
 
 def test_the_threat_model_names_both_sides_and_divides_each_half_alike(ax):
     plots.threat_model(ax)
-
     words = " ".join(text.get_text() for text in ax.texts)
     for word in ("Victim", "Adversary", "members", "non-members", "Shadow", "posterior", "Attack"):
         assert word in words
@@ -136,7 +134,6 @@ def test_the_threat_model_names_both_sides_and_divides_each_half_alike(ax):
 def test_a_matrix_says_each_number_in_its_cell(ax):
     cells = pd.DataFrame([[0.5, 0.61], [0.72, 0.833]], index=["a", "b"], columns=["c", "d"])
     plots.matrix(cells.rename_axis(index="Assumed", columns="True"), ax, label="Accuracy")
-
     centres = (0.5, 0.5), (1.5, 0.5), (0.5, 1.5), (1.5, 1.5)
     assert said(ax) == list(zip(("0.50", "0.61", "0.72", "0.83"), centres, strict=True))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("True", "Assumed")
@@ -150,7 +147,6 @@ def test_lines_over_sparsity_stand_side_by_side_with_intervals_and_the_originals
     levels = {"original": Estimate(0.58, 0.57, 0.59)}
     both = {"slim": LOW, "l1structured": LOW}
     plots.over_sparsity(both, ax, value="accuracy", ylabel="conf", levels=levels)
-
     assert points(ax) == [
         ("slim", pytest.approx([0.496, 0.896]), [0.6, 0.52]),
         ("l1structured", pytest.approx([0.504, 0.904]), [0.6, 0.52]),
@@ -165,7 +161,6 @@ def test_lines_over_sparsity_stand_side_by_side_with_intervals_and_the_originals
 def test_privacy_against_compute_tells_the_sparsity_by_the_points_shape(ax):
     slim, filters = LOW.assign(pruner="slim", kept=[0.4, 0.1]), LOW.assign(pruner="l1structured")
     plots.privacy_against_compute(pd.concat([slim, filters.assign(kept=[0.41, 0.11])]), ax)
-
     shown = [(line.get_marker(), *line.get_xdata(), *line.get_ydata()) for line in ax.lines]
     shapes = [each for each in shown if each[0] in ("o", "s") and len(each) > 1]
     assert shapes == [("o", 0.4, 0.6), ("s", 0.1, 0.52), ("o", 0.41, 0.6), ("s", 0.11, 0.52)]
@@ -180,7 +175,6 @@ def test_networks_stand_at_gap_and_leak_joined_without_the_original(ax):
         ("d", "pruned", 0.15, 0.65), ("d", "pruned", 0.05, 0.52),
     )  # fmt: skip
     plots.overfitting(networks, ax, ylabel="SAMIA")
-
     line, *others = ax.get_lines()
     assert list(line.get_xdata()) == [0.20, 0.15, 0.05]
     marks = {each.get_label(): each for each in others}
@@ -275,7 +269,6 @@ def test_the_plane_is_grey_but_for_the_front_and_names_what_the_text_speaks_of(a
 def test_both_adversaries_stand_in_a_row(ax, ways):
     naive = ways.assign(leak=ways["leak"] - 0.1).iloc[::-1]
     plots.knowing({"non-adaptive": naive, "adaptive": ways}, ax)
-
     assert ticks(ax.yaxis) == list(naive["name"])
     dots = {line.get_label(): line for line in ax.lines}
     assert dots["adaptive"].get_xdata() == pytest.approx(ways["leak"].to_numpy()[::-1])
@@ -285,7 +278,6 @@ def test_both_adversaries_stand_in_a_row(ax, ways):
 def test_names_stand_in_the_tables_order_from_the_top(ax):
     rows = table("release value", ("original", 0.7), ("pruned", 0.5))
     plots.ranked(rows, ax, name="release", value="value", xlabel="accuracy")
-
     assert ticks(ax.yaxis) == ["original", "pruned"]
     bottom, top = ax.get_ylim()
     assert top < 0 < 1 < bottom  # the first name is on top

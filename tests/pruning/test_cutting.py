@@ -149,7 +149,6 @@ def test_activations_of_any_form_do_not_stand_in_the_way(name):
     # Half of the first layer's eight filters go, and with them the channels that its successor
     # reads: from 8 · 27 + 8 · 72 weights at 64 places each, at least the first 4 · 27 are gone.
     module = case(name)
-
     assert macs(cut(module, SHAPE), SHAPE) <= macs(module, SHAPE) - 64 * 4 * 27
 
 
@@ -160,9 +159,7 @@ def test_activations_of_any_form_do_not_stand_in_the_way(name):
 def test_a_published_network_gets_smaller_and_answers_as_before(name, method):
     module, shape = published(name, method), PUBLISHED[name]
     before, x = copy.deepcopy(module.state_dict()), noise(5, *shape)
-
     small = cut(module, shape)
-
     with torch.no_grad():
         expected = module(x)
         assert_close(small(x), expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
@@ -215,9 +212,7 @@ def test_a_filter_that_hardly_ever_fires_stays():
         module.first.bias[0] = -100.0
     kept = int(module.first.weight.flatten(1).any(dim=1).sum())
     bright = torch.full((1, *SHAPE), 1e5)
-
     small = cut(module, SHAPE)
-
     assert small.first.out_channels == kept
     assert_close(small(bright), module(bright))
 
@@ -228,9 +223,7 @@ def test_single_weights_leave_nothing_to_cut_and_a_layer_is_never_emptied():
     module = published("cnn1d")
     nn.init.zeros_(module[0].weight)
     x = torch.randn(4, 1, 40)
-
     small = cut(module, (1, 40))
-
     assert len(small[0].weight) == 1
     assert_close(small(x), module(x), rtol=1e-4, atol=1e-5)
 
@@ -265,7 +258,6 @@ def test_other_precisions_come_back_as_they_were():
     module = case("ReLU6").bfloat16()
     small = cut(module, SHAPE, torch.randn(70, *SHAPE))
     x = torch.randn(5, *SHAPE).bfloat16()
-
     assert small.first.out_channels == 4
     assert {p.dtype for p in small.parameters()} == {torch.bfloat16}
     assert_close(small(x), module(x), rtol=0.05, atol=0.05)

@@ -18,9 +18,7 @@ def test_unstructured_zeroes_the_int_n_s_smallest_of_each_tensor_and_masks_hold(
     layer = nn.Linear(2, 2)
     layer.weight.data = torch.tensor([[1.0, -2.0], [-4.0, 3.0]])
     bias = layer.bias.detach().clone()
-
     masks = prune(nn.Sequential(layer), "l1unstructured", 0.7)
-
     assert layer.weight.tolist() == [[0, 0], [-4, 3]]
     assert torch.equal(layer.bias, bias)
     assert masks.sparsity == 0.5
@@ -48,9 +46,7 @@ def test_structured_removes_whole_filters_with_their_bias(method, stays):
     conv, head = nn.Conv1d(1, 4, 2), nn.Linear(4, 2)
     conv.weight.data = torch.tensor([[3.0, 0], [1.5, -2], [1, 1], [2, 2]])[:, None]
     nn.init.ones_(conv.bias)
-
     masks = prune(nn.Sequential(conv, nn.BatchNorm1d(4), nn.Flatten(), head), method, 0.5)
-
     assert conv.weight.flatten(1).any(dim=1).tolist() == [bool(s) for s in stays]
     assert conv.bias.tolist() == stays
     assert (head.weight != 0).all()
@@ -64,10 +60,8 @@ def test_slim_pools_scales_over_layers_and_empties_none():
     module[1].weight.data = torch.tensor([0.3, 0.9, -1.0, 0.8])
     for layer in module:
         nn.init.ones_(layer.bias)
-
     # int(6 * 0.5) = 3: 0.1, 0.2 and 0.3 go; the first layer keeps its largest, 0.2.
     masks = prune(module, "slim", 0.5)
-
     assert module[0].weight.tolist() == pytest.approx([0, -0.2])
     assert module[0].bias.tolist() == [0, 1]
     assert module[1].bias.tolist() == [0, 1, 1, 1]
@@ -87,10 +81,8 @@ def test_slim_pools_scales_over_layers_and_empties_none():
 )
 def test_refusals_name_what_is_allowed(module, method, sparsity, message):
     before = [p.detach().clone() for p in module.parameters()]
-
     with pytest.raises(ValueError, match=message):
         prune(module, method, sparsity)
-
     assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
 
 
@@ -112,9 +104,7 @@ class Sharing(nn.Module):
 def test_a_shared_weight_is_pruned_once(method, removed):
     # The convolutions' 16 weights and the linear layer's 24, which torch lists under the embedding.
     module = Sharing()
-
     masks = prune(module, method, 0.5)
-
     assert masks.counted == ("first.weight", "words.weight")
     assert masks.sparsity == removed / 40
     assert int((module.first.weight == 0).sum()) == 8
@@ -153,7 +143,6 @@ def test_computed_weights_are_refused_before_anything_changes(wrap):
     module = nn.Sequential(nn.Conv2d(2, 4, 1), nn.Flatten(), nn.Linear(4, 4))
     wrap(module[2])
     before = {name: value.clone() for name, value in module.state_dict().items()}
-
     for work in (
         lambda: prune(module, "l1unstructured", 0.5),
         lambda: round_(module, 4),

@@ -21,16 +21,13 @@ def test_a_stack_equals_the_plain_module_trained_by_plain_torch(series):
         adam.zero_grad()
         nn.functional.cross_entropy(oracle(features[batch]), labels[batch]).backward()
         adam.step()
-
     fit([job], features, labels, FitSettings(epochs=1, batch_size=50))
-
     assert_close(job.module.state_dict(), oracle.state_dict(), rtol=1e-4, atol=1e-6)
 
 
 def test_patience_and_the_epoch_kept(series):
     (job,) = jobs("columnfc", 1)
     (history,) = fit([job], *series, FitSettings(epochs=60, patience=3, batch_size=32))
-
     best = max(history.validation)
     assert history.best_epoch == history.validation.index(best)
     assert len(history.validation) == history.best_epoch + 3 + 1 < 60
@@ -54,37 +51,15 @@ def test_selection_counts_no_warm_up_and_may_be_left_out(series):
     assert len(history.loss) == 20
 
 
-def test_masked_weights_stay_zero(series):
-    networks = jobs("cnn1d", 3, sparsity=0.8)
-    fit(networks, *series, FitSettings(epochs=2, batch_size=32))
-
-    for job in networks:
-        for name, keep in job.masks.keep.items():
-            assert torch.equal(job.module.get_parameter(name) != 0, keep)
-
-
 def test_divergence_names_network_epoch_and_learning_rate(series):
     features, labels = series
     broken = features.clone()
     networks = jobs("columnfc", 2)
     only_second = networks[1].train[~torch.isin(networks[1].train, networks[0].train)]
     broken[only_second] = float("nan")
-
     sentence = r"network 1: the loss is nan in epoch 1 at learning rate 0\.001"
     with pytest.raises(TrainingError, match=sentence):
         fit(networks, broken, labels, FitSettings(epochs=2))
-
-
-def test_the_global_random_state_is_neither_used_nor_touched(series):
-    runs = []
-    for state in (1, 2):
-        torch.manual_seed(state)
-        (job,) = jobs("columnfc", 1)
-        before = torch.get_rng_state()
-        fit([job], *series, FitSettings(epochs=2))
-        assert torch.equal(torch.get_rng_state(), before)
-        runs.append(job.module.state_dict())
-    assert_close(*runs, rtol=0, atol=0)
 
 
 def test_a_last_batch_of_one_sample_joins_the_one_before():
@@ -101,6 +76,5 @@ def test_bfloat16_steps_end_near_float32_ones_with_float32_weights(series):
         settings = FitSettings(epochs=3, batch_size=32, precision=precision)
         losses[precision] = fit([job], *series, settings)[0].loss
         assert {value.dtype for value in job.module.parameters()} == {torch.float32}
-
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
     assert losses["bfloat16"] != losses["float32"]
