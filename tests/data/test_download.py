@@ -74,6 +74,7 @@ def unused() -> str:
         ("status", 503, "the server answered 503 Service Unavailable"),
         ("url", unused(), r"no connection to 127\.0\.0\.1"),
     ],
+    ids=["cut", "status", "no server"],  # a port in them would differ from worker to worker
 )
 def test_a_download_that_fails_leaves_nothing(publish, server, data_folder, name, value, reason):
     setattr(server, name, value)
