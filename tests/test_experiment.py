@@ -70,11 +70,6 @@ def test_a_mistake_gets_one_sentence_with_field_value_and_what_is_allowed(fields
     assert sentence in refusal(**fields)
 
 
-def test_an_experiment_cannot_be_changed_in_place():
-    with pytest.raises(ValidationError):
-        pm.Experiment().sparsity = 0.5
-
-
 def test_equal_fields_equal_key_and_every_field_enters_it():
     base = pm.Experiment(**DIGITS, samples=600)
     changes = {"dataset": "svhn", "samples": 500, "rows": "fresh", "standardize": True}

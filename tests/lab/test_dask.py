@@ -142,12 +142,6 @@ def test_without_a_certificate_no_client_is_made_that_would_hang(monkeypatch):
         pass
 
 
-def test_nobody_answers_at_the_address(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "PATIENCE", 1)
-    with pytest.raises(UsageError, match=r"127\.0\.0\.1:9: no Dask scheduler answers there"):
-        pm.Lab(tmp_path, "tcp://127.0.0.1:9", progress=False).map([EXP], ["conf"])
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
     """A folder with the key and the certificate that the book's lines make."""

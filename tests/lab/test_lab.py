@@ -166,6 +166,8 @@ def test_refusals(shared, exp):
         shared.attack(exp, "conf", of="cut")
     with pytest.raises(ValueError, match="conf: no option depth; allowed: none"):
         shared.attack(exp, "conf", depth=3)
+    with pytest.raises(ValueError, match="errors: 'ignore' is not allowed"):
+        shared.map([exp], ["conf"], errors="ignore")
     with pytest.raises(ValueError, match=r"network: 3 is not .*: 0 \(the victim\) to 2"):
         shared.pruned(exp, 3)
 

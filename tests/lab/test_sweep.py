@@ -140,20 +140,6 @@ def test_a_step_that_fails_takes_with_it_what_needs_it(tmp_path, monkeypatch):
     assert failure["error"] == f"{where}: OSError: no space"
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"attacks": ["cnof"]}, "attack: 'cnof' is not allowed"),
-        ({"of": "both"}, "of: 'both' is not allowed"),
-        ({"errors": "ignore"}, "errors: 'ignore' is not allowed"),
-    ],
-)
-def test_mistakes_are_refused_before_anything_runs(tmp_path, options, message):
-    with pytest.raises(ValueError, match=message):
-        pm.Lab(tmp_path / "store", progress=False).map([QUICK], **options)
-    assert not (tmp_path / "store").exists()
-
-
 def test_two_workers_one_of_them_killed_give_the_same_table(done, tmp_path, monkeypatch):
     _, table = done
     store = tmp_path / "store"

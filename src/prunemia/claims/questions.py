@@ -61,7 +61,8 @@ def _claim(
     **about: Any,
 ) -> Claim | None:
     """Return the claim that ``plus`` exceeds ``minus``, two columns; None: no such numbers."""
-    if not about.get("ruled") and "stopping" in runs:
+    runs = runs if "stopping" in runs else runs.assign(stopping=RULES[0])
+    if not about.get("ruled"):
         runs = where(runs, stopping=RULES[0])
     if not isinstance(minus, str):
         runs = runs.assign(**{str(minus): minus})
@@ -69,22 +70,16 @@ def _claim(
     names = {"plus": plus.format(**words), "minus": str(minus).format(**words)}
     if not {*names.values()} <= {*runs}:
         return None
-    effect = runs[names["plus"]] - runs[names["minus"]]
-    values = by_rule(runs.assign(effect=effect), "effect")
-    if not (values and all(values.values())) or (complete and effect.isna().any()):
+    runs = runs.assign(effect=runs[names["plus"]] - runs[names["minus"]]).sort_values("seed")
+    found = dict(iter(runs.groupby("stopping")["effect"]))
+    values = {rule: tuple(found[rule].dropna()) for rule in RULES if rule in found}
+    if not (values and all(values.values())) or (complete and runs["effect"].isna().any()):
         return None
     tests = {f"{side}_test": words.get("test", {}).get(name) for side, name in names.items()}
     said = {"comparison": "{plus} − {minus}", **about}
     for name, text in said.items():
         said[name] = text.format(**words, **names, **tests) if isinstance(text, str) else text
     return Claim(**said, by_rule=values, sparsity=None if once else words["sparsity"])
-
-
-def by_rule(runs: Table, column: str) -> dict[str, tuple[float, ...]]:
-    """Return a column by stopping rule (ours, where none is said), one value per measured run."""
-    runs = (runs if "stopping" in runs else runs.assign(stopping=RULES[0])).sort_values("seed")
-    values = {rule: where(runs, stopping=rule)[column] for rule in RULES}
-    return {rule: tuple(found.dropna()) for rule, found in values.items() if len(found)}
 
 
 def wide(rows: Table, *columns: str, values: str = "value") -> Table:

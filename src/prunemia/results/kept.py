@@ -211,17 +211,6 @@ def cell(exp: Experiment) -> str:
     return content_key([exp.model_dump(mode="json", exclude_defaults=True), later])[:8]
 
 
-def _part(device: str) -> dict[str, Any]:
-    return {
-        "made": datetime.now(UTC).date().isoformat(),
-        "package": importlib.metadata.version("prunemia"),
-        "python": platform.python_version(),
-        "libraries": {name: importlib.metadata.version(name) for name in LIBRARIES},
-        "device": device,
-        "processor": {"name": processor(device), "probe": probe(device)},
-    }
-
-
 SMALL = {"samples": 300, "epochs": 2, "finetune_epochs": 1, "shadows": 2, "draws": 1}
 PROBED = (("mnist1d", "cnn1d"), ("mnist1d", "columnfc"), ("digits", "cnn2d"))
 """One of each kind of network that tables are made of; their widths and batches are the tables'."""
@@ -291,7 +280,16 @@ def make(
     made = [exp for exp in grid.experiments if exp in part_of]
     table = pd.concat(kept, ignore_index=True)
     table = table.iloc[np.argsort(owners(table, made), kind="stable")]
-    parts = [*about["parts"], _part(lab.device.type)]
+    device, version = lab.device.type, importlib.metadata.version
+    part = {
+        "made": datetime.now(UTC).date().isoformat(),
+        "package": version("prunemia"),
+        "python": platform.python_version(),
+        "libraries": {library: version(library) for library in LIBRARIES},
+        "device": device,
+        "processor": {"name": processor(device), "probe": probe(device)},
+    }
+    parts = [*about["parts"], part]
     left, counts = sorted(set(part_of.values())), Counter(part_of.values())
     about = {
         "grid": f"grids/{name}.yml",
