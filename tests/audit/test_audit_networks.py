@@ -53,38 +53,40 @@ def audited(store, prune=prune, **options):
     return pm.audit.network(prune=prune, **given | options)
 
 
-def test_a_second_run_trains_nothing_and_says_the_same(tmp_path):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A store, what was audited there, and the calls of the functions."""
     CALLS.clear()
-    before = torch.random.get_rng_state()
-    first = audited(tmp_path)
+    store, before = tmp_path_factory.mktemp("store"), torch.random.get_rng_state()
+    audit = audited(store)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert [name for name, *_ in CALLS] == ["train", "prune"] * 3
-    again = audited(tmp_path)
+    return store, audit, CALLS.copy()
 
-    assert len(CALLS) == 6
+
+def test_a_second_run_trains_nothing_and_says_the_same(made):
+    store, first, calls = made
+    CALLS.clear()
+    again, more = audited(store), audited(store, shadows=3)  # the others are there
+
+    assert [name for name, *_ in calls] == ["train", "prune"] * 3
     assert again.to_json() == first.to_json()
-    more = audited(tmp_path, shadows=3)  # the others are there
-    assert len(CALLS) == 8
+    assert len(CALLS) == 2
     assert more.record["setting"]["shadow"]["networks"] == 3
 
 
-def test_members_are_what_it_was_trained_on_and_no_shadow_sees_the_victims(tmp_path):
-    CALLS.clear()
-    audit = audited(tmp_path, ids=[f"s{i}" for i in range(200)])
-    _, rows, _ = CALLS[0]
-    members = audit.target.ids[audit.membership]
+def test_members_are_what_it_was_trained_on_and_no_shadow_sees_the_victims(made):
+    store, audit, calls = made
+    samples = audit.target.ids.astype(int)
 
-    assert sorted(members) == sorted(f"s{i}" for i in rows)
-    everything = {int(name[1:]) for name in audit.target.ids}
-    for _, shadow_rows, _ in CALLS[2:]:
-        assert everything.isdisjoint(shadow_rows)
-    assert len({seed for *_, seed in CALLS}) == 3
+    assert sorted(samples[audit.membership]) == sorted(calls[0][1])
+    assert all(set(samples).isdisjoint(rows) for _, rows, _ in calls[2:])
+    assert len({seed for *_, seed in calls}) == 3
+    named = audited(store, ids=[f"s{i}" for i in range(200)])
+    assert named.target.ids.tolist() == [f"s{i}" for i in samples]
 
 
-def test_the_answers_are_those_of_the_users_network(tmp_path):
-    CALLS.clear()
-    audit = audited(tmp_path, shadows=1)
-    [(_, rows, seed), *_] = CALLS
+def test_the_answers_are_those_of_the_users_network(made):
+    _, audit, [(_, rows, seed), *_] = made
     module = ()
     for function in (train, prune):
         with torch.random.fork_rng(), one_thread():
@@ -98,24 +100,25 @@ def test_the_answers_are_those_of_the_users_network(tmp_path):
     assert signals.sensitivities is not None
 
 
-def test_the_original_and_a_control_join_the_comparison(tmp_path):
-    assert [p["network"] for p in audited(tmp_path).record["paired"]] == ["original"]
-    paired = audited(tmp_path, prune_or_not).record["paired"]
+def test_the_original_and_a_control_join_the_comparison(made):
+    store, audit, _ = made
+    paired = audited(store, prune_or_not).record["paired"]
+    assert [each["network"] for each in audit.record["paired"]] == ["original"]
+    assert [each["network"] for each in paired] == ["original", "dense"]
+    assert {each["fitted_on"] for each in paired} == {"shadow"}
 
-    assert [p["network"] for p in paired] == ["original", "dense"]
-    assert {p["fitted_on"] for p in paired} == {"shadow"}
 
-
-def test_functions_are_known_by_their_source_or_by_a_name(tmp_path):
-    CALLS.clear()
-    audited(tmp_path, shadows=1)
-    audited(tmp_path, lambda module, rows, seed: prune(module, rows, seed), shadows=1)
-    assert len(CALLS) == 8  # another source is another function
-    audited(tmp_path, shadows=1, name="mine")
-    audited(tmp_path, prune_or_not, shadows=1, name="mine")  # it offers a control: another key
-    count = len(CALLS)
-    audited(tmp_path, shadows=1, name="mine")
-    assert len(CALLS) == count
+def test_functions_are_known_by_their_source_or_by_a_name(made):
+    store, _, _ = made
+    for calls, given in (
+        (4, {"prune": lambda module, rows, seed: prune(module, rows, seed)}),  # another source
+        (4, {"name": "mine"}),
+        (4, {"name": "mine", "prune": prune_or_not}),  # it offers a control: another key
+        (0, {"name": "mine"}),
+    ):
+        CALLS.clear()
+        audited(store, shadows=1, **given)
+        assert len(CALLS) == calls
 
 
 def as_it_is(module, rows, seed):
@@ -205,11 +208,10 @@ def test_a_softmax_at_the_end_is_told_in_the_audit(tmp_path, capsys):
     assert warning in capsys.readouterr().err
 
 
-def test_the_workers_of_a_scheduler_make_the_same_networks(tmp_path):
-    here = audited(tmp_path / "here", shadows=1)
+def test_the_workers_of_a_scheduler_make_the_same_networks(made, tmp_path):
     with sweep.local_workers(1) as address:
-        there = audited(tmp_path / "there", scheduler=address, shadows=1)
-    assert there.to_json() == here.to_json()
+        there = audited(tmp_path, scheduler=address, shadows=1)
+    assert there.to_json() == audited(made[0], shadows=1).to_json()
 
 
 SCRIPT = """

@@ -32,8 +32,8 @@ def with_line(place, line):
 
 def npz(**changes):
     arrays = planted(40, 1.0, classes=3).arrays() | changes
-    buffer = io.BytesIO()
-    np.savez(buffer, **{name: value for name, value in arrays.items() if value is not None})
+    given = {name: value for name, value in arrays.items() if value is not None}
+    np.savez(buffer := io.BytesIO(), **given)
     return buffer.getvalue()
 
 
@@ -70,7 +70,7 @@ ARCHIVES = {
     "no labels": (npz(labels=None), "misses labels; allowed: posteriors, logits"),
     "no posteriors": (npz(posteriors=None), "misses posteriors (or logits)"),
     "an unknown field": (npz(extra=np.zeros(40)), "holds extra; allowed: posteriors, logits"),
-    "both kinds of answers": (npz(logits=np.zeros((40, 3))), "holds logits beside posteriors"),
+    "both in an archive": (npz(logits=np.zeros((40, 3))), "holds logits beside posteriors"),
     "a pickle": (npz(id=np.array([{}] * 40, dtype=object)), "is pickled, which is not read"),
     "huge logits": (npz(posteriors=None, logits=np.full((40, 3), 1e300)), "at most 1e38"),
     "dates for ids": (npz(id=np.zeros(40, "M8[s]")), "of text or numbers"),
@@ -86,16 +86,12 @@ def refusal(path):
     return message
 
 
-@pytest.mark.parametrize(("content", "sentence"), TABLES.values(), ids=TABLES)
-def test_a_wrong_table_is_refused_in_one_sentence(tmp_path, content, sentence):
-    (tmp_path / "t.csv").write_text(content, errors="surrogateescape")
-    assert sentence in refusal(tmp_path / "t.csv")
-
-
-@pytest.mark.parametrize(("content", "sentence"), ARCHIVES.values(), ids=ARCHIVES)
-def test_a_wrong_archive_is_refused_in_one_sentence(tmp_path, content, sentence):
-    (tmp_path / "t.npz").write_bytes(content)
-    assert sentence in refusal(tmp_path / "t.npz")
+@pytest.mark.parametrize("name", [*TABLES, *ARCHIVES])
+def test_a_wrong_table_or_archive_is_refused_in_one_sentence(tmp_path, name):
+    content, sentence = (TABLES | ARCHIVES)[name]
+    path = tmp_path / ("t.csv" if name in TABLES else "t.npz")
+    path.write_bytes(content.encode(errors="surrogateescape") if name in TABLES else content)
+    assert sentence in refusal(path)
 
 
 @pytest.mark.parametrize(

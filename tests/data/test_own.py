@@ -119,15 +119,13 @@ def test_what_is_wrong_with_own_arrays_is_one_sentence(tmp_path, arrays, sentenc
         data.load(path)
 
 
-def npy(array: Any, pickled: bool = False) -> bytes:
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.asarray(array), allow_pickle=pickled)
+def npy(array: Any) -> bytes:
+    np.lib.format.write_array(buffer := io.BytesIO(), np.asarray(array))
     return buffer.getvalue()
 
 
 def archive(**members: bytes) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as packed:
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as packed:
         for name, content in members.items():
             packed.writestr(name.replace("_npy", ".npy"), content)
     return buffer.getvalue()
@@ -159,14 +157,12 @@ def test_a_file_that_is_no_archive_is_one_sentence(tmp_path, content, sentence):
 
 
 def test_a_file_damaged_anywhere_raises_nothing_but_data_errors(tmp_path):
-    path = tmp_path / "own.npz"
+    path, refused = tmp_path / "own.npz", 0
     features = np.random.default_rng(0).normal(size=(20, 3))
     np.savez_compressed(path, features=features, labels=np.arange(20))
-    whole, refused = path.read_bytes(), 0
+    whole = path.read_bytes()
     for place in range(0, len(whole), 8):
-        flipped = bytearray(whole)
-        flipped[place] ^= 255
-        path.write_bytes(flipped)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
         try:
             data.load(path)
         except DataError:
