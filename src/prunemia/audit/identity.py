@@ -67,8 +67,12 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
             name = value.__module__, value.__qualname__
             if _installed(value.__module__):
                 return _content, name
-            of = self._of_class if isinstance(value, type) else self._of_function
-            return _content, name, of(value)
+            if isinstance(value, type):
+                held = {k: v for k, v in vars(value).items() if k not in PASSED_OVER}
+                slots = types.GetSetDescriptorType | types.MemberDescriptorType
+                held = {k: None if isinstance(v, slots) else v for k, v in held.items()}
+                return _content, name, [value.__bases__, held]
+            return _content, name, self._of_function(value)
         if isinstance(value, types.CodeType):
             names = value.co_names, value.co_varnames, value.co_freevars
             return _content, ("code",), [value.co_code, *names, value.co_consts]
@@ -84,7 +88,7 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
             return _content, ("property",), value.func
         return NotImplemented
 
-    def _of_function(self, function: Any) -> list[Any]:
+    def _of_function(self, function: types.FunctionType) -> list[Any]:
         code, known, reads = function.__code__, function.__globals__, set[str]()
         self.reached = function.__qualname__
         written = _only_written(function)
@@ -100,11 +104,6 @@ class _Hasher(NumpyHasher):  # type: ignore[misc]
             if name not in written and cell != types.CellType():  # one not yet bound is empty
                 content[f"{name} closed over"] = cell.cell_contents
         return [code, function.__defaults__, function.__kwdefaults__, content]
-
-    def _of_class(self, kind: Any) -> list[Any]:
-        slots = types.GetSetDescriptorType | types.MemberDescriptorType
-        named = {k: v for k, v in vars(kind).items() if k not in PASSED_OVER}
-        return [kind.__bases__, {k: None if isinstance(v, slots) else v for k, v in named.items()}]
 
 
 def _attributes(module: Any, words: set[str]) -> dict[str, Any]:
