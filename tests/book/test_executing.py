@@ -142,11 +142,8 @@ def test_plain_papermill_ends_at_a_wrong_parameter(tmp_path):
     source = write_page(tmp_path, "page", first, "print('computed')", parameters=known)
     output = tmp_path / "out.ipynb"
     command = [sys.executable, "-m", "papermill", source, output, "-p", "sparsty", "0.9"]
-    quiet = {"PYTHONWARNINGS": "ignore", "JUPYTER_PATH": ""}
-
-    done = subprocess.run(
-        [*command, "-k", "python3"], env=os.environ | quiet, capture_output=True, text=True
-    )
+    quiet = os.environ | {"PYTHONWARNINGS": "ignore", "JUPYTER_PATH": ""}
+    done = subprocess.run([*command, "-k", "python3"], env=quiet, capture_output=True, text=True)
 
     message = "UsageError: sparsty: no such parameter (did you mean 'sparsity'?)"
     assert done.returncode != 0
@@ -167,8 +164,6 @@ def test_nothing_keeps_running_when_the_runner_is_killed(tmp_path):
     assert len(started) >= 2  # the page's process and its kernel
 
     runner.kill()
-    runner.join()
-
     wait(30, lambda: all(not p.is_running() or p.status() == "zombie" for p in started))
     assert not page.output.exists()
 

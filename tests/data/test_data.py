@@ -6,7 +6,6 @@ import random
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy import stats
 
 from prunemia import data
@@ -95,9 +94,8 @@ def test_the_fingerprint_is_of_the_contents_alone():
     assert len({other.fingerprint for other in [dataset, *others]}) == 5
 
 
-@pytest.mark.parametrize(
-    ("samples", "victim", "shadow"),
-    [
+def test_parts_have_the_sizes_counted_by_hand():
+    for samples, victim, shadow in (
         # 5010 → 2505 each; ⌈.45·2505 = 1127.25⌉ = 1128; ⌈.1818·1377 = 250.3⌉ = 251; 2505 - 1128 -
         # 251 = 1126
         (5010, (1126, 251, 1128), (1126, 251, 1128)),
@@ -106,26 +104,21 @@ def test_the_fingerprint_is_of_the_contents_alone():
         (1797, (403, 90, 405), (404, 90, 405)),
         # 40 → 20; exactly 9 for testing; ⌈.1818·11 = 1.9998⌉ = 2; 9
         (40, (9, 2, 9), (9, 2, 9)),
-    ],
-)
-def test_parts_have_the_sizes_counted_by_hand(samples, victim, shadow):
-    dataset = random_dataset(samples)
-    for index, expected in ((0, victim), (1, shadow), (7, shadow)):
-        parts = data.split(dataset, 0, index)
-        assert (len(parts.train), len(parts.validation), len(parts.test)) == expected
+    ):
+        for index, expected in ((0, victim), (1, shadow), (7, shadow)):
+            parts = data.split(random_dataset(samples), 0, index)
+            assert (len(parts.train), len(parts.validation), len(parts.test)) == expected
 
 
-def indices_of(parts: data.Split) -> NDArray[np.int64]:
-    return np.concatenate([parts.train, parts.validation, parts.test])
+def indices_of(parts: data.Split) -> list[int]:
+    return [*parts.train, *parts.validation, *parts.test]
 
 
 def test_victim_and_adversary_share_no_sample_and_use_all():
-    dataset = random_dataset(201)
-    victim = indices_of(data.split(dataset, 3, 0))
-    shadows = [indices_of(data.split(dataset, 3, index)) for index in (1, 2, 9)]
+    victim, *shadows = (indices_of(split(random_dataset(201), 3, i)) for i in (0, 1, 2, 9))
     for shadow in shadows:
-        assert sorted(np.concatenate([victim, shadow])) == list(range(201))
-    assert not np.array_equal(shadows[0], shadows[1])
+        assert sorted(victim + shadow) == list(range(201))
+    assert shadows[0] != shadows[1]
 
 
 def test_a_split_depends_on_data_seed_and_index_alone():
@@ -138,9 +131,8 @@ def test_a_split_depends_on_data_seed_and_index_alone():
 
 
 def test_data_that_cannot_be_split_are_one_sentence():
-    for samples in 2, 20:
-        with pytest.raises(DataError, match=f"'random': {samples} samples are too few to split"):
-            data.split(random_dataset(samples), 0, 0)
+    with pytest.raises(DataError, match="'random': 20 samples are too few to split"):
+        data.split(random_dataset(20), 0, 0)
     dataset = Dataset("random", np.zeros((100, 2), np.float32), np.zeros(100, np.int64), 2)
     with pytest.raises(DataError, match="training samples of network 1 are all of one class"):
         data.split(dataset, 0, 1)

@@ -40,12 +40,8 @@ def read(path):
     return nbformat.read(path, as_version=4)
 
 
-def tagged(notebook, tag):
-    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
-
-
-def test_every_page_is_in_the_table_of_contents():
-    assert {page.path for page in discover(ROOT).values()} == set(SOURCES)
+def tagged(notebook, *tags):
+    return [cell for cell in notebook.cells if {*tags} & set(cell.metadata.get("tags", []))]
 
 
 def lines(*cells):
@@ -99,10 +95,9 @@ def test_the_rules_find_what_they_forbid():
 @each_page
 def test_cells_are_short_half_of_a_page_is_prose_and_little_is_hidden_in_every_tool(path):
     notebook = read(path)
-    prose, code = [], []
-    for cell in notebook.cells:
-        (prose if cell.cell_type == "markdown" else code).append(cell)
-    hidden = [cell for cell in code if HIDDEN & set(cell.metadata.get("tags", []))]
+    prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    hidden = tagged(notebook, *HIDDEN)
 
     assert max(lines(cell) for cell in code if cell not in tagged(notebook, "parameters")) <= 10
     assert sum(len(cell.source) for cell in prose) >= sum(len(cell.source) for cell in code)
@@ -143,8 +138,9 @@ def test_parameters_are_typed_explained_known_and_allowed(path):
         assert set(NETWORKS) <= set(inferred["model"]["help"].replace(",", " ").split())
 
 
-def test_every_profile_is_allowed_on_every_page():
+def test_every_page_is_in_the_table_of_contents_and_every_profile_is_allowed_on_it():
     known = discover(ROOT)
+    assert {page.path for page in known.values()} == set(SOURCES)
     for path in ROOT.glob("notebooks/profiles/*.yml"):
         for page, values in pages.profile(ROOT, path.stem, known).items():
             known[page].check(values, {})
@@ -152,15 +148,10 @@ def test_every_profile_is_allowed_on_every_page():
 
 def run(module, *arguments, store, cwd=ROOT):
     """Run a module of Python's with a store of its own; it must succeed."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
-        cwd=cwd,
-        env=os.environ | {"PRUNEMIA_STORE": str(store)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
+    call = [sys.executable, "-m", module, *map(str, arguments)]
+    own = os.environ | {"PRUNEMIA_STORE": str(store)}
+    done = subprocess.run(call, cwd=cwd, env=own, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def make_book(build, store, *options):
@@ -187,16 +178,13 @@ def executed(smoke):
 
 def shown_claims(notebook):
     """Yield the rows of the tables that `claims.show` made, from a page's HTML outputs."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            html = str(output.get("data", {}).get("text/html", ""))
-            for table in BeautifulSoup(html, "html.parser").find_all("table"):
-                head, *rows = (
-                    [cell.get_text() for cell in row.find_all(["th", "td"])]
-                    for row in table.find_all("tr")
-                )
-                if {"claim", "effect [95 %]", "verdict"} <= set(head):
-                    yield from (dict(zip(head, row, strict=True)) for row in rows)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    for html in [str(output.get("data", {}).get("text/html", "")) for output in outputs]:
+        for table in BeautifulSoup(html, "html.parser").find_all("table"):
+            found = [row.find_all(["th", "td"]) for row in table.find_all("tr")]
+            head, *rows = [[cell.get_text() for cell in row] for row in found]
+            if {"claim", "effect [95 %]", "verdict"} <= set(head):
+                yield from (dict(zip(head, row, strict=True)) for row in rows)
 
 
 def test_rows_of_claims_are_read_off_a_page():
@@ -258,12 +246,9 @@ class TestBuiltBook:
             assert files[0].read_bytes() == files[1].read_bytes(), name
 
     def test_plain_papermill_executes_a_page(self, smoke, tmp_path):
-        path = min(SOURCES, key=lambda path: len(path.read_text()))
-        values = yaml.safe_load((ROOT / "notebooks" / "profiles" / "smoke.yml").read_text()) or {}
-        values = {name: value for name, value in values.items() if name in Page("", path).defaults}
-        output = tmp_path / "out.ipynb"
-        options = ("-y", yaml.safe_dump(values))
-        store = smoke.parent / "store"
-        run("papermill", path.name, output, *options, store=store, cwd=path.parent)
+        name, page = min(discover(ROOT).items(), key=lambda each: len(each[1].path.read_text()))
+        values = yaml.safe_dump(pages.profile(ROOT, "smoke", discover(ROOT))[name])
+        output, where = tmp_path / "out.ipynb", {"store": smoke.parent / "store"}
+        run("papermill", page.path.name, output, "-y", values, **where, cwd=page.path.parent)
 
         assert all(cell.execution_count for cell in read(output).cells if cell.cell_type == "code")
