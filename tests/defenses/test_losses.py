@@ -286,7 +286,7 @@ def test_adversarial_regularization_closes_the_gap_between_members_and_others(se
         confidence = job.module(features).softmax(dim=1)[torch.arange(300), labels]
         return (confidence[job.train].mean() - confidence[job.test].mean()).item()
 
-    assert gap(defenses.get("adv", 10)) < gap(None)
+    assert gap(defenses.get("adv", 10)) < gap(None) / 2
 
 
 # --- weighting by memorization ---

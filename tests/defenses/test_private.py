@@ -57,42 +57,6 @@ def stepped(job, features, labels, monkeypatch, **settings):
     return summed, {name: p.grad_sample for name, p in learning.items()}
 
 
-def two_layers() -> tuple[Job, torch.Tensor, torch.Tensor]:
-    """A network of two layers with two inputs, hidden units and classes, and one sample.
-
-    The first hidden unit has lost its weight on the second input, the second class its weight on
-    the first unit. The sample (1, 2) gives hidden values 1 and 2, logits 2 and 2, posteriors of one
-    half.
-    """
-    module = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
-    weights = [[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]
-    for layer, weight in zip(module[::2], weights, strict=True):
-        layer.load_state_dict({"weight": torch.tensor(weight), "bias": torch.zeros(2)})
-    keep = {
-        "0.weight": torch.tensor([[True, False], [True, True]]),
-        "2.weight": torch.tensor([[True, True], [False, True]]),
-    }
-    sample = torch.zeros(1, dtype=torch.long)
-    job = Job("two layers", module, sample, sample, sample, 0, Masks(module, keep, tuple(keep)))
-    return job, torch.tensor([[1.0, 2.0]]), torch.tensor([0])
-
-
-def test_removed_weights_use_up_nothing_of_the_clip(monkeypatch):
-    # By hand: the loss' slope is (-1/2, 1/2) at the logits and, as both classes weigh the units
-    # alike, (0, 0) at the hidden units, so the first layer's slopes are zero. The second layer's
-    # weights: its rows are -1/2 and 1/2 times the hidden values (1, 2), that is (-.5, -1) and
-    # (.5, 1), of which .5 belongs to the removed weight; its biases: -.5 and .5.
-    # Squares of what is kept: .25 + 1 + 1 + .25 + .25 = 2.75, with the removed weight 3.
-    job, features, labels = two_layers()
-    summed, samples = stepped(job, features, labels, monkeypatch)
-    assert samples["2.weight"].tolist() == [[[-0.5, -1.0], [0.0, 1.0]]]
-    assert samples["0.weight"].abs().sum() == 0
-    scale = 1 / 2.75**0.5  # the clip is 1, and so the sum's norm
-    expected = torch.tensor([[-0.5, -1.0], [0.0, 1.0]]) * scale
-    assert_close(summed["2.weight"], expected, rtol=1e-5, atol=0)
-    assert_close(summed["2.bias"], torch.tensor([-0.5, 0.5]) * scale)
-
-
 @pytest.mark.parametrize(
     ("kind", "method"),
     [("columnfc", "l1unstructured"), ("cnn1d", "l1structured"), ("cnn1d", "slim")],
@@ -134,15 +98,17 @@ def test_the_clipped_sum_is_that_of_the_kept_weights_alone(series, monkeypatch, 
 
 
 def test_a_layer_that_is_called_twice_is_masked_once(monkeypatch):
-    # Opacus adds up what both calls give a sample before it is masked and clipped.
-    job, features, labels = two_layers()
-    twice = nn.Sequential(job.module[0], nn.ReLU(), job.module[0])
-    masks = Masks(twice, {"0.weight": job.masks.keep["0.weight"]}, ("0.weight",))
-    job = Job("twice", twice, job.train, job.validation, job.test, 0, masks)
-    _, samples = stepped(job, features, labels, monkeypatch)
-    # Hidden values (1, 2), logits the same; with p = e / (1 + e) of the second class the slope at
-    # the logits is (-p, p). Second call: (-p, p) times (1, 2). First call: weights are the
-    # identity, so the slope at the hidden units is (-p, p) again, times the sample (1, 2).
+    # Opacus adds up what both calls give a sample before it is masked and clipped. The weights are
+    # the identity, of which one zero is removed: of the sample (1, 2) hidden values are (1, 2), and
+    # logits, too; with p = e / (1 + e) of the second class the slope at the logits is (-p, p).
+    # Second call: (-p, p) times (1, 2). First call: the slope at the hidden units is (-p, p) again,
+    # times the sample (1, 2).
+    layer, sample = nn.Linear(2, 2), torch.zeros(1, dtype=torch.long)
+    layer.load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})
+    twice = nn.Sequential(layer, nn.ReLU(), layer)
+    masks = Masks(twice, {"0.weight": torch.tensor([[True, False], [True, True]])}, ("0.weight",))
+    job = Job("twice", twice, sample, sample, sample, 0, masks)
+    _, samples = stepped(job, torch.tensor([[1.0, 2.0]]), torch.tensor([0]), monkeypatch)
     p = np.e / (1 + np.e)
     expected = torch.tensor([[[-2 * p, 0.0], [2 * p, 4 * p]]])
     assert_close(samples["0.weight"], expected, check_dtype=False)

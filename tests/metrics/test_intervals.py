@@ -188,6 +188,12 @@ def test_the_tpr_interval_by_hand():
     members = np.array([38.5, 37.5, 36.5, 33.5, 32.5, 5, 5, 5, 5, 5])
     found = intervals.tpr_at(members, np.arange(40.0), 0.05)
     assert limits(found) == pytest.approx((0.2, 0, stats.beta.ppf(0.9875, 5, 6)))
+    # 200 others 0 … 199, members half above each: ten false alarms, and 11 members above 189.
+    # P(K <= 3) = 0.009 and P(K <= 4) = 0.026: 4 others or more lie above the true threshold, and so
+    # do 4 members; P(K <= 16) = 0.976, P(K <= 17) = 0.988: at most 17 others, and 18 members.
+    found = intervals.tpr_at(np.arange(200) + 0.5, np.arange(200.0), 0.05)
+    ends = stats.beta.ppf([0.0125, 0.9875], [4, 18 + 1], [200 - 4 + 1, 200 - 18])
+    assert limits(found) == pytest.approx((11 / 200, *ends))
 
 
 @pytest.mark.parametrize(("fpr", "sizes"), [(0.05, (100, 100)), (0.01, (80, 400))])

@@ -61,16 +61,6 @@ def test_a_stack_trains_each_network_as_it_would_alone(kind, sparsity, series):
         assert_close(a.module.state_dict(), b.module.state_dict(), rtol=1e-3, atol=1e-4)
 
 
-def test_networks_that_stop_early_leave_the_others_as_they_would_be(series):
-    # Patience 2 ends these networks at different epochs: the stack shrinks on the way.
-    settings = FitSettings(epochs=25, patience=2, batch_size=32)
-    together = fit(jobs("columnfc", 3), *series, settings)
-    apart = [fit([job], *series, settings)[0] for job in jobs("columnfc", 3)]
-    ends = [(len(h.loss), h.best_epoch) for h in together]
-    assert len({length for length, _ in ends}) > 1
-    assert ends == [(len(h.loss), h.best_epoch) for h in apart]
-
-
 @one_thread()
 def test_networks_that_are_kept_go_on_as_if_the_others_had_stayed(series):
     # Batch statistics, parameters and Adam's momenta of the networks in slots 2 and 0, in this
