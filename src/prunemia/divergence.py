@@ -194,7 +194,7 @@ def _by_chance(signals: Signals, membership: Bools, permutations: int, seed: int
         shuffled = generator.permutation(membership)
         weights = _uniform(shuffled)
         found.append([distance(values, shuffled)(weights)[0] for values, distance in measures])
-    return [float(mean) for mean in np.mean(found, axis=0)]
+    return np.mean(found, axis=0).tolist()
 
 
 def _shared_membership(original: Signals, pruned: Signals) -> Bools:
@@ -212,8 +212,8 @@ def _shared_membership(original: Signals, pruned: Signals) -> Bools:
 def relative_changes(table: pd.DataFrame) -> pd.Series:
     """Return (|pruned| − |original|) / |original| of `compare`, by "quantity, distance"."""
     original = table["original"].abs()
-    names = table["quantity"] + ", " + table["distance"]
-    return ((table["pruned"].abs() - original) / original).set_axis(names)
+    changes = (table["pruned"].abs() - original) / original
+    return changes.set_axis(table["quantity"] + ", " + table["distance"])
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:

@@ -44,8 +44,8 @@ def build(
     """Return a fresh network of `NETWORKS`: Xavier-normal weights by ``seed``, biases of zero.
 
     ``input_shape``: of one sample, channels first; ``classes``: how many logits; ``width``:
-    channels of the first block, for all but columnfc; None: the network's own. 2-D kernels lie
-    channels-last. ValueError: there is no such network, or it does not take samples of this shape.
+    channels of the first block, for all but columnfc; None: the network's own. ValueError: there is
+    no such network, or it does not take samples of this shape.
     """
     kind = NETWORKS.find(name)
     shape = tuple(input_shape)

@@ -83,14 +83,13 @@ class NeuralAttack(Attack):
         return options if used == "float32" else options | {"precision": used}
 
     def _device(self) -> torch.device:
+        name = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            device = torch.device(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            torch.empty(0, device=device)
+            return torch.empty(0, device=name).device
         except (RuntimeError, AssertionError) as error:
             raise ValueError(
                 f"device: {self.device!r} is not usable here; allowed: cpu, or a device of yours"
             ) from error
-        return device
 
     def _fit(self, shadow: Signals, membership: Bools) -> None:
         raw = self.features(shadow)

@@ -25,11 +25,9 @@ def best_threshold(values: Floats, membership: Bools) -> float:
     whatever the samples' order; the published code takes the first in row order. O(n log n).
     """
     order = np.argsort(-values, kind="stable")
-    descending = values[order]
-    member = membership[order]
+    descending, member = values[order], membership[order]
     last_of_ties = np.append(descending[1:] < descending[:-1], True)
-    hits = np.cumsum(member)[last_of_ties]
-    wrong = np.cumsum(~member)[last_of_ties]
+    hits, wrong = (np.cumsum(side)[last_of_ties] for side in (member, ~member))
     gain = hits * wrong[-1] - wrong * hits[-1]  # (TPR - FPR) times members times non-members
     best = descending[last_of_ties][gain == gain.max()]
     return float(best[len(best) // 2])
@@ -38,9 +36,8 @@ def best_threshold(values: Floats, membership: Bools) -> float:
 class ThresholdAttack(Attack):
     """Member iff the statistic reaches a threshold, which is chosen on the shadows' samples.
 
-    The score is the statistic minus ``thresholds_``, (C,), of the sample's class, so a ROC pools
-    classes shifted against each other. A class with one side alone among the shadows gets the
-    threshold over all classes (in the published code, 0).
+    The score is the statistic minus ``thresholds_``, (C,), of the sample's class. A class with one
+    side alone among the shadows gets the threshold over all classes (in the published code, 0).
     """
 
     by_class: ClassVar[bool] = True

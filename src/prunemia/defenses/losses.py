@@ -49,8 +49,8 @@ class PosteriorAlignment(Defense):
 def flattened(logits: Tensor, labels: Tensor) -> Tensor:
     """Return soft labels that flatten posteriors, (…, C), of logits (…, C) and labels (…).
 
-    The true class keeps its probability p, the others get (1 − p) / (C − 1); no gradient goes
-    through them. Source: Chen, Yu & Fritz (2022), equation 5.
+    The true class keeps its probability p, the others get (1 − p) / (C − 1), without a gradient.
+    Source: Chen, Yu & Fritz (2022), equation 5.
     """
     own = F.one_hot(labels, logits.shape[-1])
     posteriors = logits.detach().softmax(dim=-1)
@@ -98,10 +98,9 @@ class Distillation(Defense):
         """Yield as many batches of validation samples as an epoch has of members."""
         device, count = run.validation.device, run.validation.shape[1]
         needed = run.cuts[-1][1]
-        orders = []
-        for i in run.active:
+        orders, turns = [], range(-(-needed // count))
+        for draw in [run.generators[i] for i in run.active]:
             # one shuffle of the samples after the other, cut to what an epoch needs
-            draw, turns = run.generators[i], range(-(-needed // count))
             shuffles = [torch.randperm(count, generator=draw, device=device) for _ in turns]
             orders.append(torch.cat(shuffles)[:needed])
         order = torch.stack(orders)
@@ -178,8 +177,8 @@ def _inference_network(classes: int, seed: int) -> nn.Module:
     wide, narrow = 256, 64  # Nasr et al. use two towers of up to 1,024 units, on more data
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        layers = [nn.Linear(2 * classes, wide), nn.Linear(wide, narrow), nn.Linear(narrow, 1)]
-    return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
+        first, second = nn.Linear(2 * classes, wide), nn.Linear(wide, narrow)
+        return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(narrow, 1))
 
 
 def weights(unseen: Tensor, strength: float) -> Tensor:

@@ -168,18 +168,17 @@ def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
 
     ``table``: columns pruner, sparsity, kept (0 … 1), accuracy, accuracy_low, accuracy_high.
     """
-    levels = sorted(table["sparsity"].unique())
-    shapes = ["osD^vPX*"[place % 8] for place in range(len(levels))]
+    shapes = dict(zip(sorted(table["sparsity"].unique()), "osD^vPX*" * 9, strict=False))
     for name, part in table.groupby("pruner", sort=False):
         color = registry.PRUNERS[str(name)].colour
         ordered = part.sort_values("sparsity")
         ax.plot(ordered["kept"], ordered["accuracy"], color=color, lw=0.8, alpha=0.6)
         for level, point in ordered.groupby("sparsity"):
             middle, bars = spread(point, "accuracy")
-            style: dict[str, Any] = {"fmt": shapes[levels.index(level)], "ms": 6, "capsize": 2}
-            ax.errorbar(point["kept"], middle, yerr=bars, color=color, lw=1, **style)
+            look: dict[str, Any] = {"fmt": shapes[level], "ms": 6, "capsize": 2, "lw": 1}
+            ax.errorbar(point["kept"], middle, yerr=bars, color=color, **look)
         ax.plot([], [], color=color, lw=3, label=str(name))
-    for level, shape in zip(levels, shapes, strict=True):
+    for level, shape in shapes.items():
         ax.plot([], [], shape, color="0.4", label=f"sparsity {level:g}")
     ax.set(xlim=(-0.03, 1.1), xlabel="Multiplications kept (fraction of the original's)")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -296,8 +295,8 @@ def plane(points: pd.DataFrame, front: pd.Series, ax: Axes, named: Mapping[str, 
     for mask, color in ((~front, "0.75"), (front, BLUE)):
         part = points[mask]
         across, up = crosses(part, "test", "leak", ax, color=color, alpha=0.3)
-        for undefended, marker, face in ((True, "o", "white"), (False, "^", color)):
-            own = (part["defense"] == "none") == undefended
+        plain = part["defense"] == "none"
+        for own, marker, face in ((plain, "o", "white"), (~plain, "^", color)):
             ax.plot(across[own], up[own], marker, ms=6, color=color, mfc=face)
     best = points[front].sort_values("test")
     ax.plot(best["test"], best["leak"], color=BLUE, ls=":", lw=1.2, zorder=1)
