@@ -1,8 +1,7 @@
 """How differently a network answers members and non-members, and what pruning does to that.
 
-Each distance compares the distribution of a quantity over members with that over non-members.
-Prepared for one set of samples, it takes resampling weights, (B, n), which sum to one over members
-and over others, and returns (B,) numbers. Both networks answered the same samples, so both are
+Each distance between members and non-members, prepared for one set of samples, takes resampling
+weights, (B, n), which sum to one over each side, and returns (B,) numbers. Both networks are
 resampled alike (paired bootstrap). Source: Yuan & Zhang (2022), section 4 (prediction divergence).
 """
 
@@ -263,10 +262,8 @@ def class_spread(
     ``spread``: the mean difference's deviation over classes; ``chance``: its mean with classes
     shuffled on both sides; ``p``: one-sided. ValueError: fewer than two classes have both.
     """
-    membership = signals.require_membership()
-    values = QUANTITIES[quantity](signals)
-    generator = np.random.default_rng(seed)
-    labels = signals.labels.copy()
+    membership, values = signals.require_membership(), QUANTITIES[quantity](signals)
+    generator, labels = np.random.default_rng(seed), signals.labels.copy()
     observed = _spread(values, labels, membership, signals.classes)
     if np.isnan(observed):
         raise ValueError(

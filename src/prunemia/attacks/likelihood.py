@@ -184,9 +184,8 @@ class Referenced(Attack):
 
     Options that are None and the threshold are chosen on the shadows in the role of the target, the
     others being their references: the largest TPR at 1 % FPR (among equals, AUC), then the best
-    balanced accuracy; samples that lack networks on a side take no part. With a second signal a
-    regression (``centre_``, ``scale_``, ``weights_``, intercept last) is fitted there as well, and
-    the threshold is on its log-odds.
+    balanced accuracy; samples that lack networks on a side take no part. With a second signal the
+    threshold is on a regression's log-odds (``weights_``, intercept last).
     """
 
     choice_: NDArray[np.int64]  # which of each option's candidates was chosen

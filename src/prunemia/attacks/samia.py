@@ -72,8 +72,8 @@ class SAMIA(NeuralAttack):
 class Network(nn.Module):
     """SAMIA's network: (B, 3C) inputs, as C tokens of three features, to two logits.
 
-    The paper's (figure 4) starts with BatchNorm and has dropout 0.2 throughout the encoder; ours,
-    ``fast``, takes standardized inputs and drops after the flatten alone.
+    The paper's (figure 4) starts with BatchNorm and drops throughout the encoder; ours, ``fast``,
+    takes standardized inputs and drops after the flatten alone.
     """
 
     def __init__(self, classes: int, fast: bool) -> None:

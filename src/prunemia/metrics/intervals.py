@@ -109,8 +109,7 @@ def placements(members: Floats, others: Floats) -> tuple[Floats, Floats]:
     each non-member. Source: DeLong et al. (Biometrics 1988); Sun & Xu (IEEE SPL 2014).
     """
     ranks = stats.rankdata(np.concatenate([members, others]))
-    m = len(members)
-    n = len(others)
+    m, n = len(members), len(others)
     wins = (ranks[:m] - stats.rankdata(members)) / n
     losses = 1 - (ranks[m:] - stats.rankdata(others)) / m
     return wins, losses

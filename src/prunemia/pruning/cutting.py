@@ -1,10 +1,9 @@
 """Structured pruning carried through: pruned filters are cut out, and the network gets smaller.
 
 A pruned filter emits zeros, of which normalization makes a constant, β − γμ/σ, and a zero-padding
-convolution something else at the border: the same for every input, though not at every place. It
-stays behind as an offset of the next layer. Which channels no input moves follows from one pass of
-NaN: whatever a NaN enters becomes one, but for products with weights that are exactly zero
-(`_trace`). No probing would do: a channel can be silent for all but the rarest inputs.
+convolution something else at the border; it stays behind as an offset of the next layer. Which
+channels no input moves follows from one pass of NaN: whatever a NaN enters becomes one, but for
+products with weights that are exactly zero. Probing would miss what only rare inputs move.
 """
 
 import copy

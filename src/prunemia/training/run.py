@@ -182,9 +182,8 @@ class Run:
 
     ``networks``: those still training, as one function, each in a slot; ``active``: each slot's
     job; ``generators``: of batches and dropout, by job; ``train``, ``validation``: sample numbers,
-    (jobs, samples); ``cuts``: (start, stop) of an epoch's batches; ``masks``: parameter name → 1
-    where pruning left a weight, else 0, by slot; ``epoch``, ``batch``: under way, from 0, and its
-    sample numbers, (M, b); ``best``, ``best_score``: by job, the state dict of the epoch kept.
+    (jobs, samples); ``cuts``: (start, stop) of an epoch's batches; ``masks``: 1 where pruning left
+    a weight, by slot; ``batch``: the sample numbers under way, (M, b); ``best``: by job.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Several networks as one function: stacked where their layers allow it, one alone otherwise.
 
-Both answer ``x`` (M, B, …) with logits (M, B, C) and name parameters alike (a stack's lead with M),
-so an optimizer that works entry by entry (Adam, SGD) trains each network as it would alone.
+Both answer ``x`` (M, B, …) with logits (M, B, C); an optimizer that works entry by entry (Adam,
+SGD) trains each network as it would alone.
 """
 
 from collections.abc import Sequence
@@ -81,9 +81,8 @@ class Stack:
 
     def keep(self, slots: list[int], optimizer: torch.optim.Optimizer) -> None:
         """Go on with the networks in these slots only, optimizer state included."""
-        # What stopped early must cost nothing, so the stack really shrinks. A parameter of another
-        # shape is another tensor, and an optimizer knows parameters by identity: it is given the
-        # new ones in place of the old, each with its own network's share of the momenta.
+        # an optimizer knows parameters by identity: it is given the smaller ones in place of the
+        # old, each with its own networks' share of the momenta
         self.generators = [self.generators[slot] for slot in slots]
         self.buffers = {name: value[slots].contiguous() for name, value in self.buffers.items()}
         for name, old in list(self.parameters.items()):
@@ -95,7 +94,6 @@ class Stack:
                 for what, value in state.items()
             }
             self.parameters[name] = new
-        # One group, and in the order of the parameters: networks leave it as they entered.
         (group,) = optimizer.param_groups
         group["params"] = list(self.parameters.values())
 
