@@ -61,6 +61,11 @@ def test_a_row_is_a_claim_on_a_data_set_with_its_number_and_verdict():
     assert (row["source"], row["question"]) == ("control_mnist1d", "Does pruning leak?")
     assert row["paper"]
     assert found.loc[("total-0.5", "letter"), "verdict"] == OPEN
+    # mnist1d: total 0.9 and pruning 0.9 are down; letter: all eight under one rule
+    counts = registry.counts(registry.registry())
+    assert list(counts.columns) == list(VERDICTS)
+    assert counts.loc["Does pruning leak?", [CONTRADICTED, OPEN]].tolist() == [2, 8]
+    assert counts.to_numpy().sum() == len(found)
 
 
 @pytest.mark.usefixtures("tables")
@@ -75,7 +80,7 @@ def test_of_gives_no_claim_to_an_experiment_that_the_table_lacks():
 
 
 @pytest.mark.usefixtures("tables")
-def test_a_claim_is_said_in_a_clause_and_without_one_this_run_decides_nothing():
+def test_a_claim_is_said_in_a_clause_and_without_one_this_run_decides_nothing(monkeypatch):
     effect = registry.find("total-0.5", "mnist1d").effect
     said = registry.said(EXP, "total-0.5", "it adds", "it takes")
     low, high = (100 * end for end in (effect.low, effect.high))
@@ -83,10 +88,7 @@ def test_a_claim_is_said_in_a_clause_and_without_one_this_run_decides_nothing():
     assert registry.said(EXP, "pruning-0.9", "it adds", "it takes").startswith("it takes (-")
     other = registry.said(EXP.replace(seed=7), "total-0.5", "it adds", "it takes", 0.02)
     assert other == "+2.0 points in this one run, which decides nothing"
-
-
-@pytest.mark.usefixtures("tables")
-def test_a_tally_names_the_data_sets_that_decide(monkeypatch):
+    # a tally names the data sets that decide
     decided = [("q", c) for _, c in registry.claims() if c.id == "total-0.5" and c.verdict != OPEN]
     assert len(decided) == 1
     monkeypatch.setattr(registry, "claims", lambda: decided * 2)
@@ -109,15 +111,6 @@ def test_a_page_shows_claims_by_prefix_question_or_experiment():
     assert "white-space: normal" in own.to_html()
     for other in (registry.show(exp=EXP.replace(sparsity=0.6)), registry.show("nothing like it")):
         assert "No claim" in other.data
-
-
-@pytest.mark.usefixtures("tables")
-def test_counts_are_of_each_question_and_hold_every_verdict():
-    found = registry.counts(registry.registry())
-    assert list(found.columns) == list(VERDICTS)
-    # mnist1d: total 0.9 and pruning 0.9 are down; letter: all eight under one rule
-    assert found.loc["Does pruning leak?", [CONTRADICTED, OPEN]].tolist() == [2, 8]
-    assert found.to_numpy().sum() == len(registry.registry())
 
 
 def test_two_data_sets_have_no_mean_and_an_open_claim_counts_in_none(tables):

@@ -25,6 +25,9 @@ def test_without_noise_a_victim_betrays_its_canaries_and_more_with_training(lab)
     assert guesses == 50
     assert in_few_runs(right, guesses, 100) > max(1, in_few_runs(*early.guesses(), 100))
     assert known.privacy == {}
+    # fine-tuning sees the same canaries
+    right, guesses = lab.canaries(EXP, "pruned", 100).guesses()
+    assert in_few_runs(right, guesses, 100) > 1
 
 
 def test_noise_alone_betrays_nothing(lab):
@@ -37,13 +40,8 @@ def test_noise_alone_betrays_nothing(lab):
     assert 0 < runs[0].privacy["epsilon"] < 1
 
 
-def test_fine_tuning_sees_the_same_canaries(lab):
-    right, guesses = lab.canaries(EXP, "pruned", 100).guesses()
-    assert in_few_runs(right, guesses, 100) > 1
-
-
-@pytest.mark.parametrize(("count", "change"), [(3, {}), (True, {}), (2.5, {}), (50, {"bits": 4})])
-def test_wrong_canaries_are_refused(lab, count, change):
+@pytest.mark.parametrize(("count", "bits"), [(3, None), (2.5, None), (50, 4)])
+def test_wrong_canaries_are_refused(lab, count, bits):
     allowed = "canaries: .* is not allowed; allowed: a number from 4, in networks that are not rou"
     with pytest.raises(UsageError, match=allowed):
-        lab.canaries(EXP.replace(**change), count=count)
+        lab.canaries(EXP.replace(bits=bits), count=count)

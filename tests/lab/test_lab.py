@@ -70,13 +70,10 @@ def test_the_parts_of_a_result(shared, exp):
     assert set(pair.shadow.model) == {1, 2}
     assert pair.target.membership.sum() == 90
     assert np.array_equal(pair.target.labels[:90], shared.dataset(exp).labels[split.train])
-
-
-def test_signals_are_what_the_network_answers(shared, exp):
+    # signals are what the network answers
     target, network = shared.target(exp), shared.pruned(exp)
-    x = shared.dataset(exp).features[shared.split(exp).test[:5]]
-    expected = pm.query.posteriors(network.module, x).numpy()
-    assert target.posteriors[90:95] == pytest.approx(expected, abs=1e-6)
+    expected = pm.query.posteriors(network.module, shared.dataset(exp).features[split.test[:5]])
+    assert target.posteriors[90:95] == pytest.approx(expected.numpy(), abs=1e-6)
     hits = (target.posteriors[90:].argmax(1) == target.labels[90:]).mean()
     assert hits == pytest.approx(network.accuracy["test"])
 

@@ -53,15 +53,13 @@ def test_references_answer_the_victims_samples(lab, of):
     counts = found.trained_on.sum(axis=0)
     assert set(counts) <= {0, 1, 2}  # two pairs: once each, but for validation samples
     assert counts.mean() == pytest.approx(2 * 0.9, abs=0.1)
-
-
-def test_a_reference_answers_as_the_network_itself(lab):
-    found = lab.references(TINY, "pruned", 3, "offline")
+    # a reference answers as the network itself
     x = torch.from_numpy(lab.dataset(TINY).features[found.samples])
+    offline = lab.references(TINY, of, 3, "offline")
     for place in (0, 2):
-        module = lab.pruned(TINY, place + 1).module
-        answers = pm.query.posteriors(module, x).numpy()
-        assert found.posteriors[place] == pytest.approx(answers, abs=1e-6)
+        network = (lab.pruned if of == "pruned" else lab.original)(TINY, place + 1)
+        answers = pm.query.posteriors(network.module, x).numpy()
+        assert offline.posteriors[place] == pytest.approx(answers, abs=1e-6)
 
 
 @pytest.mark.parametrize("setting", ["offline", "online"])

@@ -53,14 +53,11 @@ def test_accuracies_of_a_rounded_network_are_its_own(lab):
     assert network.history == lab.original(SMALL).history
 
 
-def test_rounds_share_the_epochs_and_reach_the_sparsity(lab):
+def test_rounds_share_the_epochs_and_in_them_what_is_gone_stays_gone(lab):
     last = EXP.replace(stopping="last")
     turns = lab.pruned(last.replace(rounds=3))
     assert len(turns.history.loss) == len(lab.pruned(last).history.loss) == 3
     assert turns.sparsity == pytest.approx(lab.pruned(last).sparsity)
-
-
-def test_in_rounds_what_is_gone_stays_gone(lab):
     # The first of two rounds leaves sqrt(0.4) of the weights; what it removed is zero in the end.
     exp = SMALL.replace(rounds=2, stopping="last")
     first, _ = pm.pruning.schedule(exp.sparsity, exp.tuning_epochs, 2)

@@ -117,10 +117,7 @@ def test_rows_of_experiments_that_left_the_grid_go(book):
     rows = (book / "results" / "tiny.csv").read_text().splitlines()
     grid(book, seed=[1])
     assert set(results.read("tiny")["seed"]) == {1}
-
-    table = make(book / "another store")
-
-    assert set(table["seed"]) == {1}
+    assert set(make(book / "another store")["seed"]) == {1}
     left = (book / "results" / "tiny.csv").read_text().splitlines()
     assert left == [row for row in rows if ",0," not in row]
     assert results.record("tiny")["parts"][0]["experiments"] == 2
