@@ -1,7 +1,4 @@
-"""Attacks on several releases of a network, by shadows released alike; on one as usual, to the bit.
-
-Source: CompLeak (2025, arXiv 2507.16872), whose attacks concatenate signals or take differences.
-"""
+"""Attacks on several releases by shadows released alike (after CompLeak 2025, arXiv 2507.16872)."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,4 @@
-"""Attacks that are networks: what they share, and the nn family: nn, top3nn, nncls.
-
-Sources: Shokri et al. (S&P 2017), Salem et al. (NDSS 2019); Yuan & Zhang (2022), section 5.2.
-"""
+"""Attacks that are networks, and nn, top3nn, nncls (Shokri 2017, Salem 2019, Yuan & Zhang 2022)."""
 
 import math
 from abc import abstractmethod
@@ -209,9 +206,6 @@ class PosteriorAndLabel(_Perceptron):
 
     def features(self, signals: Signals) -> Inputs:
         return np.concatenate([signals.posteriors, one_hot(signals)], axis=1)
-
-
-# -- what they are fitted with
 
 
 def optimizer(

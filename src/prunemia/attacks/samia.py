@@ -28,18 +28,14 @@ CHUNK = 2**19  # attention weights worked on at a time: 2 MiB, which stay in a c
 
 @dataclass(eq=False, repr=False)
 class SAMIA(NeuralAttack):
-    """samia: self-attention over classes, each a token of posterior, sensitivity and label.
-
-    ``inputs``: which of "posterior", "sensitivity", "label" the network sees; the others are zeros,
-    so that it keeps its shape, (n, 3C). The other options are those of `NeuralAttack`.
-    """
+    """samia: self-attention over classes, each a token of posterior, sensitivity and label."""
 
     name = "samia"
     usual_epochs = 3
     fast_rate = 1.5e-3
     fast_batch = 192
 
-    inputs: Annotated[Sequence[Input], Field(min_length=1)] = INPUTS
+    inputs: Annotated[Sequence[Input], Field(min_length=1)] = INPUTS  # others: zeros
 
     @property
     def version(self) -> int:  # type: ignore[override]
@@ -72,8 +68,7 @@ class SAMIA(NeuralAttack):
 class Network(nn.Module):
     """SAMIA's network: (B, 3C) inputs, as C tokens of three features, to two logits.
 
-    The paper's (figure 4) starts with BatchNorm and drops throughout the encoder; ours, ``fast``,
-    takes standardized inputs and drops after the flatten alone.
+    The paper's (figure 4) starts with BatchNorm and drops throughout; ours, ``fast``, at the end.
     """
 
     def __init__(self, classes: int, fast: bool) -> None:

@@ -73,10 +73,7 @@ class Signals:
     def from_logits(
         cls, logits: ArrayLike, sensitivities: ArrayLike | None, labels: ArrayLike, **rest: Any
     ) -> Self:
-        """Build signals from logits, (n, C), kept where single precision rounds a posterior to 1.
-
-        The softmax is taken in float64. `SignalWarning`: they are probabilities already.
-        """
+        """Build signals from logits (n, C), kept where p rounds to 1; warns of probabilities."""
         z = checks.logits(logits)
         p = softmax(z, axis=1)
         kept = z if (p.max(axis=1).astype(np.float32) == 1).any() else None
@@ -188,14 +185,10 @@ class SignalPair:
 
 @dataclass(frozen=True, eq=False)
 class JointSignals(Signals):
-    """The answers of R releases of the same networks to the same n samples; `of` makes them.
+    """The answers of R releases of the same networks to the same n samples; `of` makes them."""
 
-    The fields of `Signals` are the first release's; ``stacked``, (n, R, C), are all posteriors,
-    ``moved`` all sensitivities (or None). `observed` and `subset` are of all at once.
-    """
-
-    stacked: NDArray[np.float32] | None = None
-    moved: NDArray[np.float32] | None = None
+    stacked: NDArray[np.float32] | None = None  # all, (n, R, C); `posteriors`: the first's
+    moved: NDArray[np.float32] | None = None  # all sensitivities, or None
 
     @classmethod
     def of(cls, releases: Sequence[Signals]) -> Self:
