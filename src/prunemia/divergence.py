@@ -1,8 +1,6 @@
-"""How differently a network answers members and non-members, and what pruning does to that.
+"""How differently a network answers members and non-members (Yuan & Zhang 2022, section 4).
 
-Each distance between members and non-members, prepared for one set of samples, takes resampling
-weights, (B, n), which sum to one over each side, and returns (B,) numbers. Both networks are
-resampled alike (paired bootstrap). Source: Yuan & Zhang (2022), section 4 (prediction divergence).
+A distance takes weights, (B, n), which sum to one over each side, and returns (B,) numbers.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,9 +20,6 @@ Distance = Callable[[Floats, Bools], Weighted]
 SMALLEST_SENSITIVITY = 1e-12  # logarithms clip here: a saturated network's can be exactly zero
 BINS = 30  # of the histogram that both samples share, for the Jensen-Shannon divergence
 CHUNK = 100  # resamples that are weighed at once; bounds the memory
-
-
-# -- quantities: one number per sample
 
 
 def confidence(signals: Signals) -> Floats:
@@ -55,9 +50,6 @@ QUANTITIES: Mapping[str, Quantity] = {
     each.__name__: each for each in (confidence, sensitivity, correctness)
 }
 """What is compared by its mean, overall and class by class."""
-
-
-# -- distances, as functions of weights
 
 
 def mean_difference(values: Floats, membership: Bools) -> Weighted:
@@ -127,9 +119,6 @@ MEASURES: Mapping[tuple[str, str], tuple[Quantity, Distance]] = {
 """Of sensitivities, whose heavy tail would rule, mostly scale-free distances or logarithms."""
 
 
-# -- resampling
-
-
 def _uniform(membership: Bools) -> Floats:
     return np.asarray(np.where(membership, 1 / membership.sum(), 1 / (~membership).sum()))[None]
 
@@ -150,9 +139,6 @@ def _changes(before: Floats, after: Floats) -> dict[str, float]:
         low, high = np.quantile(x[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         row |= {name: float(x[0]), f"{name}_low": float(low), f"{name}_high": float(high)}
     return row
-
-
-# -- the original network against the pruned one
 
 
 def compare(
@@ -224,16 +210,10 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     return table[["quantity", "distance"]].join(numbers).assign(change=change)
 
 
-# -- class by class
-
-
 def by_class(
     original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Return per (class, quantity) the mean difference between members and non-members.
-
-    Columns as `compare` but for ``chance``, and class, members, nonmembers (two or more of each).
-    """
+    """Return per (class, quantity) the mean difference, as `compare`; two or more on each side."""
     membership = _shared_membership(original, pruned)
     generator = np.random.default_rng(seed)
     records = []

@@ -146,9 +146,6 @@ def densenet121(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     return module
 
 
-# --- how they compute, and at what cost ---
-
-
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Compute on one CPU thread: faster for small networks, and the same bits at any load."""

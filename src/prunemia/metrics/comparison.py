@@ -19,15 +19,12 @@ Z = float(stats.norm.isf((1 - LEVEL) / 2))
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first attack minus the second on the same samples: balanced accuracy and AUC.
-
-    ``accuracy_p``: McNemar's, exact, two-sided; ``auc``, ``auc_p``: DeLong's, or missing, NaN.
-    """
+    """The first attack minus the second on the same samples: balanced accuracy and AUC."""
 
     accuracy: Estimate
-    accuracy_p: float
-    auc: Estimate
-    auc_p: float
+    accuracy_p: float  # McNemar's, exact, two-sided
+    auc: Estimate  # DeLong's; missing where an attack ranks nothing
+    auc_p: float  # NaN where it is missing
 
 
 def compare(
@@ -37,10 +34,7 @@ def compare(
     *,
     ranks: bool = True,
 ) -> Comparison:
-    """Compare two attacks, each (scores, predictions), as `evaluate` takes and refuses them.
-
-    ``ranks``: False where one of the two ranks nothing. McNemar's test counts samples.
-    """
+    """Compare attacks, (scores, predictions) as for `evaluate`; ``ranks`` False: one has no AUC."""
     member = members_of(membership)
     n = len(member)
     scores = [column("scores", attack[0], n, "fiu") for attack in (first, second)]

@@ -20,18 +20,13 @@ NO_ROC = "the attack decides on a set and ranks nothing"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One attack on one target, each entry with its 95 % interval over the drawing of samples.
+    """One attack on one target, each entry with its 95 % interval over the drawing of samples."""
 
-    ``accuracy``: balanced, ½(TPR + TNR); 0.5 is guessing. ``members_found``, ``false_alarms``: TPR,
-    FPR. ``auc``: missing for an attack that ranks nothing. ``tpr``: at each FPR of `FPRS`; missing
-    where samples cannot resolve it. ``members``, ``nonmembers``: how many samples of each.
-    """
-
-    accuracy: Estimate
-    members_found: Estimate
-    false_alarms: Estimate
-    auc: Estimate
-    tpr: dict[float, Estimate]
+    accuracy: Estimate  # balanced, ½(TPR + TNR); 0.5 is guessing
+    members_found: Estimate  # TPR
+    false_alarms: Estimate  # FPR
+    auc: Estimate  # missing for an attack that ranks nothing
+    tpr: dict[float, Estimate]  # at each of `FPRS`; missing where samples cannot resolve it
     members: int
     nonmembers: int
 
@@ -76,11 +71,7 @@ class Evaluation:
 
 
 def evaluate(
-    membership: ArrayLike,
-    scores: ArrayLike,
-    predictions: ArrayLike,
-    *,
-    ranks: bool | None = None,
+    membership: ArrayLike, scores: ArrayLike, predictions: ArrayLike, *, ranks: bool | None = None
 ) -> Evaluation:
     """Judge an attack's scores and decisions, all of shape (n,), by the intervals of `intervals`.
 

@@ -1,9 +1,7 @@
-"""Structured pruning carried through: pruned filters are cut out, and the network gets smaller.
+"""Structured pruning carried through: what pruned filters emit becomes an offset of the next layer.
 
-A pruned filter emits zeros, of which normalization makes a constant, β − γμ/σ, and a zero-padding
-convolution something else at the border; it stays behind as an offset of the next layer. Which
-channels no input moves follows from one pass of NaN: whatever a NaN enters becomes one, but for
-products with weights that are exactly zero. Probing would miss what only rare inputs move.
+A pass of NaN tells which channels no input moves: all that a NaN enters becomes one, but products
+with zero weights. Probing would miss what only rare inputs move.
 """
 
 import copy
@@ -101,9 +99,6 @@ def _agree(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and torch.allclose(a / size, b / size, 0, PROVED, equal_nan=True)
 
 
-# --- which channels no input moves ---
-
-
 class _Tracing(TorchFunctionMode):
     """Refuse what NaN does not trace, choices by activations; zero times whatever moves is zero."""
 
@@ -164,8 +159,6 @@ def _constants(whole: nn.Module, x: Tensor) -> dict[str, Tensor]:
             inputs[name] = places[:1].masked_fill((places != places[:1]).any(dim=0), torch.nan)
     return inputs
 
-
-# --- what is cut, and how ---
 
 Channels = list[tuple[str, int, int]]
 """The name of a layer, a channel of it, and the root's channel that it is tied to."""
@@ -311,21 +304,14 @@ class Absorbed(nn.Module):
         return answer
 
 
-# --- what it costs ---
-
-
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs: ``bytes`` of its safetensors file, ``parameters`` that were fitted.
-
-    ``macs``: multiplications for one sample (Conv, Linear); ``seconds``: median wall time of a
-    sample, on one CPU thread or the network's GPU.
-    """
+    """What a network costs."""
 
     parameters: int
-    macs: int
-    bytes: int
-    seconds: float
+    macs: int  # multiplications for one sample (Conv, Linear)
+    bytes: int  # of its safetensors file
+    seconds: float  # median wall time of a sample, on one CPU thread or its GPU
 
 
 @one_thread()

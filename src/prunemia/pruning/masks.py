@@ -15,14 +15,11 @@ NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """Which parameters of ``module`` stay; the masked ones are exactly zero in it.
-
-    ``keep``: name → bool tensor, True where it stays; ``counted``: names that `sparsity` is over.
-    """
+    """Which parameters of ``module`` stay; the masked ones are exactly zero in it."""
 
     module: nn.Module
-    keep: dict[str, Tensor]
-    counted: tuple[str, ...]
+    keep: dict[str, Tensor]  # by name, of bool: True where it stays
+    counted: tuple[str, ...]  # names that `sparsity` is over
 
     @torch.no_grad()
     def apply_(self) -> None:
@@ -160,10 +157,9 @@ def round_(module: nn.Module, bits: int) -> None:
 
 
 def schedule(sparsity: float, epochs: int, rounds: int) -> list[tuple[float, int]]:
-    """Return the sparsity and the fine-tuning epochs of each round, 1 or more.
+    """Return each round's sparsity and epochs; ValueError: fewer epochs than rounds.
 
     After round r of R a share (1 − sparsity)^(r/R) is left (Frankle & Carbin 2019, section 1).
-    Epochs are divided evenly, later rounds get what is over; ValueError: fewer epochs than rounds.
     """
     if not 1 <= rounds <= epochs:
         raise ValueError(f"rounds: {rounds} is not allowed; allowed: 1 to {epochs}, its epochs")

@@ -48,24 +48,18 @@ class FitSettings:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One network to fit; ``name`` is what messages call it.
+    """One network to fit."""
 
-    ``train``, ``validation``, ``test``: numbers of the data's samples; ``seed``: of batches and
-    dropout; ``masks``: what pruning left, applied after every step; ``floor``: the validation
-    accuracy below which patience never ends the training; ``original``: the network before pruning,
-    for defenses; ``spent``: noise multiplier, sampling rate and number of earlier steps of DP-SGD.
-    """
-
-    name: str
+    name: str  # what messages call it
     module: nn.Module
-    train: Tensor
+    train: Tensor  # as the next two, numbers of the data's samples
     validation: Tensor
     test: Tensor
-    seed: int
-    masks: Masks | None = None
-    floor: float = 0.0
-    original: nn.Module | None = None
-    spent: list[tuple[float, float, int]] = field(default_factory=list)
+    seed: int  # of batches and dropout
+    masks: Masks | None = None  # what pruning left, applied after every step
+    floor: float = 0.0  # validation accuracy below which patience never ends the training
+    original: nn.Module | None = None  # the network before pruning, for defenses
+    spent: list[tuple[float, float, int]] = field(default_factory=list)  # σ, rate, steps of DP-SGD
 
 
 @dataclass

@@ -1,7 +1,6 @@
-"""Several networks as one function: stacked where their layers allow it, one alone otherwise.
+"""Several networks as one function, from x (M, B, …) to logits (M, B, C): stacked, or one alone.
 
-Both answer ``x`` (M, B, …) with logits (M, B, C); an optimizer that works entry by entry (Adam,
-SGD) trains each network as it would alone.
+An optimizer that works entry by entry (Adam, SGD) trains each network as it would alone.
 """
 
 from collections.abc import Sequence
@@ -45,10 +44,7 @@ class Alone:
 
 
 class Stack:
-    """M networks of one plain nn.Sequential: batched matrix products and grouped convolutions.
-
-    Activations are (M, B, F), or, for speed, (B, M·C, 1, L), channels last, between convolutions.
-    """
+    """M networks of one nn.Sequential; activations (M, B, F), or (B, M·C, 1, L) in convolutions."""
 
     def __init__(self, modules: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> None:
         self.layers = list(modules[0].children())
