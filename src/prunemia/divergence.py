@@ -1,6 +1,8 @@
-"""How differently a network answers members and non-members (Yuan & Zhang 2022, section 4).
+"""How differently a network answers members and non-members, and what pruning does to that.
 
-A distance takes weights, (B, n), which sum to one over each side, and returns (B,) numbers.
+Each distance between members and non-members, prepared for one set of samples, takes resampling
+weights, (B, n), which sum to one over each side, and returns (B,) numbers. Both networks are
+resampled alike (paired bootstrap). Source: Yuan & Zhang (2022), section 4 (prediction divergence).
 """
 
 from collections.abc import Callable, Mapping
@@ -213,7 +215,10 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 def by_class(
     original: Signals, pruned: Signals, *, bootstraps: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Return per (class, quantity) the mean difference, as `compare`; two or more on each side."""
+    """Return per (class, quantity) the mean difference between members and non-members.
+
+    Columns as `compare` but for ``chance``, and class, members, nonmembers (two or more of each).
+    """
     membership = _shared_membership(original, pruned)
     generator = np.random.default_rng(seed)
     records = []

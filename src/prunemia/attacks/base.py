@@ -18,7 +18,11 @@ Floating = TypeVar("Floating", bound=np.floating)
 
 
 class Attack(BaseEstimator, ABC):  # type: ignore[misc]
-    """A membership inference attack: a scikit-learn estimator, a dataclass of checked options."""
+    """A membership inference attack, as a scikit-learn estimator over `Signals`.
+
+    A subclass is a dataclass of its options, whose annotations say what is allowed, and fills
+    ``_fit`` and ``_decide``; to override what takes the membership away is a TypeError.
+    """
 
     ranks: ClassVar[bool] = True  # False: the decision is a set, without a ROC and an AUC
     blind: ClassVar[bool] = False  # True: nothing is learned from the shadow networks

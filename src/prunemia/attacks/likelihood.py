@@ -1,4 +1,7 @@
-"""lira (Carlini et al., S&P 2022) and rmia (Zarifzadeh et al., ICML 2024): other networks judge."""
+"""lira and rmia: each sample judged by how other networks answer that very sample.
+
+Sources: LiRA, Carlini et al. (S&P 2022, IV); RMIA, Zarifzadeh et al. (ICML 2024).
+"""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -114,7 +117,11 @@ def rmia_scores(
 
 
 def at_large(values: Floats, trained: Bools, a: float | None = None) -> Floats:
-    """Return RMIA's P, (n,): ½(in + out) of mean answers, or by ``a`` ½[(1 + a) · out + 1 − a]."""
+    """Return RMIA's P: the true class's probability to networks at large, shape (n,).
+
+    Online ½(in + out), the means over networks that trained on the sample and that did not;
+    offline, with ``a``, ½[(1 + a) · out + (1 − a)].
+    """
     out = _mean(values, ~trained)
     return (_mean(values, trained) + out) / 2 if a is None else ((1 + a) * out + 1 - a) / 2
 
@@ -272,12 +279,13 @@ class Referenced(Attack):
 class LiRA(Referenced):
     """lira: the log-odds of the true class against those of other networks, `lira_scores`.
 
-    ``setting``: "offline", by networks not trained on the sample; "online": by trained ones, too.
-    ``second``: "sensitivity" is ours. Source: Carlini et al. (2022), section IV.
+    ``setting``: "offline", against networks that did not train on the sample, or "online", and
+    those that did. ``spread``: whose deviation; None: chosen on the shadows. ``second``: "none", or
+    "sensitivity" as well, which is ours. Source: Carlini et al. (2022), section IV.
     """
 
     setting: Setting = "offline"
-    spread: Literal["pooled", "record", "shrunk"] | None = None  # None: chosen on the shadows
+    spread: Literal["pooled", "record", "shrunk"] | None = None
     second: Second = "none"
 
     def candidates(self) -> Mapping[str, tuple[Any, ...]]:
@@ -294,8 +302,9 @@ class LiRA(Referenced):
 class RMIA(Referenced):
     """rmia: how likely the true class is to the target against networks at large, ranked.
 
-    The population is all samples asked; ``gamma``, ``a`` None: chosen on the shadows, a offline.
-    Source: Zarifzadeh et al. (2024), section 3.
+    The population are all samples that the target was asked. ``setting`` and ``second`` as for
+    `LiRA`; ``gamma`` and ``a`` of `rmia_scores`, None: chosen on the shadows, of 1 and 2, and of 0,
+    0.3 … 1 (a plays no part online). Source: Zarifzadeh et al. (2024), section 3.
     """
 
     setting: Setting = "offline"

@@ -1,4 +1,7 @@
-"""Attacks that are networks, and nn, top3nn, nncls (Shokri 2017, Salem 2019, Yuan & Zhang 2022)."""
+"""Attacks that are networks: what they share, and the nn family: nn, top3nn, nncls.
+
+Sources: Shokri et al. (S&P 2017), Salem et al. (NDSS 2019); Yuan & Zhang (2022), section 5.2.
+"""
 
 import math
 from abc import abstractmethod

@@ -1,4 +1,7 @@
-"""A statistic against a threshold (Yuan & Zhang 2022, 5.2; by class, mentr: Song & Mittal 2021)."""
+"""Attacks that compare one statistic with a threshold: conf, xent, mentr, top1conf.
+
+Source: Yuan & Zhang (2022), section 5.2; thresholds by class and mentr: Song & Mittal (2021).
+"""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -33,7 +36,8 @@ def best_threshold(values: Floats, membership: Bools) -> float:
 class ThresholdAttack(Attack):
     """Member iff the statistic reaches a threshold, which is chosen on the shadows' samples.
 
-    A class with one side alone gets the threshold over all classes (in the published code, 0).
+    The score is the statistic minus ``thresholds_``, (C,), of the sample's class. A class with one
+    side alone among the shadows gets the threshold over all classes (in the published code, 0).
     """
 
     by_class: ClassVar[bool] = True
@@ -79,7 +83,10 @@ class Entropy(ThresholdAttack):
 
 
 class ModifiedEntropy(ThresholdAttack):
-    """mentr: -(1 - p_y) ln p_y - Σ_{i≠y} p_i ln(1 - p_i), 0 … 138.155 nats, lower = member."""
+    """mentr: the modified entropy, 0 … 138.155 nats, lower = member; one threshold per class.
+
+    -(1 - p_y) ln p_y - Σ_{i≠y} p_i ln(1 - p_i): the entropy, had it known the true class.
+    """
 
     def values(self, signals: Signals) -> Floats:
         p, rest = signals.precise()
@@ -91,10 +98,13 @@ class ModifiedEntropy(ThresholdAttack):
 
 @dataclass(eq=False, repr=False)
 class TopConfidence(ThresholdAttack):
-    """top1conf: the largest posterior, one threshold over all classes (Salem et al., NDSS 2019)."""
+    """top1conf: the largest posterior, one threshold over all classes (Salem et al., NDSS 2019).
+
+    ``statistic``: "max", as the paper says, or "true_class", p_y, as the published code has it.
+    """
 
     by_class: ClassVar[bool] = False
-    statistic: Literal["max", "true_class"] = "max"  # true_class: as in the published code
+    statistic: Literal["max", "true_class"] = "max"
 
     def values(self, signals: Signals) -> Floats:
         p = self._confidences(signals)

@@ -47,7 +47,11 @@ class PosteriorAlignment(Defense):
 
 
 def flattened(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return labels (…, C): p for the true class, else (1 − p)/(C − 1); Chen et al. (2022), (5)."""
+    """Return soft labels that flatten posteriors, (…, C), of logits (…, C) and labels (…).
+
+    The true class keeps its probability p, the others get (1 − p) / (C − 1), without a gradient.
+    Source: Chen, Yu & Fritz (2022), equation 5.
+    """
     own = F.one_hot(labels, logits.shape[-1])
     posteriors = logits.detach().softmax(dim=-1)
     sure = (posteriors * own).sum(dim=-1, keepdim=True)
@@ -178,7 +182,10 @@ def _inference_network(classes: int, seed: int) -> nn.Module:
 
 
 def weights(unseen: Tensor, strength: float) -> Tensor:
-    """Return weights ∝ exp(−s · (1 − p)), mean 1, (…, n); ``unseen``: p, the sample held out."""
+    """Return the members' weights, (…, n), of mean 1: proportional to exp(−s · (1 − p)).
+
+    ``unseen``, (…, n): p, the true class's probability from a network not trained on the sample.
+    """
     raw = (-strength * (1 - unseen)).exp()
     return raw / raw.mean(dim=-1, keepdim=True)
 

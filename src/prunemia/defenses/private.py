@@ -27,8 +27,9 @@ WHOLE = (
 class PrivateTraining(Defense):
     """DP-SGD (Abadi et al. 2016); the strength is the noise multiplier σ.
 
-    Each sample's gradient, without removed weights, is clipped to the L2 norm of
-    `registry.PrivateConfig`, the sum gets Gaussian noise of σ times that, and Adam takes the step.
+    Each sample's gradient is clipped to the L2 norm of `registry.PrivateConfig`, the sum gets
+    Gaussian noise of σ times that, and Adam takes the step, at a multiple of the learning rate.
+    Removed weights leave the gradient before it is clipped and use up nothing of the norm.
     BatchNorm, which mixes samples, is frozen. Of s Poisson batches per epoch each has every sample
     with probability 1/s, as the accountant (Rényi, Opacus) assumes; one may be empty. ε counts
     every step, also after the epoch kept, and those of `Job.spent`.

@@ -34,7 +34,10 @@ def compare(
     *,
     ranks: bool = True,
 ) -> Comparison:
-    """Compare attacks, (scores, predictions) as for `evaluate`; ``ranks`` False: one has no AUC."""
+    """Compare two attacks, each (scores, predictions), as `evaluate` takes and refuses them.
+
+    ``ranks``: False where one of the two ranks nothing. McNemar's test counts samples.
+    """
     member = members_of(membership)
     n = len(member)
     scores = [column("scores", attack[0], n, "fiu") for attack in (first, second)]

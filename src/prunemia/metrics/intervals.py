@@ -1,4 +1,8 @@
-"""Estimates with 95 % intervals over the target's samples; `over_seeds`: over whole runs."""
+"""Estimates with 95 % intervals: of rates, balanced accuracies, AUCs, a TPR at a fixed FPR, runs.
+
+Those of one attack cover the drawing of the target's samples, given networks and attack;
+`over_seeds` covers training, pruning and attack, from one value per run.
+"""
 
 import math
 from collections.abc import Sequence
@@ -85,7 +89,10 @@ def rate(successes: int, trials: int) -> Estimate:
 
 
 def mean_of_rates(counts: Sequence[tuple[int, int]], level: float = LEVEL) -> Estimate:
-    """Return the mean of (successes, trials), by MOVER with Wilson limits (Zou & Donner 2008)."""
+    """Return the plain mean of independent rates, each (successes, trials): the balanced accuracy.
+
+    The interval is MOVER, by Wilson limits (Newcombe, Stat. Med. 1998; Zou & Donner, ibid. 2008).
+    """
     values = np.array([k / n for k, n in counts])
     limits = np.array(
         [stats.binomtest(int(k), int(n)).proportion_ci(level, method="wilson") for k, n in counts]

@@ -1,7 +1,9 @@
-"""Structured pruning carried through: what pruned filters emit becomes an offset of the next layer.
+"""Structured pruning carried through: pruned filters are cut out, and the network gets smaller.
 
-A pass of NaN tells which channels no input moves: all that a NaN enters becomes one, but products
-with zero weights. Probing would miss what only rare inputs move.
+A pruned filter emits zeros, of which normalization makes a constant, β − γμ/σ, and a zero-padding
+convolution something else at the border; it stays behind as an offset of the next layer. Which
+channels no input moves follows from one pass of NaN: whatever a NaN enters becomes one, but for
+products with weights that are exactly zero. Probing would miss what only rare inputs move.
 """
 
 import copy
@@ -306,12 +308,16 @@ class Absorbed(nn.Module):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs."""
+    """What a network costs: ``bytes`` of its safetensors file, ``parameters`` that were fitted.
+
+    ``macs``: multiplications for one sample (Conv, Linear); ``seconds``: median wall time of a
+    sample, on one CPU thread or the network's GPU.
+    """
 
     parameters: int
-    macs: int  # multiplications for one sample (Conv, Linear)
-    bytes: int  # of its safetensors file
-    seconds: float  # median wall time of a sample, on one CPU thread or its GPU
+    macs: int
+    bytes: int
+    seconds: float
 
 
 @one_thread()

@@ -1,4 +1,7 @@
-"""Query a network: logits, posteriors, sensitivities; its mode and gradients stay as they are."""
+"""Query a network: its logits, its posteriors, and how sensitive they are to small changes.
+
+Every query checks the answers (`_asking`) and leaves no trace: no mode changed, no gradient.
+"""
 
 from __future__ import annotations
 

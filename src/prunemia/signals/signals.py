@@ -73,7 +73,10 @@ class Signals:
     def from_logits(
         cls, logits: ArrayLike, sensitivities: ArrayLike | None, labels: ArrayLike, **rest: Any
     ) -> Self:
-        """Build signals from logits (n, C), kept where p rounds to 1; warns of probabilities."""
+        """Build signals from logits, (n, C), kept where single precision rounds a posterior to 1.
+
+        The softmax is taken in float64. `SignalWarning`: they are probabilities already.
+        """
         z = checks.logits(logits)
         p = softmax(z, axis=1)
         kept = z if (p.max(axis=1).astype(np.float32) == 1).any() else None

@@ -14,8 +14,9 @@ WARM_UP = 3
 class RecordedStep:
     """A step of one batch shape: taken plainly at first, then recorded, then replayed.
 
-    Nothing in it may read a number from the GPU, draw one, or depend on one that Python changes;
-    then results are those of plain steps, to the bit.
+    Every step has to do the same kernels: nothing in it may read a number from the GPU, draw one,
+    or depend on one that Python changes. Recording takes no step by itself, so results are those
+    of plain steps, to the bit.
     """
 
     def __init__(self, step: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer) -> None:

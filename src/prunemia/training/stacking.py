@@ -1,6 +1,7 @@
-"""Several networks as one function, from x (M, B, …) to logits (M, B, C): stacked, or one alone.
+"""Several networks as one function: stacked where their layers allow it, one alone otherwise.
 
-An optimizer that works entry by entry (Adam, SGD) trains each network as it would alone.
+Both answer ``x`` (M, B, …) with logits (M, B, C); an optimizer that works entry by entry (Adam,
+SGD) trains each network as it would alone.
 """
 
 from collections.abc import Sequence
@@ -44,7 +45,10 @@ class Alone:
 
 
 class Stack:
-    """M networks of one nn.Sequential; activations (M, B, F), or (B, M·C, 1, L) in convolutions."""
+    """M networks of one plain nn.Sequential: batched matrix products and grouped convolutions.
+
+    Activations are (M, B, F), or, for speed, (B, M·C, 1, L), channels last, between convolutions.
+    """
 
     def __init__(self, modules: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> None:
         self.layers = list(modules[0].children())
