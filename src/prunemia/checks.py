@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from prunemia.errors import UsageError
 
 ROW_SUM_TOLERANCE = 1e-3
-COARSEST = 0.1
-"""How far rounding may move the sum of a row of posteriors."""
+COARSEST = 0.1  # how far rounding may move the sum of a row of posteriors
 LARGEST = 1e38
-PAIRS = (
+PAIRS = (  # of a member and a non-member; a field uses one pair throughout
     ("1", "0"), ("true", "false"), ("yes", "no"), ("in", "out"), ("member", "non-member"),
     ("member", "nonmember"), ("train", "test"), ("training", "test"), ("train", "validation"),
     ("train", "val"), ("train", "holdout"),
 )  # fmt: skip
-"""What a member and a non-member may be called; a field uses one pair throughout."""
 SINGULAR = {"posteriors": "posterior", "sensitivities": "sensitivity", "logits": "logit"}
 ONE_COLUMN = (
     ", at least 1 row and 2 classes (of a binary network's probability p of class 1 make the "

@@ -104,10 +104,8 @@ def read_yaml(path: Path) -> Any:
 
 
 def pack_arrays(arrays: Mapping[str, ArrayLike]) -> bytes:
-    """Return an uncompressed .npz; equal arrays, equal bytes; ValueError for Python objects.
-
-    ``numpy.savez`` is not used: since Python 3.14 its zip members may carry the time of day.
-    """
+    """Return an uncompressed .npz; equal arrays, equal bytes; ValueError for Python objects."""
+    # not by `numpy.savez`: since Python 3.14 its zip members may carry the time of day
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(arrays):

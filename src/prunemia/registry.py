@@ -1,7 +1,4 @@
-"""What there is of each kind, in registry.yml: data sets, networks, pruners, defenses, attacks.
-
-What ``"package.module:attribute"`` names is imported on first use: names are known without torch.
-"""
+"""What there is of each kind, in registry.yml: data sets, networks, pruners, defenses, attacks."""
 
 from __future__ import annotations
 
@@ -17,8 +14,7 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 Ranked = Literal["weights", "convolution filters", "BatchNorm scales"]
-Holds = Literal["features", "series", "images"]
-"""What one sample is: numbers (n,), channels × length, or channels × height × width."""
+Holds = Literal["features", "series", "images"]  # one sample: (n,), (c, length), (c, height, width)
 
 K = TypeVar("K")
 KNOWN = ConfigDict(extra="forbid")  # a misspelt field of the tables is refused
@@ -46,7 +42,7 @@ def suggest(name: object, names: Mapping[str, Any]) -> str:
 
 
 def load(import_path: str) -> Any:
-    """Import what ``"package.module:attribute"`` names."""
+    """Import what ``"package.module:attribute"`` names; on first use, so names need no torch."""
     module, _, attribute = import_path.partition(":")
     return getattr(importlib.import_module(module), attribute)
 

@@ -28,8 +28,7 @@ KNOWN = ("posteriors", "logits", "labels", "membership", "sensitivities", "model
 CLASSES = re.compile(r"(p|logit|s)(0|[1-9][0-9]{0,5})")
 FIELDS = {"p": "posteriors", "logit": "logits", "s": "sensitivities"}
 SINGLE = {"label": "labels", "member": "membership", "model": "model", "id": "id"}
-INDEX = re.compile(r"|index|unnamed: [0-9]+|__index_level_[0-9]+__")
-"""What a column of row numbers is called where pandas wrote it; it is passed over."""
+INDEX = re.compile(r"|index|unnamed: [0-9]+|__index_level_[0-9]+__")  # of row numbers, by pandas
 COLUMNS = "label, member, p0 … (or logit0 …), s0 …, model, id"
 
 

@@ -32,8 +32,7 @@ from prunemia.files import pack_json, write_text
 from prunemia.metrics import FPRS, LEVEL, Estimate
 from prunemia.signals import Signals
 
-FEWEST = 10
-"""Members, and non-members, below which nothing is judged: cross-fitting halves them."""
+FEWEST = 10  # members, and non-members, to judge by: cross-fitting halves them
 MEASURES = ("auc", "accuracy", *(f"tpr@{fpr:g}" for fpr in FPRS))
 
 

@@ -34,10 +34,7 @@ def lower_bound(
 def _bounds(
     found: Counts, members: int, alarms: Counts, nonmembers: int, delta: float, level: float
 ) -> Floats:
-    """Return both inequalities' larger bound at every threshold; -inf where there is none.
-
-    TPR is bounded from below and FPR from above (Clopper-Pearson, half of 1 - level each).
-    """
+    """Return the larger bound at every threshold (-inf: none), of Clopper-Pearson's TPR and FPR."""
     half, beyond = (1 - level) / 2, nonmembers - alarms
     # a bound of 0 or 1 where the formula has no value
     tpr = np.where(found > 0, stats.beta.ppf(half, np.maximum(found, 1), members - found + 1), 0.0)
@@ -137,10 +134,7 @@ def _chosen(
 
 
 def bounds(lab: Lab, exp: Experiment, canaries: int, attack: str = "conf") -> dict[str, float]:
-    """Return what is known of a victim's ε at `DELTA`: proved from above, shown from below.
-
-    "promised" is the accountant's (NaN without DP-SGD), "by attack" from the counts of one attack.
-    """
+    """Return a victim's ε at `DELTA`: "promised" (NaN without DP-SGD), and shown "by attack"."""
     result = lab.attack(exp, attack)
     right, made = lab.canaries(exp, count=canaries).guesses()
     return {

@@ -16,12 +16,10 @@ from prunemia.checks import PROBABILITIES, are_probabilities
 from prunemia.metrics import FPRS, LEVEL, Estimate, Evaluation, evaluate, intervals
 from prunemia.metrics.intervals import Bools, Floats
 
-Family = dict[tuple[str, str], Estimate]
-"""Estimates by attack and measure; their intervals hold all at once."""
+Family = dict[tuple[str, str], Estimate]  # by attack and measure; the intervals hold all at once
 NONE = "no leak found"
-LARGE = (0.75, 10)
-CLEAR = (0.6, 3)
-"""The AUC, or the multiple of chance level's TPR, from which a leak is called large, or clear."""
+LARGE = (0.75, 10)  # the least AUC, and multiple of chance level's TPR, of a large leak
+CLEAR = (0.6, 3)  # and of a clear one
 RULE = (
     "An attack that ranks the samples is judged by its AUC and by its true-positive rate at each "
     "measurable false-positive rate. Any other attack is judged by its balanced accuracy. All "

@@ -1,8 +1,6 @@
 """Attacks on answers from elsewhere: fitted on shadow networks, or on the other half of the target.
 
-*Cross-fitting.* The target's samples are halved at random, members and non-members apart; an attack
-fitted on one half decides on the other. The fits' scales depend on the members of the half that was
-fitted on; to pool without that, scores become ranks within the half: (rank - ½) / size.
+Two fits' scores differ in scale: to pool them, each becomes a rank in its half, (rank - ½) / size.
 """
 
 from __future__ import annotations
@@ -26,8 +24,7 @@ from prunemia.signals import Signals
 
 Tell = Callable[[str], None]
 Transfer = tuple[NDArray[np.int64], Floats, NDArray[np.int64], Floats]
-A_MINUTE = {"learned": 30_000, "blindmi": 300_000}
-"""Samples that an attack that trains a network, or BlindMI, takes about a minute for."""
+A_MINUTE = {"learned": 30_000, "blindmi": 300_000}  # samples that take about a minute
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,11 +38,9 @@ from prunemia.signals import Signals, SignalWarning, query
 from prunemia.store import Store, default_root
 
 STAGE = "audit"
-VERSION = 2
-"""Raised when the same functions and features would give other answers."""
+VERSION = 2  # raised when the same functions and features would give other answers
 KINDS = ("pruned", "original", "dense")
-LEAST = 100
-"""Samples: below, the victim has hardly twenty members."""
+LEAST = 100  # samples: below, the victim has hardly twenty members
 
 
 def network(

@@ -1,7 +1,4 @@
-"""The report: one record of JSON values, in words that the numbers choose; and its HTML page.
-
-``report.html`` shows it section by section: no script, nothing from outside, all foreign escaped.
-"""
+"""The report: one record of JSON values, in words that the numbers choose; and its HTML page."""
 
 from __future__ import annotations
 
@@ -30,16 +27,11 @@ from prunemia.metrics.intervals import false_positives_allowed
 from prunemia.registry import ATTACKS
 from prunemia.signals import Signals
 
-SCHEMA = 2
-"""The record's version: raised when a reader of it has to change (book/audit.md has the schema)."""
-EXPOSED = 20
-"""How many of the most exposed members are named."""
-AGREES = 0.01
-"""The false-positive rate at which an attack counts as agreeing that a sample is a member."""
-NEEDED = 50
-"""Non-members beyond a threshold that make a rate precise, not only measurable."""
-MOST_CLASSES = 40
-"""Classes that a figure can tell apart; more are in the table alone."""
+SCHEMA = 2  # of the record (book/audit.md): raised when its readers have to change
+EXPOSED = 20  # how many of the most exposed members are named
+AGREES = 0.01  # the false-positive rate at which an attack agrees that a sample is a member
+NEEDED = 50  # non-members beyond a threshold that make a rate precise, not only measurable
+MOST_CLASSES = 40  # that a figure can tell apart; more are in the table alone
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch")
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "＝", "＋", "－", "＠")
 """What a spreadsheet takes a cell for a formula by (OWASP, CSV injection), full-width forms too."""
@@ -306,7 +298,7 @@ def guarded(cell: str) -> str:
 
 
 def page(audit: Findings, record: dict[str, Any]) -> str:
-    """Return the report as one HTML page."""
+    """Return the report as one HTML page: no script, nothing from outside, all foreign escaped."""
     member = audit.membership
     curves = {name: (member, v.scores) for name, v in audit.verdicts.items() if v.ranks}
     figures = {"roc": "", "classes": _classes(record["classes"])}

@@ -113,10 +113,7 @@ class Page:
         return {n: d.value for n, d in self.parameters.items() if d.computed_from is None}
 
     def check(self, values: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
-        """Return the values that the page gets, typed; UsageError for a wrong name or value.
-
-        ``texts``: of the command line; they win over ``values``.
-        """
+        """Return what the page gets, typed; ``texts`` win. UsageError for a wrong name or value."""
         require_known([*values, *texts], self.parameters)
         read = {name: self.parameters[name].read(name, text) for name, text in texts.items()}
         given = {**values, **read}

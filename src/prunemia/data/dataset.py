@@ -13,10 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from prunemia.errors import RunError
 from prunemia.experiment import seed_of
 
-OWN = 1 << 20
-"""Networks from this number on are cut from the victim's half, as the victim is."""
-FEWEST = 2
-"""Fewest samples of a part: one sample has no batch statistics and no spread."""
+OWN = 1 << 20  # networks from this number on are cut from the victim's half, as the victim is
+FEWEST = 2  # samples of a part: one sample has no batch statistics and no spread
 
 
 class DataError(RunError):

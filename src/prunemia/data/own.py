@@ -15,16 +15,12 @@ from prunemia.data.dataset import DataError, Dataset, as_features
 from prunemia.errors import UsageError
 from prunemia.files import read_npz
 
-CHANNELS = (1, 3, 4)
-"""Sizes of a dimension that are taken for channels of an image: grey, colour, with transparency."""
-FEW = 4
-"""The most channels of a series that are told by their number; no image has so few lines."""
-LARGEST_RATIO = 100
-"""Of the widest feature's range to the narrowest's; above it the widest decides alone."""
+CHANNELS = (1, 3, 4)  # sizes taken for an image's channels: grey, colour, with transparency
+FEW = 4  # the most channels of a series told by their number; no image has so few lines
+LARGEST_RATIO = 100  # of the widest feature's range to the narrowest's; above, it decides alone
 FIRST, LAST = "channels, height, width", "height, width, channels"
 SERIES, SERIES_LAST, GREY = "channels, length", "length, channels", "height, width"
-LAYOUTS = {2: ("features",), 3: (SERIES, SERIES_LAST, GREY), 4: (FIRST, LAST)}
-"""By the number of an array's dimensions: what those after the first may be."""
+LAYOUTS = {2: ("features",), 3: (SERIES, SERIES_LAST, GREY), 4: (FIRST, LAST)}  # by dimensions
 
 
 class LayoutWarning(UserWarning):

@@ -17,10 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Arrays = tuple[NDArray[Any], NDArray[Any]]
-"""Features, of any numeric type, and labels 0 … C-1, as many of each."""
-TILE = re.compile(r"(\d\d)_[A-Z]+/[^./][^/]*\.tif$")
-"""CHMNIST's members: ``…/01_TUMOR/name.tif``; the folder's number is the class, from 1."""
+Arrays = tuple[NDArray[Any], NDArray[Any]]  # features of any numeric type; labels 0 … C-1, as many
+TILE = re.compile(r"(\d\d)_[A-Z]+/[^./][^/]*\.tif$")  # the folder's number is the class, from 1
 
 _GLOBAL_RANDOM_STATE = threading.Lock()
 

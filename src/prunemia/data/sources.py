@@ -21,8 +21,7 @@ from prunemia.files import atomic_write, require_folder
 from prunemia.registry import SOURCES, Archive, Source
 from prunemia.registry import load as imported
 
-MOST_GENERATED = 1_000_000
-"""Most samples of a generated data set: 0.2 GiB of MNIST-1D, and minutes to generate them."""
+MOST_GENERATED = 1_000_000  # samples: 0.2 GiB of MNIST-1D, and minutes to generate
 
 
 def load(

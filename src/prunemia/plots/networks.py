@@ -75,10 +75,7 @@ def class_differences(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
 
 
 def changes(table: pd.DataFrame, ax: Axes) -> None:
-    """Draw how distances changed from the original to the pruned network, one line each.
-
-    ``table``: by what changed, columns value, low, high, in units of the original's distance.
-    """
+    """Draw changes of distances, in units of the original's, one line each: value, low, high."""
     at = np.arange(len(table))[::-1]
     middle, bars = spread(table.rename(columns={"low": "value_low", "high": "value_high"}), "value")
     ax.errorbar(middle, at, xerr=bars, color=COLORS["pruned"], **POINTS)
@@ -243,10 +240,7 @@ def verdict_map(table: pd.DataFrame) -> Figure:
 
 
 def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
-    """Draw the leak against the generalization gap of `claims.all_networks`, a line per data set.
-
-    The originals stand alone.
-    """
+    """Draw leak against generalization gap of `claims.all_networks`: data sets as lines."""
     look: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "color": "0.25"}
     look |= {"bbox": {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5}}
     for name, part in networks.groupby("dataset", sort=False):
