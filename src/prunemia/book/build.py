@@ -140,10 +140,7 @@ def _clean(notebook: Any) -> None:
 
 
 def standalone(notebook: Any, source: Path) -> str:
-    """Return an executed notebook as one HTML page that needs no network.
-
-    Without a book around ``source`` that has MathJax, formulas stay as TeX.
-    """
+    """Return an executed notebook as one HTML page without network; without MathJax, TeX stays."""
     from nbconvert import HTMLExporter
 
     scripts = [folder / "book/_static/mathjax/tex-svg.js" for folder in source.resolve().parents]

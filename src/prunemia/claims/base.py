@@ -25,13 +25,10 @@ NEGLIGIBLE, UNDECIDED = "no difference that matters", "not decided"
 OPEN = "open"
 VERDICTS = (SUPPORTED, CONTRADICTED, NEGLIGIBLE, UNDECIDED, OPEN)
 
-RULES = ("warm-up", "published", "last")
-"""The stopping rules, ours first (`Experiment.stopping`)."""
+RULES = ("warm-up", "published", "last")  # of stopping, ours first (`Experiment.stopping`)
 
-MARGIN = 0.01
-"""The difference in balanced accuracy or AUC up to which it does not matter; fixed beforehand."""
-LEAST_RUNS = 3
-"""With fewer a claim is open, without interval: that of two is twelve times as wide as the gap."""
+MARGIN = 0.01  # a difference in balanced accuracy or AUC that does not matter; fixed beforehand
+LEAST_RUNS = 3  # with fewer a claim is open: two runs' interval is twelve times their gap
 
 
 @dataclass(frozen=True)

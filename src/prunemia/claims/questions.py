@@ -23,17 +23,12 @@ from prunemia.results.references import CHANCE, FEW
 from prunemia.results.tables import CURVE_MEASURE
 
 Table = pd.DataFrame
-Case = tuple[dict[str, Any], Table]
-"""What fills a claim's words, and a row per run and stopping rule, of columns to be subtracted."""
+Case = tuple[dict[str, Any], Table]  # a claim's words; per run and rule, columns to be subtracted
 
-OWN = {"pruner": "l1unstructured", "defense": "none"}
-"""What the tables of all data sets have in common."""
-SPARSITY = 0.7
-"""At which attacks, adversaries, defenses and releases are compared."""
-TEST_MARGIN = 0.02
-"""The loss of test accuracy up to which it does not matter; fixed beforehand."""
-ENTRY = ("question", "kind", "cases", "names", "effects", "everywhere")
-"""What an entry of ``claims.yml`` says itself; all else it says of each of its effects."""
+OWN = {"pruner": "l1unstructured", "defense": "none"}  # of the tables of all data sets
+SPARSITY = 0.7  # at which attacks, adversaries, defenses and releases are compared
+TEST_MARGIN = 0.02  # the loss of test accuracy that does not matter; fixed beforehand
+ENTRY = ("question", "kind", "cases", "names", "effects", "everywhere")  # what an entry says itself
 
 
 def answers(entry: Mapping[str, Any], table: Table) -> list[Claim]:
@@ -164,8 +159,7 @@ def recipes(table: Table) -> Iterator[Case]:
             yield words, wide(rows, "recipe", values=column)
 
 
-FEWEST = 5
-"""Runs that a comparator must have a number in: those that have one are a selection."""
+FEWEST = 5  # runs that must give a comparator's number: those that do are a selection
 
 
 def equally_good(curve: Table) -> Iterator[Case]:
@@ -203,8 +197,7 @@ def equally_good(curve: Table) -> Iterator[Case]:
         yield words, runs.reset_index()
 
 
-FITTED, LOST = 0.99, 0.02
-"""The paper's regime: pruned networks fit their members, and lose at most so much test accuracy."""
+FITTED, LOST = 0.99, 0.02  # the paper's regime: members fitted, little test accuracy lost
 
 
 def regime(table: Table) -> str:

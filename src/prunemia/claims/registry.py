@@ -25,8 +25,7 @@ from prunemia.metrics import LEVEL, Estimate, summarize
 from prunemia.registry import LABELS
 from prunemia.results.kept import folder
 
-LEAST = 3
-"""Data sets whose mean is worth a line: that of two has an interval which says nothing."""
+LEAST = 3  # data sets whose mean is worth a line: the interval of two says nothing
 COLUMNS = (
     "id", "question", "text", "dataset", "measure", "comparison", "sparsity", "rules", "effect",
     "low", "high", "verdict", "runs", "family", "source", "note", "paper",

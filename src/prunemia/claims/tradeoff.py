@@ -18,10 +18,8 @@ from prunemia.registry import DEFENSES
 from prunemia.results.tables import ADAPTIVE, ORIGINAL, WAY
 
 CHOOSING = 5  # the first runs of a table, by seed
-WITHIN = 0.01
-"""Two networks are equally accurate whose test accuracies differ by no more than this."""
-USABLE = 0.15
-"""A strength that costs more test accuracy than this is no candidate: nobody would ship it."""
+WITHIN = 0.01  # of test accuracy: networks no further apart are equally accurate
+USABLE = 0.15  # a strength that costs more test accuracy is no candidate: nobody would ship it
 ROUNDING = 1e-9  # a difference of exactly one point may come out larger
 DEFAULT = tuple(Experiment.model_fields[name].default for name in ("pruner", "sparsity"))
 SYMBOLS = {"ppb": "λ", "adv": "α", "dp": "σ", "relaxloss": "ω", "distill": "T", "wemem": "s"}

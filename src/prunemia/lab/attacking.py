@@ -73,9 +73,6 @@ def judged(
     return AttackResult(scores, predictions, positive, evaluation)
 
 
-# --- The stage "fit" ----------------------------------------------------------------------------
-
-
 def fit_needs(step: Step) -> list[Step]:
     """Return the steps to the references or shadows that the attack learns from, if any."""
     if attacks.get(step.attack).blind:
@@ -103,9 +100,6 @@ def fit_attack(step: Step, context: Context) -> Files:
             shadows = [context.value(part) for part in context.needs(step)]
         fit(attack, Signals.concatenate(shadows))
     return {"attack.npz": pack_arrays(attack.learned())}
-
-
-# --- The stages "attack" and "releases" ---------------------------------------------------------
 
 
 def decision_needs(step: Step) -> list[Step]:
@@ -155,9 +149,6 @@ def load_result(files: Files, *_: Any) -> AttackResult:
     """Return what an attack said and how right it was."""
     evaluation = Evaluation.from_dict(unpack_json(files["evaluation.json"]))
     return AttackResult(**unpack_arrays(files["decisions.npz"]), evaluation=evaluation)
-
-
-# --- The leak of validation samples -------------------------------------------------------------
 
 
 def validation_leaks(

@@ -22,10 +22,8 @@ from prunemia.files import pack_json, unpack_json
 from prunemia.lab.steps import VICTIM, Step, experiment_label, network_label
 from prunemia.store import Store, default_root
 
-DATA_VERSION = 2
-"""Raise it when a reader gives other arrays for the same files."""
-GENERATORS = ("mnist1d", "numpy", "scikit-learn", "scipy")
-"""The packages that a data set without files depends on."""
+DATA_VERSION = 2  # raise it when a reader gives other arrays for the same files
+GENERATORS = ("mnist1d", "numpy", "scikit-learn", "scipy")  # what generated data depend on
 
 Files = dict[str, bytes]  # an artefact's, by name
 Report = Callable[[str], None]  # moves a bar on by one, and says how it goes

@@ -33,8 +33,7 @@ from prunemia.lab.lab import Lab, table_steps
 from prunemia.lab.steps import Of
 
 FORMATS = (".csv", ".parquet")
-LIMIT = 100_000
-"""Most experiments of one file, over all its grids: more are a slip of the pen."""
+LIMIT = 100_000  # experiments of one file, over all its grids: more are a slip of the pen
 
 
 class Grid(NamedTuple):

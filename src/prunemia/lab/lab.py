@@ -33,8 +33,7 @@ from prunemia.lab.steps import (
 )
 from prunemia.signals import SignalPair, Signals
 
-FEWEST_CANARIES = 4
-"""Half of them are guessed, one of those on each side."""
+FEWEST_CANARIES = 4  # half of them are guessed, one of those on each side
 
 
 class Lab(Context):
@@ -136,10 +135,7 @@ class Lab(Context):
         return result
 
     def releases(self, releases: Sequence[Release]) -> SignalPair:
-        """Return what an adversary sees who holds several releases of one network.
-
-        They are pairs, as in ``[(exp, "original"), (exp.replace(bits=4), "pruned")]``.
-        """
+        """Return what an adversary who holds ``[(exp, "original"), …]`` of one network sees."""
         return attacking.release_signals(self, checked_releases(releases))
 
     def attack_releases(

@@ -21,18 +21,14 @@ from prunemia.lab.effects import FIELDS, Case, Row, dense, fields
 from prunemia.lab.networks import TrainedModel
 from prunemia.lab.steps import Of, Step, attack_step
 
-CURVE = ("training", "dense")
-"""The points that make a run's curve: originals that stop early, and fine-tuned originals."""
-RUN = ("dataset", "model", "width", "seed")
-"""The fields that networks of one run share."""
-EQUAL_TRAINING, EQUAL_TEST, LEAST = COMPARATORS = (
+CURVE = ("training", "dense")  # a run's curve: originals that stop early, and fine-tuned originals
+RUN = ("dataset", "model", "width", "seed")  # what networks of one run share
+EQUAL_TRAINING, EQUAL_TEST, LEAST = COMPARATORS = (  # of pruned networks (`excess`)
     "equal training accuracy",
     "equal test accuracy",
     "least leaking dense network",
 )
-"""What a pruned network is compared with (`excess`)."""
-NEAR, TOLERANCE = 0.01, 0.02
-"""Dense networks so near to an accuracy, whose leaks differ by more: the curve is no function."""
+NEAR, TOLERANCE = 0.01, 0.02  # dense networks so near in accuracy may differ so much in leak
 REACHED = ("value", "train_accuracy", "test_accuracy")
 
 

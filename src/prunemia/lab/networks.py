@@ -46,9 +46,6 @@ class TrainedModel:
         return self.history.guarantee
 
 
-# --- How networks are fitted --------------------------------------------------------------------
-
-
 def fit_settings(exp: Experiment, epochs: int, warmup: int) -> training.FitSettings:
     """Return how networks are fitted: all of it stands in their keys."""
     return training.FitSettings(
@@ -188,9 +185,6 @@ def rounded(step: Step, context: Context, networks: list[TrainedModel]) -> list[
     return networks
 
 
-# --- The stages "original" and "pruned" ---------------------------------------------------------
-
-
 def unrounded(step: Step) -> list[Step]:
     """Return the step to the networks in full precision that the step rounds; none: it does not."""
     exp = step.exp
@@ -257,9 +251,6 @@ def load(files: Files, step: Step, context: Context) -> list[TrainedModel]:
     return networks
 
 
-# --- The stages "signals" and "cost" ------------------------------------------------------------
-
-
 def query(step: Step, context: Context) -> Files:
     """Query each network on its members (training samples) and non-members (test samples)."""
     found = [
@@ -297,9 +288,6 @@ def measure_cost(step: Step, context: Context) -> Files:
     modules = {"original": original, "pruned": pruned, "cut": cutting.cut(pruned, shape)}
     costs = {name: asdict(cutting.cost(module, shape)) for name, module in modules.items()}
     return {"costs.json": pack_json(costs)}
-
-
-# --- The stage "canaries" -----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

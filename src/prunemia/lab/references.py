@@ -28,10 +28,8 @@ from prunemia.metrics.intervals import threshold_at
 from prunemia.registry import ATTACKS
 from prunemia.signals import Signals, posteriors
 
-TARGETS = 8
-"""Shadow networks, at most, that play the target: thresholds and options are chosen on them."""
-LEAST = 4
-"""Networks in turn: with fewer, too many samples lack a network that trained on them."""
+TARGETS = 8  # shadow networks, at most, as targets to choose thresholds and options on
+LEAST = 4  # networks in turn: with fewer, many samples lack one that trained on them
 BY_REFERENCES = ("confidence", "lira offline", "lira online", "rmia offline", "rmia online")
 
 Bools = NDArray[np.bool_]
@@ -84,9 +82,6 @@ def gather(context: Context, asked: Sequence[Step], samples: NDArray[np.int64]) 
         np.concatenate([each["posteriors"][:, samples] for each in found]),
         np.stack([np.isin(samples, part.train) for part in parts]),
     )
-
-
-# --- For lira and rmia as attacks ---------------------------------------------------------------
 
 
 def for_attack(step: Step) -> list[Step]:
@@ -146,9 +141,6 @@ def attach(
     found = gather(context, asked, samples)
     fields = {"references": found.log_odds.T, "trained_on": found.trained_on.T}
     return Signals.from_arrays(target.arrays() | fields)
-
-
-# --- Every network a victim in turn -------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,10 +241,7 @@ def by_references(found: References) -> dict[str, Floats]:
 
 
 def aucs(scores: Floats, trained_on: Bools) -> Floats:
-    """Return each sample's AUC over networks, (n,): P[score of who trained on it > of who did not].
-
-    NaN where it has networks of one kind alone.
-    """
+    """Return each sample's AUC of who trained on it, shape (n,); NaN where all did, or none."""
     known = np.isfinite(scores)
     inside, outside = trained_on & known, ~trained_on & known
     members = inside.sum(axis=0)

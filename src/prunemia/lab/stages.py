@@ -13,7 +13,7 @@ from prunemia.lab.steps import Step
 from prunemia.signals import Signals
 
 NETWORKS = networks.make, networks.load, networks.settings, networks.needs
-STAGES: Mapping[str, Stage] = {
+STAGES: Mapping[str, Stage] = {  # each after those that it needs
     "original": Stage(1, "training {networks}", *NETWORKS),
     "pruned": Stage(1, "pruning {networks}", *NETWORKS),
     "signals": Stage(
@@ -73,4 +73,3 @@ STAGES: Mapping[str, Stage] = {
         needs=lambda step: [Step(of, step.exp, of, step.group) for of in ("pruned", "original")],
     ),
 }
-"""Every stage by name, after those that it needs."""

@@ -13,19 +13,13 @@ from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
 from prunemia.registry import NETWORKS
 
-Of = Literal["pruned", "original"]
-"""Which network: the pruned and fine-tuned one, or the original before pruning."""
-Release = tuple[Experiment, Of]
-"""One version of a network that an adversary holds: of which experiment, and which of its two."""
-Group = tuple[int, ...]
-"""Numbers of the networks that are trained side by side and stored as one artefact."""
+Of = Literal["pruned", "original"]  # after pruning and fine-tuning, or before
+Release = tuple[Experiment, Of]  # of which experiment, and which of its two networks
+Group = tuple[int, ...]  # numbers of networks that train side by side, stored as one artefact
 
-VICTIM = 0
-"""The victim's network number; shadow networks are 1 … k."""
-STACK = 16
-"""Most networks that are trained in one stack."""
-SHARED = ("dataset", "samples", "rows", "seed", "shadows")
-"""The fields that decide which samples belong to whom: releases of one network share them."""
+VICTIM = 0  # shadow networks are 1 … k
+STACK = 16  # most networks that are trained in one stack
+SHARED = ("dataset", "samples", "rows", "seed", "shadows")  # decide which samples are whose
 
 
 @dataclass(frozen=True)

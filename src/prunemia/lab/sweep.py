@@ -208,9 +208,6 @@ def _columns(exp: Experiment, of: Of) -> dict[str, Any]:
     return columns | {"key": exp.key, "of": of}
 
 
-# --- Schedulers and workers ---------------------------------------------------------------------
-
-
 @contextlib.contextmanager
 def connect(address: str) -> Iterator[Client]:
     """Give a client of the scheduler, and warn of a `risk`; UsageError: nobody answers there."""

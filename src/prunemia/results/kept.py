@@ -41,7 +41,7 @@ from prunemia.store import repository
 
 Maker = Callable[..., pd.DataFrame]
 
-KINDS: dict[str, tuple[Maker, str]] = {
+KINDS: dict[str, tuple[Maker, str]] = {  # by kind: its maker, and the data sets
     "control": (tables.levels, "digits fashion_mnist letter location mnist1d cifar10"),
     "capacity": (tables.levels, "mnist1d"),
     "pruners": (tables.levels, "mnist1d"),
@@ -55,8 +55,6 @@ KINDS: dict[str, tuple[Maker, str]] = {
     "recipes": (tables.recipes, "location mnist1d"),
     "tradeoff": (tables.tradeoffs, "location mnist1d"),
 }
-"""How each kind of table is made, of a lab, experiments and names of attacks; on which data sets.
-Each is a table KIND_DATASET, of the grid of that name in ``grids/``."""
 TABLES = {f"{kind}_{d}": make for kind, (make, datasets) in KINDS.items() for d in datasets.split()}
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "torch")
@@ -212,8 +210,7 @@ def cell(exp: Experiment) -> str:
 
 
 SMALL = {"samples": 300, "epochs": 2, "finetune_epochs": 1, "shadows": 2, "draws": 1}
-PROBED = (("mnist1d", "cnn1d"), ("mnist1d", "columnfc"), ("digits", "cnn2d"))
-"""One of each kind of network that tables are made of; their widths and batches are the tables'."""
+PROBED = (("mnist1d", "cnn1d"), ("mnist1d", "columnfc"), ("digits", "cnn2d"))  # one of each kind
 
 
 @functools.cache
@@ -304,10 +301,7 @@ def make(
 
 
 def owners(table: pd.DataFrame, experiments: Sequence[Experiment]) -> NDArray[np.int64]:
-    """Return the index of each row's experiment in a table of texts, -1 where it is none of these.
-
-    UsageError: columns do not tell two apart.
-    """
+    """Return each row's experiment by index, or -1; UsageError: columns tell two not apart."""
     if not experiments:
         return np.full(len(table), -1)
     labels = as_text(pd.DataFrame([fields(exp) | tables.label(exp) for exp in experiments]))

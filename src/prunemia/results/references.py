@@ -23,25 +23,20 @@ from prunemia.metrics import FPRS, evaluate
 from prunemia.metrics.intervals import threshold_at
 from prunemia.registry import ATTACKS
 
-MOST = 64
-"""References in the tables; the paper's setting has five. With few networks most exposures tie."""
+MOST = 64  # references in the tables (the paper has five); with few, most exposures tie
 FEW = 5
-ONLINE = 8
-"""References of the online setting from which on nearly all samples have networks on both sides."""
-SCORE = "lira online"
-"""The score by which exposure is judged."""
+ONLINE = 8  # references online from which on nearly all samples have networks on both sides
+SCORE = "lira online"  # by which exposure is judged
 OTHERS = ("confidence", "rmia online")
 TENTH, TOP = 0.1, 0.05
-CHANCE = TOP / (2 - TOP)
-"""The Jaccard index of two random sets of `TOP` of the samples."""
+CHANCE = TOP / (2 - TOP)  # the Jaccard index of two random sets of `TOP` of the samples
 FPR = 0.01
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 
-Network = tuple[Experiment, str, Experiment, Of]
-"""A network of an experiment: its name, of which experiment it is, which of its two."""
+Network = tuple[Experiment, str, Experiment, Of]  # of an experiment: its name, then as a release
 
 
 def _cases(experiments: Sequence[Experiment]) -> list[Network]:
@@ -207,10 +202,7 @@ def overlap(one: Floats, two: Floats) -> float:
 
 
 def agreement(table: pd.DataFrame, columns: Sequence[str], share: float = TOP) -> pd.DataFrame:
-    """Return the Jaccard indices of the most exposed ``share`` of the samples by each two columns.
-
-    Chance level is share / (2 − share).
-    """
+    """Return Jaccard indices of the most exposed ``share``; chance level is s / (2 − s)."""
     draw = np.random.default_rng(0)
     values = table[[*columns]].fillna(-np.inf).astype(float)
     tops = {name: set(most_exposed(values[name].to_numpy(), share, draw)) for name in columns}

@@ -20,8 +20,7 @@ from prunemia.metrics import MEASURES
 from prunemia.registry import ATTACKS, DEFENSES, PRUNERS
 from prunemia.signals import Signals
 
-WIDE = ("accuracy", "auc", "tpr@0.01")
-"""The measures of the tables of releases and of trade-offs, by their columns (`MEASURES`)."""
+WIDE = ("accuracy", "auc", "tpr@0.01")  # measures, by columns, of releases and trade-offs
 
 Names = Sequence[str]
 
@@ -48,8 +47,7 @@ def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.D
     return lab.tabulate(case for exp in experiments for case in cases(exp))
 
 
-CURVE_MEASURE = "confidence AUC"
-"""The AUC of telling members by their confidence: cheap, for it needs no shadow networks."""
+CURVE_MEASURE = "confidence AUC"  # cheap: it needs no shadow networks
 
 
 def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
@@ -76,12 +74,11 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.Dat
 
 # --- What the paper's own claims are about: divergence, nine attacks, knowledge, PPB --------------
 
-CHANGES = {
+CHANGES = {  # each quantity's divergence, as `divergence.relative_changes` names it
     "confidence": "confidence, Wasserstein-1",
     "sensitivity": "sensitivity, Kolmogorov–Smirnov",
     "generalization gap": "correctness, mean difference",
 }
-"""Each quantity's divergence, as `divergence.relative_changes` names it."""
 
 
 def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
@@ -143,10 +140,9 @@ COPY = 4  # bits
 ROUNDS = 4  # of pruning, compared with one shot; fewer where there are fewer epochs
 MAIN = ("original", "dense", "pruned", "original + dense", "original + pruned")
 """The releases that attacks by sensitivities are fitted on as well, which take longest."""
-SHORT = (
+SHORT = (  # what a page computes itself where no table has more
     "original", "dense", "pruned", "original + pruned", "pruned, 2 bits", "one shot", "rounds"
 )  # fmt: skip
-"""What a page compares where no table has more: it computes these itself."""
 
 
 def released(
@@ -221,12 +217,9 @@ def _released(exp: Experiment, attacks: Names, only: Collection[str]) -> Iterato
 
 WAY = ("pruner", "sparsity", "defense", "strength", "whole", "stopping", "finetune_epochs")
 """The columns that tell one way to make a network from another."""
-VALIDATION = tuple(f"validation_{name}" for name in WIDE)
-"""The same measures of the leak of validation samples, under defenses that train on them."""
-ORIGINAL = "none"
-"""In the column ``pruner``: the original network, before pruning and fine-tuning."""
-ADAPTIVE, NAIVE = "adaptive", "non-adaptive"
-"""In the column ``adversary``: whether the shadow networks are defended as the victim is."""
+VALIDATION = tuple(f"validation_{name}" for name in WIDE)  # the same of validation samples
+ORIGINAL = "none"  # in the column ``pruner``: before pruning and fine-tuning
+ADAPTIVE, NAIVE = "adaptive", "non-adaptive"  # shadows are defended as the victim is, or not
 
 
 def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
