@@ -3,8 +3,6 @@
 ``import prunemia as pm`` is quick: names that need torch are imported when they are first used.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping
 from typing import Any

@@ -3,8 +3,6 @@
 Each function returns a field as it is kept; `FieldError`: which row is wrong, what is allowed.
 """
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The command line; exit code 1: it failed as it ran; 2: it is refused; 3: a limit is exceeded."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

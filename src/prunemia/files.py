@@ -1,7 +1,5 @@
 """Files: written whole or not at all, refused where that cannot work; YAML, JSON, arrays."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """What there is of each kind, in registry.yml: data sets, networks, pruners, defenses, attacks."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 import math

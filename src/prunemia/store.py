@@ -4,8 +4,6 @@ An artefact is a folder ``ROOT/STAGE/KEY[:2]/KEY`` of files and a manifest with 
 filled in ``ROOT/.partial``, then renamed into place; ``ROOT/.locks`` has a lock file for each.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

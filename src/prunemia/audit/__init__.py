@@ -1,7 +1,5 @@
 """A network from elsewhere, audited: its answers in, a report on how much it leaks out."""
 
-from __future__ import annotations
-
 from prunemia.audit.answers import Answers, read
 from prunemia.audit.audit import Audit, Limit, signals
 from prunemia.audit.networks import network

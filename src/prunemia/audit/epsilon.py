@@ -3,8 +3,6 @@
 An (ε, δ)-differentially private training allows no attack TPR > e^ε FPR + δ, nor TNR > e^ε FNR + δ.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What an audit's numbers say: simultaneous intervals, a level, and why they may mislead."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

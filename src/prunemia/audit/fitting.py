@@ -1,6 +1,8 @@
 """Attacks on answers from elsewhere: fitted on shadow networks, or on the other half of the target.
 
-Two fits' scores differ in scale: to pool them, each becomes a rank in its half, (rank - ½) / size.
+*Cross-fitting.* The target's samples are halved at random, members and non-members apart; an attack
+fitted on one half decides on the other. The fits' scales depend on the members of the half that was
+fitted on; to pool without that, scores become ranks within the half: (rank - ½) / size.
 """
 
 from __future__ import annotations

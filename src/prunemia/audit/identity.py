@@ -1,7 +1,5 @@
 """What identifies a user's functions: their code, and all that it refers to."""
 
-from __future__ import annotations
-
 import ast
 import dis
 import functools

@@ -1,7 +1,5 @@
 """The report: one record of JSON values, in words that the numbers choose; and its HTML page."""
 
-from __future__ import annotations
-
 import io
 import math
 import platform

@@ -1,7 +1,5 @@
 """Pages executed by papermill where something changed, built into the book, and printed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -1,7 +1,5 @@
 """Pages: where they are and which parameters each takes; nothing slow is imported."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """Each claim as an effect, its interval within a family, and the verdict of that: the registry."""
 
-from __future__ import annotations
-
 from prunemia.claims.base import RULES, SUPPORTED, VERDICTS, by_verdict, runs_needed, verdict, where
 from prunemia.claims.registry import (
     all_networks,

@@ -6,8 +6,6 @@ their effects (Bonferroni; Dunn 1961). Holm's would end at zero where they decid
 Which epoch is kept moves the leak as much as pruning does: a claim about it covers three rules.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 What Yuan & Zhang (2022) report is a sum of two effects (`prunemia.lab.effects`); each is a claim.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from importlib.resources import files

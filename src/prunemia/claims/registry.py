@@ -1,7 +1,5 @@
 """The registry: every claim of the book, computed in one place from the tables of ``results/``."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from dataclasses import replace

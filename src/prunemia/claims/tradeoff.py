@@ -3,8 +3,6 @@
 Whatever is picked by looking is picked on the first `CHOOSING` runs, and judged on the others.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The data sets: source, checksum and license of each, and the seeded split; without torch."""
 
-from __future__ import annotations
-
 from prunemia.data.dataset import (
     OWN,
     Canaries,

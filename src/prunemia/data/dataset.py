@@ -1,7 +1,5 @@
 """A loaded data set; who owns which of its samples; canaries among them."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """The reader's own arrays, an .npz with ``features`` or ``images`` and ``labels``."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Readers of the published data sets: from verified archives, in order, to all parts, pooled."""
 
-from __future__ import annotations
-
 import gzip
 import random
 import re

@@ -1,7 +1,5 @@
 """Data sets by name or path: published files found, or downloaded, verified, and read."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

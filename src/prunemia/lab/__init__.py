@@ -1,7 +1,5 @@
 """The pipeline: an experiment in, artefacts out, each computed once. `Lab` is its door."""
 
-from __future__ import annotations
-
 from prunemia.lab.attacking import AttackResult
 from prunemia.lab.lab import Lab
 from prunemia.lab.networks import TrainedModel

@@ -1,7 +1,5 @@
 """Attacks: built from a step, fitted on the shadows, deciding; the functions of their stages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -8,8 +8,6 @@ removed. Within a run every measure of leakage then has three effects, all on th
     pruning   pruned − dense        what removing weights does, at equal training
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 

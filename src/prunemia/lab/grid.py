@@ -12,8 +12,6 @@ grids:                        # several grids with the above in common; what one
   - {model: columnfc}
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """`Lab`: the door to the pipeline. Each method asks for results (`prunemia.lab.stages`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -135,7 +133,10 @@ class Lab(Context):
         return result
 
     def releases(self, releases: Sequence[Release]) -> SignalPair:
-        """Return what an adversary who holds ``[(exp, "original"), …]`` of one network sees."""
+        """Return what an adversary sees who holds several releases of one network.
+
+        They are pairs, as in ``[(exp, "original"), (exp.replace(bits=4), "pruned")]``.
+        """
         return attacking.release_signals(self, checked_releases(releases))
 
     def attack_releases(

@@ -4,8 +4,6 @@ Leak and accuracies grow with training (Gonon et al. 2023, arXiv 2304.07234), so
 several lengths give the one by the other; what a pruned one leaks beyond that is its excess.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Networks: trained, pruned and fine-tuned, rounded, queried; the functions of their stages."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Any

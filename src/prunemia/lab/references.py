@@ -5,8 +5,6 @@ samples. *Online*, they are cut from the victim's half in pairs, so that each sa
 half of them; each can be the target once, with the others as its references (`InTurn`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -241,7 +239,10 @@ def by_references(found: References) -> dict[str, Floats]:
 
 
 def aucs(scores: Floats, trained_on: Bools) -> Floats:
-    """Return each sample's AUC of who trained on it, shape (n,); NaN where all did, or none."""
+    """Return each sample's AUC over networks, (n,): P[score of who trained on it > of who did not].
+
+    NaN where it has networks of one kind alone.
+    """
     known = np.isfinite(scores)
     inside, outside = trained_on & known, ~trained_on & known
     members = inside.sum(axis=0)

@@ -1,7 +1,5 @@
 """The table of the pipeline's stages, `STAGES`: a new stage is its functions and its row there."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

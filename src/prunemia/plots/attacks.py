@@ -132,7 +132,10 @@ def roc(
     *,
     colors: Mapping[str, str] | None = None,
 ) -> None:
-    """Draw ROC curves of (membership, scores), (n,) each, on log axes down to 1 / non-members."""
+    """Draw ROC curves on log axes, which stop at 1 / non-members: the smallest rate measurable.
+
+    ``curves`` maps a label to (membership, scores), each shape (n,).
+    """
     floor = 1.0
     known = colors or colors_of(ATTACKS)
     spare = iter(SPARE * len(curves))

@@ -1,7 +1,5 @@
 """Tables of long sweeps, kept with the book: read here, and made anew where there is time."""
 
-from __future__ import annotations
-
 from prunemia.lab.effects import as_effects
 from prunemia.results.kept import (
     TABLES,

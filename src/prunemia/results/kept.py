@@ -4,8 +4,6 @@ Beside ``results/NAME.csv``, ``NAME.json`` says its grid, the versions of stages
 where and by which libraries each part was made, and of which experiments, so that a grid can grow.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import importlib.metadata
@@ -301,7 +299,7 @@ def make(
 
 
 def owners(table: pd.DataFrame, experiments: Sequence[Experiment]) -> NDArray[np.int64]:
-    """Return each row's experiment by index, or -1; UsageError: columns tell two not apart."""
+    """Return each row's experiment by index, or -1; UsageError: columns do not tell two apart."""
     if not experiments:
         return np.full(len(table), -1)
     labels = as_text(pd.DataFrame([fields(exp) | tables.label(exp) for exp in experiments]))

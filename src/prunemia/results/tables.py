@@ -1,7 +1,5 @@
 """What each kind of table says of an experiment: steps to carry out, and rows to read off them."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial

@@ -3,8 +3,6 @@
 Every query checks the answers (`_asking`) and leaves no trace: no mode changed, no gradient.
 """
 
-from __future__ import annotations
-
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping

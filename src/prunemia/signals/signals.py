@@ -1,7 +1,5 @@
 """What an adversary sees of a network: posteriors, sensitivities, labels; and who is a member."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A training step recorded once as a CUDA graph: a GPU waits for one launch, not for hundreds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch
