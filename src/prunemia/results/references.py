@@ -200,7 +200,7 @@ def overlap(one: Floats, two: Floats) -> float:
 
 
 def agreement(table: pd.DataFrame, columns: Sequence[str], share: float = TOP) -> pd.DataFrame:
-    """Return Jaccard indices of the most exposed ``share``, s, by two columns; chance: s/(2 − s)."""
+    """Return Jaccard indices of the most exposed ``share``, s, by pairs; by chance s / (2 − s)."""
     draw = np.random.default_rng(0)
     values = table[[*columns]].fillna(-np.inf).astype(float)
     tops = {name: set(most_exposed(values[name].to_numpy(), share, draw)) for name in columns}
