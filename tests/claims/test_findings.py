@@ -16,15 +16,15 @@ FIVE = {"digits", "fashion_mnist", "letter", "location", "mnist1d"}
 UNFIT = {"letter", "location", "mnist1d"}
 LEAK = (
     "The original networks leak on average on all six data sets. With 70 % of the single "
-    "weights removed, and fine-tuned, no data set decides whether SAMIA, the paper's attack, "
-    "is right more or less often than before. With 90 % removed it is right less often on "
-    "three of them, where the network no longer fits its members; compared at equal fit, two "
-    "of four decide, and they differ: members are then easier to tell by confidence on "
-    "MNIST-1D, and harder on Location-30. Removing 70 % of the filters lowers SAMIA on "
-    "MNIST-1D without a loss of test accuracy, at a training accuracy of 0.98. On 12,000 "
-    "images of CIFAR-10, ResNet-18 leaks more after pruning and fine-tuning in each of five "
-    "runs; but its originals fit only 87 % of their members, and the two stopping rules that "
-    "were tried decide nothing."
+    "weights removed, and fine-tuned, none decides whether SAMIA, the paper's attack, is "
+    "right more or less often than before; with half removed one does (Letters, +1.6 points). "
+    "With 90 % removed it is right less often on three, where the network no longer fits its "
+    "members; compared at equal fit, two of four decide, and they differ: members are then "
+    "easier to tell by confidence on MNIST-1D, and harder on Location-30. Removing 70 % of "
+    "the filters lowers SAMIA on MNIST-1D without a loss of test accuracy, at a training "
+    "accuracy of 0.98. On 12,000 images of CIFAR-10, ResNet-18 pruned to 0.7 leaks more than "
+    "before in each of five runs, under both stopping rules tried; but its originals fit only "
+    "87 to 90 % of their members, and the interval includes zero."
 )
 MUCH = (
     "SAMIA, with at most five networks of its own, is right for 54 to 83 of 100 samples "
@@ -36,10 +36,11 @@ MUCH = (
     "removed (one stopping rule)."
 )
 DO = (
-    "Measure your own network, and compare at equal test accuracy. Of what was tried, filter "
-    "pruning (l1structured 0.8, fine-tuned twice as long) takes the best of four attacks from "
-    "67 to 61 % on MNIST-1D, and distillation from 85 to 77 % on Location-30; the test "
-    "accuracy changes by +0.3 [−1.9, 2.5] and −0.8 [−1.9, 0.3] points."
+    "Measure your own network, and compare at equal test accuracy. Of what was tried, "
+    "l1structured 0.8, fine-tuned twice as long, takes the best of four attacks down by 6.0 "
+    "points [1.7, 10.3] on MNIST-1D, and distillation at sparsity 0.7 by 8.1 [5.8, 10.4] on "
+    "Location-30; test accuracy changes by +0.3 and −0.8 points. Distillation leaks its "
+    "validation samples instead: 57 % right. LiRA with 64 networks was not tried."
 )
 
 
@@ -68,10 +69,14 @@ def test_originals_leak_on_all_six_data_sets():
     assert (originals["leak_low"] > 0.5).all()
 
 
-def test_seven_weights_of_ten_decide_nothing(table):
+def test_seven_weights_of_ten_decide_nothing_and_half_of_them_one_data_set(table):
     found = verdicts(table, "total-0.7")
     assert {name for name, verdict in found.items() if verdict != "open"} == FIVE
     assert {found[name] for name in FIVE} == {"not decided"}
+    half = table[table["id"] == "total-0.5"].set_index("dataset")
+    assert [*half.index[half["verdict"] == "supported"]] == ["letter"]
+    assert round(100 * half.loc["letter", "effect"], 1) == 1.6
+    assert set(half["verdict"]) == {"supported", "not decided", "open"}
 
 
 def test_nine_weights_of_ten_lower_the_leak_where_the_network_no_longer_fits(table):
@@ -100,14 +105,13 @@ def test_natural_images_leak_more_in_each_of_five_runs(table):
     assert set(total["runs"]) == {5}
     assert set(total["rules"]) == {"warm-up, last"}
     assert (total["verdict"] == "open").all()
-    levels = results.read("control_cifar10").query(
-        "attack == 'samia' and measure == 'accuracy' and pruner == 'l1unstructured'"
-    )
-    means = levels.groupby(["seed"])[["original", "pruned"]].mean()
-    assert len(means) == 5
-    assert (means["pruned"] > means["original"]).all()
-    originals = claims.all_networks().query("network == 'original'").set_index("dataset")
-    assert round(100 * originals.loc["cifar10", "train"]) == 87
+    levels = results.read("control_cifar10").query("pruner == 'l1unstructured'")
+    levels = claims.where(levels, sparsity=0.7)
+    samia = claims.where(levels, attack="samia", measure="accuracy")
+    assert (len(samia), samia["seed"].nunique(), samia["stopping"].nunique()) == (10, 5, 2)
+    assert (samia["pruned"] > samia["original"]).all()
+    fitted = claims.where(levels, measure="train accuracy").groupby("stopping")["original"].mean()
+    assert sorted(round(100 * fitted)) == [87, 90]
 
 
 def test_how_much_leaks():
@@ -125,13 +129,14 @@ def test_how_much_leaks():
 
 
 def test_what_to_do():
-    for dataset, chosen, leak, change in (
-        ("location", "distillation", [0.85, 0.77], [-0.8, -1.9, 0.3]),
-        ("mnist1d", "l1structured 0.8", [0.67, 0.61], [0.3, -1.9, 2.5]),
+    for dataset, chosen, gain, change in (
+        ("location", "distillation", [8.1, 5.8, 10.4], -0.8),
+        ("mnist1d", "l1structured 0.8", [6.0, 1.7, 10.3], 0.3),
     ):
         best = claims.advice(results.read(f"tradeoff_{dataset}"))
         assert best["chosen"].startswith(chosen)
-        assert best[["before", "after"]].astype(float).round(2).tolist() == leak
-        assert best["gain_low"] > 0
-        price = best[["price", "price_high", "price_low"]].astype(float)
-        assert (-100 * price).round(1).tolist() == change  # of test accuracy, in points
+        gained = best[["gain", "gain_low", "gain_high"]].astype(float)
+        assert (100 * gained).round(1).tolist() == gain
+        assert round(-100 * best["price"], 1) == change  # of test accuracy, in points
+        if dataset == "location":
+            assert round(100 * best["validation"]) == 57
