@@ -32,7 +32,7 @@ lint: $(READY) ## ruff, mypy, and no outputs in notebook sources
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/nb-clean check --preserve-cell-metadata-field tags --preserve-cell-metadata-field mystnb --preserve-notebook-metadata notebooks
+	@$(BIN)/nb-clean check --preserve-cell-metadata-field tags --preserve-cell-metadata-field mystnb --preserve-cell-metadata-field jupyter --preserve-notebook-metadata notebooks
 
 bench: $(READY) ## time each claim about speed, side by side; writes results/bench.txt
 	@mkdir -p build && $(BIN)/python bench/_machine.py > build/bench.txt
