@@ -175,11 +175,12 @@ def defended(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame
             gain = np.mean((runs["rival"] - runs["defense"]).tolist())
             drift = float(runs["further"].mean())
             # a rival that is more accurate and leaks less beats the defense all the same
-            apart = abs(drift) > WITHIN + ROUNDING and not (drift > 0 > gain)
-            side = "more" if drift > 0 else "less"
-            why = f"its rival is {abs(drift):.3f} {side} accurate on the runs that judge" * apart
+            why = ""
             if kind.uses_validation and gain > 0 and moved.empty:
                 why = "the leak of its validation samples was not measured"
+            elif abs(drift) > WITHIN + ROUNDING and not drift > 0 > gain:
+                side = "more" if drift > 0 else "less"
+                why = f"its rival is {abs(drift):.3f} {side} accurate on the runs that judge"
             words = {
                 "sparsity": None,
                 "against": f"alike-{way['pruner']}" if alike else "defense",
