@@ -202,7 +202,6 @@ def site(smoke):
 
 
 @pytest.mark.book
-@pytest.mark.xdist_group("book")
 class TestBuiltBook:
     """The book, all of its pages executed on the smoke profile, built with warnings as errors."""
 

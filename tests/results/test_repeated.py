@@ -42,12 +42,7 @@ DOWNLOADED = ("location",)
 """Data sets of so few bytes (287 kB) that this test may download them."""
 
 
-def by_dataset(name):
-    """Return the parameter of a table; tables of one data set are repeated by one process."""
-    return pytest.param(name, marks=pytest.mark.xdist_group(name.split("_", 1)[1]))
-
-
-@pytest.mark.parametrize("name", [by_dataset(name) for name in REPEATED])
+@pytest.mark.parametrize("name", REPEATED)
 def test_a_cell_repeated_is_as_the_table_says(name, lab, monkeypatch):
     kind, dataset = name.split("_", 1)
     table, record = results.read(name), results.record(name)
@@ -67,9 +62,7 @@ def test_a_cell_repeated_is_as_the_table_says(name, lab, monkeypatch):
         assert differs(runs, now) == ""
 
 
-@pytest.mark.parametrize(
-    "name", [by_dataset(name) for name in results.TABLES if name.startswith("exposure")]
-)
+@pytest.mark.parametrize("name", [n for n in results.TABLES if n.startswith("exposure")])
 def test_exposure_is_that_of_all_samples_of_the_half(name, lab):
     # sixty-four networks take minutes: here the samples, which draw the networks' parts, and labels
     table = results.read(name)
