@@ -1,4 +1,9 @@
-"""LiRA's and RMIA's formulas: by hand, by brute force, where the likelihood ratio is known."""
+"""LiRA's and RMIA's formulas: by hand, by brute force, where the likelihood ratio is known.
+
+The brute forces are other tools' formulas, typed again: RMIA is Privacy Meter's (`run_rmia`), LiRA
+TensorFlow Privacy's (`compute_score_lira`), which divides squares by the number of networks, here
+by one less (Bessel).
+"""
 
 import math
 
@@ -93,6 +98,18 @@ def test_rmia_is_the_share_that_is_gamma_times_smaller(online, gamma, a):
     trained = rng.permuted(np.arange(k)[:, None] < np.full(n, 3), axis=0) if online else None
     found = rmia(p, reference, z, z_reference, trained, gamma, a)
     assert found == pytest.approx(brute_rmia(p, reference, z, z_reference, trained, gamma, a))
+
+
+def test_rmia_offline_takes_of_each_sample_the_networks_alone_that_did_not_train_on_it():
+    phi, others, trained, _ = world(300, 8, 2.0)
+    p, at = stats.logistic.cdf(phi), stats.logistic.cdf(others)
+    both = np.stack([p, 1 - p], axis=1)
+    signals = pm.Signals(both, None, np.zeros(300), None, None, others.T, trained.T)
+    scores = pm.attacks.get("rmia")(setting="offline").scores(signals, {"gamma": 1.0, "a": 0.3})
+    outside = np.array([at[~trained[:, i], i].mean() for i in range(300)])
+    ratio = p / (0.65 * outside + 0.35)
+    expected = np.average(ratio[:, None] / ratio > 1.0, axis=1)  # in theirs none outdoes itself
+    assert scores - 1 / 300 == pytest.approx(expected, abs=2 / 300)
 
 
 def test_rmia_by_hand():

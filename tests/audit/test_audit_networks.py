@@ -1,10 +1,5 @@
 """A network of the user's own, trained and pruned by plain torch: kept, resumed, refused."""
 
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -121,18 +116,29 @@ def test_functions_are_known_by_their_source_or_by_a_name(made):
         assert len(CALLS) == calls
 
 
-def as_it_is(module, rows, seed):
-    del rows, seed
-    return module
+def test_another_value_that_is_closed_over_gives_other_answers(tmp_path):
+    """The answers of 0.5 were once given for 0.95."""
+
+    def answers(sparsity):
+        def closed(module, rows, _):
+            masks.l1_unstructured(module[0], "weight", sparsity)
+            return fitted(module, rows, 5)
+
+        return audited(tmp_path, closed, shadows=1).target.signals.posteriors
+
+    first, other, again = map(answers, (0.5, 0.95, 0.5))
+    assert not np.array_equal(other, first)
+    assert np.array_equal(again, first)
+
+
+def returning(value):
+    return lambda *_: value
 
 
 def test_whole_numbers_are_not_perturbed(tmp_path):
-    def embedded(rows, seed):
-        del rows, seed
-        return nn.Sequential(nn.Embedding(17, 4), nn.Flatten(), nn.Linear(256, 10))
-
-    given = {"features": (FEATURES * 16).long(), "store": tmp_path}
-    audit = audited(train=embedded, prune=as_it_is, shadows=1, **given)
+    embedded = nn.Sequential(nn.Embedding(17, 4), nn.Flatten(), nn.Linear(256, 10))
+    given = {"features": (FEATURES * 16).long(), "store": tmp_path, "name": "embedded"}
+    audit = audited(train=returning(embedded), prune=returning(embedded), shadows=1, **given)
     assert audit.target.signals.sensitivities is None
     with pytest.raises(UsageError, match="--attacks samia: it needs sensitivities"):
         audited(attacks=["samia"], **given)
@@ -161,18 +167,6 @@ def test_a_wrong_argument_is_refused_before_anything_is_trained(tmp_path, change
     assert CALLS == []
 
 
-@pytest.mark.parametrize(
-    ("returned", "sentence"),
-    [
-        (None, "prune: returned NoneType; allowed: a torch.nn.Module"),
-        (nn.Linear(64, 3), r"shape \(90, 3\); allowed: logits of shape \(90, C\), C 10 or more"),
-    ],
-)
-def test_what_the_functions_return_is_checked(tmp_path, returned, sentence):
-    with pytest.raises(UsageError, match=sentence):
-        audited(tmp_path, lambda module, rows, seed: returned, name="mine")  # noqa: ARG005
-
-
 class Noisy(nn.Linear):
     """A network with noise that never stops."""
 
@@ -181,29 +175,26 @@ class Noisy(nn.Linear):
 
 
 @pytest.mark.parametrize(
-    ("network", "labels", "sentence"),
+    ("function", "network", "labels", "sentence"),
     [
-        (Noisy(64, 10), LABELS, "module: two queries of the same samples"),
-        (nn.Linear(64, 1), LABELS, "module: answers with shape"),
-        (nn.Linear(64, 9), LABELS, r"answers with shape \(90, 9\); allowed: .*C 10 or more$"),
-        (nn.Linear(64, 10), LABELS + 1, r"C 11 or more \(do the labels count from 1"),
+        ("prune", None, LABELS, "prune: returned NoneType; allowed: a torch.nn.Module"),
+        ("prune", nn.Linear(64, 3), LABELS, r"\(90, 3\); allowed: logits of shape \(90, C\), C 10"),
+        ("train", Noisy(64, 10), LABELS, "train: its network: module: two queries of the same sam"),
+        ("train", nn.Linear(64, 1), LABELS, "train: its network: module: answers with shape"),
+        ("train", nn.Linear(64, 10), LABELS + 1, r"C 11 or more \(do the labels count from 1"),
     ],
-    ids=["dropout", "one logit", "few classes", "labels from 1"],
+    ids=["nothing", "few classes", "dropout", "one logit", "labels from 1"],
 )
-def test_a_network_that_cannot_be_asked_is_refused_before_pruning(
-    tmp_path, network, labels, sentence
-):
+def test_what_cannot_be_asked_is_refused_at_once(tmp_path, function, network, labels, sentence):
     CALLS.clear()
-    with pytest.raises(UsageError, match=f"train: its network.*{sentence}"):
-        audited(tmp_path, train=lambda rows, seed: network, labels=labels, name="mine")  # noqa: ARG005
-    assert CALLS == []
+    with pytest.raises(UsageError, match=sentence):
+        audited(tmp_path, name="mine", labels=labels, **{function: returning(network)})
+    assert len(CALLS) == (function == "prune")
 
 
 def test_a_softmax_at_the_end_is_told_in_the_audit(tmp_path, capsys):
-    def soft(rows, seed):
-        return nn.Sequential(train(rows, seed), nn.Softmax(1))
-
-    audited(tmp_path, as_it_is, train=soft, shadows=1)
+    soft = nn.Sequential(nn.Linear(64, 10), nn.Softmax(1))
+    audited(tmp_path, returning(soft), train=returning(soft), shadows=1, name="soft")
     warning = "prunemia: warning: the pruned network: its logits are probabilities already"
     assert warning in capsys.readouterr().err
 
@@ -214,32 +205,15 @@ def test_the_workers_of_a_scheduler_make_the_same_networks(made, tmp_path):
     assert there.to_json() == audited(made[0], shadows=1).to_json()
 
 
-SCRIPT = """
-import sys, time
-sys.path[:0] = {paths!r}
-import test_audit_networks as own
+def test_stopped_in_the_middle_and_run_again_it_says_the_same(tmp_path):
+    def stopped(module, rows, seed):
+        if len(CALLS) > 2:
+            raise KeyboardInterrupt
+        return prune(module, rows, seed)
 
-def slow(module, rows, seed):
-    begun = own.Path({folder!r}) / f"begun-{{seed}}"
-    begun.touch()
-    time.sleep(300 * (len(list(begun.parent.glob("begun-*"))) > 1))
-    return own.prune(module, rows, seed)
-
-own.audited({folder!r} + "/store", slow, name="slow")
-"""
-
-
-def test_killed_in_the_middle_and_run_again_it_says_the_same(tmp_path):
-    paths = [str(Path(__file__).parent), *sys.path]
-    (tmp_path / "script.py").write_text(SCRIPT.format(folder=str(tmp_path), paths=paths))
-    process = subprocess.Popen([sys.executable, str(tmp_path / "script.py")])
-    end = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < end:
-        if len(list(tmp_path.glob("begun-*"))) > 1:
-            break
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
+    CALLS.clear()
+    with pytest.raises(KeyboardInterrupt):
+        audited(tmp_path / "store", stopped, name="slow")
     kept = len(list((tmp_path / "store" / "audit").glob("*/*/manifest.json")))
     CALLS.clear()
     again = audited(tmp_path / "store", name="slow")

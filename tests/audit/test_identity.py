@@ -18,7 +18,6 @@ import pytest
 import torch
 from torch import nn
 
-import prunemia as pm
 from prunemia.audit.identity import identity
 from prunemia.errors import UsageError
 
@@ -177,25 +176,3 @@ def test_functions_that_call_themselves_and_lists_that_hold_themselves_end():
 def test_what_has_no_content_asks_for_a_name(value):
     with pytest.raises(UsageError, match=r"name: closed\.<locals>.* refers to a .*name="):
         of(closed(value))
-
-
-def test_a_second_audit_with_another_closure_is_another(tmp_path):
-    """The answers of 0.5 were once given for 0.95."""
-    x, y = torch.linspace(0, 1, 480).reshape(120, 4), np.arange(120) % 2
-    given = {"shadows": 1, "attacks": ["conf"], "store": tmp_path, "progress": False}
-
-    def posteriors(sparsity):
-        def prune(module, rows, seed):
-            del rows, seed
-            module.weight.data.mul_(torch.rand(2, 4) > sparsity)
-            return module
-
-        def train(rows, seed):
-            del rows, seed
-            return nn.Linear(4, 2)
-
-        return pm.audit.network(train, prune, x, y, **given).target.signals.posteriors
-
-    first = posteriors(0.5)
-    assert not np.array_equal(posteriors(0.95), first)
-    assert np.array_equal(posteriors(0.5), first)
