@@ -100,21 +100,18 @@ def test_the_row_names_every_number_and_all_survives_json(ranks):
     [
         ("membership", flags("1111"), "4 members and 0 non-members; allowed: 1 or more of each"),
         ("membership", np.array([1, 1, 0, 0]), r"dtype int64; allowed: \(n,\) of bool"),
-        ("scores", np.ones(3), r"shape \(3,\), dtype float64; allowed: \(4,\) of finite numbers"),
         ("scores", np.array([0, np.nan, 1, 2]), r"allowed: \(4,\) of finite numbers"),
         ("predictions", flags("110"), r"shape \(3,\), dtype bool; allowed: \(4,\) of bool"),
-        ("predictions", np.array([0.9, 0.1, 1, 0]), "dtype float64; allowed"),
     ],
 )
 def test_bad_input_is_refused_by_name(name, value, sentence):
     good = {"membership": flags("1100"), "scores": np.arange(4.0), "predictions": flags("1010")}
     bad = good | {name: value}
-    first, second = ((each["scores"], each["predictions"]) for each in (bad, good))
+    pair = [(each["scores"], each["predictions"]) for each in (good, bad)]
     with pytest.raises(ValueError, match=f"{name}: .*{sentence}"):
         metrics.evaluate(**bad)
-    for one, other in ((first, second), (second, first)):
-        with pytest.raises(ValueError, match=f"{name}: .*{sentence}"):
-            metrics.compare(bad["membership"], one, other)
+    with pytest.raises(ValueError, match=f"{name}: .*{sentence}"):
+        metrics.compare(bad["membership"], *pair)
 
 
 def test_accuracy_class_by_class():
@@ -160,6 +157,11 @@ def test_equal_attacks_do_not_differ_and_a_better_one_does():
     assert (limits(same.auc), same.auc_p) == ((0, 0, 0), 1)
     assert (better.auc.low > 0.2, better.accuracy.low > 0.15) == (True, True)
     assert max(better.auc_p, better.accuracy_p) < 1e-6
+    # of one row on a side the AUC has no variance
+    attack, one = (np.arange(4.0), flags("1010")), flags("1000")
+    with pytest.raises(ValueError, match="membership: one row on a side; allowed: 2 or more"):
+        metrics.compare(one, attack, attack)
+    assert metrics.compare(one, attack, attack, ranks=False).accuracy.value == 0
 
 
 @settings(max_examples=15, deadline=None)
@@ -213,17 +215,8 @@ def test_both_tests_reject_a_true_null_at_their_level():
     assert np.mean([c.auc_p < 0.05 for c in found]) == pytest.approx(0.05, abs=0.044)
     assert np.mean([c.accuracy_p < 0.05 for c in found]) < 0.05 + 0.044
     assert all((c.auc_p < 0.05) == (not c.auc.low <= 0 <= c.auc.high) for c in found)
-    assert np.mean([c.accuracy.low <= 0 <= c.accuracy.high for c in found]) == pytest.approx(
-        0.95, abs=0.044
-    )
-
-
-def test_one_row_on_a_side_has_no_auc_to_compare():
-    attack = (np.arange(4.0), flags("1010"))
-    for member in (flags("1000"), flags("0111")):
-        with pytest.raises(ValueError, match="membership: one row on a side; allowed: 2 or more"):
-            metrics.compare(member, attack, attack)
-        assert metrics.compare(member, attack, attack, ranks=False).accuracy.value == 0
+    missed = np.mean([not c.accuracy.low <= 0 <= c.accuracy.high for c in found])
+    assert missed == pytest.approx(0.05, abs=0.044)
 
 
 def test_pairs_corrects_each_family():
@@ -237,10 +230,8 @@ def test_pairs_corrects_each_family():
 
     first, conf, xent, blindmi = result(0.6), result(0.4), result(0.5), result(0.3, ranks=False)
     table = metrics.pairs(first, {"conf": conf, "xent": xent, "blindmi": blindmi})
-    single = []
-    for other in (conf, xent, blindmi):
-        both = [(r.scores, r.predictions) for r in (first, other)]
-        single.append(metrics.compare(member, *both, ranks=other is not blindmi))
+    of = [(r.scores, r.predictions) for r in (first, conf, xent, blindmi)]
+    single = [metrics.compare(member, of[0], each, ranks=each is not of[3]) for each in of[1:]]
     p = [f"{x:.3f}" for x in metrics.holm([c.accuracy_p for c in single])]
     p_auc = [f"{x:.3f}" for x in metrics.holm([c.auc_p for c in single[:2]])]  # two, not three
 

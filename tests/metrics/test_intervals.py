@@ -15,7 +15,6 @@ from prunemia.metrics import intervals
 from prunemia.metrics.intervals import Estimate
 
 Z = 1.959963984540054
-NORMAL = stats.norm
 scores = st.lists(st.integers(-4, 4), min_size=1, max_size=25).map(
     lambda x: np.array(x, dtype=float) / 2  # few values, so ties within a side and across
 )
@@ -23,6 +22,11 @@ scores = st.lists(st.integers(-4, 4), min_size=1, max_size=25).map(
 
 def limits(estimate):
     return estimate.value, estimate.low, estimate.high
+
+
+def normal(draw, shift, sizes):
+    """Scores N(shift, 1) of members and N(0, 1) of others."""
+    return draw.normal(shift, 1, sizes[0]), draw.normal(0, 1, sizes[1])
 
 
 def covered(found, truth):
@@ -75,8 +79,7 @@ def test_the_mean_of_rates_adds_distances_in_squares(pairs):
     rates = np.array([k / n for k, n in counts])
     sides = np.array([wilson(k, n) for k, n in counts])
     below, above = np.sqrt(((rates[:, None] - sides) ** 2).sum(axis=0)) / len(rates)
-    mean = rates.mean()
-    found = intervals.mean_of_rates(counts)
+    found, mean = intervals.mean_of_rates(counts), rates.mean()
     expected = mean, max(0, mean - below), min(1, mean + above)
     assert limits(found) == pytest.approx(expected, abs=1e-9)
     assert 0 <= found.low <= found.value <= found.high <= 1
@@ -102,11 +105,8 @@ def test_the_balanced_accuracy_is_covered_at_95_percent(rates):
 @given(scores, scores)
 def test_the_auc_is_the_share_of_pairs_won_and_its_variance_delongs(members, others):
     won = (members[:, None] > others) + 0.5 * (members[:, None] == others)  # O(n²)
-    parts, found, area = (
-        (won.mean(axis=1), won.mean(axis=0)),
-        intervals.auc(members, others),
-        won.mean(),
-    )
+    parts, area = (won.mean(axis=1), won.mean(axis=0)), won.mean()
+    found = intervals.auc(members, others)
     for mine, theirs in zip(intervals.placements(members, others), parts, strict=True):
         assert mine == pytest.approx(theirs)
     assert found.value == pytest.approx(area, abs=1e-12)
@@ -137,11 +137,8 @@ def test_the_auc_is_covered_at_95_percent(shift, sizes):
     # standard error √(0.95 · 0.05 / 500) = 0.0097; four of them on either side, and one point more
     # because the limits are asymptotic.
     draw = np.random.default_rng(round(shift) + 40)
-    truth = NORMAL.cdf(shift / math.sqrt(2))
-    found = [
-        intervals.auc(draw.normal(shift, 1, sizes[0]), draw.normal(0, 1, sizes[1]))
-        for _ in range(500)
-    ]
+    truth = stats.norm.cdf(shift / math.sqrt(2))
+    found = [intervals.auc(*normal(draw, shift, sizes)) for _ in range(500)]
     assert covered(found, truth) == pytest.approx(0.95, abs=0.049)
     # Nor is it wide for nothing: the variance is at most A(1 - A) / min(m, n) (van Dantzig 1951); +
     # 10 % for the logit.
@@ -171,7 +168,6 @@ def test_an_fpr_below_one_in_n_is_not_measurable(fpr, enough):
     # 1000 · 0.001, 100 · 0.01 and 20 · 0.05 are one false alarm; one row less is none.
     members, others = np.linspace(0, 2, 50), np.linspace(0, 1, enough)
     assert not intervals.tpr_at(members, others[1:], fpr).resolved
-    assert intervals.threshold_at(others[1:], fpr) is None
     # With enough the largest, 1, may pass: members must exceed the second largest alone.
     assert intervals.tpr_at(members, others, fpr).value == (members > others[-2]).mean()
     # 100 · 0.29 is 28.999999999999996 in floating point; 29 false alarms are meant.
@@ -202,11 +198,8 @@ def test_the_tpr_is_covered_at_95_percent_or_more(fpr, sizes):
     # misses with probability 5 % at most, so misses of 250 exceed the 99.99 % quantile of
     # Binomial(250, 0.05), 27, once in 10,000.
     draw = np.random.default_rng(7)
-    found = [
-        intervals.tpr_at(draw.normal(1.5, 1, sizes[0]), draw.normal(0, 1, sizes[1]), fpr)
-        for _ in range(250)
-    ]
-    missed = 250 * (1 - covered(found, NORMAL.sf(NORMAL.isf(fpr) - 1.5)))
+    found = [intervals.tpr_at(*normal(draw, 1.5, sizes), fpr) for _ in range(250)]
+    missed = 250 * (1 - covered(found, stats.norm.sf(stats.norm.isf(fpr) - 1.5)))
     assert round(missed) <= 27
     # The limits are no matter of course: the median width stays well below 1.
     assert np.median([e.high - e.low for e in found]) < 0.75
@@ -218,8 +211,7 @@ def test_the_tpr_is_covered_at_95_percent_or_more(fpr, sizes):
 @pytest.mark.parametrize(
     ("values", "options", "expected"),
     [
-        # Mean 2, standard deviation 1; with 2 degrees of freedom t is 4.302653 at 97.5 %, 9.92484
-        # at 99.5 %.
+        # mean 2, standard deviation 1; t of 2 degrees of freedom is 4.302653, at 99.5 % 9.92484
         ([1, 2, 3], {}, (2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5)),
         ([1, 2, 3], {"level": 0.99}, (2, 2 - 9.92484 / 3**0.5, 2 + 9.92484 / 3**0.5)),
         # s = √½, so s / √2 = ½, times 12.7062
@@ -249,14 +241,14 @@ def test_what_has_no_interval_or_no_mean_is_said():
 
 
 def test_summaries_keep_groups_in_order_of_appearance_and_know_rates():
-    columns = ["attack", "of", "tpr@0.01", "change"]
-    rows = [("xent", "p", 0.5, -0.5), ("conf", "p", 0.6, 0.6), ("xent", "p", 0.7, 0.5),
-            ("conf", "p", 0.8, 0.8), ("blindmi", "p", math.nan, 0.9)]  # fmt: skip
-    table = pd.DataFrame(rows, columns=columns)
-    found = metrics.summarize(table, columns[2:], by=columns[:2])
+    table = pd.DataFrame(
+        {"attack": ["xent", "conf", "xent", "conf", "blindmi"], "of": "p"}
+        | {"tpr@0.01": [0.5, 0.6, 0.7, 0.8, math.nan], "change": [-0.5, 0.6, 0.5, 0.8, 0.9]}
+    )
+    found = metrics.summarize(table, ["tpr@0.01", "change"], by=["attack", "of"])
 
-    rate, change = ([name + end for end in ("", "_low", "_high")] for name in columns[2:])
-    assert list(found.columns) == [*columns[:2], "runs", *rate, *change]
+    rate, change = ([name + end for end in ("", "_low", "_high")] for name in table.columns[2:])
+    assert list(found.columns) == ["attack", "of", "runs", *rate, *change]
     assert found["attack"].tolist() == ["xent", "conf", "blindmi"]
     assert found["runs"].tolist() == [2, 2, 1]
     inside = limits(metrics.over_seeds([0.6, 0.8], rate=True))  # stays inside 0 … 1
