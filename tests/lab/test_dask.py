@@ -5,11 +5,10 @@ import re
 import socket
 import subprocess
 from pathlib import Path
-from types import SimpleNamespace
 
 import dask
 import pytest
-from distributed import LocalCluster, Security
+from distributed import Client, LocalCluster, Security
 
 import prunemia as pm
 from prunemia.errors import UsageError
@@ -23,60 +22,39 @@ FIELDS = {"dataset": "digits", "model": "columnfc", "samples": 300, "finetune_ep
 EXP = pm.Experiment(**FIELDS, epochs=1, shadows=1, draws=1)
 
 
-class Client:
-    """A scheduler that computes nothing: it notes what is submitted; fits of conf fail."""
-
-    loop = None
-
-    def __init__(self, resources):
-        self.submitted = {}
-        self.resources = resources
-
-    def scheduler_info(self, n_workers):
-        assert n_workers == -1
-        return {"workers": {"a": {"resources": self.resources}}}
-
-    def submit(self, function, *arguments, key, resources):
-        assert function is sweep.work
-        self.submitted[key] = (arguments, resources)
-        fails = arguments[0].stage == "fit" and arguments[0].attack == "conf"
-        status = "error" if fails else "finished"
-        return SimpleNamespace(key=key, status=status, exception=lambda: MemoryError("too large"))
+HERE = {"n_workers": 1, "threads_per_worker": 1, "processes": False, "host": "127.0.0.1"}
+# dashboards of None would take port 8787, which may be in use
+HERE |= {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
 
 
-def submitted(root, monkeypatch, resources):
-    """Return the plan, carried out, what was submitted, and the titles that were told."""
-    monkeypatch.setattr("distributed.as_completed", lambda futures, **_: futures)
-    context = Context(STAGES, root, progress=False)
-    planned = sweep.Plan(context, table_steps([EXP], ["conf", "mentr"], "pruned"))
-    client, told = Client(resources), []
-    planned._compute_on(client, told.append)
-    return planned, client.submitted, told
-
-
-@pytest.mark.parametrize("resources", [{}, {"GPU": 1}])
-def test_tasks_wait_for_their_inputs_and_ask_for_a_gpu_where_there_are_some(
-    tmp_path, monkeypatch, resources
+def test_sweeps_on_one_scheduler_ask_for_a_gpu_where_there_is_one_and_keep_apart(
+    tmp_path, monkeypatch
 ):
-    planned, sent, told = submitted(tmp_path / "a", monkeypatch, resources)
+    sent, submit = [], Client.submit
 
-    tasks = list(planned.todo.values())
-    assert told == [planned.context.title(task.step) for task in tasks]
-    for (arguments, wanted), task in zip(sent.values(), tasks, strict=True):
-        step, root, device, inputs = arguments
-        assert (step, root, device) == (task.step, str((tmp_path / "a").resolve()), None)
-        assert [future.key.rsplit("-", 1)[0] for future in inputs] == task.needs
-        assert wanted == (resources or None)
-    # what needs a failed task has its error, the others have none
-    steps = [planned.tasks[name].step for name in planned.errors]
-    assert [(step.stage, step.attack) for step in steps] == [("fit", "conf"), ("attack", "conf")]
-    (text,) = set(planned.errors.values())
-    assert text.startswith("fitting conf, digits/columnfc")
-    assert text.endswith("MemoryError: too large")
-    # stores of two sweeps on one scheduler keep apart
-    other = submitted(tmp_path / "b", monkeypatch, resources)[1]
-    assert len(sent) == len(other)
-    assert not set(sent) & set(other)
+    def noted(*arguments, **options):
+        sent.append((options["key"], options["resources"]))
+        return submit(*arguments, **options)
+
+    def work(step, *_):
+        if (step.stage, step.attack) == ("fit", "conf"):
+            raise MemoryError("too large")
+
+    monkeypatch.setattr(Client, "submit", noted)
+    monkeypatch.setattr(sweep, "work", work)
+    with LocalCluster(**HERE, protocol="tcp", resources={"GPU": 1}) as cluster:
+        for store in (tmp_path / "a", tmp_path / "b"):
+            steps = table_steps([EXP], ["conf", "mentr"], "pruned")
+            plan = sweep.Plan(Context(STAGES, store, progress=False), steps)
+            plan.compute(cluster.scheduler_address)
+            # what needs a failed task has its error, the others have none
+            failed = [plan.tasks[name].step for name in plan.errors]
+            assert [(s.stage, s.attack) for s in failed] == [("fit", "conf"), ("attack", "conf")]
+            (text,) = set(plan.errors.values())
+            assert text.startswith("fitting conf, digits/columnfc")
+            assert text.endswith("MemoryError: too large")
+    assert len(dict(sent)) == len(sent) == 2 * len(plan.tasks)
+    assert all(resources == {"GPU": 1} for _, resources in sent)
 
 
 @pytest.fixture
@@ -96,7 +74,6 @@ def hosts(monkeypatch):
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("gibberish", "no HOST:PORT"),
         ("tcp://127.0.0.1:99999", "Port out of range 0-65535"),
         ("tcp://no.such.host.invalid:8786", "Name or service not known"),
         ("tcp://a..b:8786", "label"),
@@ -120,7 +97,6 @@ def test_what_is_no_address_is_refused_at_once_in_one_sentence(address, reason):
         ("tcp://[::1]:8786", False),
         ("tls://cluster:8786", False),
         ("tcp://cluster:8786", True),
-        ("10.0.0.5:8786", True),
     ],
 )
 @pytest.mark.usefixtures("hosts")
@@ -133,13 +109,6 @@ def test_a_scheduler_that_others_reach_unencrypted_brings_a_warning(
         pass
     said = capsys.readouterr().err
     assert bool(re.fullmatch("Warning: .* can run code .* use tls://.*\n", said)) == open_to_others
-
-
-def test_without_a_certificate_no_client_is_made_that_would_hang(monkeypatch):
-    monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client was made"))
-    refused = pytest.raises(UsageError, match=r"^.*no certificate in Dask's settings.*$")
-    with refused, sweep.connect("tls://127.0.0.1:9"):
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -160,16 +129,7 @@ def encrypted(certificate):
     roles = ("scheduler", "worker", "client")
     files = {f"tls_{role}_{what}": file for role in roles for what, file in pair.items()}
     security = Security(tls_ca_file=pair["cert"], require_encryption=True, **files)
-    with LocalCluster(
-        n_workers=1,
-        threads_per_worker=1,
-        processes=False,
-        host="127.0.0.1",
-        protocol="tls",
-        security=security,
-        dashboard_address="127.0.0.1:0",  # None would take port 8787, which may be in use
-        worker_dashboard_address="127.0.0.1:0",
-    ) as cluster:
+    with LocalCluster(**HERE, protocol="tls", security=security) as cluster:
         yield cluster.scheduler_address
 
 
@@ -189,12 +149,16 @@ def test_a_sweep_runs_on_a_tls_scheduler(encrypted, certificate, tmp_path, capsy
     assert list(table["attack"]) == ["conf"]
 
 
-def test_another_certificate_or_none_is_refused_in_one_sentence(encrypted, tmp_path):
+def test_another_certificate_or_none_is_refused_in_one_sentence(encrypted, tmp_path, monkeypatch):
     command = (
         "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=other -keyout key.pem -out cert.pem"
     )
     subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
     refused = pytest.raises(UsageError, match=r"^.*no Dask scheduler answers there.*$")
-    for given in (settings(tmp_path), {}):
-        with dask.config.set(given), refused, sweep.connect(encrypted):
-            pass
+    with dask.config.set(settings(tmp_path)), refused, sweep.connect(encrypted):
+        pass
+    # without one, no client is made that would hang
+    monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client was made"))
+    refused = pytest.raises(UsageError, match=r"^.*no certificate in Dask's settings.*$")
+    with refused, sweep.connect(encrypted):
+        pass

@@ -32,13 +32,7 @@ def test_lists_are_crossed_in_the_order_in_which_they_are_written(written):
 
 
 def test_what_the_adversary_assumes_is_crossed_too(written):
-    text = """
-        sparsity: [0.5, 0.7]
-        adversary:
-          - null
-          - {sparsity: [0.5, 0.9]}
-          - {pruner: none}
-    """
+    text = "sparsity: [0.5, 0.7]\nadversary: [null, {sparsity: [0.5, 0.9]}, {pruner: none}]"
     parsed = grid.read(written(text)).experiments
 
     assumed = [e.adversary and (e.adversary.pruner, e.adversary.sparsity) for e in parsed]
@@ -62,8 +56,6 @@ def test_several_grids_share_what_stands_above_them_and_no_experiment_comes_twic
 
 
 MANY = list(range(1, 101))
-
-
 TWICE = f"grids: [{{epochs: {MANY[:6]}}}, {{epochs: {MANY[:6]}}}]"
 
 
@@ -73,12 +65,9 @@ TWICE = f"grids: [{{epochs: {MANY[:6]}}}, {{epochs: {MANY[:6]}}}]"
         ("sparcity: 0.5", "sparcity: no such field; allowed: dataset, samples"),
         ("sparsity: [0.5, 1.5]", "sparsity: 1.5 is not allowed: should be less than 1"),
         ("attacks: [conf, cnof]", "attacks: 'cnof' is not allowed; allowed: conf, xent"),
-        ("attacks: []", "attacks: [] is not allowed"),
         ("of: both", "of: 'both' is not allowed; allowed: pruned, original"),
         ("seed: []", "0 experiments (a list is empty); allowed: 1 to 100,000"),
-        ("adversary: {sparcity: 0.5}", "adversary.sparcity: no such field; allowed: pruner, spa"),
         ("grids: {}", "grids: allowed: a list of grids"),
-        ("grids: [0.5]", "a grid maps names to values"),
         ("", "a grid maps names to values"),
         ("seed: [0", "is not YAML: "),
         ("seed: 0\nseed: 1", "seed: given twice"),
@@ -121,13 +110,11 @@ def test_the_command_writes_the_table_and_lists_what_failed(written, tmp_path, c
     file, store = written(FEW), tmp_path / "store"
     store.mkdir()
     code, said, _ = swept(capsys, file, "--store", store, "--plan")
-    assert code == 0
+    assert (code, list(store.iterdir())) == (0, [])
     assert said.startswith("2 experiments, 4 rows; the results of 0 are in the store.\n")
-    assert list(store.iterdir()) == []
 
     code, said, error = swept(capsys, file, "--store", store)
-    assert code == 1
-    assert said.endswith("2 rows written: grid.csv\n")
+    assert (code, said.splitlines()[-1]) == (1, "2 rows written: grid.csv")
     assert "prunemia: 1 experiments failed, the others are in the table:\n  dataset" in error
     assert len(pd.read_csv("grid.csv")) == 2
 

@@ -38,22 +38,17 @@ def planned(context, experiments, attacks=ATTACKS, of="pruned"):
     return sweep.Plan(context, table_steps(experiments, attacks, of))
 
 
-def test_inputs_come_first_and_each_once(tmp_path):
-    found = planned(Context(STAGES, tmp_path), [QUICK])
-    place = {name: at for at, name in enumerate(found.tasks)}
-    assert all(place[need] < place[name] for name in place for need in found.tasks[name].needs)
+def test_tasks_are_what_gets_stored_inputs_first_and_what_is_stored_needs_none(tmp_path):
+    lab, asked = pm.Lab(tmp_path, progress=False), ([QUICK], ["conf", "blindmi"])
+    plan = planned(lab, *asked)
+    place = {name: at for at, name in enumerate(plan.tasks)}
+    assert all(place[need] < place[name] for name in place for need in plan.tasks[name].needs)
     # victim and shadows trained, pruned, queried; two fits, two decisions
-    assert list(found.todo) == list(found.tasks)
-    assert len(found.todo) == 2 * 3 + 2 + 2
-
-
-def test_tasks_are_what_gets_stored_and_what_is_stored_needs_none_of_its_inputs(tmp_path):
-    lab = pm.Lab(tmp_path, progress=False)
-    tasks = planned(lab, [QUICK], ["conf", "blindmi"]).tasks
-    lab.map([QUICK], ["conf", "blindmi"])
+    assert len(plan.todo) == len(plan.tasks) == 2 * 3 + 2 + 2
+    lab.map(*asked)
 
     stored = {f"{entry.stage}-{entry.key}" for entry in lab.store.entries()}
-    assert {name for name in stored if not name.startswith("data-")} == set(tasks)
+    assert {name for name in stored if not name.startswith("data-")} == set(plan.tasks)
     lab.store.clean(stage="signals")
     todo = [(task.step.stage, task.step.attack) for task in planned(lab, [QUICK]).todo.values()]
     rest = [stage for stage in todo if stage[0] != "signals"]
@@ -81,8 +76,8 @@ def test_a_plan_of_unread_data_downloads_nothing(tmp_path, data_folder):
     exp = pm.Experiment(dataset="cifar10", model="resnet18")
     context = Context(STAGES, tmp_path, foresees=True)
     changes = [{}, {"seed": 1}, {"samples": 500}, {"samples": 500, "rows": "fresh"}]
-    found = planned(context, [exp.replace(**change) for change in changes], ["conf"])
-    assert "24 to train, 24 to prune and fine-tune; 0 are in the store" in found.describe()
+    said = planned(context, [exp.replace(**change) for change in changes], ["conf"]).describe()
+    assert "24 to train, 24 to prune and fine-tune; 0 are in the store" in said
     assert not data_folder.exists()
     assert list(context.store.entries()) == []
 
