@@ -3,8 +3,8 @@
 import json
 import pickle
 import re
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -38,8 +38,9 @@ def keys(context, exp):
 
 def test_a_stage_needs_stages_that_stand_before_it_and_has_a_title(context):
     order = list(STAGES)
-    for place, stage in enumerate(order):
-        assert all(order.index(need.stage) < place for need in context.needs(step(stage)))
+    for stage in order:
+        needs = [order.index(need.stage) for need in context.needs(step(stage))]
+        assert max(needs, default=-1) < order.index(stage)
         assert context.title(step(stage)).endswith("seed 0")
 
 
@@ -47,7 +48,6 @@ def test_titles_say_which_networks(context):
     short = ", digits/columnfc, l1unstructured 0.7, seed 0"
     exp = EXP.replace(defense="ppb", rounds=2, rewind=True, bits=4)
     titles = {
-        step("original"): "training the victim, digits/columnfc, seed 0",
         Step("pruned", EXP, group=(1, 2)): f"pruning shadow networks 1–2{short}",
         Step("signals", EXP, group=(data.OWN + 2,)): f"querying reference network 3{short}",
         Step("fit", exp, group=(), attack="conf"): "fitting conf, digits/columnfc, l1unstructured "
@@ -110,21 +110,17 @@ def test_every_field_moves_some_key():
 def test_a_raised_version_moves_the_key_and_all_that_need_it(context, monkeypatch):
     before = keys(context, EXP)
 
-    def raised(table, name):
-        monkeypatch.setitem(table, name, replace(table[name], version=99))
-
-    cases = [
-        (lambda: raised(STAGES, "pruned"), {"pruned", "signals", "attack"}),
-        (lambda: raised(STAGES, "original"), set(NAMES)),
-        (lambda: monkeypatch.setattr(attack_class("conf"), "version", 99), {"attack"}),
-        (lambda: raised(NETWORKS, EXP.model), set(NAMES)),
-        (lambda: raised(DEFENSES, "none"), {"pruned", "signals", "attack"}),
-    ]
-    for change, expected in cases:
-        change()
-        fresh = keys(context.changed(progress=False), EXP)
-        assert {stage for stage in before if before[stage] != fresh[stage]} == expected
+    def moved():
+        after = keys(context.changed(progress=False), EXP)
         monkeypatch.undo()
+        return {stage for stage in before if before[stage] != after[stage]}
+
+    pruning = [(STAGES, "pruned"), (DEFENSES, "none")]
+    for table, name in [(STAGES, "original"), (NETWORKS, EXP.model), *pruning]:
+        monkeypatch.setitem(table, name, replace(table[name], version=99))
+        assert moved() == set(NAMES) - ({"original"} if (table, name) in pruning else set())
+    monkeypatch.setattr(attack_class("conf"), "version", 99)
+    assert moved() == {"attack"}
     # another kind of device has results of its own
     other = context.changed(progress=False)
     other.device = type("Device", (), {"type": "cuda"})()
@@ -176,14 +172,9 @@ def test_a_failure_stores_nothing_and_lets_go_of_the_lock(tmp_path):
 def test_threads_compute_it_once_and_say_that_they_wait(tmp_path, capsys):
     calls = []
     stages = toy(lambda: calls.append(1) or time.sleep(0.05) or 1)
-    contexts = [Context(stages, tmp_path) for _ in range(4)]
-    threads = [threading.Thread(target=context.value, args=[STEP]) for context in contexts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert calls == [1]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: Context(stages, tmp_path).value(STEP), range(4)))
+    assert (calls, found) == ([1], [1] * 4)
     assert "waiting for another process: playing" in capsys.readouterr().err
 
 
@@ -210,21 +201,17 @@ def test_a_data_set_is_read_once_and_its_fingerprint_kept(context, monkeypatch):
 
 def test_a_file_that_changed_is_another_data_set(tmp_path):
     path = tmp_path / "own.npz"
-    found = []
+    found = set()
     for value in (0.0, 1.0):
         np.savez(path, features=np.full((400, 3), value), labels=np.arange(400) % 2)
-        context = Context(STAGES, tmp_path / "store")
         exp = pm.Experiment(dataset=str(path), model="columnfc")
-        found.append(context.facts(exp)["fingerprint"])
-        assert context.dataset(exp).fingerprint == found[-1]
-
-    assert found[0] != found[1]
+        found.add(Context(STAGES, tmp_path / "store").facts(exp)["fingerprint"])
+    assert len(found) == 2
 
 
 def test_fresh_rows_are_a_data_set_of_their_own_for_each_seed(context):
-    same = pm.Experiment(dataset="digits", model="columnfc", samples=200)
-    experiments = [same, *(same.replace(rows="fresh", seed=seed) for seed in (0, 1))]
+    experiments = [EXP, *(EXP.replace(rows="fresh", seed=seed) for seed in (0, 1))]
     found = [context.facts(exp)["fingerprint"] for exp in experiments]
     assert len(set(found)) == 3
-    assert context.facts(same.replace(seed=1))["fingerprint"] == found[0]
+    assert context.facts(EXP.replace(seed=1))["fingerprint"] == found[0]
     assert [context.dataset(exp).fingerprint for exp in experiments] == found
