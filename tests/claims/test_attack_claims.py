@@ -91,7 +91,7 @@ def test_a_change_of_the_divergence_is_tried_under_each_rule():
     assert found["divergence-confidence"].by_rule["last"] == pytest.approx(steps(0.4))
     assert found["classes-sensitivity"].sparsity == 0.7
     assert {claim.verdict for claim in alone.values()} == {OPEN}
-    assert of_paper("Does PPB help?")["ppb-samia-adaptive"].note == "test accuracy -0.009"
+    assert of_paper("Does PPB help?")["ppb-samia-adaptive"].note == "test accuracy -0.9 points"
 
 
 def test_samia_against_confidence_is_read_off_the_levels_under_our_rule():

@@ -61,10 +61,10 @@ def test_a_row_is_a_claim_on_a_data_set_with_its_number_and_verdict():
     assert (row["source"], row["question"]) == ("control_mnist1d", "Does pruning leak?")
     assert row["paper"]
     assert found.loc[("total-0.5", "letter"), "verdict"] == OPEN
-    # mnist1d: total 0.9 and pruning 0.9 are down; letter: all eight under one rule
+    # mnist1d: total 0.9 and pruning 0.9 are down; letter: all seven under one rule
     counts = registry.counts(registry.registry())
     assert list(counts.columns) == list(VERDICTS)
-    assert counts.loc["Does pruning leak?", [CONTRADICTED, OPEN]].tolist() == [2, 8]
+    assert counts.loc["Does pruning leak?", [CONTRADICTED, OPEN]].tolist() == [2, 7]
     assert counts.to_numpy().sum() == len(found)
 
 
@@ -159,7 +159,7 @@ def test_every_entry_of_the_list_is_answered_by_a_table(landed):
 def test_a_real_experiment_of_a_grid_has_its_claims_and_another_has_none():
     exp = min(results.experiments("control_mnist1d"), key=lambda exp: (exp.seed, exp.sparsity))
     assert registry.of(exp, "total-0.7") == registry.find("total-0.7", "mnist1d")
-    assert len(registry.show(question="Does pruning leak?", exp=exp).data) == 8
+    assert len(registry.show(question="Does pruning leak?", exp=exp).data) == 7
     assert "No claim" in registry.show(exp=exp.replace(weight_decay=1e-5)).data
     two = min(results.experiments("control_cifar10"), key=lambda exp: exp.seed)
     said = registry.said(two, "total-0.7")
@@ -211,7 +211,8 @@ LEVELS = [("original", "samia"), ("dense", "samia"), ("pruned", "samia"), ("prun
 
 
 def test_effects_intervals_and_verdicts_agree_with_other_code(landed, request):
-    asked = landed[0][landed[0]["question"].isin(["Does pruning leak?", "Which attack?"])]
+    questions = ["Does pruning leak?", "Mild or heavy?", "Which attack?"]
+    asked = landed[0][landed[0]["question"].isin(questions)]
     found = recomputed(request.config.rootpath / "results")
 
     assert set(found) == set(asked.index)

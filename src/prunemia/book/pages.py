@@ -244,8 +244,9 @@ def answer(text: str) -> None:
     if words > MOST_WORDS or len(intervals) > MOST_INTERVALS:
         most = f"{MOST_WORDS} words and {MOST_INTERVALS} intervals"
         raise ValueError(f"an answer has at most {most}; this has {words} and {len(intervals)}")
-    minus = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
-    display_markdown(f"{ANSWER}{minus}", raw=True)
+    text = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+    text = re.sub(r"(?<=\d)%", " %", text)  # as the pages' prose has it
+    display_markdown(f"{ANSWER}{text}", raw=True)
 
 
 def answer_of(notebook: Any) -> str:

@@ -101,7 +101,8 @@ def statistics(table: Table) -> Iterator[Case]:
     """Yield the numbers of the paper's table, a column for each statistic and name."""
     runs = wide(table, "statistic", "name")
     change = runs.get("test ppb", np.nan) - runs.get("test no defense", np.nan)
-    yield {"change": np.mean(change)}, runs.assign(loss=-change, **{"allowed loss": TEST_MARGIN})
+    runs = runs.assign(loss=-change, **{"allowed loss": TEST_MARGIN})
+    yield {"points": 100 * np.mean(change)}, runs
 
 
 def few(table: Table) -> Iterator[Case]:
@@ -185,7 +186,8 @@ def equally_good(curve: Table) -> Iterator[Case]:
         notes = {}
         for name in map(str, runs):
             few = f"{count[name]} of {wanted} runs have such a dense network"
-            price = f"test accuracy {where(at, comparator=name)['test_difference'].mean():+.3f}"
+            lost = 100 * where(at, comparator=name)["test_difference"].mean()
+            price = f"test accuracy {lost:+.1f} points"
             parts = (few if count[name] < wanted else "", price if name != EQUAL_TEST else "")
             notes[name] = "; ".join(filter(None, parts))
         signs = rules.mean()[[name for name in (EQUAL_TEST, LEAST) if name in runs]] > 0
@@ -206,7 +208,8 @@ def regime(table: Table) -> str:
     lost = np.mean((test["original"] - test["pruned"]).groupby(test["seed"]).mean().tolist())
     if train >= FITTED and round(lost, 6) <= LOST:
         return ""
-    return f"outside of the paper's regime: training accuracy {train:.2f}, test {-lost:+.3f}"
+    accuracies = f"training accuracy {train:.2f}, test accuracy {-100 * lost:+.1f} points"
+    return f"outside of the paper's regime: {accuracies}"
 
 
 READ = (levels, accuracies, statistics, few, strongest, exposure, releases, recipes, equally_good)

@@ -14,7 +14,7 @@ from IPython.display import Markdown
 from scipy import optimize, stats
 
 from prunemia import results
-from prunemia.claims.base import LEAST_RUNS, OPEN, RULES, VERDICTS, Claim, where
+from prunemia.claims.base import LEAST_RUNS, NEGLIGIBLE, OPEN, RULES, VERDICTS, Claim, where
 from prunemia.claims.questions import OWN, QUESTIONS, answers, regime
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
@@ -113,8 +113,8 @@ def said(
     claim = of(exp, known)
     if claim is None:
         return f"{100 * here:+.1f} points in this one run, which decides nothing"
-    small, unknown = "no difference that matters", f"an effect that {claim.runs} runs do not decide"
-    clauses = (more, less, f"makes {small}", f"has {unknown}", "has an effect that is open")
+    unknown = f"changes the leak by less than {claim.runs} runs can tell"
+    clauses = (more, less, f"makes {NEGLIGIBLE}", unknown, "has an effect that is open")
     clause = clauses[VERDICTS.index(claim.verdict)]
     return f"{clause} ({claim.effect.text(1, 100, ' points', signed=True)})"
 

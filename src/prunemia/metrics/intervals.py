@@ -44,8 +44,8 @@ class Estimate:
         """Return the value and its interval, or what takes its place, as text."""
         if not self.resolved:
             return self.note
-        value = f"{scale * self.value:{'+' if signed else ''}.{digits}f}"
-        low, high = (f"{scale * x:.{digits}f}" for x in (self.low, self.high))
+        value = f"{scale * self.value:{'+' if signed else ''}z.{digits}f}"
+        low, high = (f"{scale * x:z.{digits}f}" for x in (self.low, self.high))
         rest = f"({self.note})" if math.isnan(self.low) else f"[{low}, {high}]"
         return f"{value}{unit} {rest}"
 

@@ -31,7 +31,10 @@ VERDICTS = {  # blue and orange: green would say that a leak is good
     "open": "#CCCCCC",
 }
 SIGNS = dict(zip(VERDICTS, "▲▼=?○", strict=True))  # nobody needs to see colours
-DATA = {name: label.split(" (")[0] for name, label in sorted(registry.LABELS.items())}
+DATA = {  # by label, as they are drawn: natural images come last
+    name: label.split(" (")[0]
+    for name, label in sorted(registry.LABELS.items(), key=lambda item: item[1])
+}
 ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
 BLUE = "#0072B2"
 
