@@ -1,7 +1,5 @@
 """Data sets that are generated or built in; the split; canaries."""
 
-from __future__ import annotations
-
 import random
 
 import numpy as np
@@ -12,9 +10,8 @@ from prunemia import data
 from prunemia.data import DataError, Dataset, plant, split
 
 
-def random_dataset(samples: int, classes: int = 3, seed: int = 0) -> Dataset:
-    generator = np.random.default_rng(seed)
-    features = generator.normal(size=(samples, 4)).astype(np.float32)
+def random_dataset(samples, classes=3, seed=0):
+    features = np.random.default_rng(seed).normal(size=(samples, 4)).astype(np.float32)
     return Dataset("random", features, np.arange(samples) % classes, classes)
 
 
@@ -61,7 +58,7 @@ def test_digits_of_which_samples_are_fixed_and_nested():
 
 @pytest.mark.parametrize(("name", "samples"), [("mnist1d", 50), ("digits", 205)])
 def test_a_seed_draws_samples_of_its_own_and_the_same_each_time(name, samples):
-    def rows(seed: int | None) -> set[bytes]:
+    def rows(seed):
         features = data.load(name, samples, rows_seed=seed).features
         assert len(features) == samples
         return {row.tobytes() for row in features}
@@ -95,14 +92,12 @@ def test_the_fingerprint_is_of_the_contents_alone():
 
 
 def test_parts_have_the_sizes_counted_by_hand():
+    # 5010 → 2505 each; ⌈.45·2505 = 1127.25⌉ = 1128; ⌈.1818·1377 = 250.3⌉ = 251; the rest is 1126.
+    # 1797 → 898 and 899; ⌈404.1⌉ = 405, ⌈.1818·493 = 89.6⌉ = 90; ⌈404.55⌉ = 405, ⌈.1818·494⌉ = 90.
+    # 40 → 20; exactly 9 for testing; ⌈.1818·11 = 1.9998⌉ = 2.
     for samples, victim, shadow in (
-        # 5010 → 2505 each; ⌈.45·2505 = 1127.25⌉ = 1128; ⌈.1818·1377 = 250.3⌉ = 251; 2505 - 1128 -
-        # 251 = 1126
         (5010, (1126, 251, 1128), (1126, 251, 1128)),
-        # 1797 → 898 and 899; ⌈404.1⌉ = 405, ⌈.1818·493 = 89.6⌉ = 90, 403; ⌈404.55⌉ = 405,
-        # ⌈.1818·494 = 89.8⌉ = 90, 404
         (1797, (403, 90, 405), (404, 90, 405)),
-        # 40 → 20; exactly 9 for testing; ⌈.1818·11 = 1.9998⌉ = 2; 9
         (40, (9, 2, 9), (9, 2, 9)),
     ):
         for index, expected in ((0, victim), (1, shadow), (7, shadow)):
@@ -110,7 +105,7 @@ def test_parts_have_the_sizes_counted_by_hand():
             assert (len(parts.train), len(parts.validation), len(parts.test)) == expected
 
 
-def indices_of(parts: data.Split) -> list[int]:
+def indices_of(parts):
     return [*parts.train, *parts.validation, *parts.test]
 
 
@@ -122,7 +117,7 @@ def test_victim_and_adversary_share_no_sample_and_use_all():
 
 
 def test_a_split_depends_on_data_seed_and_index_alone():
-    def train(rows: int, seed: int, index: int) -> tuple[int, ...]:
+    def train(rows, seed, index):
         return tuple(data.split(random_dataset(100, seed=rows), seed, index).train.tolist())
 
     assert train(0, 0, 2) == train(0, 0, 2)

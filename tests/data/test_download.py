@@ -1,7 +1,5 @@
 """Downloads end whole and verified, or in one sentence with nothing left behind."""
 
-from __future__ import annotations
-
 import hashlib
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +58,7 @@ def test_a_copy_of_the_readers_is_used_and_never_changed(publish, server, data_f
     assert server.requests == []
 
 
-def unused() -> str:
+def unused():
     """Return an address at which nobody listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,12 +1,8 @@
 """The reader's own arrays: what is loaded, and what is refused in one sentence."""
 
-from __future__ import annotations
-
 import io
 import re
 import zipfile
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,17 +13,23 @@ from prunemia.data import DataError, LayoutWarning, ScaleWarning, standardized
 from prunemia.data.own import FIRST, GREY, LAST, SERIES, SERIES_LAST
 
 
-def saved(path: Path, **arrays: Any) -> Path:
-    np.savez(path, **arrays)
-    return path
+@pytest.fixture
+def saved(tmp_path):
+    """Return a function that saves arrays as an .npz, and returns its path."""
+
+    def save(**arrays):
+        np.savez(tmp_path / "own.npz", **arrays)
+        return tmp_path / "own.npz"
+
+    return save
 
 
 @pytest.mark.parametrize(
     "labels", [[7, -1, 3, 7], np.array([[2.0], [0], [1], [2]]), np.eye(3, dtype=bool)[[2, 0, 1, 2]]]
 )
-def test_features_and_labels_of_any_form_are_float32_and_classes_from_0(tmp_path, labels):
+def test_features_and_labels_of_any_form_are_float32_and_classes_from_0(saved, labels):
     features = np.arange(16, dtype=np.float64).reshape(4, 4)
-    dataset = data.load(saved(tmp_path / "own.npz", features=features, labels=labels))
+    dataset = data.load(saved(features=features, labels=labels))
     np.testing.assert_array_equal(dataset.features, features.astype(np.float32), strict=True)
     np.testing.assert_array_equal(dataset.labels, np.array([2, 0, 1, 2]), strict=True)
     assert (dataset.classes, len(dataset.sample(2))) == (3, 2)
@@ -47,9 +49,9 @@ def test_features_and_labels_of_any_form_are_float32_and_classes_from_0(tmp_path
         ("features", (9,), (9,)),
     ],
 )
-def test_own_shapes(tmp_path, field, shape, expected):
+def test_own_shapes(saved, field, shape, expected):
     values = np.random.default_rng(0).integers(0, 256, (6, *shape), dtype=np.uint8)
-    dataset = data.load(saved(tmp_path / "own.npz", **{field: values}, labels=np.arange(6)))
+    dataset = data.load(saved(**{field: values}, labels=np.arange(6)))
     placed = np.moveaxis(values, -1, 1) if shape == (8, 9, 3) else values
     scale = 255 if len(shape) > 1 else 1  # pixels, and whole numbers
     whole = placed.reshape(6, *expected) / scale
@@ -68,11 +70,11 @@ def test_own_shapes(tmp_path, field, shape, expected):
     ],
 )
 def test_a_shape_of_several_readings_is_told_unless_the_file_says_which(
-    tmp_path, shape, read, expected, layout, otherwise
+    saved, shape, read, expected, layout, otherwise
 ):
     features = np.random.default_rng(0).normal(size=(80, *shape)).astype(np.float32)
     arrays = {"features": features, "labels": np.arange(80) % 2}
-    path = saved(tmp_path / "own.npz", **arrays)
+    path = saved(**arrays)
     with pytest.warns(LayoutWarning) as caught:
         guessed = data.load(path)
     (text,) = [str(warning.message) for warning in caught]
@@ -81,23 +83,35 @@ def test_a_shape_of_several_readings_is_told_unless_the_file_says_which(
     assert f"({layout})" in text
     np.testing.assert_array_equal(guessed.features, arranged(features, read))
     for says, becomes in ((read, expected), (layout, otherwise)):
-        dataset = data.load(saved(path, **arrays, layout=says))
+        dataset = data.load(saved(**arrays, layout=says))
         assert dataset.shape == becomes
         np.testing.assert_array_equal(dataset.features, arranged(features, says))
 
 
-def arranged(features: np.ndarray, layout: str) -> np.ndarray:
+def arranged(features, layout):
     if layout == GREY:
         return features[:, np.newaxis]
     return np.moveaxis(features, -1, 1) if layout.endswith("channels") else features
 
 
-GOOD = np.ones((6, 2))
-SIX = np.arange(6)
+def npy(array):
+    np.lib.format.write_array(buffer := io.BytesIO(), np.asarray(array))
+    return buffer.getvalue()
+
+
+def archive(**members):
+    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as packed:
+        for name, content in members.items():
+            packed.writestr(name.replace("_npy", ".npy"), content)
+    return buffer.getvalue()
+
+
+GOOD, SIX = np.ones((6, 2)), np.arange(6)
+WHOLE = archive(features_npy=npy(np.ones((600, 20))), labels_npy=npy(np.arange(600)))
 
 
 @pytest.mark.parametrize(
-    ("arrays", "sentence"),
+    ("content", "sentence"),
     [
         ({"features": None}, "field 'features' is missing; its fields are labels"),
         ({"labels": SIX[:5]}, r"labels: shape \(5,\), .*allowed: \(6,\)"),
@@ -109,47 +123,19 @@ SIX = np.arange(6)
         ({"features": GOOD * 1e300}, "row 0: value 0 is 'inf'; allowed: finite numbers"),
         ({"features": np.array([{}] * 6)}, "'features' is pickled, which is not"),
         ({"layout": SERIES}, r"layout: 'channels, length' with shape .*allowed: 'features'$"),
-    ],
-)
-def test_what_is_wrong_with_own_arrays_is_one_sentence(tmp_path, arrays, sentence):
-    arrays = {"features": GOOD, "labels": SIX} | arrays
-    given = {name: array for name, array in arrays.items() if array is not None}
-    path = saved(tmp_path / "own.npz", **given)
-    with pytest.raises(DataError, match=f"^{re.escape(str(path))}: .*{sentence}"):
-        data.load(path)
-
-
-def npy(array: Any) -> bytes:
-    np.lib.format.write_array(buffer := io.BytesIO(), np.asarray(array))
-    return buffer.getvalue()
-
-
-def archive(**members: bytes) -> bytes:
-    with zipfile.ZipFile(buffer := io.BytesIO(), "w") as packed:
-        for name, content in members.items():
-            packed.writestr(name.replace("_npy", ".npy"), content)
-    return buffer.getvalue()
-
-
-WHOLE = archive(features_npy=npy(np.ones((600, 20))), labels_npy=npy(np.arange(600)))
-FLIPPED = WHOLE[:1000] + bytes([WHOLE[1000] ^ 255]) + WHOLE[1001:]
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (None, "cannot be read: No such file"),
         (npy(GOOD), r"is no \.npz archive, or is truncated"),
         (WHOLE[:50_000], "truncated"),
-        (FLIPPED, "field 'features' is damaged: Bad CRC-32"),
         (archive(readme=b"text"), "field 'readme' is damaged"),
         (archive(features_npy=npy(GOOD) + b"more"), "damaged: 4 bytes more than its header"),
         (archive(labels_npy=npy(GOOD), labels=npy(GOOD)), "field 'labels' .* it is there twice"),
+        (WHOLE[:1000] + b"x" + WHOLE[1001:], "field 'features' is damaged: Bad CRC-32"),
     ],
 )
-def test_a_file_that_is_no_archive_is_one_sentence(tmp_path, content, sentence):
-    path = tmp_path / "own.npz"
-    if content is not None:
+def test_what_is_wrong_with_an_own_file_is_one_sentence(saved, content, sentence):
+    changes = content if isinstance(content, dict) else {}
+    given = {"features": GOOD, "labels": SIX} | changes
+    path = saved(**{name: array for name, array in given.items() if array is not None})
+    if not changes:
         path.write_bytes(content)
     with pytest.raises(DataError, match=f"^{re.escape(str(path))}: .*{sentence}") as caught:
         data.load(path)
@@ -158,6 +144,8 @@ def test_a_file_that_is_no_archive_is_one_sentence(tmp_path, content, sentence):
 
 def test_a_file_damaged_anywhere_raises_nothing_but_data_errors(tmp_path):
     path, refused = tmp_path / "own.npz", 0
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        data.load(path)
     features = np.random.default_rng(0).normal(size=(20, 3))
     np.savez_compressed(path, features=features, labels=np.arange(20))
     whole = path.read_bytes()
@@ -178,26 +166,22 @@ def test_standardized_by_the_training_samples_counted_by_hand():
     assert scaled.dtype == np.float32
 
 
-def own(path: Path, features: Any) -> Path:
-    return saved(path, features=features, labels=np.arange(len(features)))
-
-
-def test_features_that_are_not_on_one_scale_bring_one_warning_unless_standardized(tmp_path):
-    path = own(tmp_path / "own.npz", np.tile([[0, 5, 3], [1, 5, 104]], (40, 1)))
+def test_features_that_are_not_on_one_scale_bring_one_warning_unless_standardized(saved):
+    path = saved(features=np.tile([[0, 5, 3], [1, 5, 104]], (40, 1)), labels=np.arange(80))
     # The ranges are 1, 0 (constant, not counted) and 101.
     with pytest.warns(ScaleWarning, match="set standardize=True in the Experiment") as caught:
         data.load(path)
     assert len(caught) == 1
-    lab = pm.Lab(store=tmp_path / "store", progress=False)
+    lab = pm.Lab(path.parent / "store", progress=False)
     exp = pm.Experiment(dataset=str(path), model="columnfc", standardize=True)
     assert len(lab.dataset(exp)) == 80  # pytest makes an error of a warning
 
 
-def test_features_on_one_scale_bring_none(tmp_path):
+def test_features_on_one_scale_bring_none(saved):
     for features in (
         np.array([[0, 3], [1, 103], [0.5, 3]]),  # a ratio of 100
         np.eye(20_000, 2),  # rare binary features
         np.ones((3, 2)),  # all constant
         np.array([[-3e38, 0], [3e38, 6e38 / 10]]),  # beyond float32
     ):
-        data.load(own(tmp_path / "own.npz", features))
+        data.load(saved(features=features, labels=np.arange(len(features))))

@@ -1,19 +1,15 @@
 """The paper's data sets, read from small files in the very formats in which they are published."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import scipy.io
-from numpy.typing import NDArray
 from PIL import Image
 from served import kept, tar_gz
 
@@ -21,19 +17,27 @@ from prunemia import data
 from prunemia.data import DataError
 
 GENERATOR = np.random.default_rng(0)
+FASHION = [archive.file for archive in data.SOURCES["fashion_mnist"].archives]
 FETCHED = [source.name for source in data.SOURCES.values() if source.archives]
 
 
-def pixels(*shape: int) -> NDArray[np.uint8]:
+def pixels(*shape):
     return GENERATOR.integers(0, 256, shape, dtype=np.uint8)
 
 
-def lines(table: NDArray[Any]) -> bytes:
+def lines(table):
     return "".join(",".join(map(str, row)) + "\n" for row in table).encode()
 
 
-def md5(content: bytes) -> str:
+def md5(content):
     return hashlib.md5(content).hexdigest()
+
+
+def assert_read(name, features, labels, rtol=1e-6):
+    dataset = data.load(name, progress=False)
+    assert dataset.features.dtype == np.float32
+    np.testing.assert_allclose(dataset.features, features, rtol=rtol)
+    np.testing.assert_array_equal(dataset.labels, labels)
 
 
 def test_checksums_are_those_of_torchvision():
@@ -55,9 +59,7 @@ def test_texas(publish):
     members = {"texas/100/labels": lines(labels[:, None]), "texas/75/feats": b"1\n"}
     members |= {"texas/100/feats": lines(features)}
     publish("texas", {"dataset_texas.tgz": tar_gz(members)}, rows=200, shape=(69,))
-    dataset = data.load("texas", progress=False)
-    np.testing.assert_array_equal(dataset.features, features.astype(np.float32), strict=True)
-    np.testing.assert_array_equal(dataset.labels, labels - 1)
+    assert_read("texas", features, labels - 1, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -81,10 +83,7 @@ def test_cifar(publish, monkeypatch, name, classes, key):
     members |= {reader.meta["filename"]: meta, "readme.html": b"text"}
     archive = tar_gz({f"{reader.base_folder}/{n}": content for n, content in members.items()})
     publish(name, {data.SOURCES[name].archives[0].file: archive}, rows=len(names) * classes)
-    dataset = data.load(name, progress=False)
-    images = rows.reshape(-1, 3, 32, 32) / 255
-    np.testing.assert_allclose(dataset.features, images, rtol=1e-6)
-    np.testing.assert_array_equal(dataset.labels, np.concatenate(labels))
+    assert_read(name, rows.reshape(-1, 3, 32, 32) / 255, np.concatenate(labels))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +92,7 @@ def test_cifar(publish, monkeypatch, name, classes, key):
 )
 def test_a_batch_that_is_not_the_published_one_is_not_unpickled(publish, folder, reason):
     class Evil:
-        def __reduce__(self) -> tuple[Any, tuple[str]]:
+        def __reduce__(self):
             return exec, ("raise SystemExit('unpickled')",)
 
     names = ("data_batch_1", "batches.meta")
@@ -114,42 +113,30 @@ def test_svhn(publish, monkeypatch):
         url, file, _ = SVHN.split_list[part]
         monkeypatch.setitem(SVHN.split_list, part, [url, file, md5(buffer.getvalue())])
     publish("svhn", files, rows=30)
-    dataset = data.load("svhn", progress=False)
-    np.testing.assert_allclose(dataset.features, images.transpose(0, 3, 1, 2) / 255, rtol=1e-6)
-    np.testing.assert_array_equal(dataset.labels, labels % 10)
+    assert_read("svhn", images.transpose(0, 3, 1, 2) / 255, labels % 10)
 
 
-def idx(array: NDArray[np.uint8]) -> bytes:
+def idx(array):
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
     return gzip.compress(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes())
-
-
-def fashion(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> dict[str, bytes]:
-    parts = {"train": slice(0, 30), "t10k": slice(30, None)}
-    return {
-        f"fashion-mnist/{part}-{kind}-ubyte.gz": idx(array[chosen])
-        for part, chosen in parts.items()
-        for kind, array in (("images-idx3", images), ("labels-idx1", labels))
-    }
 
 
 @pytest.mark.parametrize("installed", [False, True], ids=["downloaded", "of the system"])
 def test_fashion_mnist(publish, server, tmp_path, installed):
     images, labels = pixels(40, 28, 28), (np.arange(40) % 10).astype(np.uint8)
-    files = fashion(images, labels)
+    parts = [array[part] for part in (slice(30), slice(30, 40)) for array in (images, labels)]
+    files = dict(zip(FASHION, map(idx, parts), strict=True))
     for file, content in files.items():
         (tmp_path / Path(file).name).write_bytes(content)
-    publish("fashion_mnist", files, installed=tmp_path if installed else None, rows=40)
-    dataset = data.load("fashion_mnist", progress=False)
-    np.testing.assert_allclose(dataset.features, images[:, None] / 255, rtol=1e-6)
-    np.testing.assert_array_equal(dataset.labels, labels)
+    publish("fashion_mnist", files, installed=str(tmp_path) if installed else None, rows=40)
+    assert_read("fashion_mnist", images[:, None] / 255, labels)
     assert len(server.requests) == (0 if installed else 4)
 
 
 BROKEN_IDX = bytes([0, 0, 13, 1, 0, 0, 0, 1, 1]), bytes([0, 0, 8, 1, 0, 0, 0, 9, 1])
 
 
-def chmnist(images: NDArray[np.uint8]) -> bytes:
+def chmnist(images):
     """Return a zip of folders 01_TUMOR … 08_EMPTY with a tile of each of ``images``, in turn."""
     kinds = ("TUMOR", "STROMA", "COMPLEX", "LYMPHO", "DEBRIS", "MUCOSA", "ADIPOSE", "EMPTY")
     with zipfile.ZipFile(buffer := io.BytesIO(), "w") as archive:
@@ -177,20 +164,18 @@ def test_chmnist(publish):
     np.testing.assert_allclose(dataset.features[0, :, :, 17:], flat[0, :, :, 17:], rtol=1e-6)
 
 
-def letters(lines: str) -> dict[str, bytes]:
+def letters(content):
     with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("letter-recognition.data", lines)
+        archive.writestr("letter-recognition.data", content)
         archive.writestr("letter-recognition.names", "A,B,not,data")
     return {"letter+recognition.zip": buffer.getvalue()}
 
 
 def test_letter(publish):
     drawn = np.random.default_rng(0).integers(0, 16, (26, 16))
-    lines = [f"{chr(65 + i)},{','.join(map(str, row))}\n" for i, row in enumerate(drawn)]
-    publish("letter", letters("".join(lines)), rows=26)
-    dataset = data.load("letter", progress=False)
-    assert dataset.labels.tolist() == list(range(26))
-    np.testing.assert_allclose(dataset.features, drawn / 15, rtol=1e-6)
+    table = [[chr(65 + i), *row] for i, row in enumerate(drawn)]
+    publish("letter", letters(lines(table)), rows=26)
+    assert_read("letter", drawn / 15, range(26))
 
 
 @pytest.mark.parametrize(
@@ -199,10 +184,7 @@ def test_letter(publish):
         ("letter", letters("A,1,2\nB,1\n")),
         ("letter", letters("A,x\n")),
         ("texas", {"dataset_texas.tgz": tar_gz({"texas/100/feats": b"0,1\n"})}),
-        *(
-            ("fashion_mnist", dict.fromkeys(fashion(pixels(1, 1), pixels(1)), gzip.compress(idx)))
-            for idx in BROKEN_IDX
-        ),
+        *(("fashion_mnist", dict.fromkeys(FASHION, gzip.compress(idx))) for idx in BROKEN_IDX),
     ],
 )
 def test_archives_of_something_else_are_one_sentence(publish, name, files):
@@ -216,9 +198,8 @@ def test_junk_is_one_sentence_and_not_kept_under_a_published_checksum(publish, d
     archives = data.SOURCES[name].archives
     junk, published = dict.fromkeys([a.file for a in archives], b"junk"), archives[0].checksum
     publish(name, junk, checksum=published)
-    with pytest.raises(
-        DataError, match=f"its {published.split(':')[0]} checksum is .* nothing was"
-    ):
+    algorithm, _, _ = published.partition(":")
+    with pytest.raises(DataError, match=f"its {algorithm} checksum is .* nothing was"):
         data.load(name, progress=False)
     assert kept(data_folder) == []
     publish(name, junk)
