@@ -110,7 +110,6 @@ def test_releases_come_apart_as_they_went_together_and_hide_membership_in_each()
     assert [each.sensitivities for each in JointSignals.of([first, bare]).each] == [None, None]
     relabelled = Signals.from_arrays(first.arrays() | {"labels": (first.labels + 1) % 4})
     for other, name in (
-        (first.subset(np.arange(10)), "labels"),
         (relabelled, "labels"),
         (first.observed(), "membership"),
         (drawn(50, classes=5), "classes"),

@@ -9,7 +9,6 @@ from sklearn.metrics import roc_auc_score
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks.threshold import best_threshold
 
 THRESHOLDS = ("conf", "xent", "mentr", "top1conf")
 
@@ -73,25 +72,6 @@ def test_thresholds_by_hand():
     assert attack.predict(shadow).tolist() == [True, False]
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(-4, 4), st.booleans()), min_size=2, max_size=40).filter(
-        lambda rows: 0 < sum(member for _, member in rows) < len(rows)
-    ),
-    st.randoms(),
-)
-def test_no_candidate_does_better_and_row_order_does_not_matter(rows, random):
-    values, member = np.array([v for v, _ in rows], dtype=float), np.array([m for _, m in rows])
-    threshold = best_threshold(values, member)
-    order = list(range(len(rows)))
-    random.shuffle(order)
-    reached = [balanced(values, member, t) for t in np.unique(values)]
-    equally_good = np.unique(values)[np.isclose(reached, max(reached))]
-    assert balanced(values, member, threshold) == pytest.approx(max(reached))
-    assert threshold == equally_good[(len(equally_good) - 1) // 2]
-    assert best_threshold(values[order], member[order]) == threshold
-
-
 def shifted(n, shift, seed, easy=0.0, apart=0.0):
     """Two classes, n members and n others: margins N(easy + shift, 1) and N(easy, 1).
 
@@ -138,15 +118,16 @@ def test_top1conf_has_one_threshold_and_cannot_serve_both():
 
 
 @pytest.mark.parametrize("name", THRESHOLDS)
-@settings(max_examples=10, deadline=None)
-@given(n=st.integers(4, 60), classes=st.integers(2, 7), seed=st.integers(0, 999))
-def test_on_its_own_shadows_it_decides_as_the_quadratic_loop(name, n, classes, seed):
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(4, 60), classes=st.integers(2, 7), seed=st.integers(0, 999), ties=st.booleans()
+)
+def test_on_its_own_shadows_it_decides_as_the_quadratic_loop(name, n, classes, seed, ties):
     # Row by row: every threshold of its class, or of all rows where that class lacks a side;
-    # compared as integers.
+    # compared as integers. With ties, which many rows share, the middle threshold decides.
     draw = np.random.default_rng(seed)
-    shadow = signals(
-        draw.dirichlet(np.ones(classes), n), draw.integers(0, classes, n), np.arange(n) % 2 == 0
-    )
+    p, labels = draw.dirichlet(np.ones(classes), n), draw.integers(0, classes, n)
+    shadow = signals(p[np.arange(n) % 5] if ties else p, labels, np.arange(n) % 2 == 0)
     attack = attacks.get(name)().fit(shadow)
     values, member = attack.values(shadow), shadow.membership
     expected = []
@@ -159,6 +140,6 @@ def test_on_its_own_shadows_it_decides_as_the_quadratic_loop(name, n, classes, s
             taken, m = values[rows] >= t, member[rows]
             gains[t] = (taken & m).sum() * (~m).sum() - (taken & ~m).sum() * m.sum()
         best = sorted(t for t, gain in gains.items() if gain == max(gains.values()))
-        expected.append(values[i] >= best[(len(best) - 1) // 2])
+        expected.append(values[i] - best[(len(best) - 1) // 2])
 
-    assert attack.predict(shadow).tolist() == expected
+    assert attack.decision_function(shadow).tolist() == expected
