@@ -44,8 +44,7 @@ def write_profile(root: Path, name: str, content: object) -> None:
     """Write notebooks/profiles/NAME.yml."""
     folder = root / "notebooks" / "profiles"
     folder.mkdir(parents=True, exist_ok=True)
-    text = content if isinstance(content, str) else yaml.safe_dump(content)
-    (folder / f"{name}.yml").write_text(text)
+    (folder / f"{name}.yml").write_text(yaml.safe_dump(content))
 
 
 def write_repository(root: Path) -> Path:

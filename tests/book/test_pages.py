@@ -130,7 +130,7 @@ def test_a_page_gets_from_a_profile_what_it_knows_and_its_own_values_win(root):
     [
         ({"sparcity": 0.5}, r"sparcity: no such parameter \(did you mean 'sparsity'\?"),
         ({"pages": {"thrid": {"seed": 2}}}, "a profile maps parameters to values"),
-        ("- a\n- b\n", "a profile maps parameters to values"),
+        (["a", "b"], "a profile maps parameters to values"),
     ],
 )
 def test_a_wrong_profile_is_refused(root, content, message):
