@@ -32,6 +32,7 @@ def test_every_network_has_every_attack_in_every_setting(compared):
         [("conf", "shadows", 2), *((name, *s) for name in ("lira", "rmia") for s in settings)]
     )
     assert len(cases) == 6
+    assert references.FEW == pm.Experiment().shadows == 5
     assert all(case == expected for case in cases)
 
 
@@ -73,10 +74,10 @@ def test_the_most_exposed_by_two_scores_overlap_by_hand():
     found = claims.agreement(pd.DataFrame(rows, columns=["a", "b", "c"]), ["a", "b", "c"], 0.5)
     # tops: {0, 1, 2}, {0, 2, 3}, {3, 4, 5}
     assert found.to_numpy().tolist() == [[1, 2 / 4, 0], [2 / 4, 1, 1 / 5], [0, 1 / 5, 1]]
-
-
-def test_few_references_are_as_many_as_the_papers_shadow_networks():
-    assert pm.Experiment().shadows == references.FEW
+    # Of 40 samples the top 2: {39, 38} by one, {39, 0} by the other: one of three.
+    one = np.arange(40.0)
+    assert overlap(one, np.array([38.5, *one[1:]])) == pytest.approx(1 / 3)
+    assert (overlap(one, one), overlap(one, -one)) == (1, 0)
 
 
 # --- How unevenly the leak falls ----------------------------------------------------------------
@@ -88,8 +89,8 @@ def turn(exposed: float, n: int = 1000, k: int = 40) -> InTurn:
     trained = draw.random((k, n)) < 0.5
     scores = draw.normal(size=(k, n))
     scores[:, : n // 10] += exposed * trained[:, : n // 10]
-    empty = np.zeros((k, n))
-    answers = References(np.arange(n), np.zeros(n, int), empty, np.zeros((k, n, 2)), trained)
+    empty = np.zeros((k, n)), np.zeros((k, n, 2))
+    answers = References(np.arange(n), np.zeros(n, int), *empty, trained)
     return InTurn(answers, {SCORE: scores})
 
 
@@ -97,16 +98,6 @@ def test_a_leak_about_a_tenth_of_the_samples_is_found_there_and_none_without():
     # At 1 % FPR nearly all of the exposed members are found, of the others 1 %: of 45 + 4.5 ...
     assert share_of_a_tenth(turn(8.0)) == pytest.approx(1 / (1 + 9 * 0.01), abs=0.02)
     assert share_of_a_tenth(turn(0.0)) == pytest.approx(0.1, abs=0.05)
-
-
-def test_overlap_by_hand():
-    # Of 40 samples the top 2: {39, 38} by one, {39, 0} by the other: one of three.
-    one = np.arange(40.0)
-    two = one.copy()
-    two[0] = 38.5
-    assert overlap(one, two) == pytest.approx(1 / 3)
-    assert overlap(one, one) == 1
-    assert overlap(one, -one) == 0
 
 
 def test_chance_level_is_that_of_random_sets_and_of_samples_that_tie():
