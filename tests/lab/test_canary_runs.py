@@ -12,8 +12,7 @@ EXP = pm.Experiment(model="columnfc", samples=800, shadows=1, epochs=30, stoppin
 
 
 def test_guesses_by_hand():
-    # Eight canaries: two guessed included (scores 7 and 6: one is), two not (0 and 1: both are
-    # not).
+    # eight canaries: two guessed included (scores 7 and 6: one is), two not (0 and 1: right)
     included = np.array([False, False, True, True, False, True, False, True])
     planted = Planted(np.arange(8.0), included, {})
     assert planted.guesses() == (3, 4)

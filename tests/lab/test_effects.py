@@ -4,8 +4,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import ks_2samp
+from shifted import drawn
 
 import prunemia as pm
+from prunemia.divergence import confidence
 from prunemia.lab import effects as control
 from prunemia.lab.attacking import AttackResult
 from prunemia.metrics import evaluate
@@ -25,17 +28,10 @@ class Planted(pm.Lab):
         level = "dense" if step.exp.pruner == "dense" else step.of
         if step.stage in ("original", "pruned"):
             return [SimpleNamespace(accuracy={"train": 1.0, "test": 0.9 - LEAK[level] / 10})]
-        draw = np.random.default_rng(step.exp.seed)
-        n, classes = 4000, 4
-        labels = draw.integers(0, classes, n)
-        member = np.arange(n) % 2 == 0
-        logits = draw.normal(size=(n, classes))
-        logits[np.arange(n), labels] += 1 + LEAK[level] * member
-        noise = np.exp(draw.normal(size=(n, classes)) - LEAK[level] * member[:, None])
-        signals = pm.Signals.from_logits(logits, noise, labels, membership=member)
+        signals = drawn(4000, shift=LEAK[level], seed=step.exp.seed)
         if step.stage == "signals":
             return signals
-        scores = signals.posteriors[np.arange(n), labels] - 0.5
+        scores, member = confidence(signals) - 0.5, signals.membership
         return AttackResult(scores, scores >= 0, member, evaluate(member, scores, scores >= 0))
 
 
@@ -50,8 +46,8 @@ def test_total_is_training_plus_pruning_in_every_row(table):
 
     assert len(wide) == 3 * (2 + 5 + 5)  # accuracies; distances; accuracy, AUC and three TPRs
     assert np.allclose(wide["total"], wide["training"] + wide["pruning"], atol=1e-12)
-    by_hand = table.query("effect == 'pruning'")
-    assert np.array_equal(by_hand["value"], by_hand["pruned"] - by_hand["dense"])
+    pruning = table.query("effect == 'pruning'")
+    assert np.array_equal(pruning["value"], pruning["pruned"] - pruning["dense"])
     levels = table.query("effect == 'total'").drop(columns=["label", "effect", "value"])
     again = control.as_effects(levels)
     assert again["value"].sum() == pytest.approx(table["value"].sum())
@@ -68,37 +64,28 @@ def test_a_world_in_which_training_adds_and_pruning_takes_is_recovered(table):
 
 
 def test_levels_are_those_of_an_independent_computation(table):
-    signals = Planted("unused").value(control.Step("signals", pm.Experiment(seed=1), "original"))
-    sure = signals.posteriors[np.arange(len(signals)), signals.labels]
-    member = signals.membership
-    grid = np.sort(sure)
-    parts = [np.sort(sure[part]) for part in (member, ~member)]
-    one, two = (np.searchsorted(part, grid, side="right") / len(part) for part in parts)
+    signals = drawn(4000, shift=LEAK["original"], seed=1)
+    sure, member = confidence(signals), signals.membership
     row = table.query("seed == 1 and measure == 'confidence KS'").iloc[0]
 
-    assert row["original"] == pytest.approx(np.abs(one - two).max())
+    assert row["original"] == pytest.approx(ks_2samp(sure[member], sure[~member]).statistic)
     test = table.query("seed == 0 and measure == 'test accuracy' and effect == 'total'").iloc[0]
     assert (test["original"], test["value"]) == (pytest.approx(0.85), pytest.approx(-0.05))
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"model": "cnn1d", "defense": "ppb"},
-        {"dataset": "digits", "model": "columnfc", "width": None},
-    ],
-)
-def test_the_control_is_pruning_that_removes_nothing_bit_for_bit(tmp_path, fields):
-    lab = pm.Lab(tmp_path, progress=False)
-    exp = pm.Experiment(**{**TINY, **fields})
+FIELDS = [{"defense": "ppb"}, {"dataset": "digits", "model": "columnfc", "width": None}]
+
+
+@pytest.mark.parametrize("fields", FIELDS)
+def test_the_control_is_pruning_that_removes_nothing_bit_for_bit(lab, fields):
+    exp = pm.Experiment(**TINY | fields)
     dense, nothing = lab.pruned(control.dense(exp)), lab.pruned(exp.replace(sparsity=1e-9))
     assert dense.sparsity == nothing.sparsity == 0
     states = [network.module.state_dict() for network in (dense, nothing)]
     assert all((states[0][name] == states[1][name]).all() for name in states[0])
 
 
-def test_the_lab_gives_one_table_of_effects(tmp_path):
-    lab = pm.Lab(tmp_path, progress=False)
+def test_the_lab_gives_one_table_of_effects(lab):
     exp = pm.Experiment(**TINY)
     row = lab.effects([exp], ["conf"]).query("measure == 'AUC' and effect == 'total'").iloc[0]
     assert row["pruned"] == lab.attack(exp, "conf").evaluation.auc.value

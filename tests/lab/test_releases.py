@@ -34,23 +34,19 @@ def test_a_rounded_release_is_the_pruned_network_rounded(lab):
         expected = rounded(whole, 3) if name.endswith("weight") and whole.ndim > 1 else whole
         assert torch.equal(value, expected)
     assert coarse.sparsity == plain.sparsity
+    assert coarse.history == plain.history
     signals = lab.target(EXP.replace(bits=3))
     assert not np.array_equal(signals.posteriors, lab.target(EXP).posteriors)
+    # its accuracies are its own
+    test, dataset = lab.split(EXP).test, lab.dataset(EXP)
+    answers = pm.query.posteriors(coarse.module, dataset.features[test]).numpy().argmax(axis=1)
+    assert coarse.accuracy["test"] == pytest.approx((answers == dataset.labels[test]).mean())
 
 
 def test_rounding_before_pruning_leaves_fine_tuning_in_full_precision(lab):
     before = EXP.replace(bits=2, quantize="before")
     assert len(matrices(lab.original(before))[0][0].unique()) <= 3
     assert len(matrices(lab.pruned(before))[0][0].unique()) > 3
-
-
-def test_accuracies_of_a_rounded_network_are_its_own(lab):
-    exp = SMALL.replace(bits=2)
-    network, test, dataset = lab.original(exp), lab.split(exp).test, lab.dataset(exp)
-    answers = network.module(torch.from_numpy(dataset.features[test])).argmax(dim=1)
-    right = answers.numpy() == dataset.labels[test]
-    assert network.accuracy["test"] == pytest.approx(right.mean())
-    assert network.history == lab.original(SMALL).history
 
 
 def test_rounds_share_the_epochs_and_in_them_what_is_gone_stays_gone(lab):
@@ -94,9 +90,8 @@ def test_stacked_networks_equal_networks_one_by_one(lab, change):
 @pytest.mark.parametrize("change", [{"rounds": 2}, {"rewind": True}])
 def test_the_control_goes_through_the_same_and_removes_nothing(lab, change):
     control = lab.pruned(SMALL.replace(pruner="dense", stopping="last", **change))
-    assert control.sparsity == 0
-    assert len(control.history.loss) == 4
-    assert control.history.best_epoch == 3
+    history = control.history
+    assert (control.sparsity, len(history.loss), history.best_epoch) == (0, 4, 3)
 
 
 # --- Attacks on several -------------------------------------------------------------------------
@@ -112,12 +107,11 @@ def test_one_release_alone_is_the_attack_itself(lab, name):
 
 def test_the_mean_over_two_releases_by_hand(lab):
     both = [(EXP, "original"), (EXP, "pruned")]
-    found = [lab.target(*release) for release in both]
-    assert np.array_equal(lab.releases(both).target.each[1].posteriors, found[1].posteriors)
-    rows, labels = np.arange(len(found[0])), found[0].labels
-    mean = sum(signals.posteriors[rows, labels] for signals in found) / 2
+    found, labels = lab.releases(both).target.each, lab.target(EXP).labels
+    assert np.array_equal(found[1].posteriors, lab.target(EXP).posteriors)
+    mean = sum(signals.posteriors[np.arange(len(labels)), labels] for signals in found) / 2
     result = lab.attack_releases(both, "conf")
-    assert np.array_equal(result.membership, found[0].membership)
+    assert np.array_equal(result.membership, lab.target(EXP).membership)
     for label in np.unique(labels):  # per class a constant threshold is taken off
         assert np.ptp((result.scores - mean)[labels == label]) < 1e-5
 

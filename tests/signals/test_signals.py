@@ -11,9 +11,8 @@ import prunemia as pm
 
 def fields(n=4, classes=3):
     draw = np.random.default_rng(0)
-    posteriors = draw.dirichlet(np.ones(classes), size=n)
     return {
-        "posteriors": posteriors,
+        "posteriors": draw.dirichlet(np.ones(classes), size=n),
         "sensitivities": draw.random((n, classes)),
         "labels": np.arange(n) % classes,
         "membership": np.arange(n) < n // 2,
@@ -34,15 +33,12 @@ def changed(name, place, value):
         (changed("posteriors", (1, 0), np.nan), "row 1: posterior 0 is 'nan'; allowed: 0 to 1"),
         (
             changed("posteriors", 2, [0.501234, 0.2, 0.2]),
-            r"row 2: the sum .* is 0\.901234; allowed: 1 within 0.001 \(is a class left out",
+            r"row 2: .* is 0\.901234; .*left out",
         ),
-        (
-            changed("posteriors", 0, [1.5, -0.5, 0.0]),
-            r"posteriors: row 0: posterior 0 is '1\.5'; allowed: 0 to 1 \(logits\?\)",
-        ),
+        (changed("posteriors", 0, [1.5, -0.5, 0.0]), r"row 0: .* '1\.5'; allowed: .* \(logits\?\)"),
         (
             changed("sensitivities", (3, 1), np.inf),
-            "row 3: sensitivity 1 is 'inf'; allowed: 0 or m",
+            "row 3: sensitivity 1 is 'inf'; allowed: 0 or",
         ),
         (changed("labels", 0, 3), r"labels: row 0: label is '3'; allowed: 0 to 2"),
         (changed("model", 0, -1), "model: row 0: model is '-1'; allowed: 0 or more"),
@@ -77,12 +73,6 @@ def test_what_is_observed_holds_no_membership_and_no_array_can_be_changed():
         signals.subset([0, 1]).require_membership()
 
 
-def require_equal(first, second):
-    assert first.arrays().keys() == second.arrays().keys()
-    for name, array in first.arrays().items():
-        np.testing.assert_array_equal(array, second.arrays()[name])
-
-
 @settings(max_examples=25, deadline=None)
 @given(n=st.integers(1, 30), classes=st.integers(2, 12), hidden=st.booleans())
 def test_saved_and_loaded_are_the_same(tmp_path_factory, n, classes, hidden):
@@ -93,7 +83,7 @@ def test_saved_and_loaded_are_the_same(tmp_path_factory, n, classes, hidden):
     loaded = pm.Signals.load(path)
 
     assert (len(loaded), loaded.classes) == (n, classes)
-    require_equal(loaded, signals)
+    np.testing.assert_equal(loaded.arrays(), signals.arrays())
 
 
 @pytest.mark.parametrize(
@@ -117,7 +107,7 @@ def test_subset_and_concatenate_undo_each_other():
     parts = [signals.subset(np.arange(6) < 4), signals.subset([4, 5])]
 
     assert [len(p) for p in parts] == [4, 2]
-    require_equal(pm.Signals.concatenate(parts), signals)
+    np.testing.assert_equal(pm.Signals.concatenate(parts).arrays(), signals.arrays())
     with pytest.raises(ValueError, match="membership: only one of parts 0 and 1 has it"):
         pm.Signals.concatenate([signals, signals.observed()])
     bare = pm.Signals(**fields(6) | {"sensitivities": None})
@@ -199,17 +189,14 @@ def test_rounded_posteriors_are_divided_by_their_sums(rounded, exact, said):
 
 def confident(n=500):
     """Members' log-odds are N(26, 4), others' N(20, 4): float32 rounds nearly all to 1."""
-    draw = np.random.default_rng(0)
     member = np.arange(n) % 2 == 0
-    logits = np.zeros((n, 4))
-    logits[:, 0] = draw.normal(20 + 6 * member, 4)
-    return logits, member
+    logits = np.random.default_rng(0).normal(20 + 6 * member, 4)[:, None] * [1, 0, 0, 0]
+    return logits, pm.Signals.from_logits(logits, None, np.zeros(n), membership=member)
 
 
 def test_logits_keep_apart_what_single_precision_rounds_to_one():
-    logits, member = confident()
-    kept = pm.Signals.from_logits(logits, None, np.zeros(500), membership=member)
-    bare = kept.without_logits()
+    logits, kept = confident()
+    bare, member = kept.without_logits(), kept.membership
     # the oracle: log-odds of the true class rank as the logit does, for one class
     oracle = roc_auc_score(member, logits[:, 0])
     for name in ("conf", "mentr", "top1conf"):
@@ -227,9 +214,8 @@ def test_from_logits_is_a_stable_softmax_and_logits_stay(tmp_path):
     # softmax(1000, 1000 + ln 3) = (1/4, 3/4): a naive exponential overflows.
     stable = pm.Signals.from_logits([[1000, 1000 + np.log(3)]], [[0.0, 0.0]], [1])
     assert stable.posteriors[0].tolist() == pytest.approx([0.25, 0.75])
-    logits, member = confident(20)
-    signals = pm.Signals.from_logits(logits, None, np.zeros(20), membership=member)
+    logits, signals = confident(20)
     signals.save(tmp_path / "s.npz")
-    again = pm.Signals.concatenate([pm.Signals.load(tmp_path / "s.npz").subset(member), signals])
-    assert np.array_equal(again.logits, np.concatenate([logits[member], logits]))
+    again = pm.Signals.concatenate([pm.Signals.load(tmp_path / "s.npz").subset([0, 3]), signals])
+    assert np.array_equal(again.logits, np.concatenate([logits[[0, 3]], logits]))
     assert pm.Signals.concatenate([signals, signals.without_logits()]).logits is None
