@@ -12,7 +12,9 @@ import time
 import nbformat
 import psutil
 import pytest
+from bs4 import BeautifulSoup
 from minibook import PARAMETERS, write_page
+from sitecheck import external
 
 from prunemia.book import build
 from prunemia.book.build import Task, execute, execute_all, standalone
@@ -96,41 +98,23 @@ def test_cleaning_keeps_what_the_book_needs_and_nothing_else():
     assert result.data == {"text/html": styled.replace("T_0fe3a", "T0"), "text/plain": "<Styler>"}
 
 
-def answered(*texts):
-    """An executed notebook with a figure and these Markdown outputs, one cell each."""
-    cells = [v4.new_markdown_cell("# A page\n\nIt is $x < 1$ and [more](https://x).", id="a")]
-    shown = [{"text/markdown": text} for text in texts] + [{"image/png": "iVBORw0KGgo="}]
-    for data in shown:
-        output = v4.new_output("display_data", data=data)
-        cells.append(v4.new_code_cell("answer(…)", outputs=[output]))
-    return v4.new_notebook(cells=cells)
-
-
-def test_the_answer_of_a_page_is_found():
-    run_of = "*This run: mnist1d, computed here.*"
-
-    assert answer_of(answered(run_of, "> **Answer.** Two points [1, 3].")) == "Two points [1, 3]."
-    assert answer_of(answered(run_of)) == ""
-
-
-def loaded(html):
-    """Return what a browser would load from elsewhere, by hand rather than by a parser."""
-    found = re.findall(r'<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)="([^"]+)"', html)
-    styles = re.findall(r"(?:url\(|@import)\s*[\"']?(?:https?:)?//[^)\"' ]+", html)
-    return [url for url in [*found, *styles] if not url.startswith("data:")]
-
-
 def test_a_page_for_any_browser_loads_nothing_from_elsewhere(tmp_path):
     script = tmp_path / "book" / "_static" / "mathjax" / "tex-svg.js"
     script.parent.mkdir(parents=True)
     script.write_text("/* draws */ '</script>'")
-    notebook = answered("> **Answer.** Two points.")
+    shown = [{"text/markdown": "*This run: mnist1d.*"}, {"image/png": "iVBORw0KGgo="}]
+    shown += [{"text/markdown": "> **Answer.** Two points [1, 3]."}]
+    outputs = [v4.new_output("display_data", data=data) for data in shown]
+    cells = [v4.new_markdown_cell("# A page\n\nIt is $x < 1$ and [more](https://x).")]
+    notebook = v4.new_notebook(cells=[*cells, v4.new_code_cell("answer(…)", outputs=outputs)])
+    assert answer_of(notebook) == "Two points [1, 3]."
 
     inside = standalone(notebook, tmp_path / "notebooks" / "page.ipynb")
     outside = standalone(notebook, tmp_path.parent / "page.ipynb")
 
-    assert loaded(inside) == loaded(outside) == []
-    parts = ("Two points.", 'src="data:image/png;base64,iVBORw0KGgo="', "'<\\/script>'")
+    for html in (inside, outside):
+        assert list(external(BeautifulSoup(html, "html.parser"))) == []
+    parts = ("Two points [1, 3].", 'src="data:image/png;base64,iVBORw0KGgo="', "'<\\/script>'")
     assert all(part in inside for part in parts)
     assert "draws" not in outside
     assert "x &lt; 1" in outside

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import filelock
 import nbformat
-import pandas as pd
 import papermill
 import pytest
 import yaml
@@ -187,15 +186,6 @@ def shown_claims(notebook):
                 yield from (dict(zip(head, row, strict=True)) for row in rows)
 
 
-def test_rows_of_claims_are_read_off_a_page():
-    row = {"claim": "It grows", "data set": "d", "effect [95 %]": "0.1 [0, 1]", "verdict": "open"}
-    table = pd.DataFrame([row])
-    for html in (table.to_html(index=False), table.style.hide().to_html()):
-        output = nbformat.v4.new_output("display_data", data={"text/html": html})
-        cell = nbformat.v4.new_code_cell("shown", outputs=[output])
-        assert list(shown_claims(nbformat.v4.new_notebook(cells=[cell]))) == [row]
-
-
 @pytest.fixture(scope="session")
 def site(smoke):
     return Site(smoke / "_build" / "html")
@@ -209,15 +199,8 @@ class TestBuiltBook:
         for path, page in executed(smoke):
             assert all(cell.execution_count for cell in page.cells if cell.cell_type == "code")
             assert site.folder / path.relative_to(ROOT).with_suffix(".html") in site.pages
+            assert answer_of(page) or "pm.answer(" not in path.read_text(encoding="utf-8"), path
         assert len(site.pages) >= len(SOURCES) + 5
-
-    def test_answers_are_short(self, smoke):
-        for path, page in executed(smoke):
-            text = answer_of(page)
-            assert text or "pm.answer(" not in path.read_text(encoding="utf-8"), path.stem
-            text, intervals = pages.INTERVAL.sub("", text), pages.INTERVAL.findall(text)
-            assert len(text.replace(" %", "%").split()) <= pages.MOST_WORDS, path.stem
-            assert len(intervals) <= pages.MOST_INTERVALS, path.stem
 
     def test_one_claim_has_one_number_and_one_verdict_on_all_pages(self, smoke):
         seen = {}
@@ -226,6 +209,7 @@ class TestBuiltBook:
                 said = seen.setdefault((row["claim"], row.get("data set", path.stem)), {})
                 said.setdefault((row["effect [95 %]"], row["verdict"]), []).append(path.stem)
 
+        assert seen
         assert {claim: said for claim, said in seen.items() if len(said) > 1} == {}
 
     def test_nothing_is_loaded_from_elsewhere_links_lead_somewhere_and_pictures_have_words(

@@ -1,10 +1,6 @@
 """What a built site must not have: foreign resources, broken links, errors, mute pictures."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bs4 import BeautifulSoup
@@ -20,7 +16,7 @@ IN_SCRIPT = re.compile(r"[\"'`]((?:https?:)?//[^\s\"'`]+\.(?:js|mjs|css|json|wof
 class Site:
     """The HTML pages of a folder, parsed, and the ids of each."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         self.folder = folder
         found = sorted(path for path in folder.rglob("*.html") if "_static" not in path.parts)
         texts = {path: path.read_text(encoding="utf-8") for path in found}
@@ -28,16 +24,16 @@ class Site:
         ids = {path: page.find_all(id=True) for path, page in self.pages.items()}
         self.anchors = {path: {str(tag["id"]) for tag in tags} for path, tags in ids.items()}
 
-    def problems(self) -> Iterator[str]:
+    def problems(self):
         """Yield all that the site must not have, each with its page."""
         for path, page in self.pages.items():
-            found = [*_external(page), *_errors_and_mute_pictures(page), *self._broken(path, page)]
+            found = [*external(page), *_errors_and_mute_pictures(page), *self._broken(path, page)]
             yield from (f"{path.name}: {said}" for said in found)
         for path in self.folder.rglob("*.css"):
             text = path.read_text(encoding="utf-8")
             yield from (f"{path.name}: {url}" for url in IN_STYLE.findall(text))
 
-    def _broken(self, path: Path, page: BeautifulSoup) -> Iterator[str]:
+    def _broken(self, path, page):
         """Yield links to files or anchors of this site that are not there."""
         for tag in page.find_all(["a", *LOADING]):
             for link in (str(tag.get("href") or ""), str(tag.get("src") or "")):
@@ -50,7 +46,7 @@ class Site:
                     yield f"leads nowhere: {link}"
 
 
-def _external(page: BeautifulSoup) -> Iterator[str]:
+def external(page):
     """Yield what a browser would load from another host."""
     for tag in page.find_all(LOADING):
         values = [str(tag.get(attribute, "")) for attribute in FROM]
@@ -59,7 +55,7 @@ def _external(page: BeautifulSoup) -> Iterator[str]:
         yield from (IN_STYLE if tag.name == "style" else IN_SCRIPT).findall(tag.string or "")
 
 
-def _errors_and_mute_pictures(page: BeautifulSoup) -> Iterator[str]:
+def _errors_and_mute_pictures(page):
     """Yield cells' errors, images without an alternative text, and drawings without a label."""
     for tag in page.select(".output.traceback, .output.stderr"):
         yield " ".join(tag.get_text(" ").split())[:200]
