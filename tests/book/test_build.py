@@ -26,12 +26,6 @@ def root(tmp_path):
     return root
 
 
-@pytest.fixture
-def said():
-    """Lines that the book says."""
-    return []
-
-
 @pytest.fixture(autouse=True)
 def package(tmp_path, monkeypatch):
     """Let the book believe that the package is this small one."""
@@ -60,6 +54,12 @@ def executed(monkeypatch):
 
     monkeypatch.setattr(build, "execute_all", execute_all)
     return names
+
+
+@pytest.fixture
+def said():
+    """Return the list of what the book says."""
+    return []
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_page_whose_output_is_gone_or_damaged_is_executed_again(mini, root, ex
     again(executed, mini)
     output = root / "build" / "pages" / "default" / "first.ipynb"
     older = output.read_text().replace('"stamp": "', '"stamp": "0')
-    for damage in ("{", "[]", '{"metadata": {}}', older, None):
+    for damage in ("{", '{"metadata": {}}', older, None):
         output.write_text(damage) if damage else output.unlink()
         assert again(executed, mini) == ["first"]
 
@@ -128,8 +128,7 @@ def test_a_failing_page_fails_the_book_and_the_others_are_kept(mini, root, execu
     write_page(root, "deep/second", "print('fails')", parameters="seed: int = 0\n")
 
     for count in (2, 1):
-        message = f"1 of {count} pages failed: deep/second; the book was not built"
-        with pytest.raises(RunError, match=message):
+        with pytest.raises(RunError, match=f"1 of {count} pages failed: deep/second; the book was"):
             mini.make([], {})
     assert executed == [*BOTH, "deep/second"]
     assert [path.stem for path in (root / "build" / "pages").rglob("*.ipynb")] == ["first"]
@@ -164,13 +163,9 @@ def test_the_book_is_built_and_a_warning_keeps_the_last_good_one(mini, root, sai
     assert said[-1] == f"The book: {(html / 'index.html').as_uri()}"
 
     (root / "book" / "intro.md").write_text("# Intro\n\n[nowhere](nowhere.md)\n")
-    message = r"intro\.md:3: WARNING(.|\n)*nowhere(.|\n)*log: .*sphinx\.log"
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(RunError, match=r"intro\.md:3: WARNING(.|\n)*nowhere(.|\n)*log: .*sphinx\."):
         mini.make(["deep/second"], {})
     assert (html / "index.html").is_file()
-
-
-PAGE = "<!doctype html><meta charset=utf-8><title>{0}</title><h1>{0}</h1>"
 
 
 @pytest.fixture
@@ -179,7 +174,7 @@ def built(tmp_path):
     toc = "{format: jb-book, root: a, chapters: [{file: b, sections: [{file: sub/c}]}]}"
     write_text(tmp_path / "book" / "_toc.yml", toc)
     for name in ("a", "b", "sub/c"):
-        write_text(tmp_path / "site" / f"{name}.html", PAGE.format(f"Page {name}"))
+        write_text(tmp_path / "site" / f"{name}.html", f"<!doctype html><h1>Page {name}</h1>")
     return tmp_path
 
 
