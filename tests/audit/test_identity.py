@@ -5,7 +5,6 @@ import enum
 import functools
 import logging
 import os
-import re
 import subprocess
 import sys
 import threading
@@ -81,18 +80,13 @@ def ways(v):
         "a dict": {"a": {"b": [v]}},
         "a set": {"x", v},
         "an array of objects": np.array([1, v, None], dtype=object),
-        "half precision": torch.tensor([1, v]).bfloat16(),
         "a parameter": nn.Parameter(torch.tensor([v])),
         "a network": nn.BatchNorm1d(2, momentum=v),
         "a table": pd.DataFrame({"a": [v]}),
         "a random generator": np.random.default_rng(int(10 * v)),
-        "torch's generator": torch.Generator().manual_seed(int(10 * v)),
-        "a pattern": re.compile(str(v)),
-        "a namespace": types.SimpleNamespace(sparsity=v),
         "settings": Settings(v),
         "an enumeration": Kind(v),
         "a logger's level": (logging.getLogger("own"), v),
-        "a type of numbers": torch.float32 if v > 0.5 else torch.float64,
         "a function": closed(v),
         "a class": Model,
     }

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,47 +15,36 @@ from prunemia.training import Defense, FitSettings, Job, Run
 from prunemia.training.recording import WARM_UP, RecordedStep, recordable
 
 
-@pytest.fixture
-def recorded(monkeypatch):
-    """A run's recorded step, where a stand-in for CUDA undoes what runs while it is recorded."""
-    log, runs = [], []
+def record(run, monkeypatch):
+    """Let a run record its steps; a stand-in for CUDA undoes what runs while it is recorded."""
+    log = []
 
-    class Graph:
-        def replay(self):
-            log.append("replayed")
-            step = runs[0].recorded
-            step.losses.copy_(step.step(step.batch))
+    def replay():
+        log.append("replayed")
+        run.recorded.losses.copy_(run.recorded.step(run.recorded.batch))
 
     @contextlib.contextmanager
     def recording(_, capture_error_mode):
         log.append(f"recorded, {capture_error_mode}")
-        state = runs[0].networks.module, runs[0].optimizer
+        state = run.networks.module, run.optimizer
         before = [copy.deepcopy(each.state_dict()) for each in state]
         yield
         for each, old in zip(state, before, strict=True):
             each.load_state_dict(old)
 
-    class Stream:
-        def wait_stream(self, other):
-            pass
-
+    stream = SimpleNamespace(wait_stream=lambda _: None)
     for name in ("Stream", "current_stream"):
-        monkeypatch.setattr(torch.cuda, name, Stream)
+        monkeypatch.setattr(torch.cuda, name, lambda: stream)
     monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=replay))
     monkeypatch.setattr(torch.cuda, "graph", recording)
-
-    def prepare(run):
-        runs.append(run)
-        run.recorded = RecordedStep(run._take, run.optimizer)
-        run.optimizer.param_groups[0]["capturable"] = False  # CPUs have no such thing
-        return log
-
-    return prepare
+    run.recorded = RecordedStep(run._take, run.optimizer)
+    run.optimizer.param_groups[0]["capturable"] = False  # CPUs have no such thing
+    return log
 
 
 @pytest.mark.parametrize("defense", ["none", "ppb"])
-def test_recorded_steps_are_those_of_plain_training(recorded, defense):
+def test_recorded_steps_are_those_of_plain_training(monkeypatch, defense):
     # 150 samples in batches of 32: four full ones an epoch, and 22 that are never replayed
     draw = torch.Generator().manual_seed(0)
     images, labels = torch.randn(200, 1, 8, 8, generator=draw), torch.arange(200) % 3
@@ -65,7 +55,7 @@ def test_recorded_steps_are_those_of_plain_training(recorded, defense):
         job = Job("network", module, train, rest, rest, 0, prune(module, "l1unstructured", 0.6))
         settings = FitSettings(epochs=2, batch_size=32)
         run = Run([job], images, labels, settings, defenses.get(defense))
-        log = recorded(run) if records else []
+        log = record(run, monkeypatch) if records else []
         for epoch in range(2):
             run.train_epoch(epoch)
         results.append([*module.state_dict().values(), torch.tensor(run.histories[0].loss)])
