@@ -15,35 +15,28 @@ from prunemia.pruning import cost, cut, prune
 from prunemia.pruning.cutting import Absorbed
 
 SHAPE = (3, 8, 8)
-PUBLISHED = {"cnn1d": (1, 40), "cnn2d": (3, 16, 16), "resnet18": SHAPE, "vgg16": (3, 32, 32)}
-PUBLISHED |= {"densenet": (3, 16, 16)}
+PUBLISHED = {"cnn1d": (1, 40), "resnet18": SHAPE, "vgg16": (3, 32, 32)}
+PUBLISHED |= dict.fromkeys(["cnn2d", "densenet"], (3, 16, 16))
 
 
 class Net(nn.Module):
-    """Two convolutions of eight filters, normalized, with ``between`` what stands between them."""
+    """Two convolutions of eight filters, normalized, with ``between`` what stands between them.
 
-    def __init__(self, between, second=None, width=8):
+    ``answer``: what is made of the network and of what its first layers give, in place of that.
+    """
+
+    def __init__(self, between=None, second=None, width=8, answer=None):
         super().__init__()
         self.first = nn.Conv2d(3, 8, 3, padding=1)
         self.norm = nn.BatchNorm2d(8)
         self.second = second or nn.Conv2d(width, 8, 3, padding=1)
         self.head = nn.Linear(self.second.out_channels, 4)
-        self.between = between
+        self.between, self.answer = between, answer
 
     def forward(self, x):
-        h = self.second(self.between(self.norm(self.first(x))))
-        return self.head(h.relu().mean((2, 3)))
-
-
-class Written(Net):
-    """The same parts, used by a function of the network and its samples."""
-
-    def __init__(self, answer):
-        super().__init__(None)
-        self.answer = answer
-
-    def forward(self, x):
-        return self.head(self.answer(self, self.norm(self.first(x))).mean((2, 3)))
+        h = self.norm(self.first(x))
+        h = self.answer(self, h) if self.answer else self.second(self.between(h)).relu()
+        return self.head(h.mean((2, 3)))
 
 
 def shuffled(x):
@@ -91,9 +84,9 @@ CASES = {
     "pixel shuffle": lambda: Net(nn.PixelShuffle(2), width=2),
     "roll": lambda: Net(lambda x: x.relu().roll(1, dims=1)),
     "group norm": lambda: Net(nn.GroupNorm(4, 8)),
-    "twice": lambda: Written(lambda net, h: net.second(net.second(h.relu()).relu()).relu()),
-    "gated": lambda: Written(gated),
-    "hidden": lambda: Written(hidden),
+    "twice": lambda: Net(answer=lambda net, h: net.second(net.second(h.relu()).relu()).relu()),
+    "gated": lambda: Net(answer=gated),
+    "hidden": lambda: Net(answer=hidden),
 }
 
 
@@ -238,7 +231,7 @@ def test_single_weights_leave_nothing_to_cut_and_a_layer_is_never_emptied():
     ],
 )
 def test_networks_that_choose_by_their_activations_are_refused(choose, named):
-    module = Written(choose).eval()
+    module = Net(answer=choose).eval()
     with pytest.raises(ValueError, match=rf"network chooses by its activations \({named}\)"):
         cut(module, SHAPE)
 
