@@ -71,12 +71,11 @@ def test_a_legend_stands_above_the_axes_where_no_bar_is(ax, draw):
     rows = table("class attack accuracy original pruned", (0, "conf", 0.5, 0.1, 0.1))
     by_class = rows.set_index("class").assign(low=0.4, high=0.6)[["accuracy", "low", "high"]]
     both = ["original", "pruned"]
+    two, labels = dict.fromkeys(both, rows), {"value": "accuracy", "xlabel": ""}
     {
         "class_accuracy": lambda: plots.class_accuracy(dict.fromkeys(both, by_class), ax),
         "class_differences": lambda: plots.class_differences(rows, ax, "confidence"),
-        "attack_intervals": lambda: plots.attack_intervals(
-            dict.fromkeys(both, rows), ax, value="accuracy", xlabel=""
-        ),
+        "attack_intervals": lambda: plots.attack_intervals(two, ax, **labels),
     }[draw]()
     ax.figure.canvas.draw()
     assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1
@@ -119,10 +118,9 @@ def test_no_two_kinds_of_one_table_share_a_colour():
 def test_the_threat_model_names_both_sides_and_divides_each_half_alike(ax):
     plots.threat_model(ax)
     words = " ".join(text.get_text() for text in ax.texts)
-    for word in ("Victim", "Adversary", "members", "non-members", "Shadow", "posterior", "Attack"):
-        assert word in words
-    # One bar for the victim and three for shadow networks: 45 % members, 10 % validation samples,
-    # 45 % non-members each.
+    named = ("Victim", "Adversary", "members", "non-members", "Shadow", "posterior", "Attack")
+    assert [word for word in named if word not in words] == []
+    # One bar for the victim, three for shadow networks: 45 % members, 10 % validation, 45 % others.
     parts = [p for p in ax.patches if isinstance(p, mpl.patches.Rectangle)]
     widths = np.array([p.get_width() for p in parts]).reshape(4, 3)
     shares = widths / widths.sum(axis=1, keepdims=True)
@@ -169,11 +167,8 @@ def test_privacy_against_compute_tells_the_sparsity_by_the_points_shape(ax):
 
 
 def test_networks_stand_at_gap_and_leak_joined_without_the_original(ax):
-    networks = table(
-        "dataset role gap leak",
-        ("d", "original", 0.10, 0.60), ("d", "dense", 0.20, 0.70),
-        ("d", "pruned", 0.15, 0.65), ("d", "pruned", 0.05, 0.52),
-    )  # fmt: skip
+    tuned = [("d", "dense", 0.20, 0.70), ("d", "pruned", 0.15, 0.65), ("d", "pruned", 0.05, 0.52)]
+    networks = table("dataset role gap leak", ("d", "original", 0.10, 0.60), *tuned)
     plots.overfitting(networks, ax, ylabel="SAMIA")
     line, *others = ax.get_lines()
     assert list(line.get_xdata()) == [0.20, 0.15, 0.05]
@@ -184,19 +179,16 @@ def test_networks_stand_at_gap_and_leak_joined_without_the_original(ax):
 
 
 def test_each_data_set_has_a_panel_with_its_networks():
-    rows = [
-        (name, network, network.split(" ")[0], test, leak)
-        for name, shift in (("mnist1d", 0.0), ("x", 0.1), ("digits", 0.2))
-        for network, test, leak in (
-            ("original", 0.6, 0.5 + shift), ("dense", 0.65, 0.7), ("pruned 0.9", 0.5, 0.52)
-        )
-    ]  # fmt: skip
+    leaks, rows = {"mnist1d": 0.5, "x": 0.6, "digits": 0.7}, []
+    for name, leak in leaks.items():
+        rows += [(name, "original", "original", 0.6, leak), (name, "dense", "dense", 0.65, 0.7)]
+        rows += [(name, "pruned 0.9", "pruned", 0.5, 0.52)]
     figure = plots.leak_and_accuracy(table("dataset network role test leak", *rows))
 
     *panels, rest = figure.axes
     assert [ax.get_title() for ax in panels] == [DATA["mnist1d"], "x", DATA["digits"]]
     assert not rest.axison
-    for ax, leak in zip(panels, (0.5, 0.6, 0.7), strict=True):
+    for ax, leak in zip(panels, leaks.values(), strict=True):
         x, y = ax.get_lines()[0].get_data()
         assert (list(x), list(y)) == ([0.6, 0.65, 0.5], pytest.approx([leak, 0.7, 0.52]))
         assert said(ax) == [("0.9", (0.5, 0.52))]
