@@ -13,12 +13,6 @@ from prunemia import attacks
 THRESHOLDS = ("conf", "xent", "mentr", "top1conf")
 
 
-def signals(posteriors, labels, membership=None):
-    p = np.asarray(posteriors, dtype=float)
-    member = None if membership is None else np.asarray(membership, dtype=bool)
-    return pm.Signals(p, np.zeros_like(p), np.asarray(labels), member)
-
-
 def balanced(values, member, threshold):
     return ((values[member] >= threshold).mean() + (values[~member] < threshold).mean()) / 2
 
@@ -38,15 +32,15 @@ def balanced(values, member, threshold):
 def test_statistics_by_hand(name, expected):
     name, *statistic = name.split(", ")
     attack = attacks.get(name)(*statistic)
-    assert attack.values(signals([[0.5, 0.25, 0.25]], [1])) == pytest.approx([expected])
+    assert attack.values(pm.Signals([[0.5, 0.25, 0.25]], None, [1])) == pytest.approx([expected])
     # a row that sums to more than one, within the tolerance
-    assert np.isfinite(attack.values(signals([[1.0004, 0.0001]], [0])))
+    assert np.isfinite(attack.values(pm.Signals([[1.0004, 0.0001]], None, [0])))
 
 
 def test_the_modified_entropy_is_bounded_where_the_network_is_surely_wrong():
     # p = (1, 0), true class 1: -(1 - 0) ln 1e-30 - 1 · ln 1e-30 = 60 ln 10 = 138.155; surely right:
     # 0.
-    wrong, right = attacks.get("mentr")().values(signals([[1, 0], [1, 0]], [1, 0]))
+    wrong, right = attacks.get("mentr")().values(pm.Signals([[1, 0], [1, 0]], None, [1, 0]))
     assert (wrong, right) == (pytest.approx(-60 * math.log(10)), 0)
 
 
@@ -61,12 +55,14 @@ def test_thresholds_by_hand():
     posteriors[np.arange(7), labels] = true
     member = [True, True, False, False, True, False, True]
 
-    attack = attacks.get("conf")().fit(signals(posteriors, labels, member))
+    attack = attacks.get("conf")().fit(pm.Signals(posteriors, None, labels, member))
 
     assert attack.thresholds_ == pytest.approx([0.6, 0.8, 0.5])
-    assert attack.decision_function(signals([[0.7, 0.2, 0.1]], [0])) == pytest.approx([0.1])
+    assert attack.decision_function(pm.Signals([[0.7, 0.2, 0.1]], None, [0])) == pytest.approx(
+        [0.1]
+    )
     # a value at the threshold is a member's
-    shadow = signals([[0.75, 0.25], [0.5, 0.5]], [0, 0], [True, False])
+    shadow = pm.Signals([[0.75, 0.25], [0.5, 0.5]], None, [0, 0], [True, False])
     attack.fit(shadow)
     assert attack.thresholds_[0] == 0.75
     assert attack.predict(shadow).tolist() == [True, False]
@@ -127,7 +123,7 @@ def test_on_its_own_shadows_it_decides_as_the_quadratic_loop(name, n, classes, s
     # compared as integers. With ties, which many rows share, the middle threshold decides.
     draw = np.random.default_rng(seed)
     p, labels = draw.dirichlet(np.ones(classes), n), draw.integers(0, classes, n)
-    shadow = signals(p[np.arange(n) % 5] if ties else p, labels, np.arange(n) % 2 == 0)
+    shadow = pm.Signals(p[np.arange(n) % 5] if ties else p, None, labels, np.arange(n) % 2 == 0)
     attack = attacks.get(name)().fit(shadow)
     values, member = attack.values(shadow), shadow.membership
     expected = []

@@ -122,15 +122,9 @@ def test_halves_hold_half_of_the_members_and_of_the_others():
     assert not np.array_equal(first, other)
 
 
-@pytest.mark.parametrize(
-    ("measure", "lows"),
-    [
-        ("auc", [0.5, 0.51, 0.6, 0.75]),
-        ("accuracy", [0.5, 0.51, 0.6, 0.75]),
-        ("tpr@0.01", [0.01, 0.02, 0.03, 0.1]),
-    ],
-)
-def test_the_level_follows_its_rule(measure, lows):
+@pytest.mark.parametrize("measure", ["auc", "accuracy", "tpr@0.01"])
+def test_the_level_follows_its_rule(measure):
+    lows = [0.01, 0.02, 0.03, 0.1] if "tpr" in measure else [0.5, 0.51, 0.6, 0.75]
     families = [{("conf", measure): pm.metrics.Estimate(1.0, low, 1.0)} for low in lows]
     levels = ["no leak found", "a small leak", "a clear leak", "a large leak"]
     assert list(map(evidence.level_of, families)) == levels

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from answers import frame, planted
 
-from prunemia import cli
 from prunemia.audit import Answers, read
 from prunemia.errors import UsageError
 
@@ -104,31 +103,6 @@ def test_a_wrong_table_or_archive_is_refused_in_one_sentence(tmp_path, name):
 def test_what_is_no_file_or_no_parquet_is_refused(tmp_path, name, make, sentence):
     make(tmp_path / name)
     assert sentence in refusal(tmp_path / name)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["t.csv", "--fail-above", "tpr@0.02=0.1"],
-        ["t.csv", "--require-below", "tpr@0.01=0.05"],  # 20 non-members measure no 1 %
-        ["t.csv", "--attacks", "samia"],
-        ["t.csv", "--json", "t.csv"],
-        ["nosuch.csv"],
-    ],
-)
-def test_the_command_refuses_in_one_sentence_and_writes_nothing(
-    tmp_path, monkeypatch, capsys, arguments
-):
-    GOOD.to_csv(tmp_path / "t.csv", index=False)
-    monkeypatch.chdir(tmp_path)
-    quick = [] if "--attacks" in arguments else ["--attacks", "conf"]
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["audit", *arguments, "--html", "new.html", *quick])
-
-    out, err = capsys.readouterr()
-    said = [line for line in err.splitlines() if not line.endswith(" …")]
-    assert (ended.value.code, out, len(said), said[0][:10]) == (2, "", 1, "prunemia: ")
-    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
 SPELLINGS = {

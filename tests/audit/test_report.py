@@ -123,9 +123,7 @@ def test_a_limit_is_exceeded_where_the_lower_end_lies_above(audit, variants):
         variants[1].exceeded(["auc=0.6"])
 
 
-def test_save_goes_by_the_names_end(audit, tmp_path):
-    audit.save(tmp_path / "a.json")
-    assert (tmp_path / "a.json").read_text() == audit.to_json()
+def test_what_is_saved_goes_by_the_names_end(audit, tmp_path):
     with pytest.raises(ValueError, match=r"allowed: \.html, \.json, \.csv"):
         audit.save(tmp_path / "a.pdf")
 
@@ -153,6 +151,26 @@ def test_the_command_writes_all_three_and_fails_above_a_limit(tmp_path, command)
     assert err.splitlines()[-1].startswith("prunemia: --fail-above: auc of ")
     assert "The strongest attack (" in out
     assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["r.csv", "r.html", "r.json"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["t.csv", "--fail-above", "tpr@0.02=0.1"],
+        ["t.csv", "--require-below", "tpr@0.01=0.05"],  # 20 non-members measure no 1 %
+        ["t.csv", "--attacks", "samia"],
+        ["t.csv", "--json", "t.csv"],
+        ["nosuch.csv"],
+    ],
+)
+def test_the_command_refuses_in_one_sentence_and_writes_nothing(tmp_path, command, arguments):
+    frame(planted(40, 1.0, classes=3)).to_csv(tmp_path / "t.csv", index=False)
+    quick = [] if "--attacks" in arguments else ["--attacks", "conf"]
+    code, out, err = command(*arguments, "--html", "new.html", *quick)
+
+    said = [line for line in err.splitlines() if not line.endswith(" …")]
+    assert (code, out, len(said), said[0][:10]) == (2, "", 1, "prunemia: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
 def test_what_is_not_excluded_fails_where_that_is_required(tmp_path, command):
