@@ -1,18 +1,12 @@
 """Answers of made-up networks: a planted leak, a null, and the tables that hold them."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 import prunemia as pm
 
 
-def planted(
-    n: int, shift: float, seed: int = 0, classes: int = 5, sensitivities: bool = False
-) -> pm.Signals:
+def planted(n, shift, seed=0, classes=5, sensitivities=False):
     """Signals whose true logits are ``shift`` larger for members; 0: a null."""
     draw = np.random.default_rng(seed)
     member = np.arange(n) % 2 == 0
@@ -24,9 +18,21 @@ def planted(
     return pm.Signals(p / p.sum(axis=1, keepdims=True), moved, labels, member)
 
 
-def frame(signals: pm.Signals, ids: Any = None) -> pd.DataFrame:
+def drawn(n=400, classes=4, shift=0.0, seed=0, networks=2):
+    """Signals whose members are surer by ``shift`` on the logit scale, and less sensitive."""
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, classes, n)
+    member = np.arange(n) % 2 == 0
+    logits = draw.normal(size=(n, classes))
+    logits[np.arange(n), labels] += 1.5 + shift * member
+    sensitivities = np.exp(draw.normal(size=(n, classes)) - shift * member[:, None])
+    model = np.arange(n) % networks
+    return pm.Signals.from_logits(logits, sensitivities, labels, membership=member, model=model)
+
+
+def frame(signals, ids=None):
     """The same as a table's columns."""
-    columns: dict[str, Any] = {"label": signals.labels, "member": signals.membership.astype(int)}
+    columns = {"label": signals.labels, "member": signals.membership.astype(int)}
     for c in range(signals.classes):
         columns[f"p{c}"] = signals.posteriors[:, c]
         if signals.sensitivities is not None:

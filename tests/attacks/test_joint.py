@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from shifted import drawn
+from answers import drawn
 
 import prunemia as pm
 from prunemia.attacks import together

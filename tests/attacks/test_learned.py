@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
-from shifted import drawn
+from answers import drawn
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.testing import assert_close
