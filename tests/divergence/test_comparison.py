@@ -32,12 +32,10 @@ def row(table, quantity, distance):
 
 def test_distances_match_scipys(shifted):
     table = divergence.compare(shifted, shifted, bootstraps=20)
-    for name, quantity in (
-        ("confidence", divergence.confidence),
-        ("sensitivity", divergence.sensitivity),
-        ("log sensitivity", lambda signals: np.log10(divergence.sensitivity(signals))),
-    ):
-        values = quantity(shifted)
+    moved = divergence.sensitivity(shifted)
+    quantities = {"sensitivity": moved, "log sensitivity": np.log10(moved)}
+    quantities["confidence"] = divergence.confidence(shifted)
+    for name, values in quantities.items():
         a, b = values[:400], values[400:]
         p, q = (np.histogram(x, np.histogram_bin_edges(values, 30))[0] for x in (a, b))
         expected = {
@@ -46,42 +44,29 @@ def test_distances_match_scipys(shifted):
             "Wasserstein-1": stats.wasserstein_distance(a, b),
             "Jensen–Shannon": jensenshannon(p, q, base=2) ** 2,
         }
-        for distance, value in table[table.quantity == name].set_index("distance").original.items():
-            assert value == pytest.approx(expected[distance], rel=1e-6), distance
+        found = table[table.quantity == name].set_index("distance").original.to_dict()
+        assert found == pytest.approx({distance: expected[distance] for distance in found})
 
 
-@pytest.mark.parametrize(
-    ("confidences", "expected"),
-    [
-        # Members 0.5, 0.5, 0.9 and others 0.5, 0.9, 0.9: F differs by 1/3 from 0.5 to 0.9, for a
-        # tie is one step.
-        (
-            [0.5, 0.5, 0.9, 0.5, 0.9, 0.9],
-            {
-                ("confidence", "Kolmogorov–Smirnov"): 1 / 3,
-                ("confidence", "Wasserstein-1"): 0.4 / 3,
-            },
-        ),
-        # Sorted means: members (0.8, 0.2), non-members (0.6, 0.4): KL = 0.8 ln(4/3) + 0.2 ln(1/2).
-        # Members are right both times; of the non-members 0.4 is wrong: gap 1 - 1/2.
-        (
-            [0.8, 0.8, 0.6, 0.4],
-            {
-                ("sorted posterior", "Kullback–Leibler"): 0.8 * np.log(4 / 3) - 0.2 * np.log(2),
-                ("correctness", "mean difference"): 0.5,
-            },
-        ),
-    ],
-)
-def test_distances_by_hand(confidences, expected):
-    table = divergence.compare(*2 * [signals(confidences)], bootstraps=20)
-    for names, value in expected.items():
-        assert row(table, *names).original == pytest.approx(value, rel=1e-6)
+def test_distances_by_hand():
+    def found(confidences, *names):
+        table = divergence.compare(*2 * [signals(confidences)], bootstraps=20)
+        return pytest.approx(row(table, *names).original, rel=1e-6)
+
+    # Members 0.5, 0.5, 0.9 and others 0.5, 0.9, 0.9: F differs by 1/3 from 0.5 to 0.9, for a tie
+    # is one step.
+    ties = [0.5, 0.5, 0.9, 0.5, 0.9, 0.9]
+    assert found(ties, "confidence", "Kolmogorov–Smirnov") == 1 / 3
+    assert found(ties, "confidence", "Wasserstein-1") == 0.4 / 3
+    # Sorted means: members (0.8, 0.2), non-members (0.6, 0.4): KL = 0.8 ln(4/3) + 0.2 ln(1/2).
+    # Members are right both times; of the non-members 0.4 is wrong: gap 1 - 1/2.
+    kl = 0.8 * np.log(4 / 3) - 0.2 * np.log(2)
+    assert found([0.8, 0.8, 0.6, 0.4], "sorted posterior", "Kullback–Leibler") == kl
+    assert found([0.8, 0.8, 0.6, 0.4], "correctness", "mean difference") == 0.5
 
 
 def test_change_is_paired_and_its_interval_covers_a_known_shift(shifted):
-    # Every member's confidence rises by 0.02: the mean difference rises by 0.02 with every
-    # resample.
+    # every member's confidence rises by 0.02, and so does the mean difference, in every resample
     confidence = divergence.confidence(shifted).copy()
     confidence[:400] = np.minimum(confidence[:400] + 0.02, 1)
     exact = confidence[:400].mean() - divergence.confidence(shifted)[:400].mean()
@@ -103,14 +88,9 @@ def test_bootstrap_interval_of_a_mean_difference_is_as_wide_as_theory(shifted):
 
 def test_a_signed_difference_grows_with_its_absolute_value():
     # Grown, shrunk, both from below zero, and with another sign. -0.74 shrinks by 0.31 to -0.43.
-    table = pd.DataFrame(
-        {
-            "quantity": "sensitivity",
-            "distance": list("abcdef"),
-            "original": [0.4, 0.5, -0.4, -0.74, -0.4, 0.5],
-            "pruned": [0.5, 0.4, -0.5, -0.43, 0.5, -0.4],
-        }
-    )
+    table = pd.DataFrame({"quantity": "sensitivity", "distance": list("abcdef")})
+    table["original"] = [0.4, 0.5, -0.4, -0.74, -0.4, 0.5]
+    table["pruned"] = [0.5, 0.4, -0.5, -0.43, 0.5, -0.4]
     changes = divergence.relative_changes(table)
     assert changes["sensitivity, a"] == pytest.approx(0.25)
     assert changes.tolist() == pytest.approx([0.25, -0.2, 0.25, -0.31 / 0.74, 0.25, -0.2])
@@ -155,26 +135,21 @@ def test_by_class_is_the_mean_difference_in_each_class():
 
 
 def test_class_spread_finds_a_planted_difference_and_not_a_null():
-    draw = np.random.default_rng(2)
-    labels = np.tile([0, 1], 200)
+    draw, alternating, halves = np.random.default_rng(2), np.arange(400) % 2, np.arange(400) // 200
 
-    def p(values, permutations):
+    def p(values, permutations, labels=alternating):
         made = signals(values, labels=labels)
         return divergence.class_spread(made, permutations=permutations)["p"]
 
-    planted = draw.normal(0.6, 0.05, 400) + 0.05 * ((labels == 0) & (np.arange(400) < 200))
+    planted = draw.normal(0.6, 0.05, 400) + 0.05 * ((alternating == 0) & (halves == 0))
     assert p(planted, 200) < 0.01
     # Uniform under the null: the mean of 40 has standard error 0.046.
     nulls = [p(draw.normal(0.6, 0.05, 400), 99) for _ in range(40)]
     assert np.mean(nulls) == pytest.approx(0.5, abs=0.19)
-
-
-def test_class_spread_of_one_class_is_refused():
-    """Its deviation is no number, which no permutation exceeds: p would be its smallest."""
-    labels = np.where(np.arange(400) < 200, 0, 1)  # members and non-members share no class
-    for shared in (labels, np.zeros(400, dtype=int)):
+    # the deviation over one class is no number, which no permutation exceeds
+    for labels in (halves, 0 * halves):  # members and non-members share no class, or one alone
         with pytest.raises(ValueError, match="fewer than two classes have members and non-members"):
-            divergence.class_spread(signals(np.full(400, 0.5), labels=shared), permutations=9)
+            p(planted, 9, labels)
 
 
 def test_other_rows_are_refused(shifted):

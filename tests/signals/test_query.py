@@ -19,11 +19,6 @@ def confident_network(scale: float) -> nn.Module:
     return module.eval()
 
 
-def test_posteriors_are_the_softmax_of_the_logits():
-    asked = posteriors(nn.Identity(), torch.tensor([[0.0, math.log(3)]]))
-    assert asked[0].tolist() == pytest.approx([0.25, 0.75])  # softmax(0, ln 3)
-
-
 def test_sensitivity_of_two_logits_tends_to_its_expectation():
     # p_1 = sigmoid(x) at x = 0: slope 1/4; E|u| = sqrt(2/pi), so s = 0.25 * 0.798 for both classes.
     # 20,000 draws: |u| has standard deviation 0.6, the mean's relative standard error is 0.5 %.
@@ -91,7 +86,8 @@ FORMS = {
 def test_the_logits_are_taken_out_of_what_a_network_answers(change):
     tolerance = 0.02 if change is FORMS["half precision"] else 1e-12
     asked = posteriors(Answering(change), X)
-    torch.testing.assert_close(asked, posteriors(PLAIN, X), atol=tolerance, rtol=tolerance)
+    expected = PLAIN(X).detach().double().softmax(1)
+    torch.testing.assert_close(asked, expected, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize("x", [X.double(), X.half(), X.tolist()], ids=["double", "half", "list"])
@@ -117,10 +113,8 @@ WRONG = {
     "one logit": (lambda z: z[:, :1], r"shape \(16, 1\); allowed: .*torch.stack"),
     "fewer": (lambda z: z.mean(0, keepdim=True), r"shape \(1, 3\); allowed: logits"),
     "NaN": (lambda z: z / 0, "answers sample 0 with NaN or infinity"),
-    "batch": (
-        lambda z: nn.functional.batch_norm(z, None, None, training=True),
-        r"differ by up to .* with the other samples",  # statistics of a batch tell members apart
-    ),
+    # statistics of a batch tell members apart
+    "batch": (lambda z: nn.functional.batch_norm(z, None, None, training=True), "other samples"),
     "text": (lambda z: "a cat", "answers with str; allowed: logits"),  # noqa: ARG005
     "features first": (lambda z: (torch.zeros(len(z), 64), z), "allowed: the logits first"),
 }
@@ -164,7 +158,7 @@ def test_a_query_leaves_no_trace():
     given = posteriors(net, X)
     given += 1e-12  # an ordinary tensor
     assert not given.requires_grad
-    with pytest.raises(ValueError, match="cannot be asked"):
+    with pytest.raises(ValueError, match=r"cannot be asked samples of shape \(2,\), torch.float32"):
         posteriors(net, X[:, :2])
     assert [layer.training for layer in net] == [True, False, True, True]
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
@@ -196,13 +190,6 @@ def test_arrays_are_taken_however_they_lie_in_memory(x):
     assert torch.equal(logits(PLAIN, x), logits(PLAIN, X))
 
 
-@pytest.mark.parametrize(
-    ("x", "sentence"),
-    [
-        (X[:, :5], r"cannot be asked samples of shape \(5,\), torch.float32"),
-        (["a", "b"], "x: type <U1; allowed: numbers"),
-    ],
-)
-def test_samples_that_do_not_fit_are_refused_in_a_sentence(x, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        logits(PLAIN, x)
+def test_samples_that_are_no_numbers_are_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="x: type <U1; allowed: numbers"):
+        logits(PLAIN, ["a", "b"])
