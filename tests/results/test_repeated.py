@@ -14,18 +14,21 @@ from prunemia.lab import lengths
 from prunemia.results import kept, tables
 
 LEVELS = ["original", "dense", "pruned"]
+CONF = {"attack": ["", "conf"]}
 OURS = {"pruner": "l1unstructured", "sparsity": 0.7, "stopping": "warm-up"}
+FEW = {"network": "pruned", "by": "attack", "references": 5, "setting": ["shadows", "offline"]}
+FEW |= {"measure": "AUC", "attack": ["conf", "lira", "rmia"]}
 CELLS = {
-    "control": (OURS, LEVELS),
-    "capacity": ({"width": 8, "sparsity": 0.5}, LEVELS),
-    "pruners": ({"pruner": "l1structured", "sparsity": 0.5}, LEVELS),
-    "epochs": ({"role": "training", "epochs": 1, "sparsity": 0.5}, ["value"]),
+    "control": (OURS | CONF, LEVELS),
+    "capacity": (CONF | {"width": 8, "sparsity": 0.5}, LEVELS),
+    "pruners": (CONF | {"pruner": "l1structured", "sparsity": 0.5}, LEVELS),
+    "epochs": (CONF | {"role": "training", "epochs": 1, "sparsity": 0.5}, ["value"]),
     "recipes": ({"recipe": "fast"}, ["accuracy", "auc"]),
     "paper": ({"statistic": "accuracy", "name": "conf", "stopping": "warm-up"}, ["value"]),
     "curve": ({"role": "training", "epochs": 1}, ["train_accuracy", "test_accuracy", "value"]),
-    "references": ({"network": "pruned", "by": "attack", "references": 5, **OURS}, ["value"]),
-    "releases": ({"release": "pruned"}, ["value"]),
-    "tradeoff": ({"pruner": "dense", "defense": "none"}, ["test_accuracy", *tables.WIDE]),
+    "references": (OURS | FEW, ["value"]),
+    "releases": (CONF | {"release": "pruned"}, ["value"]),
+    "tradeoff": (CONF | {"pruner": "dense", "defense": "none"}, ["test_accuracy", *tables.WIDE]),
 }
 """Of each kind of table, what is repeated, with its lowest seed: which rows, and which columns."""
 REPEATED = [name for name in results.TABLES if name.split("_", 1)[0] in CELLS]
@@ -136,13 +139,8 @@ def read_runs(table, kind):
 def numbers(rows, kind):
     """Return the numbers of one run, shape (measures, networks), or (numbers, 1)."""
     where, columns = CELLS[kind]
-    for field, value in where.items():
-        rows = rows[rows[field] == value]
-    if kind == "references":
-        second = rows["setting"] == "offline, sensitivity"
-        rows = rows[(rows["measure"] == "AUC") & rows["attack"].isin(BY_REFERENCES) & ~second]
-    elif kind != "recipes" and "attack" in rows:
-        rows = rows[rows["attack"].fillna("").isin(["", "conf"])]
+    for field, values in where.items():
+        rows = rows[rows[field].isin(np.atleast_1d(values))]
     if kind in ("recipes", "tradeoff"):
         rows = rows[:1]
     # a rate too low for so few non-members to resolve is -1
@@ -152,16 +150,13 @@ def numbers(rows, kind):
     return found if columns == LEVELS else found.reshape(-1, 1)
 
 
-BY_REFERENCES = ["conf", "lira", "rmia"]
-
-
 def again(lab, exp, kind):
     """Return the same numbers, computed anew."""
     if kind in ("paper", "recipes", "references"):  # their tables take much more than a cell
-        names = {"paper": ["conf"], "references": BY_REFERENCES}
-        names["recipes"] = ["nn" if exp.dataset == "mnist1d" else "samia"]
-        found = [lab.attack(exp, name).evaluation.row() for name in names[kind]]
+        first = ["nn" if exp.dataset == "mnist1d" else "samia"]
+        names = {"paper": ["conf"], "references": FEW["attack"], "recipes": first}
         columns = {"paper": ["accuracy"], "references": ["auc"], "recipes": ["accuracy", "auc"]}
+        found = [lab.attack(exp, name).evaluation.row() for name in names[kind]]
         return np.array([row[column] for row in found for column in columns[kind]])[:, None]
     own = {"only": ["pruned"]} if kind == "releases" else {}
     return numbers(results.kept.KINDS[kind][0](lab, [exp], ["conf"], **own), kind)
