@@ -63,12 +63,6 @@ def test_the_table_of_timings_is_shown_as_it_is(tmp_path):
     assert appendix.fragments(tmp_path)["bench.fragment.md"] == "```text\nnow\n\n2 | 3\n```\n"
 
 
-def test_docstrings_keep_their_meaning_in_sphinx():
-    assert as_restructured_text("function", ["Return |w|."]) == [r"Return \|w\|."]
-    assert as_restructured_text("property", ["The share: of it."])[0] == ".."
-    assert as_restructured_text("class", ["A: b."]) == ["A: b."]
-
-
 BEFORE = """\
 Parameters
 ----------
@@ -87,7 +81,10 @@ Source: Yuan & Zhang (2022).
 """
 
 
-def test_prose_after_a_section_is_no_entry_of_it_and_an_entrys_text_is_no_type():
+def test_docstrings_keep_their_meaning_in_sphinx_and_prose_after_a_section_is_no_entry_of_it():
+    assert as_restructured_text("function", ["Return |w|."]) == [r"Return \|w\|."]
+    assert as_restructured_text("property", ["The share: of it."])[0] == ".."
+    assert as_restructured_text("class", ["A: b."]) == ["A: b."]
     napoleon = pytest.importorskip("sphinx.ext.napoleon")
     config = napoleon.Config(napoleon_use_param=False, napoleon_use_rtype=False)
     lines = as_restructured_text("function", BEFORE.split("\n"))

@@ -145,7 +145,7 @@ def test_references_come_in_pairs_that_train_on_what_tests_the_other():
 THOUSAND = random_dataset(1000, classes=4)
 
 
-def test_canaries_are_test_samples_of_a_wrong_label():
+def test_canaries_are_test_samples_of_a_wrong_label_and_each_seed_throws_a_fair_coin_of_its_own():
     canaries = plant(THOUSAND, 3, 100)
     assert len(set(canaries.samples)) == 100
     assert set(canaries.samples) <= set(split(THOUSAND, 3, 0).test)
@@ -154,9 +154,6 @@ def test_canaries_are_test_samples_of_a_wrong_label():
     with pytest.raises(DataError, match=r"canaries: 224 is not allowed: .* allowed: at most 223"):
         plant(THOUSAND, 0, 224)
     assert len(data.plant(THOUSAND, 0, 223).samples) == 223
-
-
-def test_a_fair_coin_decides_and_every_seed_throws_its_own():
     heads = np.array([plant(THOUSAND, seed, 100).included for seed in range(40)])
     assert stats.binomtest(int(heads.sum()), heads.size).pvalue > 0.001
     assert len(set(heads.sum(axis=1))) > 5  # a coin each, not a fixed half

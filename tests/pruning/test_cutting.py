@@ -88,6 +88,7 @@ CASES = {
     "gated": lambda: Net(answer=gated),
     "hidden": lambda: Net(answer=hidden),
 }
+CUT = ("method", "clamp", "threshold", "PReLU", "depthwise")  # activations of any form
 
 
 def noise(*shape):
@@ -135,14 +136,10 @@ def test_a_cut_network_answers_as_before_however_it_is_written(name, method):
             expected, found = module(scale * samples), small(scale * samples)
         worst = (found - expected).abs().amax() / expected.abs().amax()
         assert worst < 1e-5, f"at {scale} times the samples"
-
-
-@pytest.mark.parametrize("name", ["method", "clamp", "threshold", "PReLU", "depthwise"])
-def test_activations_of_any_form_do_not_stand_in_the_way(name):
     # Half of the first layer's eight filters go, and with them the channels that its successor
     # reads: from 8 · 27 + 8 · 72 weights at 64 places each, at least the first 4 · 27 are gone.
-    module = case(name)
-    assert macs(cut(module, SHAPE), SHAPE) <= macs(module, SHAPE) - 64 * 4 * 27
+    if name in CUT and method == "l1structured":
+        assert macs(small, SHAPE) <= macs(module, SHAPE) - 64 * 4 * 27
 
 
 @pytest.mark.parametrize(
@@ -221,22 +218,15 @@ def test_single_weights_leave_nothing_to_cut_and_a_layer_is_never_emptied():
     assert_close(small(x), module(x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("choose", "named"),
-    [
+def test_refusals_say_what_is_wrong():
+    for choose, named in (
         (lambda _, h: h.sort(dim=1).values, "sort"),
         (lambda _, h: h * (h.mean((2, 3), keepdim=True) > 0), "gt"),
         (lambda _, h: h if h.sum() > 0 else -h, "gt"),
         (lambda _, h: h.nan_to_num(), "nan_to_num"),
-    ],
-)
-def test_networks_that_choose_by_their_activations_are_refused(choose, named):
-    module = Net(answer=choose).eval()
-    with pytest.raises(ValueError, match=rf"network chooses by its activations \({named}\)"):
-        cut(module, SHAPE)
-
-
-def test_other_refusals_say_what_is_wrong():
+    ):
+        with pytest.raises(ValueError, match=rf"network chooses by its activations \({named}\)"):
+            cut(Net(answer=choose).eval(), SHAPE)
     swapped = pruned(Net(lambda x: torch.cat([p.relu() for p in x.chunk(2, 1)][::-1], 1)))
     with pytest.raises(ValueError, match="does not follow where layer 'second' has its channels"):
         cut(swapped, SHAPE)
