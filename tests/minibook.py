@@ -1,9 +1,5 @@
 """A repository of a few tiny pages, for the tests of the runner and the command line."""
 
-from __future__ import annotations
-
-from pathlib import Path
-
 import nbformat
 import yaml
 
@@ -17,7 +13,7 @@ note: str | None = None  # anything; "#" and "=" too
 """
 
 
-def write_page(root: Path, name: str, *code: str, parameters: str = PARAMETERS) -> Path:
+def write_page(root, name, *code, parameters=PARAMETERS):
     """Write notebooks/NAME.ipynb: a title, a parameters cell, and a cell for each piece of code."""
     v4 = nbformat.v4
     cells = [v4.new_markdown_cell(f"# {name.title()}\n\nText.", id="title")]
@@ -30,7 +26,7 @@ def write_page(root: Path, name: str, *code: str, parameters: str = PARAMETERS) 
     return path
 
 
-def write_toc(root: Path, *names: str) -> None:
+def write_toc(root, *names):
     """Write book/_toc.yml with the intro and these pages, in parts and sections."""
     first, *more = [{"file": f"notebooks/{name}"} for name in names]
     section = {"chapters": [{"file": "book/more", "sections": more}]}
@@ -40,14 +36,14 @@ def write_toc(root: Path, *names: str) -> None:
     (root / "book" / "_toc.yml").write_text(toc)
 
 
-def write_profile(root: Path, name: str, content: object) -> None:
+def write_profile(root, name, content):
     """Write notebooks/profiles/NAME.yml."""
     folder = root / "notebooks" / "profiles"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.yml").write_text(yaml.safe_dump(content))
 
 
-def write_repository(root: Path) -> Path:
+def write_repository(root):
     """Write pages `first` and `deep/second`, and an empty default profile."""
     write_page(root, "first", "print('sparsity', sparsity)")
     write_page(root, "deep/second", "print('seed', seed)", parameters="seed: int = 0\n")
@@ -56,7 +52,6 @@ def write_repository(root: Path) -> Path:
     for name in ("intro", "more"):
         (root / "book" / f"{name}.md").write_text(f"# {name.title()}\n\nText.\n")
     (root / "pyproject.toml").write_text('[project]\nname = "prunemia"\n')
-    (root / "_config.yml").write_text(
-        "title: Mini\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
-    )
+    config = "title: Mini\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
+    (root / "_config.yml").write_text(config)
     return root
