@@ -3,14 +3,13 @@
 import functools
 
 import torch
-from torch import Tensor
 
 from prunemia import models
 from prunemia.pruning import prune
 from prunemia.training import Job
 
 
-def bumps() -> tuple[Tensor, Tensor]:
+def bumps():
     """300 samples of 3 classes: a bump whose place is the class, in noise; shape (1, 12)."""
     draw = torch.Generator().manual_seed(1)
     labels = torch.arange(300) % 3
@@ -19,9 +18,7 @@ def bumps() -> tuple[Tensor, Tensor]:
     return features, labels
 
 
-def jobs(
-    kind: str, count: int, *, method: str = "l1unstructured", sparsity: float | None = None
-) -> list[Job]:
+def jobs(kind, count, *, method="l1unstructured", sparsity=None):
     """Networks of a kind, each with weights, batches and a split of its own."""
     width = 8 if kind == "cnn1d" else None
     networks = []

@@ -41,15 +41,13 @@ def leftovers(store):
 
 def manifest_with(**changes):
     """Return a manifest by the format's description, written without the package's functions."""
-    records = {
-        name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        for name, data in FILES.items()
-    }
-    body = {"format": 1, "stage": "train", "key": KEY, "files": records, "note": {"seconds": 1.5}}
+    plain = {"sort_keys": True, "separators": (",", ":")}
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
+    files = {name: {"bytes": len(FILES[name]), "sha256": each} for name, each in digests.items()}
+    body = {"format": 1, "stage": "train", "key": KEY, "files": files, "note": {"seconds": 1.5}}
     body |= changes
-    plain = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
-    digest = hashlib.sha256(plain).hexdigest()
-    return json.dumps(body | {"sha256": digest}, sort_keys=True, separators=(",", ":")).encode()
+    digest = hashlib.sha256(json.dumps(body, **plain).encode()).hexdigest()
+    return json.dumps(body | {"sha256": digest}, **plain).encode()
 
 
 def test_what_is_put_is_got(store):

@@ -57,14 +57,8 @@ def executed(monkeypatch):
 
 
 @pytest.fixture
-def said():
-    """Return the list of what the book says."""
-    return []
-
-
-@pytest.fixture
-def mini(root, said):
-    return Book(root, root / "build", "default", said.append)
+def mini(root):
+    return Book(root, root / "build")
 
 
 def again(executed, mini, only=(), given=None):
@@ -75,10 +69,11 @@ def again(executed, mini, only=(), given=None):
 
 
 def test_a_page_is_executed_again_only_where_something_changed(
-    mini, root, said, executed, package, monkeypatch
+    mini, root, executed, package, monkeypatch, capsys
 ):
     assert again(executed, mini) == BOTH
     assert again(executed, mini) == []
+    said = capsys.readouterr().out.splitlines()
     assert said == [f"Profile default: 2 pages, {count} to execute" for count in (2, 0)]
 
     write_page(root, "first", "print('now', sparsity)")
@@ -103,9 +98,9 @@ def test_a_page_whose_output_is_gone_or_damaged_is_executed_again(mini, root, ex
         assert again(executed, mini) == ["first"]
 
 
-def test_given_parameters_win_over_the_profile_and_execute_a_page_again(root, said, executed):
+def test_given_parameters_win_over_the_profile_and_execute_a_page_again(root, executed):
     write_profile(root, "mine", {"sparsity": 0.5, "seed": 1})
-    mine = Book(root, root / "build", "mine", said.append)
+    mine = Book(root, root / "build", "mine")
     tasks = mine.tasks(discover(root), [], {"seed": "2"}, "")
 
     assert [dict(task.parameters) for task in tasks] == [{"sparsity": 0.5, "seed": 2}, {"seed": 2}]
@@ -152,13 +147,14 @@ def test_what_is_wrong_for_any_page_is_refused_before_anything_runs(mini, root, 
 
 
 @pytest.mark.book
-def test_the_book_is_built_and_a_warning_keeps_the_last_good_one(mini, root, said):
+def test_the_book_is_built_and_a_warning_keeps_the_last_good_one(mini, root, capsys):
     mini.make(["deep/second"], {})
     html = root / "build" / "_build" / "html"
     assert "'seed'" in unescape((html / "notebooks/deep/second.html").read_text())
     assert (html / "notebooks" / "first.html").is_file()
-    assert "Never executed on this profile, so without results: first" in said
     mini.make(["deep/second"], {})
+    said = capsys.readouterr().out.splitlines()
+    assert "Never executed on this profile, so without results: first" in said
     assert said.count("Building the book …") == 1
     assert said[-1] == f"The book: {(html / 'index.html').as_uri()}"
 
