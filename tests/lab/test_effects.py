@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from answers import drawn
 from scipy.stats import ks_2samp
-from shifted import drawn
 
 import prunemia as pm
 from prunemia.divergence import confidence
