@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, TypeVar, final, get_type_hints
+from typing import Any, ClassVar, Self, final, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from prunemia.metrics.intervals import Bools, Floats
 from prunemia.signals import Signals
 
 Inputs = NDArray[np.float32]
-Floating = TypeVar("Floating", bound=np.floating)
 
 
 class Attack(BaseEstimator, ABC):  # type: ignore[misc]
@@ -126,6 +125,6 @@ def one_hot(signals: Signals) -> Inputs:
     return np.eye(signals.classes, dtype=np.float32)[signals.labels]
 
 
-def largest(posteriors: NDArray[Floating], count: int) -> NDArray[Floating]:
+def largest(posteriors: NDArray[Any], count: int) -> NDArray[Any]:
     """Return each sample's largest posteriors, descending: (n, count), or (n, C) if C is less."""
     return -np.sort(-posteriors, axis=1)[:, :count]

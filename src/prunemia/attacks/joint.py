@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from prunemia.attacks.base import Attack, Bools, Floats, Inputs, one_hot
+from prunemia.attacks.base import Attack, Bools, Floats
 from prunemia.attacks.neural import PosteriorAndLabel
 from prunemia.attacks.samia import SAMIA
 from prunemia.attacks.threshold import Confidence
@@ -57,15 +57,6 @@ class JointConfidence(_Together, Confidence):
 class JointPerceptron(_Together, PosteriorAndLabel):
     """nncls on R releases: the MLP on all posteriors and the true class, (n, (R + 1) C)."""
 
-    def features(self, signals: Signals) -> Inputs:
-        posteriors = [each.posteriors for each in each_release(signals)]
-        return np.concatenate([*posteriors, one_hot(signals)], axis=1)
-
 
 class JointSAMIA(_Together, SAMIA):
     """samia on R releases: self-attention over R · C tokens, one per release and class."""
-
-    def features(self, signals: Signals) -> Inputs:
-        parts = [SAMIA.features(self, each) for each in each_release(signals)]
-        tokens = [part.reshape(len(part), 3, -1) for part in parts]
-        return np.concatenate(tokens, axis=2).reshape(len(signals), -1)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from prunemia.attacks.base import Attack, Bools, Floats, Inputs, largest, one_hot
 from prunemia.models import Dropout, one_thread
-from prunemia.signals import Signals
+from prunemia.signals import Signals, each_release
 from prunemia.training import TrainingError, batches
 
 Precision = Literal["float32", "bfloat16"]
@@ -208,7 +208,8 @@ class PosteriorAndLabel(_Perceptron):
     name = "nncls"
 
     def features(self, signals: Signals) -> Inputs:
-        return np.concatenate([signals.posteriors, one_hot(signals)], axis=1)
+        posteriors = [each.posteriors for each in each_release(signals)]
+        return np.concatenate([*posteriors, one_hot(signals)], axis=1)
 
 
 def optimizer(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from prunemia.attacks.base import Floats, Inputs, one_hot
 from prunemia.attacks.neural import NeuralAttack
 from prunemia.models import Dropout, dropout_mask, one_thread
-from prunemia.signals import Signals
+from prunemia.signals import Signals, each_release
 
 Input = Literal["posterior", "sensitivity", "label"]
 INPUTS: tuple[Input, ...] = get_args(Input)
@@ -44,12 +44,14 @@ class SAMIA(NeuralAttack):
 
     def features(self, signals: Signals) -> Inputs:
         """Return what it may see, side by side; ValueError where it lacks the sensitivity."""
-        seen = {"posterior": signals.posteriors, "label": one_hot(signals)}
+        releases = each_release(signals)
+        seen = {"posterior": [each.posteriors for each in releases]}
+        seen["label"] = [one_hot(each) for each in releases]
         if "sensitivity" in self.inputs:
-            seen["sensitivity"] = signals.require_sensitivities()
-        zeros = np.zeros_like(signals.posteriors)
+            seen["sensitivity"] = [each.require_sensitivities() for each in releases]
+        zeros = [np.zeros_like(each.posteriors) for each in releases]
         parts = [seen[name] if name in self.inputs else zeros for name in INPUTS]
-        return np.concatenate(parts, axis=1)
+        return np.concatenate([part for each in parts for part in each], axis=1)
 
     def network(self, width: int, classes: int) -> nn.Module:
         return Network(width // 3, fast=self.recipe == "fast")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -26,7 +26,6 @@ from prunemia.audit.evidence import (
     saturation,
     shifted_labels,
 )
-from prunemia.audit.fitting import Tell
 from prunemia.errors import UsageError, shortened
 from prunemia.files import pack_json, write_text
 from prunemia.metrics import FPRS, LEVEL, Estimate
@@ -176,7 +175,7 @@ def signals(
     seed: int = 0,
     delta: float = DELTA,
     command: str = "pm.audit.signals",
-    tell: Tell = lambda _: None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Audit:
     """Audit a network by its answers. Warnings go to stderr, too.
 

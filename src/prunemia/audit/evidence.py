@@ -58,8 +58,7 @@ def simultaneous(outputs: Mapping[str, AttackOutput], membership: Bools) -> Fami
     family: Family = {}
     for name, output in outputs.items():
         if not output.ranks:
-            accuracy = balanced_accuracy(output.predictions, membership, level)
-            family[name, "accuracy"] = accuracy
+            family[name, "accuracy"] = balanced_accuracy(output.predictions, membership, level)
             continue
         sides = output.scores[membership], output.scores[~membership]
         family[name, "auc"] = intervals.auc(*sides, level)

@@ -24,7 +24,6 @@ from prunemia.models import one_thread
 from prunemia.registry import ATTACKS
 from prunemia.signals import Signals
 
-Tell = Callable[[str], None]
 Transfer = tuple[NDArray[np.int64], Floats, NDArray[np.int64], Floats]
 A_MINUTE = {"learned": 30_000, "blindmi": 300_000}  # samples that take about a minute
 
@@ -110,7 +109,7 @@ def carry_out(
     shadow: Signals | None,
     first: Bools,
     seed: int,
-    tell: Tell,
+    tell: Callable[[str], None],
 ) -> dict[str, AttackOutput]:
     """Return each attack's output on the target; ``first``: see `halves`."""
     outputs = {}

@@ -30,7 +30,12 @@ class RecordedStep:
         """Take a step on sample numbers, (1, b); return the losses, (1,), in nats."""
         if self.plain < WARM_UP:
             self.plain += 1
-            return self._aside(batch)
+            aside = torch.cuda.Stream()  # as CUDA graphs ask of what is recorded later
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                losses = self.step(batch)
+            torch.cuda.current_stream().wait_stream(aside)
+            return losses
         if self.graph is None:
             self.batch = batch.clone()  # the graph reads each batch from this memory
             self.optimizer.zero_grad(set_to_none=True)
@@ -40,15 +45,6 @@ class RecordedStep:
         self.batch.copy_(batch)
         self.graph.replay()
         return self.losses.clone()
-
-    def _aside(self, batch: Tensor) -> Tensor:
-        """Take a step on a stream of its own, as CUDA graphs ask of what is recorded later."""
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            losses = self.step(batch)
-        torch.cuda.current_stream().wait_stream(aside)
-        return losses
 
 
 def recordable(defense: object, module: nn.Module) -> bool:

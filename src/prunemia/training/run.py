@@ -171,6 +171,7 @@ def accuracy(module: nn.Module, features: Tensor, labels: Tensor, samples: Tenso
     return int((torch.cat(answers) == labels[samples]).sum()) / len(samples)
 
 
+@dataclass(eq=False)
 class Run:
     """The state of one call of `fit`; its defense reads and extends it.
 
@@ -180,26 +181,20 @@ class Run:
     a weight, by slot; ``batch``: the sample numbers under way, (M, b); ``best``: by job.
     """
 
-    def __init__(
-        self,
-        jobs: list[Job],
-        features: Tensor,
-        labels: Tensor,
-        settings: FitSettings,
-        defense: Defense,
-    ) -> None:
-        device = features.device
-        self.jobs = jobs
-        self.features = features
-        if device.type == "cuda" and features.ndim == 4:
+    jobs: list[Job]
+    features: Tensor
+    labels: Tensor
+    settings: FitSettings
+    defense: Defense
+
+    def __post_init__(self) -> None:
+        device, jobs, settings = self.features.device, self.jobs, self.settings
+        if device.type == "cuda" and self.features.ndim == 4:
             # as 2-D kernels lie: once here, instead of batch by batch
-            self.features = features.contiguous(memory_format=torch.channels_last)
-        self.labels = labels
-        self.settings = settings
-        self.defense = defense
+            self.features = self.features.contiguous(memory_format=torch.channels_last)
         self.generators = [torch.Generator(device).manual_seed(job.seed) for job in jobs]
         modules = [job.module.to(device).train() for job in jobs]
-        alone = defense.one_by_one or not stackable(modules[0])
+        alone = self.defense.one_by_one or not stackable(modules[0])
         if alone and len(jobs) > 1:
             raise ValueError(f"jobs: {len(jobs)}; allowed: 1, for these cannot be trained as one")
         self.networks: Alone | Stack
@@ -226,7 +221,7 @@ class Run:
             fused=True,
         )
         self.recorded: RecordedStep | None = None
-        if device.type == "cuda" and alone and recordable(defense, modules[0]):
+        if device.type == "cuda" and alone and recordable(self.defense, modules[0]):
             self.recorded = RecordedStep(self._take, self.optimizer)
 
     def shuffled(self) -> Iterator[Tensor]:
