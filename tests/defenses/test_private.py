@@ -9,27 +9,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from prunemia import defenses, models, training
-from prunemia.defenses.private import DELTA
 from prunemia.pruning import Masks
 from prunemia.registry import PrivateConfig
 from prunemia.training import FitSettings, Job, TrainingError, fit
-
-
-def test_epsilon_is_the_accountants(series):
-    from opacus.accountants import RDPAccountant
-
-    # 150 rows in batches of 40: 4 an epoch, so each row enters with probability 1/4; 2 epochs, 8
-    # steps. More noise costs less.
-    oracle, spent = RDPAccountant(), []
-    for sigma in (0.5, 1.5):
-        jobs, settings = pruned_jobs("columnfc", 1), FitSettings(epochs=2, batch_size=40)
-        (history,) = fit(jobs, *series, settings, defense=defenses.get("dp", sigma))
-        oracle.history = [(sigma, 1 / 4, 8)]
-        spent.append(history.guarantee["epsilon"])
-        assert spent[-1] == pytest.approx(oracle.get_epsilon(DELTA), rel=1e-12)
-    assert spent[0] > spent[1] > 0
-    assert history.guarantee["delta"] == DELTA == 1e-5
-    assert "fine-tuning alone" in history.guarantee["caveat"]
 
 
 def started(job, series, **settings):
