@@ -48,9 +48,8 @@ def _sorted_posteriors(signals: Signals) -> Floats:
     return -np.sort(-signals.posteriors.astype(np.float64), axis=1)
 
 
-QUANTITIES: Mapping[str, Quantity] = {
-    each.__name__: each for each in (confidence, sensitivity, correctness)
-}
+QUANTITIES: Mapping[str, Quantity]
+QUANTITIES = {each.__name__: each for each in (confidence, sensitivity, correctness)}
 """What is compared by its mean, overall and class by class."""
 
 
@@ -189,10 +188,8 @@ def _shared_membership(original: Signals, pruned: Signals) -> Bools:
     membership = pruned.require_membership()
     before = original.require_membership()
     if not (np.array_equal(membership, before) and np.array_equal(original.labels, pruned.labels)):
-        raise ValueError(
-            "original and pruned: labels or membership differ; "
-            "allowed: the same rows in the same order"
-        )
+        allowed = "allowed: the same rows in the same order"
+        raise ValueError(f"original and pruned: labels or membership differ; {allowed}")
     return membership
 
 
@@ -251,9 +248,8 @@ def class_spread(
     generator, labels = np.random.default_rng(seed), signals.labels.copy()
     observed = _spread(values, labels, membership, signals.classes)
     if np.isnan(observed):
-        raise ValueError(
-            "labels: fewer than two classes have members and non-members; allowed: 2 or more"
-        )
+        few = "fewer than two classes have members and non-members"
+        raise ValueError(f"labels: {few}; allowed: 2 or more")
     null = []
     for _ in range(permutations):
         for mask in (membership, ~membership):

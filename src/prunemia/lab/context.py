@@ -23,7 +23,8 @@ from prunemia.lab.steps import VICTIM, Step, experiment_label, network_label
 from prunemia.store import Store, default_root
 
 DATA_VERSION = 2  # raise it when a reader gives other arrays for the same files
-GENERATORS = ("mnist1d", "numpy", "scikit-learn", "scipy")  # what generated data depend on
+GENERATORS = [f"{name} {version(name)}" for name in ("mnist1d", "numpy", "scikit-learn", "scipy")]
+"""What generated data depend on."""
 
 Files = dict[str, bytes]  # an artefact's, by name
 Report = Callable[[str], None]  # moves a bar on by one, and says how it goes
@@ -166,12 +167,7 @@ def _origin(exp: Experiment) -> str:
         digest = _digest(name, status.st_mtime_ns, status.st_size)
         return content_key([DATA_VERSION, digest, *rows])
     archives = [archive.checksum for archive in data.SOURCES[name].archives]
-    return content_key([DATA_VERSION, name, archives or _versions(), *rows])
-
-
-@lru_cache(maxsize=1)
-def _versions() -> list[str]:
-    return [f"{package} {version(package)}" for package in GENERATORS]
+    return content_key([DATA_VERSION, name, archives or GENERATORS, *rows])
 
 
 @lru_cache(maxsize=64)

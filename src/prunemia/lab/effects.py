@@ -17,9 +17,7 @@ from sklearn.metrics import roc_auc_score
 
 from prunemia import divergence
 from prunemia.experiment import Experiment
-from prunemia.lab.attacking import AttackResult
-from prunemia.lab.networks import TrainedModel
-from prunemia.lab.steps import Of, Step, attack_step
+from prunemia.lab.steps import Release, Step, attack_step
 from prunemia.signals import Signals
 
 Row = dict[str, Any]
@@ -47,10 +45,9 @@ def fields(exp: Experiment) -> dict[str, Any]:
     return {name: values[name] for name in FIELDS}
 
 
-def networks(exp: Experiment) -> dict[str, tuple[Experiment, Of]]:
+def networks(exp: Experiment) -> dict[str, Release]:
     """Return the networks of `LEVELS` by name: of which experiment, and which of its two."""
-    levels: list[tuple[Experiment, Of]]
-    levels = [(exp, "original"), (dense(exp), "pruned"), (exp, "pruned")]
+    levels: list[Release] = [(exp, "original"), (dense(exp), "pruned"), (exp, "pruned")]
     return dict(zip(LEVELS, levels, strict=True))
 
 
@@ -63,11 +60,17 @@ def cases(exp: Experiment, attacks: Sequence[str]) -> Iterator[Case]:
         steps += [Step(of, each, of), Step("signals", each, of), *asked]
 
     def read(*found: Any) -> Iterator[Row]:
-        parts = [found[start : start + size] for start in range(0, len(found), size)]
-        measured = dict(zip(LEVELS, (_measured(attacks, *part) for part in parts), strict=True))
-        for measure, attack in measured["original"]:
-            values = {level: measured[level][measure, attack] for level in LEVELS}
-            yield {"measure": measure, "attack": attack, **values}
+        by_level: dict[str, dict[str, dict[str, float]]] = {}
+        for level, start in zip(LEVELS, range(0, len(found), size), strict=True):
+            trained, signals, *results = found[start : start + size]
+            values = {f"{part} accuracy": trained[0].accuracy[part] for part in ("train", "test")}
+            by_level[level] = {"": values | leakage(signals)}
+            for name, result in zip(attacks, results, strict=True):
+                by_level[level][name] = result.evaluation.measures()
+        for attack, measures in by_level["original"].items():
+            for measure in measures:
+                values = {level: by_level[level][attack][measure] for level in LEVELS}
+                yield {"measure": measure, "attack": attack, **values}
 
     yield fields(exp), steps, read
 
@@ -79,22 +82,6 @@ def as_effects(table: pd.DataFrame) -> pd.DataFrame:
         for name, (end, start) in EFFECTS.items()
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def _measured(
-    attacks: Sequence[str],
-    trained: Sequence[TrainedModel],
-    signals: Signals,
-    *results: AttackResult,
-) -> dict[tuple[str, str], float]:
-    """Return every measure of one network, by measure and attack ("": none)."""
-    accuracy = trained[0].accuracy
-    values = {(f"{part} accuracy", ""): accuracy[part] for part in ("train", "test")}
-    values |= {(measure, ""): value for measure, value in leakage(signals).items()}
-    for name, result in zip(attacks, results, strict=True):
-        found = result.evaluation.measures()
-        values |= {(measure, name): value for measure, value in found.items()}
-    return values
 
 
 def leakage(signals: Signals) -> dict[str, float]:

@@ -12,23 +12,13 @@ from prunemia import attacks
 from prunemia.attacks import names as attack_names
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
-from prunemia.lab import attacking, effects, lengths, references, sweep
+from prunemia.lab import attacking, effects, lengths, references, steps, sweep
 from prunemia.lab.attacking import AttackResult
 from prunemia.lab.context import Context
 from prunemia.lab.networks import Planted, TrainedModel
 from prunemia.lab.references import InTurn, References
 from prunemia.lab.stages import STAGES
-from prunemia.lab.steps import (
-    VICTIM,
-    Of,
-    Release,
-    Step,
-    attack_step,
-    checked_releases,
-    groups,
-    release_step,
-    shadow_signals,
-)
+from prunemia.lab.steps import VICTIM, Of, Release, Step, attack_step, shadow_signals
 from prunemia.signals import SignalPair, Signals
 
 FEWEST_CANARIES = 4  # half of them are guessed, one of those on each side
@@ -66,11 +56,11 @@ class Lab(Context):
     def tabulate(self, cases: Iterable[effects.Case]) -> pd.DataFrame:
         """Carry out the steps of cases (`prunemia.lab.effects.Case`), and read their rows."""
         todo = list(cases)
-        self.run(step for _, steps, _ in todo for step in steps)
+        self.run(step for _, needed, _ in todo for step in needed)
         return pd.DataFrame(
             {**about, **row}
-            for about, steps, read in todo
-            for row in read(*(self.value(step) for step in steps))
+            for about, needed, read in todo
+            for row in read(*(self.value(step) for step in needed))
         )
 
     dataset, split = Context.dataset, Context.split
@@ -84,17 +74,18 @@ class Lab(Context):
         return self._network(exp, "pruned", network)
 
     def _network(self, exp: Experiment, of: Of, network: int) -> TrainedModel:
-        for group in groups(exp):
+        for group in steps.groups(exp):
             if network in group:
                 trained: list[TrainedModel] = self.value(Step(of, exp, of, group))
                 return trained[group.index(network)]
-        raise ValueError(
-            f"network: {network} is not allowed; allowed: 0 (the victim) to {exp.shadows}"
-        )
+        allowed = f"0 (the victim) to {exp.shadows}"
+        raise ValueError(f"network: {network} is not allowed; allowed: {allowed}")
 
     def accuracies(self, exp: Experiment, of: Of = "pruned") -> pd.DataFrame:
         """Return a row per network: train, validation and test accuracy, 0 … 1, and sparsity."""
-        networks = [net for group in groups(exp) for net in self.value(Step(of, exp, of, group))]
+        networks = [
+            net for group in steps.groups(exp) for net in self.value(Step(of, exp, of, group))
+        ]
         rows = [network.accuracy | {"sparsity": network.sparsity} for network in networks]
         columns = ["train", "validation", "test", "sparsity"]
         return pd.DataFrame(rows, columns=columns).rename_axis("network")
@@ -137,13 +128,13 @@ class Lab(Context):
 
         They are pairs, as in ``[(exp, "original"), (exp.replace(bits=4), "pruned")]``.
         """
-        return attacking.release_signals(self, checked_releases(releases))
+        return attacking.release_signals(self, steps.checked_releases(releases))
 
     def attack_releases(
         self, releases: Sequence[Release], name: str, **options: Any
     ) -> AttackResult:
         """Attack several releases of the victim together, by conf, nncls or samia."""
-        result: AttackResult = self.value(release_step(releases, name, options))
+        result: AttackResult = self.value(steps.release_step(releases, name, options))
         return result
 
     def compare(

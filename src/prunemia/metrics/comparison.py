@@ -57,24 +57,20 @@ def _accuracy_difference(member: Bools, only_first: Bools, only_second: Bools) -
         value += (b - c) / n / 2
         centre += (b - c) / (n + 2) / 2
         variance += (b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2) ** 2 / 4
-    return _within_one(value, centre, Z * math.sqrt(variance))
+    width = Z * math.sqrt(variance)
+    return Estimate(value, max(-1.0, centre - width), min(1.0, centre + width))
 
 
 def _auc_difference(member: Bools, first: Floats, second: Floats) -> tuple[Estimate, float]:
     if min(member.sum(), (~member).sum()) < 2:
-        raise ValueError(
-            "membership: one row on a side; allowed: 2 or more of each to compare AUCs"
-        )
+        allowed = "allowed: 2 or more of each to compare AUCs"
+        raise ValueError(f"membership: one row on a side; {allowed}")
     parts = [intervals.placements(score[member], score[~member]) for score in (first, second)]
     differences = [parts[0][side] - parts[1][side] for side in (0, 1)]
     value = float(differences[0].mean())
     error = math.sqrt(sum(d.var(ddof=1) / len(d) for d in differences))
     p = 2 * float(stats.norm.sf(abs(value) / error)) if error else float(value == 0)
-    return _within_one(value, value, Z * error), p
-
-
-def _within_one(value: float, centre: float, width: float) -> Estimate:
-    return Estimate(value, max(-1.0, centre - width), min(1.0, centre + width))
+    return Estimate(value, max(-1.0, value - Z * error), min(1.0, value + Z * error)), p
 
 
 def pairs(first: Any, others: Mapping[str, Any]) -> pd.DataFrame:

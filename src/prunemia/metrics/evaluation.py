@@ -129,10 +129,8 @@ def members_of(membership: ArrayLike) -> Bools:
     """Return membership as bool, shape (n,); ValueError where a side is empty."""
     member = column("membership", membership)
     if not 0 < member.sum() < len(member):
-        raise ValueError(
-            f"membership: {member.sum()} members and {(~member).sum()} non-members; "
-            "allowed: 1 or more of each"
-        )
+        sides = f"{member.sum()} members and {(~member).sum()} non-members"
+        raise ValueError(f"membership: {sides}; allowed: 1 or more of each")
     return member
 
 
@@ -142,7 +140,6 @@ def column(name: str, value: ArrayLike, n: int | None = None, kinds: str = "b") 
     fits = array.ndim == 1 and n in (None, len(array)) and array.dtype.kind in kinds
     if not fits or not np.isfinite(array).all():
         what = {"b": "bool", "iu": "integers", "fiu": "finite numbers"}[kinds]
-        raise ValueError(
-            f"{name}: shape {array.shape}, dtype {array.dtype}; allowed: ({n or 'n'},) of {what}"
-        )
+        seen = f"shape {array.shape}, dtype {array.dtype}"
+        raise ValueError(f"{name}: {seen}; allowed: ({n or 'n'},) of {what}")
     return array

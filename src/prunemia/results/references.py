@@ -32,8 +32,6 @@ FPR = 0.01
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
-
-
 Network = tuple[Experiment, str, Experiment, Of]  # of an experiment: its name, then as a release
 
 

@@ -35,14 +35,13 @@ def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.D
         row = result.evaluation.row()
         yield {name: row[name] for name in ("accuracy", "auc")}
 
-    def cases(exp: Experiment) -> Iterator[Case]:
+    cases: list[Case] = []
+    options: dict[str, Row] = {"fast": {}, "paper": {"recipe": "paper"}}
+    for exp, attack, recipe in itertools.product(experiments, attacks, options):
         known = {name: getattr(exp, name) for name in ("dataset", "model", "sparsity", "seed")}
-        options: dict[str, Row] = {"fast": {}, "paper": {"recipe": "paper"}}
-        for attack, recipe in itertools.product(attacks, options):
-            about = known | {"attack": attack, "recipe": recipe}
-            yield about, [attack_step(exp, attack, "pruned", options[recipe])], read
-
-    return lab.tabulate(case for exp in experiments for case in cases(exp))
+        step = attack_step(exp, attack, "pruned", options[recipe])
+        cases.append((known | {"attack": attack, "recipe": recipe}, [step], read))
+    return lab.tabulate(cases)
 
 
 CURVE_MEASURE = "confidence AUC"  # cheap: it needs no shadow networks
@@ -61,13 +60,13 @@ def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.Dat
         value = leakage(signals)[CURVE_MEASURE]
         yield {**lengths.accuracies(networks), **measured, "value": value}
 
-    def cases(exp: Experiment) -> Iterator[Case]:
+    cases: list[Case] = []
+    for exp in experiments:
         for role, epochs, each, of in lengths.networks(exp):
             if role in lengths.CURVE:
                 about = fields(exp) | {"role": role, "epochs": epochs}
-                yield about, [Step(of, each, of), Step("signals", each, of)], read
-
-    return lab.tabulate(case for exp in experiments for case in cases(exp))
+                cases.append((about, [Step(of, each, of), Step("signals", each, of)], read))
+    return lab.tabulate(cases)
 
 
 # --- What the paper's own claims are about: divergence, nine attacks, knowledge, PPB --------------
@@ -240,16 +239,15 @@ def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd
             row |= {name: members[name] for name in WIDE}
             yield row | {f"validation_{name}": validation.get(name) for name in WIDE}
 
-    def cases(network: Release) -> Iterator[Case]:
-        exp, of = network
-        steps = [Step(of, exp, of), *(attack_step(exp, name, of) for name in attacks)]
-        about = label(exp) | ({"pruner": ORIGINAL} if of == "original" else {})
-        yield about, steps, partial(read, exp, of)
-
     controls = [e for e in experiments if PRUNERS[e.pruner].control and e.defense == "none"]
     networks: list[Release] = [(exp, "pruned") for exp in experiments]
     networks += [(exp, "original") for exp in controls]
-    table = lab.tabulate(case for network in networks for case in cases(network))
+    cases: list[Case] = []
+    for exp, of in networks:
+        steps = [Step(of, exp, of), *(attack_step(exp, name, of) for name in attacks)]
+        about = label(exp) | ({"pruner": ORIGINAL} if of == "original" else {})
+        cases.append((about, steps, partial(read, exp, of)))
+    table = lab.tabulate(cases)
     return table.astype(dict.fromkeys(VALIDATION, float)).round(4)
 
 

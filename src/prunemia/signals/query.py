@@ -15,12 +15,9 @@ from torch import Tensor, nn
 from prunemia.checks import PROBABILITIES, SignalWarning, are_probabilities, as_array
 from prunemia.models import evaluating, one_thread
 
-FOLDED_ON_CPU, FOLDED_ELSEWHERE = 256, 4096
-"""Samples per forward pass, perturbed ones included: on a CPU few enough to stay in its cache."""
-PROBED = 16
-"""Samples that are asked twice."""
-ROUNDINGS = 4
-"""Times the rounding of the type in use that a perturbation has to be, at least."""
+FOLDED_ON_CPU, FOLDED_ELSEWHERE = 256, 4096  # samples per pass: a CPU's cache holds few
+PROBED = 16  # samples that are asked twice
+ROUNDINGS = 4  # times the rounding of the type in use that a perturbation has to be, at least
 TWICE = (
     "module: two queries of the same samples differ by up to {:.3g}; allowed: an answer that stays "
     "the same (does F.dropout run without training=self.training, or does the network draw noise?)"
@@ -171,22 +168,17 @@ def _ask(module: nn.Module, part: Tensor) -> Tensor:
         matrices = [each for each in tensors if each.ndim == 2 and each.shape[1] > 1]
         if matrices and matrices[0].shape[1] > min(each.shape[1] for each in matrices):
             shapes = ", ".join(str(tuple(each.shape)) for each in matrices)
-            raise ValueError(
-                f"module: answers with matrices of shapes {shapes}; allowed: the logits first "
-                "(wrap the network in one that returns its logits alone)"
-            )
+            hint = "the logits first (wrap the network in one that returns its logits alone)"
+            raise ValueError(f"module: answers with matrices of shapes {shapes}; allowed: {hint}")
         answer = next(iter(matrices or tensors), None)
+    allowed = f"allowed: logits of shape ({n}, C)"
     if not isinstance(answer, Tensor):
-        raise ValueError(
-            f"module: answers with {type(answer).__name__}; allowed: logits of shape ({n}, C)"
-        )
+        raise ValueError(f"module: answers with {type(answer).__name__}; {allowed}")
     if answer.ndim != 2 or len(answer) != n or answer.shape[1] < 2:
         single = answer.numel() == n
         hint = "; of one logit z for two classes make torch.stack([0 * z, z], 1)" if single else ""
-        raise ValueError(
-            f"module: answers with shape {tuple(answer.shape)}; "
-            f"allowed: logits of shape ({n}, C), C 2 or more{hint}"
-        )
+        shape = tuple(answer.shape)
+        raise ValueError(f"module: answers with shape {shape}; {allowed}, C 2 or more{hint}")
     if not torch.isfinite(answer).all():
         row = int((~torch.isfinite(answer)).any(dim=1).int().argmax())
         raise ValueError(f"module: answers sample {row} with NaN or infinity; allowed: numbers")
@@ -200,9 +192,8 @@ def _warn_of_probabilities(z: Tensor) -> None:
 
 def _require_felt(x: Tensor, epsilon: float) -> None:
     if not x.is_floating_point():
-        raise ValueError(
-            "x: whole numbers, as indices; allowed for a sensitivity: numbers with a fraction"
-        )
+        allowed = "allowed for a sensitivity: numbers with a fraction"
+        raise ValueError(f"x: whole numbers, as indices; {allowed}")
     size = float(x.double().square().mean().sqrt()) if x.numel() else 0.0
     least = ROUNDINGS * torch.finfo(x.dtype).eps * size
     if epsilon < least:

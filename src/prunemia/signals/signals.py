@@ -145,9 +145,8 @@ class Signals:
         fields = [part.arrays() for part in parts]
         for place, each in enumerate(fields):
             if differing := sorted(each.keys() ^ fields[0].keys()):
-                raise ValueError(
-                    f"{differing[0]}: only one of parts 0 and {place} has it; allowed: all or none"
-                )
+                one = f"{differing[0]}: only one of parts 0 and {place} has it"
+                raise ValueError(f"{one}; allowed: all or none")
         whole = {name: np.concatenate([each[name] for each in fields]) for name in fields[0]}
         return cls.from_arrays(whole)
 
