@@ -149,7 +149,8 @@ def profile(root: Path, name: str, pages: Mapping[str, Page]) -> dict[str, dict[
 def find_root() -> Path:
     """Return the repository's root, from anywhere inside it; else a UsageError."""
     if (root := repository()) is None:
-        raise UsageError(f"{Path.cwd()} is not inside the book's repository")
+        where = "run this in a clone of it: the package alone has no pages"
+        raise UsageError(f"{Path.cwd()} is not inside the book's repository; {where}")
     return root
 
 
