@@ -17,7 +17,7 @@ from prunemia import defenses
 from prunemia.defenses import losses, ppb_divergence
 from prunemia.defenses.losses import flattened, weights
 from prunemia.models import one_thread
-from prunemia.training import FitSettings, Run, fit
+from prunemia.training import Defense, FitSettings, Run, fit
 
 
 def begun(series, name, *strength, kind="columnfc", count=1, **options):
@@ -193,7 +193,7 @@ def test_an_epoch_has_as_many_batches_each_with_its_own_answers_and_no_member(se
         for network, job in enumerate(run.jobs):
             answers = job.original(series[0][batch[network]])
             assert_close(defense.taught[network], answers)
-    assert [b.shape[1] for b in batches] == [b.shape[1] for b in run.shuffled()]
+    assert [b.shape[1] for b in batches] == [b.shape[1] for b in Defense().batches(run)]
     for network, samples in enumerate(torch.cat(batches, dim=1)):
         times = torch.bincount(samples, minlength=300)[run.validation[network]]
         assert times.tolist() == [3] * 50  # all are validation samples: 50, each three times

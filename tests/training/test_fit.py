@@ -14,6 +14,7 @@ from prunemia.training import FitSettings, TrainingError, accuracy, batches, fit
 from prunemia.training.stacking import Stack, stackable
 
 
+@one_thread()
 def test_a_stack_equals_the_plain_module_trained_by_plain_torch(series):
     # The oracle: the same batches, Adam, weight decay and no dropout, written with torch alone.
     features, labels = series

@@ -9,6 +9,7 @@ import torch
 
 from prunemia import defenses, models
 from prunemia.defenses.losses import PosteriorAlignment
+from prunemia.models import one_thread
 from prunemia.pruning import prune
 from prunemia.registry import DEFENSES
 from prunemia.training import Defense, FitSettings, Job, Run
@@ -44,6 +45,7 @@ def record(run, monkeypatch):
 
 
 @pytest.mark.parametrize("defense", ["none", "ppb"])
+@one_thread()
 def test_recorded_steps_are_those_of_plain_training(monkeypatch, defense):
     # 150 samples in batches of 32: four full ones an epoch, and 22 that are never replayed
     draw = torch.Generator().manual_seed(0)

@@ -76,7 +76,6 @@ class Network(nn.Module):
     def __init__(self, classes: int, fast: bool) -> None:
         super().__init__()
         self.classes = classes
-        self.fast = fast
         self.normalize = nn.Identity() if fast else nn.BatchNorm1d(3 * classes)
         self.embed = nn.Linear(3, WIDTH)
         self.layers = nn.ModuleList(Layer() for _ in range(LAYERS))

@@ -14,18 +14,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from prunemia import metrics
-from prunemia.audit import fitting, report
+from prunemia.audit import evidence, fitting, report
 from prunemia.audit.answers import Answers, with_references
 from prunemia.audit.epsilon import DELTA
-from prunemia.audit.evidence import (
-    NONE,
-    Findings,
-    Other,
-    balanced_accuracy,
-    copies,
-    saturation,
-    shifted_labels,
-)
+from prunemia.audit.evidence import NONE, Findings, Other, balanced_accuracy
 from prunemia.errors import UsageError, shortened
 from prunemia.files import pack_json, write_text
 from prunemia.metrics import FPRS, LEVEL, Estimate
@@ -215,16 +207,16 @@ def signals(
     inputs = [{"name": answers.name, "sha256": answers.content} for answers in read]
     for answers, _ in others.values():
         _require_same_samples(target, answers)
-    repeated, copied = copies(target)
-    told = [text for answers in read for text in answers.warnings] + copied + saturation(target)
-    told += shifted_labels(target)
+    repeated, copied = evidence.copies(target)
+    told = [text for answers in read for text in answers.warnings] + copied
+    told += evidence.saturation(target) + evidence.shifted_labels(target)
     if repeated.any():
         target = target.subset(~repeated)
         others = {name: (one.subset(~repeated), its) for name, (one, its) in others.items()}
     _require_enough(target)
     if shadow is not None:
         _require_enough(shadow)
-        told += shifted_labels(shadow)
+        told += evidence.shifted_labels(shadow)
         if shadow.signals.classes != target.signals.classes:
             raise UsageError(
                 f"{shadow.name}: {shadow.signals.classes} classes; "

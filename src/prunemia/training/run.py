@@ -94,8 +94,15 @@ class Defense:
         """Prepare for the networks of ``run``."""
 
     def batches(self, run: Run) -> Iterator[Tensor]:
-        """Return one epoch's batches of sample numbers, (M, b), each network's in its own order."""
-        return run.shuffled()
+        """Yield one epoch's batches of sample numbers, (M, b), each network's in its own order."""
+        samples = run.train[run.active]
+        n, device = samples.shape[1], samples.device
+        # each network's from its own generator, so that it does not depend on its company
+        draws = [run.generators[i] for i in run.active]
+        orders = [torch.randperm(n, generator=draw, device=device) for draw in draws]
+        samples = samples.gather(1, torch.stack(orders))
+        for start, stop in run.cuts:
+            yield samples[:, start:stop]
 
     def loss(self, run: Run, x: Tensor, labels: Tensor, logits: Tensor, each: Tensor) -> Tensor:
         """Return what each network minimizes, (M,), nats; ``each``: cross-entropies, (M, b)."""
@@ -223,17 +230,6 @@ class Run:
         self.recorded: RecordedStep | None = None
         if device.type == "cuda" and alone and recordable(self.defense, modules[0]):
             self.recorded = RecordedStep(self._take, self.optimizer)
-
-    def shuffled(self) -> Iterator[Tensor]:
-        """Yield an epoch's batches of sample numbers, (M, b): each network's, in its own order."""
-        samples = self.train[self.active]
-        n, device = samples.shape[1], samples.device
-        # each network's from its own generator, so that it does not depend on its company
-        draws = [self.generators[i] for i in self.active]
-        orders = [torch.randperm(n, generator=draw, device=device) for draw in draws]
-        samples = samples.gather(1, torch.stack(orders))
-        for start, stop in self.cuts:
-            yield samples[:, start:stop]
 
     def train_epoch(self, epoch: int) -> None:
         """Pass once over each network's samples, in the batches that the defense chooses."""
