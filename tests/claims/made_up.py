@@ -1,39 +1,26 @@
 """Small made-up tables of levels, as the tables of the control have them; claims of a table."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-
 import pandas as pd
 
 from prunemia.claims import questions
-from prunemia.claims.base import Claim
 
 RULES = ("warm-up", "published", "last")
 BY_ATTACK = ("accuracy", "TPR at 0.01")
 
 
-def answers(question: str, table: pd.DataFrame, kind: str = "") -> dict[str, Claim]:
+def answers(question, table, kind=""):
     """Return what a table (of a kind, if several answer) says of a question, by id, each once."""
     asked = [q for q in questions.QUESTIONS if q["question"] == question]
     asked = [q for q in asked if kind in ("", q["kind"])]
-    assert asked
     found = [claim for each in asked for claim in questions.answers(each, table)]
     named = {claim.id: claim for claim in found}
-    assert len(named) == len(found)
+    assert (len(asked) > 0, len(named)) == (True, len(found))
     return named
 
 
 def table(
-    pruned: Mapping[float, float],
-    *,
-    dense: float = 0.65,
-    rules: Mapping[str, float] | None = None,
-    runs: int = 4,
-    pruner: str = "l1unstructured",
-    dataset: str = "d",
-    fit: tuple[float, float] = (1.0, 0.79),
-) -> pd.DataFrame:
+    pruned, *, dense=0.65, rules=None, runs=4, pruner="l1unstructured", dataset="d", fit=(1.0, 0.79)
+):
     """Return levels of original (0.6), dense and pruned networks, the latter by sparsity.
 
     Run k adds k thousandths to the pruned networks. ``rules``: what each stopping rule adds to the

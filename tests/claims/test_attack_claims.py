@@ -165,20 +165,17 @@ def test_a_rate_that_a_run_cannot_measure_and_a_setting_that_is_not_there_are_no
 
 def strongest(rules=RULES, by="attack"):
     """LiRA finds 0.10, 0.15 and 0.12 of original, dense and pruned; other attacks one more."""
-    levels = {"original": 0.10, "dense": 0.15, "pruned": 0.12}
+    lira = ("lira", "online", 16)
+    others = [("lira", "online", 5), ("lira", "offline", 16), ("rmia", "online", 16)]
     rows = [
         {"network": network, "sparsity": sparsity, "stopping": rule, "by": by, "seed": seed,
-         "attack": attack, "setting": setting, "references": count, "measure": "TPR at 0.01",
-         "value": value + (network == "pruned") * seed / 1000
-         + ((attack, setting, count) != ("lira", "online", 16))}
+         "attack": asked[0], "setting": asked[1], "references": asked[2], "measure": "TPR at 0.01",
+         "value": value + (network == "pruned") * seed / 1000 + (asked != lira)}
         for seed in range(3)
         for sparsity in (0.5, 0.9)
         for rule in rules
-        for attack, setting, count in (
-            ("lira", "online", 16), ("lira", "online", 5), ("lira", "offline", 16),
-            ("rmia", "online", 16), ("conf", "shadows", 5),
-        )
-        for network, value in levels.items()
+        for asked in (lira, *others, ("conf", "shadows", 5))
+        for network, value in {"original": 0.10, "dense": 0.15, "pruned": 0.12}.items()
     ]  # fmt: skip
     table = pd.DataFrame(rows)
     more = table[(table["references"] == 16) & (table["stopping"] == "warm-up")]

@@ -146,16 +146,18 @@ def test_compare_has_one_row_per_attack(shared, exp):
 
 
 def test_refusals(shared, exp):
-    with pytest.raises(ValueError, match="attack: 'magic' is not allowed; allowed: conf, xent"):
-        shared.attack(exp, "magic")
-    with pytest.raises(ValueError, match="of: 'cut' is not allowed; allowed: pruned, original"):
-        shared.attack(exp, "conf", of="cut")
-    with pytest.raises(ValueError, match="conf: no option depth; allowed: none"):
-        shared.attack(exp, "conf", depth=3)
-    with pytest.raises(ValueError, match="errors: 'ignore' is not allowed"):
-        shared.map([exp], ["conf"], errors="ignore")
-    with pytest.raises(ValueError, match=r"network: 3 is not .*: 0 \(the victim\) to 2"):
-        shared.pruned(exp, 3)
+    for call, sentence in (
+        (
+            lambda: shared.attack(exp, "magic"),
+            "attack: 'magic' is not allowed; allowed: conf, xent",
+        ),
+        (lambda: shared.attack(exp, "conf", of="cut"), "of: 'cut' .*; allowed: pruned, original"),
+        (lambda: shared.attack(exp, "conf", depth=3), "conf: no option depth; allowed: none"),
+        (lambda: shared.map([exp], errors="ignore"), "errors: 'ignore' is not allowed"),
+        (lambda: shared.pruned(exp, 3), r"network: 3 is not .*: 0 \(the victim\) to 2"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            call()
 
 
 def test_a_flipped_byte_is_noticed_and_repaired(shared, exp):
