@@ -16,19 +16,15 @@ from prunemia.store import DamagedArtefactWarning
 
 TINY = {"dataset": "digits", "samples": 400, "model": "columnfc", "epochs": 3, "shadows": 2}
 TINY |= {"finetune_epochs": 2, "draws": 2, "batch_size": 32}
+EXP = pm.Experiment(**TINY)
 
 
 @pytest.fixture(scope="module")
-def exp():
-    return pm.Experiment(**TINY)
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory, exp):
+def shared(tmp_path_factory):
     """A lab whose store holds the tiny experiment."""
     lab = pm.Lab(tmp_path_factory.mktemp("store"), device="cpu", progress=False)
-    lab.attack(exp, "conf")
-    lab.attack(exp, "conf", of="original")
+    lab.attack(EXP, "conf")
+    lab.attack(EXP, "conf", of="original")
     return lab
 
 
@@ -42,23 +38,23 @@ def same(a, b):
     return all(np.array_equal(x, y) for x, y in pairs)
 
 
-def test_what_was_computed_once_is_only_read(shared, exp, monkeypatch):
+def test_what_was_computed_once_is_only_read(shared, monkeypatch):
     for name in ("train", "prune", "ask"):
         monkeypatch.setattr(networks, name, lambda *_: pytest.fail("computed again"))
     again = pm.Lab(shared.store.root, device="cpu", progress=False)
 
-    assert again.attack(exp, "conf").evaluation == shared.attack(exp, "conf").evaluation
-    assert same(again.signals(exp).shadow, shared.signals(exp).shadow)
-    assert again.pruned(exp).accuracy == shared.pruned(exp).accuracy
+    assert again.attack(EXP, "conf").evaluation == shared.attack(EXP, "conf").evaluation
+    assert same(again.signals(EXP).shadow, shared.signals(EXP).shadow)
+    assert again.pruned(EXP).accuracy == shared.pruned(EXP).accuracy
     reads, get = [], type(again.store).get
     monkeypatch.setattr(type(again.store), "get", lambda *a: reads.append(a[1]) or get(*a))
-    again.attack(exp, "conf")
+    again.attack(EXP, "conf")
     assert reads == ["attack"]  # none of its networks
 
 
-def test_the_parts_of_a_result(shared, exp):
-    pair = shared.signals(exp)
-    split = shared.split(exp)
+def test_the_parts_of_a_result(shared):
+    pair = shared.signals(EXP)
+    split = shared.split(EXP)
 
     # 400 rows: 200 to the victim, 90 to test; ceil(0.1818 * 110) = 20 validate, 90 train.
     assert [len(part) for part in (split.train, split.validation, split.test)] == [90, 20, 90]
@@ -66,7 +62,7 @@ def test_the_parts_of_a_result(shared, exp):
     assert set(pair.shadow.model) == {1, 2}
     assert pair.target.membership.sum() == 90
     # signals are what the network answers
-    target, network, dataset = shared.target(exp), shared.pruned(exp), shared.dataset(exp)
+    target, network, dataset = shared.target(EXP), shared.pruned(EXP), shared.dataset(EXP)
     assert np.array_equal(target.labels[:90], dataset.labels[split.train])
     expected = pm.query.posteriors(network.module, dataset.features[split.test])
     assert target.posteriors[90:] == pytest.approx(expected.numpy(), abs=1e-6)
@@ -74,20 +70,20 @@ def test_the_parts_of_a_result(shared, exp):
     assert hits == pytest.approx(network.accuracy["test"])
 
 
-def test_pruned_weights_are_zero_in_what_is_stored(shared, exp):
-    network, table = shared.pruned(exp), shared.accuracies(exp)
+def test_pruned_weights_are_zero_in_what_is_stored(shared):
+    network, table = shared.pruned(EXP), shared.accuracies(EXP)
     weights = [p for name, p in network.module.named_parameters() if name.endswith("weight")]
     zeros = (torch.cat([w.flatten() for w in weights]) == 0).float().mean().item()
 
     assert network.sparsity == table.loc[0, "sparsity"] == pytest.approx(zeros)
     assert network.sparsity == pytest.approx(0.7, abs=0.01)
-    assert shared.original(exp).sparsity == 0
+    assert shared.original(EXP).sparsity == 0
     assert list(table.index) == [0, 1, 2]
     assert table.loc[0, "test"] == network.accuracy["test"]
-    assert table.loc[2, "train"] == shared.pruned(exp, network=2).accuracy["train"]
+    assert table.loc[2, "train"] == shared.pruned(EXP, network=2).accuracy["train"]
 
 
-def test_no_attack_is_handed_the_targets_membership(shared, exp, monkeypatch):
+def test_no_attack_is_handed_the_targets_membership(shared, monkeypatch):
     def decide(_, target):
         assert target.membership is None
         return np.zeros(len(target))
@@ -95,29 +91,29 @@ def test_no_attack_is_handed_the_targets_membership(shared, exp, monkeypatch):
     monkeypatch.setattr(attacks.get("conf"), "_decide", decide)
     monkeypatch.setitem(STAGES, "attack", replace(STAGES["attack"], version=-1))
     again = pm.Lab(shared.store.root, device="cpu", progress=False)
-    assert not again.attack(exp, "conf").scores.any()
+    assert not again.attack(EXP, "conf").scores.any()
 
 
-def test_what_the_adversary_assumes_decides_the_shadows_alone(shared, exp):
-    half, original = shared.signals(exp.replace(sparsity=0.5)), shared.signals(exp, of="original")
+def test_what_the_adversary_assumes_decides_the_shadows_alone(shared):
+    half, original = shared.signals(EXP.replace(sparsity=0.5)), shared.signals(EXP, of="original")
     for assumed, shadow in (({"sparsity": 0.5}, half), ({"pruner": "none"}, original)):
-        found = shared.signals(exp.replace(adversary=pm.Adversary(**assumed)))
-        assert same(found.target, shared.target(exp))
+        found = shared.signals(EXP.replace(adversary=pm.Adversary(**assumed)))
+        assert same(found.target, shared.target(EXP))
         assert same(found.shadow, shadow.shadow)
 
 
-def test_an_attack_is_fitted_once_for_all_victims_of_the_same_shadows(shared, exp, monkeypatch):
-    truth, other = shared.attack(exp, "conf"), exp.replace(sparsity=0.5)
+def test_an_attack_is_fitted_once_for_all_victims_of_the_same_shadows(shared, monkeypatch):
+    truth, other = shared.attack(EXP, "conf"), EXP.replace(sparsity=0.5)
     monkeypatch.setattr(attacks.get("conf"), "_fit", lambda *_: pytest.fail("fitted again"))
     found = shared.attack(other.replace(adversary=pm.Adversary(sparsity=0.7)), "conf")
-    expected = shared.fitted(exp, "conf").decision_function(shared.target(other))
+    expected = shared.fitted(EXP, "conf").decision_function(shared.target(other))
     assert np.array_equal(found.scores, expected)
     assert not np.array_equal(found.scores, truth.scores)
 
 
-def test_a_blind_attack_does_not_depend_on_what_the_adversary_assumes(shared, exp):
-    wrong = exp.replace(adversary=pm.Adversary(sparsity=0.5))
-    one, other = (Step("attack", each, attack="blindmi") for each in (exp, wrong))
+def test_a_blind_attack_does_not_depend_on_what_the_adversary_assumes(shared):
+    wrong = EXP.replace(adversary=pm.Adversary(sparsity=0.5))
+    one, other = (Step("attack", each, attack="blindmi") for each in (EXP, wrong))
     assert shared.key(one) == shared.key(other)
     assert np.array_equal(shared.attack(wrong, "blindmi").scores, shared.value(one).scores)
     fit, signals = STAGES["attack"].needs(one)
@@ -127,54 +123,54 @@ def test_a_blind_attack_does_not_depend_on_what_the_adversary_assumes(shared, ex
 
 def test_cost_is_that_of_the_networks_and_measured_once(fresh, monkeypatch):
     few = {"model": "cnn2d", "width": 4, "epochs": 1, "finetune_epochs": 1}
-    exp = pm.Experiment(**TINY | few, pruner="l1structured", sparsity=0.5)
-    costs = fresh.cost(exp)
+    cheap = pm.Experiment(**TINY | few, pruner="l1structured", sparsity=0.5)
+    costs = fresh.cost(cheap)
     monkeypatch.setattr(cutting, "cut", lambda *_: pytest.fail("cut again"))
 
-    count = sum(p.numel() for p in fresh.original(exp).module.parameters())
+    count = sum(p.numel() for p in fresh.original(cheap).module.parameters())
     assert costs["parameters"][["original", "pruned"]].tolist() == [count, count]
     assert count > costs.loc["cut", "parameters"]
     assert costs.loc["original", "macs"] > costs.loc["cut", "macs"]
-    assert fresh.cost(exp).equals(costs)
+    assert fresh.cost(cheap).equals(costs)
 
 
-def test_compare_has_one_row_per_attack(shared, exp):
-    compared = shared.compare(exp, attacks=["conf", "mentr"])
+def test_compare_has_one_row_per_attack(shared):
+    compared = shared.compare(EXP, attacks=["conf", "mentr"])
     assert list(compared["attack"]) == ["conf", "mentr"]
-    evaluated = shared.attack(exp, "conf").evaluation.row()
+    evaluated = shared.attack(EXP, "conf").evaluation.row()
     assert compared.loc[0, list(evaluated)].to_dict() == pytest.approx(evaluated, nan_ok=True)
 
 
-def test_refusals(shared, exp):
+def test_refusals(shared):
     for call, sentence in (
         (
-            lambda: shared.attack(exp, "magic"),
+            lambda: shared.attack(EXP, "magic"),
             "attack: 'magic' is not allowed; allowed: conf, xent",
         ),
-        (lambda: shared.attack(exp, "conf", of="cut"), "of: 'cut' .*; allowed: pruned, original"),
-        (lambda: shared.attack(exp, "conf", depth=3), "conf: no option depth; allowed: none"),
-        (lambda: shared.map([exp], errors="ignore"), "errors: 'ignore' is not allowed"),
-        (lambda: shared.pruned(exp, 3), r"network: 3 is not .*: 0 \(the victim\) to 2"),
+        (lambda: shared.attack(EXP, "conf", of="cut"), "of: 'cut' .*; allowed: pruned, original"),
+        (lambda: shared.attack(EXP, "conf", depth=3), "conf: no option depth; allowed: none"),
+        (lambda: shared.map([EXP], errors="ignore"), "errors: 'ignore' is not allowed"),
+        (lambda: shared.pruned(EXP, 3), r"network: 3 is not .*: 0 \(the victim\) to 2"),
     ):
         with pytest.raises(ValueError, match=sentence):
             call()
 
 
-def test_a_flipped_byte_is_noticed_and_repaired(shared, exp):
-    before, key = shared.target(exp), shared.key(Step("signals", exp))
+def test_a_flipped_byte_is_noticed_and_repaired(shared):
+    before, key = shared.target(EXP), shared.key(Step("signals", EXP))
     (path,) = shared.store.root.glob(f"signals/*/{key}/signals.npz")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
     with pytest.warns(DamagedArtefactWarning, match="damaged"):
-        after = shared.target(exp)
+        after = shared.target(EXP)
 
     assert same(before, after)
-    assert same(before, shared.target(exp))
+    assert same(before, shared.target(EXP))
 
 
-def test_results_do_not_depend_on_the_order_in_which_things_ran(fresh, shared, exp):
-    seeds = [exp.replace(seed=1), exp]
+def test_results_do_not_depend_on_the_order_in_which_things_ran(fresh, shared):
+    seeds = [EXP.replace(seed=1), EXP]
     found = [[lab.attack(each, "conf").scores for each in seeds] for lab in (fresh, shared)]
     assert all(map(np.array_equal, *found))

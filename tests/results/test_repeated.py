@@ -35,12 +35,10 @@ REPEATED = [name for name in results.TABLES if name.split("_", 1)[0] in CELLS]
 """Not the tables of sixty-four networks: they take minutes."""
 LARGEST, TYPICAL = 3, 1.75
 """By how many deviations between runs a repeated number, and all together (root mean square), may
-differ from a table where another processor made it. Rounding that training has magnified differs
-so: tables of an EPYC, repeated on a Xeon, were off by at most 2.6 in one number and by at most 1.4
-in all. A number that is wrong by four of these deviations is off by more, most of the time."""
+differ from a table of another processor: training magnifies its rounding. Tables of an EPYC were
+off by at most 2.6 in one number on a Xeon, and by 1.4 in all; one wrong by four is off by more."""
 FLOOR = 0.01
-"""The smallest deviation taken: some numbers hardly vary between five runs, and a rate at few false
-positives hangs on the order of one or two non-members."""
+"""The smallest deviation taken: some numbers hardly vary, and rates hang on one or two samples."""
 DOWNLOADED = ("location",)
 """Data sets of so few bytes (287 kB) that this test may download them."""
 

@@ -51,11 +51,6 @@ def test_sensitivity_keeps_its_digits_where_the_posterior_is_near_one(scale):
     assert error.quantile(0.95) < 0.05
 
 
-def test_the_same_generator_gives_the_same_bits():
-    first, again = (sensitivity(PLAIN, X, generator=torch.manual_seed(1)) for _ in range(2))
-    assert torch.equal(first, again)
-
-
 class Answering(nn.Module):
     """A perceptron whose answer is changed before it goes out."""
 
