@@ -12,7 +12,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-import prunemia  # whose `results` is imported when it is first used
 from prunemia.errors import UsageError, shortened
 from prunemia.experiment import Experiment, PageParameters, explain
 from prunemia.files import load_yaml, read_yaml
@@ -189,10 +188,12 @@ def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Ex
     """
     from IPython.display import display_markdown
 
+    from prunemia import results  # only here: the command line is quick without it
+
     exp, _ = _validated(known(parameters))
     kept = []
-    for name in filter(None, (prunemia.results.holding(kind, [exp]) for kind in tables)):
-        missing = len(prunemia.results.lacking(name))
+    for name in filter(None, (results.holding(kind, [exp]) for kind in tables)):
+        missing = len(results.lacking(name))
         so_far = f" (so far without {missing:,} experiments of its grid)" if missing else ""
         kept.append(f"results/{name}.csv{so_far}")
     drawn = "each with samples of its own" if exp.rows == "fresh" else "all of the same samples"
