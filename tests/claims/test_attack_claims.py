@@ -1,6 +1,7 @@
 """Claims on divergence, attacks, knowledge, PPB, references, exposure, releases and recipes."""
 
 import itertools
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -112,6 +113,7 @@ def test_knowing_more_may_make_no_difference_that_matters():
 
 # --- Attacks by references ----------------------------------------------------------------------
 
+few = partial(answers, "Where few are accused?")
 GAIN = {"samia": 0.05, "lira": 0.0, "rmia": 0.02}
 """Of each attack by few references at any rate, beside 0.1."""
 FEW = {"samia": ("shadows",), "lira": ("offline", "offline, sensitivity")}
@@ -137,10 +139,6 @@ def compared():
     others = {"network": "original", "sparsity": 0.5, "by": "formula", "references": 64}
     wrong = [found.assign(**{name: value}, value=1.0) for name, value in others.items()]
     return pd.concat([found, *wrong], ignore_index=True)
-
-
-def few(table):
-    return answers("Where few are accused?", table)
 
 
 def test_few_networks_are_compared_at_each_rate():

@@ -1,7 +1,5 @@
 """Claims on fine-tuning and removing weights, from small tables of levels."""
 
-import itertools
-
 import pandas as pd
 import pytest
 from made_up import RULES, answers, table
@@ -88,16 +86,11 @@ CURVE = [("training", 0.8, 0.70, 0.62), ("training", 0.9, 0.75, 0.67), ("dense",
 @pytest.fixture
 def beside(monkeypatch):
     """Return the claims on a table of levels of data set "d", beside five runs of `CURVE`."""
-    networks = itertools.product(range(5), enumerate(CURVE))
-    curve = pd.DataFrame(
-        {
-            "dataset": "d", "model": "m", "width": 8, "pruner": "l1unstructured", "sparsity": 0.5,
-            "defense": "none", "stopping": "last", "seed": seed, "role": role, "epochs": epochs,
-            "train_accuracy": train, "test_accuracy": test, "attack": "",
-            "measure": "confidence AUC", "value": leak,
-        }
-        for seed, (epochs, (role, train, test, leak)) in networks
-    )  # fmt: skip
+    same = {"dataset": "d", "model": "m", "width": 8, "pruner": "l1unstructured", "sparsity": 0.5}
+    same |= {"defense": "none", "stopping": "last", "attack": "", "measure": "confidence AUC"}
+    columns = ["role", "train_accuracy", "test_accuracy", "value"]
+    run = pd.DataFrame(CURVE, columns=columns).assign(**same, epochs=range(3))
+    curve = pd.concat([run.assign(seed=seed) for seed in range(5)])
 
     def compared(levels=None):
         kept = {} if levels is None else {"d": ("control_d", levels)}

@@ -1,5 +1,7 @@
 """Points of test accuracy against the leak: chosen on some runs, judged on others."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,6 +28,7 @@ PPB_1, PPB_4 = "PPB λ = 1 on slim 0.5", "PPB λ = 4 on slim 0.5"
 ADV = "adversarial regularization α = 1 on slim 0.5"
 HALF = stats.t.ppf(0.975, 4) * 0.001 * np.sqrt(10) / np.sqrt(5)
 """Half of the interval over five runs that lie −4, −2, 0, 2, 4 thousandths around their mean."""
+by_id = partial(answers, "Which defense helps?")
 
 
 def table(runs=10, swing=0.001, **late):
@@ -66,10 +69,6 @@ def rivals(plane, pruned_alike=False):
     """Return name → rival of the defended points that have one."""
     found = with_rivals(plane.reset_index(), pruned_alike).dropna(subset="rival_name")
     return dict(zip(found["name"], found["rival_name"], strict=True))
-
-
-def by_id(data):
-    return answers("Which defense helps?", data)
 
 
 def test_a_point_is_the_strongest_attack_on_a_way():

@@ -1,11 +1,12 @@
 """The leak of validation samples: judged against test samples by the attacks on members."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 import prunemia as pm
-from prunemia.attacks import Attack
 from prunemia.lab import networks
 from prunemia.lab.attacking import judged, validation_leaks
 from prunemia.lab.steps import VICTIM
@@ -18,24 +19,18 @@ EXP = pm.Experiment(model="columnfc", samples=2000, shadows=2, draws=2, **FIT)
 NAMES = ("conf", "mentr", "rmia")
 
 
-class Confident(Attack):
-    """Scores by the posterior of class 0, less 0.5."""
-
-    def _fit(self, shadow, membership):
-        pass
-
-    def _decide(self, target):
-        assert target.membership is None
-        assert len(target) == 8  # members are there, as they are when members are attacked
-        return target.posteriors[:, 0].astype(float) - 0.5
-
-
 def test_validation_samples_are_judged_against_test_samples_and_members_left_out():
     # two members, then tests .2 .4 .6, then validation .3 .7 .9
     p = np.array([0.99, 0.01, 0.2, 0.4, 0.6, 0.3, 0.7, 0.9])
     member = np.arange(8) < 2
     target = Signals(np.stack([p, 1 - p], axis=1), None, np.zeros(8, dtype=int), member)
-    found = judged(Confident().fit(target), target, np.arange(8) >= 5).evaluation
+
+    def decide(seen):
+        assert (seen.membership, len(seen)) == (None, 8)  # members are there, but not told
+        return seen.posteriors[:, 0].astype(float) - 0.5
+
+    attack = SimpleNamespace(decision_function=decide, ranks=True)
+    found = judged(attack, target, np.arange(8) >= 5).evaluation
     # at .5: two of three validation samples accused, one of three tests
     assert found.accuracy.value == pytest.approx((2 / 3 + 2 / 3) / 2)
     # pairs with validation above test: .3 beats .2; .7 and .9 beat all three: 7 of 9

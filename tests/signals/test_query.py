@@ -12,13 +12,6 @@ from prunemia.signals import SignalWarning
 from prunemia.signals.query import answers, logits, posteriors, sensitivity
 
 
-def confident_network(scale: float) -> nn.Module:
-    """A random network whose posteriors are as close to one as trained networks' are on members."""
-    module = models.build("columnfc", (20,), 5, seed=4)
-    module[-1].weight.data.mul_(scale)
-    return module.eval()
-
-
 def test_sensitivity_of_two_logits_tends_to_its_expectation():
     # p_1 = sigmoid(x) at x = 0: slope 1/4; E|u| = sqrt(2/pi), so s = 0.25 * 0.798 for both classes.
     # 20,000 draws: |u| has standard deviation 0.6, the mean's relative standard error is 0.5 %.
@@ -33,9 +26,12 @@ def test_sensitivity_of_two_logits_tends_to_its_expectation():
 @pytest.mark.parametrize("scale", [1, 300])
 def test_sensitivity_keeps_its_digits_where_the_posterior_is_near_one(scale):
     # The oracle: the same perturbations, a float64 copy of the network and of the input.
+    # The last weights are scaled until posteriors are as near one as trained networks' on members.
+    module = models.build("columnfc", (20,), 5, seed=4).eval()
+    module[-1].weight.data.mul_(scale)
     x = torch.randn(200, 20, generator=torch.Generator().manual_seed(2))
-    s = sensitivity(confident_network(scale), x, generator=torch.Generator().manual_seed(3))
-    exact = confident_network(scale).double()
+    s = sensitivity(module, x, generator=torch.Generator().manual_seed(3))
+    exact = module.double()
     generator = torch.Generator().manual_seed(3)
     draws = [torch.randn(10, len(part), 20, generator=generator) for part in x.split(256 // 11)]
     with torch.inference_mode():
