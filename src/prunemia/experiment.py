@@ -42,10 +42,9 @@ def _one_of(names: Any, *others: str) -> tuple[AfterValidator, WithJsonSchema]:
     """Return what makes a text field name an entry of the table ``names``, or one of ``others``."""
 
     def known(value: str) -> str:
-        if value not in names and value not in others:
-            allowed = [*others, *names]
-            hint = suggest(value, dict.fromkeys(allowed))
-            raise ValueError(f"must be one of {', '.join(allowed)}{hint}")
+        allowed = dict.fromkeys([*others, *names])
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}{suggest(value, allowed)}")
         return value
 
     schema = {"type": "string", "enum": [*others, *names]}

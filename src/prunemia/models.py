@@ -100,11 +100,9 @@ def cnn2d(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), head)
 
 
-# torchvision's networks, for images of 32×32 (named by Yuan & Zhang 2022, section 6.1). Where
-# torchvision halves a photograph twice before its first block, these keep a small image whole: a
-# 3×3 stem of stride 1 and no pooling after it. Its VGG ends in three linear layers over 7×7 places,
-# this one pools to one place and has one. At another width than the published 64 all channels, but
-# those of the image, are width / 64 of the published ones.
+# torchvision's networks (Yuan & Zhang 2022, section 6.1), for images of 32×32: a 3×3 stem of stride
+# 1 without pooling, and VGG pooled to one place with one linear layer in place of three. At another
+# width than the published 64 all channels but the image's are width / 64 of the published ones.
 
 
 def resnet18(shape: tuple[int, ...], classes: int, width: int) -> nn.Module:

@@ -89,15 +89,12 @@ class Source:
 
 @dataclass(frozen=True, config=KNOWN)
 class PrunerKind:
-    """One pruner; ``control``: it removes nothing, and shows what fine-tuning alone does.
-
-    (module, sparsity) → parameter name → bool tensor, True where it stays; empty: nothing to rank.
-    """
+    """One pruner: (module, sparsity) → parameter name → bool, True where it stays; empty: none."""
 
     import_path: str
     ranks: Ranked
     colour: str
-    control: bool = False
+    control: bool = False  # it removes nothing, and shows what fine-tuning alone does
 
 
 @dataclass(frozen=True, config=KNOWN)
@@ -112,31 +109,23 @@ class TrainingConfig:
 
 @dataclass(frozen=True, config=KNOWN)
 class PrivateConfig:
-    """What DP-SGD changes of a network's training; a change raises the version of ``dp``.
+    """What DP-SGD changes, by `bench/dp_tuning.py`; a change raises the version of ``dp``."""
 
-    ``clip``: the largest L2 norm of a sample's gradient; ``rate``: a factor of the learning rate.
-    Chosen by `bench/dp_tuning.py` on shadows: columnfc on Location .562 against .535.
-    """
-
-    clip: float = 1.0
-    rate: float = 1.0
+    clip: float = 1.0  # the largest L2 norm of a sample's gradient
+    rate: float = 1.0  # a factor of the learning rate
 
 
 @dataclass(frozen=True, config=KNOWN)
 class NetworkKind:
-    """One network; ``import_path``: (input shape, classes, width) → module.
-
-    ``takes``: which samples (None: any); ``has``: what a pruner can rank; ``width``: of the first
-    block; ``smallest``: height of an image; ``stacks``: several train as one.
-    """
+    """One network: (input shape, classes, width) → module."""
 
     import_path: str
-    takes: Holds | None = None
+    takes: Holds | None = None  # None: any samples
     recipe: TrainingConfig = TrainingConfig()
     has: tuple[Ranked, ...] = ("weights", "convolution filters", "BatchNorm scales")
-    width: int | None = None
-    smallest: int = 1
-    stacks: bool = False
+    width: int | None = None  # of the first block
+    smallest: int = 1  # height of an image
+    stacks: bool = False  # several train as one
     version: int = 1
     private: PrivateConfig = PrivateConfig()
 
@@ -174,17 +163,14 @@ class DefenseKind:
 
 @dataclass(frozen=True, config=KNOWN)
 class AttackKind:
-    """One attack, and a colour that no other has; ``together``: its class on several releases.
-
-    ``learned``: it trains a network; ``needs_…``: sensitivities, or answers of other networks.
-    """
+    """One attack, and a colour that no other has."""
 
     import_path: str
     colour: str
-    learned: bool = False
+    learned: bool = False  # it trains a network
     needs_sensitivity: bool = False
-    needs_references: bool = False
-    together: str = ""
+    needs_references: bool = False  # answers of other networks
+    together: str = ""  # its class on several releases
 
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C, where PyYAML was built so

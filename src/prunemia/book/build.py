@@ -150,17 +150,14 @@ def standalone(notebook: Any, source: Path) -> str:
 
 @dataclass(frozen=True)
 class Book:
-    """The sources under ``root`` and, under ``build``: pages/PROFILE, logs, stage, _build/html.
-
-    ``jobs`` pages are executed at a time; ``force``: even where nothing changed.
-    """
+    """The sources under ``root`` and, under ``build``: pages/PROFILE, logs, stage, _build/html."""
 
     root: Path
     build: Path
     profile: str = "default"
     say: Callable[[str], None] = print
-    jobs: int = 1
-    force: bool = False
+    jobs: int = 1  # pages executed at a time
+    force: bool = False  # execute and build also where nothing changed
 
     def make(self, only: Sequence[str], given: Mapping[str, str], html: bool = True) -> None:
         """Execute what changed of the pages ``only`` (none: all), then build the book (``html``).
@@ -288,15 +285,13 @@ def print_book(root: Path, site: Path, out: Path, say: Callable[[str], None]) ->
         command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
         command += [f"--user-data-dir={folder}", "--virtual-time-budget=10000"]
         prints = {f"{folder}/{number:03}.pdf": page for number, page in enumerate(pages)}
-        for number, (file, page) in enumerate(prints.items(), start=1):
-            say(f"{number} of {len(pages)}: {page.relative_to(site)}")
-            _write_pdf([*command, f"--print-to-pdf={file}", page.resolve().as_uri()])
-        _write_pdf([joiner, *prints, str(aside)])
-
-
-def _write_pdf(command: list[str]) -> None:
-    try:
-        subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    except subprocess.SubprocessError as error:
-        said = (getattr(error, "stderr", "") or "").strip()[-500:]
-        raise RunError(f"pdf: {command[-1]}: {said or error}") from error
+        quiet: Any = {"capture_output": True, "text": True, "timeout": 120, "check": True}
+        try:
+            for number, (file, page) in enumerate(prints.items(), start=1):
+                say(f"{number} of {len(pages)}: {page.relative_to(site)}")
+                output = f"--print-to-pdf={file}"
+                subprocess.run([*command, output, page.resolve().as_uri()], **quiet)
+            subprocess.run([joiner, *prints, str(aside)], **quiet)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            said = str(error.stderr or "").strip()[-500:]
+            raise RunError(f"pdf: {error.cmd[-1]}: {said or error}") from error

@@ -41,26 +41,23 @@ def load_own(path: Path) -> Dataset:
     """
     try:
         arrays = read_npz(path)
-    except UsageError as error:
-        raise DataError(str(error)) from None
-    name = "images" if "images" in arrays and "features" not in arrays else "features"
-    for field in (name, "labels"):
-        if field not in arrays:
-            known = ", ".join(arrays) or "none"
-            raise DataError(f"{path}: field {field!r} is missing; its fields are {known}")
-    try:
+        name = "images" if "images" in arrays and "features" not in arrays else "features"
+        for field in (name, "labels"):
+            if field not in arrays:
+                known = ", ".join(arrays) or "none"
+                raise UsageError(f"{path}: field {field!r} is missing; its fields are {known}")
         features, guess = _features(name, arrays)
         numbers = checks.classes(arrays["labels"], len(features))
         values, labels = np.unique(numbers, return_inverse=True)
         if len(values) < 2:
             raise checks.FieldError("labels", "all alike; allowed: 2 or more classes")
-    except checks.FieldError as error:
-        raise DataError(f"{path}: {error}") from None
+    except UsageError as error:
+        where = f"{path}: " if isinstance(error, checks.FieldError) else ""
+        raise DataError(f"{where}{error}") from None
     if guess:
         warnings.warn(f"{path}: {guess}", LayoutWarning, stacklevel=3)
     if features.ndim == 2:
-        # ranges, not deviations: a rare binary feature deviates little; in float64, because the
-        # range of finite float32 numbers may exceed the largest of them
+        # ranges, as rare binary features deviate little; of float32 they may exceed the largest
         ranges = features.max(axis=0).astype(np.float64) - features.min(axis=0)
         ranges = ranges[ranges > 0]
         if len(ranges) and ranges.max() > LARGEST_RATIO * ranges.min():

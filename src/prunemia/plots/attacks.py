@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_curve
 
 from prunemia.metrics import summarize
-from prunemia.plots.style import COLORS, POINTS, colors_of, figure, intervals, legend_above, spread
+from prunemia.plots.style import COLORS, POINTS, figure, intervals, legend_above, spread
 from prunemia.registry import ATTACKS, DEFENSES
 
 SPARE = [("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":"), ("#CC79A7", "--")]
@@ -137,7 +137,7 @@ def roc(
     ``curves`` maps a label to (membership, scores), each shape (n,).
     """
     floor = 1.0
-    known = colors or colors_of(ATTACKS)
+    known = colors or COLORS | {name: kind.colour for name, kind in ATTACKS.items()}
     spare = iter(SPARE * len(curves))
     for label, (membership, scores) in curves.items():
         member = np.asarray(membership, dtype=bool)
@@ -172,7 +172,7 @@ def attack_intervals(
     """
     attacks = list(dict.fromkeys(name for table in tables.values() for name in table["attack"]))
     lines = np.arange(len(attacks))[::-1]
-    colors = colors_of(DEFENSES)
+    colors = COLORS | {name: kind.colour for name, kind in DEFENSES.items()}
     shifts = np.linspace(reach, -reach, len(tables))
     for shift, (name, table) in zip(shifts, tables.items(), strict=True):
         middle, bars = spread(table.set_index("attack").reindex(attacks), value)

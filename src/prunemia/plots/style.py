@@ -1,7 +1,6 @@
 """The book's style: Okabe and Ito's colours, safe for the colour-blind, and bars for intervals."""
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -23,11 +22,6 @@ COLORS = {
 }
 WIDTH = 6.4  # inches: the text's on a desktop; on a phone one column stays readable
 POINTS: dict[str, Any] = {"fmt": "o", "ms": 5, "capsize": 2.5}
-
-
-def colors_of(kinds: Mapping[str, Any]) -> dict[str, str]:
-    """Return `COLORS` and the colours of a table of `prunemia.registry`, by name."""
-    return COLORS | {name: kind.colour for name, kind in kinds.items()}
 
 
 def setup() -> None:
