@@ -17,8 +17,8 @@ _NAMES = {
     "Lab": "lab",
     "SignalPair": "signals",
     "Signals": "signals",
-    "answer": "book.pages",
-    "known": "book.pages",
+    "answer": "book.calls",
+    "known": "book.calls",
     "download": "plots.explorer",
 }
 _ROOMS = (
@@ -34,8 +34,8 @@ __all__ = ["Adversary", "Experiment", "__version__", "experiment", *_NAMES, *_MO
 
 
 def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:
-    """Return the experiment of a page's parameters, its ``globals()``; `book.pages.experiment`."""
-    from prunemia.book.pages import experiment
+    """Return the experiment of a page's parameters, its ``globals()``; `book.calls.experiment`."""
+    from prunemia.book.calls import experiment
 
     return experiment(parameters, *tables, own=own)
 

@@ -6,7 +6,8 @@ from minibook import write_page, write_profile, write_repository, write_toc
 import prunemia as pm
 from prunemia import results
 from prunemia.book import pages
-from prunemia.book.pages import Page, described, discover, find_page, in_order, known, profile
+from prunemia.book.calls import described, known
+from prunemia.book.pages import Page, discover, find_page, in_order, profile
 from prunemia.errors import UsageError
 
 

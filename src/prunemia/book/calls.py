@@ -1,0 +1,88 @@
+"""What a page calls while it runs: for its experiment, for its answer."""
+
+import ast
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from IPython.display import display_markdown
+
+from prunemia import results
+from prunemia.book.pages import (
+    ANSWER,
+    INTERVAL,
+    MOST_INTERVALS,
+    MOST_WORDS,
+    NAMES,
+    read_cell,
+    require_known,
+    validated,
+)
+from prunemia.experiment import Experiment
+
+
+def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:
+    """Return the experiment that a page's parameters describe, and show what this run is.
+
+    ``parameters``: the page's ``globals()``, right after its parameters cell. ``tables``: kinds of
+    kept tables that the page reads many runs from ("control", …). ``own``: what this run is where
+    data and network are the page's own. UsageError: a value is out of range, or a name is unknown,
+    with which papermill would compute by the default.
+    """
+    exp, _ = validated(known(parameters))
+    kept = []
+    for name in filter(None, (results.holding(kind, [exp]) for kind in tables)):
+        missing = len(results.lacking(name))
+        so_far = f" (so far without {missing:,} experiments of its grid)" if missing else ""
+        kept.append(f"results/{name}.csv{so_far}")
+    drawn = "each with samples of its own" if exp.rows == "fresh" else "all of the same samples"
+    more = f"; more runs, {drawn}, from {', '.join(kept)}" if kept else ""
+    display_markdown(f"*This run: {own or described(exp)}, computed here{more}.*", raw=True)
+    return exp
+
+
+def known(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that a page's cells set; UsageError where one is unknown.
+
+    Such cells only assign, at least one literal to a known name, or are papermill's. Outside of a
+    notebook all plain values are parameters.
+    """
+    plain = (str, int, float, bool, list, tuple, type(None))
+    if "In" not in parameters:
+        given = {n: v for n, v in parameters.items() if isinstance(v, plain) and n[:1] != "_"}
+        require_known(given, NAMES)
+        return given
+    found: dict[str, None] = {}
+    for source in parameters["In"]:
+        try:
+            only = all(isinstance(n, ast.Assign | ast.AnnAssign) for n in ast.parse(source).body)
+            cell = read_cell(source) if only else {}
+        except SyntaxError:  # a magic command
+            continue
+        literal = {name for name, default in cell.items() if default.computed_from is None}
+        if source.startswith("# Parameters") or literal & NAMES.keys():
+            found |= dict.fromkeys(name for name in cell if name in literal or name in NAMES)
+    require_known(found, NAMES)
+    return {name: parameters[name] for name in found if name in parameters}
+
+
+def described(exp: Experiment) -> str:
+    """Say in one line which experiment this is: data set, network, pruning, defense, seed."""
+    parts = [exp.dataset, exp.model, exp.pruner + (f" {exp.sparsity:g}" if exp.sparsity else "")]
+    if exp.defense != "none":
+        parts.append(f"{exp.defense} {exp.defense_strength or ''}".strip())
+    said = {"dataset", "model", "pruner", "sparsity", "defense", "strength", "seed"}
+    others = exp.model_dump(exclude_defaults=True, exclude={*said, "adversary", "rows"})
+    parts += [f"{name.replace('_', ' ')} {value}" for name, value in others.items()]
+    return " · ".join([*parts, f"seed {exp.seed}"])
+
+
+def answer(text: str) -> None:
+    """Show the page's answer, the finding first; ValueError beyond 60 words or two intervals."""
+    words, intervals = len(re.findall(r"\S*\w\S*", INTERVAL.sub("", text))), INTERVAL.findall(text)
+    if words > MOST_WORDS or len(intervals) > MOST_INTERVALS:
+        most = f"{MOST_WORDS} words and {MOST_INTERVALS} intervals"
+        raise ValueError(f"an answer has at most {most}; this has {words} and {len(intervals)}")
+    text = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+    text = re.sub(r"(?<=\d)%", " %", text)  # as the pages' prose has it
+    display_markdown(f"{ANSWER}{text}", raw=True)
