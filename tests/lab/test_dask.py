@@ -109,15 +109,18 @@ def test_a_scheduler_that_others_reach_unencrypted_brings_a_warning(
     assert bool(re.fullmatch("Warning: .* can run code .* use tls://.*\n", said)) == open_to_others
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A folder with the key and the certificate that the book's lines make."""
-    folder = tmp_path_factory.mktemp("tls")
+def certified(folder):
+    """Return the folder, with the key and the certificate that the book's lines make."""
     (block,) = re.findall(r"```shell\n([^`]*openssl[^`]*)```", BOOK.read_text(encoding="utf-8"))
     lines = block.replace("/shared/tls", str(folder))
     subprocess.run(["bash", "-ec", lines], check=True, capture_output=True)
     assert (folder / "key.pem").stat().st_mode & 0o077 == 0  # its owner's alone
     return folder
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    return certified(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
@@ -148,12 +151,8 @@ def test_a_sweep_runs_on_a_tls_scheduler(encrypted, certificate, tmp_path, capsy
 
 
 def test_another_certificate_or_none_is_refused_in_one_sentence(encrypted, tmp_path, monkeypatch):
-    command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=other -keyout key.pem -out cert.pem"
-    )
-    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
     refused = pytest.raises(UsageError, match=r"^.*no Dask scheduler answers there.*$")
-    with dask.config.set(settings(tmp_path)), refused, sweep.connect(encrypted):
+    with dask.config.set(settings(certified(tmp_path))), refused, sweep.connect(encrypted):
         pass
     # without one, no client is made that would hang
     monkeypatch.setattr("distributed.Client", lambda *_, **__: pytest.fail("a client was made"))

@@ -34,8 +34,7 @@ def fresh(tmp_path):
 
 
 def same(a, b):
-    pairs = zip(a.arrays().values(), b.arrays().values(), strict=True)
-    return all(np.array_equal(x, y) for x, y in pairs)
+    return all(map(np.array_equal, a.arrays().values(), b.arrays().values()))
 
 
 def test_what_was_computed_once_is_only_read(shared, monkeypatch):
