@@ -152,9 +152,7 @@ def test_flattened_labels_keep_the_true_class_and_share_the_rest_equally():
         *((0, 2.0, -DESCENT, 2 - MEAN), (1, 2.0, FLAT, FLAT_LOSS)),
     ],
 )
-def test_above_the_target_epochs_descend_below_it_even_ones_ascend_and_odd_ones_flatten(
-    epoch, target, slope, loss
-):
+def test_above_the_target_it_descends_below_it_ascends_or_flattens(epoch, target, slope, loss):
     logits = LOGITS.clone().requires_grad_()
     each = F.cross_entropy(logits[0], LABELS[0], reduction="none")[None]
     run = SimpleNamespace(epoch=epoch)

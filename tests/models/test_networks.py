@@ -27,9 +27,7 @@ WEIGHTS = {
 
 @pytest.mark.parametrize("width", [8, None])
 @pytest.mark.parametrize("name", WEIGHTS)
-def test_published_networks_have_the_width_that_is_asked_for_and_keep_small_images_whole(
-    name, width
-):
+def test_published_networks_have_the_width_asked_for_and_keep_small_images_whole(name, width):
     with torch.device("meta"):  # shapes alone
         module = models.build(name, (3, 32, 32), 10, width=width).eval()
         assert module(torch.zeros(1, 3, 32, 32)).shape == (1, 10)

@@ -64,13 +64,11 @@ def in_few_runs(
     def excess(epsilon: float) -> float:  # of the probability over what refutes
         rate = 1 / (1 + math.exp(-epsilon))
         chance = float(stats.binom.sf(right - 1, guesses, rate))
-        if right:
-            fewer = np.arange(1, right + 1)
-            near = np.cumsum(stats.binom.pmf(right - fewer, guesses, rate)) / fewer
-            chance += 2 * canaries * delta * float(near.max())
-        return chance - (1 - level)
+        fewer = np.arange(1, right + 1)
+        near = np.cumsum(stats.binom.pmf(right - fewer, guesses, rate)) / fewer
+        return chance + 2 * canaries * delta * float(near.max()) - (1 - level)
 
-    if not guesses or excess(0.0) >= 0:
+    if not right or excess(0.0) >= 0:
         return 0.0
     return float(optimize.brentq(excess, 0.0, 50.0, xtol=1e-12))  # at 50 every guess is right
 

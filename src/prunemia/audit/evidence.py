@@ -185,9 +185,7 @@ class Findings:
         ]
 
     def tied(self, name: str, measure: str) -> bool:
-        """Return whether ties keep an attack from accusing as many non-members as it may."""
-        if not measure.startswith("tpr@"):
-            return False
+        """Return whether ties keep an attack from accusing as many non-members as a rate allows."""
         fpr, nonmembers = guessing(measure), int((~self.membership).sum())
         found = point(self.verdicts[name].scores, self.membership, fpr)
         allowed = intervals.false_positives_allowed(nonmembers, fpr)
