@@ -43,9 +43,8 @@ def build(
 ) -> nn.Module:
     """Return a fresh network of `NETWORKS`: Xavier-normal weights by ``seed``, biases of zero.
 
-    ``input_shape``: of one sample, channels first; ``classes``: how many logits; ``width``:
-    channels of the first block, for all but columnfc; None: the network's own. ValueError: there is
-    no such network, or it does not take samples of this shape.
+    ``input_shape``: of one sample, channels first; ``width``: channels of the first block (columnfc
+    has none), None: the network's own. ValueError: no such network, or not for such samples.
     """
     kind = NETWORKS.find(name)
     shape = tuple(input_shape)

@@ -179,9 +179,8 @@ PRUNERS = Registry("pruner", {n: PrunerKind(**kind) for n, kind in _TABLES["prun
 NETWORKS = Registry("model", {n: NetworkKind(**kind) for n, kind in _TABLES["networks"].items()})
 DEFENSES = Registry("defense", {n: DefenseKind(**kind) for n, kind in _TABLES["defenses"].items()})
 ATTACKS = Registry("attack", {n: AttackKind(**kind) for n, kind in _TABLES["attacks"].items()})
-SOURCES = Registry(
-    "data set", {n: Source(**{"name": n, "label": n} | s) for n, s in _TABLES["datasets"].items()}
-)
+_SHEETS = {n: {"name": n, "label": n} | sheet for n, sheet in _TABLES["datasets"].items()}
+SOURCES = Registry("data set", {n: Source(**sheet) for n, sheet in _SHEETS.items()})
 LABELS = {name: source.label for name, source in SOURCES.items()}
 
 

@@ -151,7 +151,7 @@ CELL = 'dataset: str = "mnist1d"  # a data set\nseed: int = 3\nseeds: int = 5\n'
 def shown(monkeypatch):
     """Collect what is displayed, as Markdown."""
     texts = []
-    monkeypatch.setattr("IPython.display.display_markdown", lambda text, **_: texts.append(text))
+    monkeypatch.setattr("prunemia.book.calls.display_markdown", lambda t, **_: texts.append(t))
     return texts
 
 

@@ -104,11 +104,10 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
 
     A permutation by the data and ``seed`` gives the victim n // 2 samples and the adversary the
     rest. Each network permutes its owner's half anew and takes 45 % for testing, of the remainder
-    18.18 % for validation, both rounded up (as scikit-learn does), and trains on the rest: 45 / 10
-    / 45 %. Shadows overlap one another, never the victim. References share the victim's half, in
-    pairs: the second trains on what tests the first and the other way round. Parts depend on (data,
-    seed, index) alone: shadow 3 is the same among 5 and 64. DataError: too few samples, or one
-    class to train on. Source: Yuan & Zhang (2022), section 6.1, and its code; not stratified.
+    18.18 % for validation, both rounded up, and trains on the rest: 45 / 10 / 45 %. References
+    share the victim's half, in pairs: the second trains on what tests the first, and vice versa.
+    Parts depend on (data, seed, index) alone: shadow 3 is the same among 5 and 64. DataError: too
+    few samples, or all of one class. Source: Yuan & Zhang (2022), section 6.1; not stratified.
     """
     n, reference = len(dataset), index >= OWN
     tests, validations = _shares(n // 2)  # the victim's half is never the larger one

@@ -61,7 +61,6 @@ def load_own(path: Path) -> Dataset:
         ranges = features.max(axis=0).astype(np.float64) - features.min(axis=0)
         ranges = ranges[ranges > 0]
         if len(ranges) and ranges.max() > LARGEST_RATIO * ranges.min():
-            # no page has this parameter, so `-p standardize true` would be refused
             said = (
                 f"{path}: features are not on one scale (their ranges go from {ranges.min():.3g} "
                 f"to {ranges.max():.3g}); set standardize=True in the Experiment"

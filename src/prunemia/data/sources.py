@@ -30,9 +30,8 @@ def load(
 ) -> Dataset:
     """Return a data set by its name (see `sheets`), or your own by an .npz's path (`own.load_own`).
 
-    ``samples``: how many (MNIST-1D: up to a million are generated); None: all. ``rows_seed`` draws
-    them; None: always the same ones. ``progress``: show a download's on stderr. DataError: the data
-    cannot be had, are damaged, or have fewer samples; or all of them are to be drawn by a seed.
+    ``samples``: how many (MNIST-1D: up to a million); None: all. ``rows_seed`` draws them; None:
+    always the same. DataError: they cannot be had, are damaged, or are too few (to draw from).
     """
     if str(name_or_path).endswith(".npz"):
         return load_own(Path(name_or_path)).sample(samples, rows_seed)

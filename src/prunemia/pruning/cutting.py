@@ -135,8 +135,7 @@ def _trace(layer: nn.Module) -> None:
         with torch._C.DisableTorchFunction():
             moved = given[0].isnan()
             reached = ~(carries(moved.to(given[0])) < 0.5)  # it counts the weights that carry
-            answer: Tensor = plain(given[0].masked_fill(moved, 0))
-            return answer.masked_fill(reached, torch.nan)
+            return torch.masked_fill(plain(given[0].masked_fill(moved, 0)), reached, torch.nan)
 
     layer.register_forward_hook(traced)
 
@@ -162,8 +161,7 @@ def _constants(whole: nn.Module, x: Tensor) -> dict[str, Tensor]:
     return inputs
 
 
-Channels = list[tuple[str, int, int]]
-"""The name of a layer, a channel of it, and the root's channel that it is tied to."""
+Channels = list[tuple[str, int, int]]  # a layer, a channel of it, the root's that it is tied to
 
 
 class _Tied(NamedTuple):
@@ -302,8 +300,7 @@ class Absorbed(nn.Module):
         offset = self.offset
         for dimension in range(1, offset.ndim):
             offset = offset.index_select(dimension, self.get_buffer(f"places{dimension}"))
-        answer: Tensor = self.layer(x) + offset
-        return answer
+        return torch.add(self.layer(x), offset)
 
 
 @dataclass(frozen=True)

@@ -37,14 +37,12 @@ class Masks:
 def prune(module: nn.Module, method: str, sparsity: float) -> Masks:
     """Zero the lowest-ranked parameters of ``module``, in place, and return the masks.
 
-    A parameter, filter or channel stays iff its score is greater than the ``int(n * sparsity)``-th
-    smallest, so those tied with it all go. ValueError: unknown method, sparsity out of range,
-    nothing to rank. Source: Yuan & Zhang (2022), section 3.2; Li et al., Liu et al. (2017).
-
-    ``method``: "l1unstructured" (|w|, per tensor of every Conv and Linear), "l1structured" or
-    "l2structured" (norm of each filter, per Conv; its bias goes with it), "slim" (|γ| over all
-    BatchNorm layers; γ and β go, no layer is emptied), "dense" (the control: nothing goes).
-    ``sparsity``: the fraction to remove, 0 < sparsity < 1; 0 for the control.
+    What scores no more than the ``int(n * sparsity)``-th smallest goes, ties too. ``method``:
+    "l1unstructured" (|w|, per tensor of every Conv and Linear), "l1structured" or "l2structured"
+    (norm of each filter, per Conv; its bias goes with it), "slim" (|γ| over all BatchNorm layers; γ
+    and β go, no layer is emptied), "dense" (the control: nothing goes). ``sparsity``: the fraction
+    to remove, 0 < sparsity < 1; 0 for the control. ValueError: unknown method, sparsity out of
+    range, nothing to rank. Source: Yuan & Zhang (2022), section 3.2; Li et al., Liu et al. (2017).
     """
     kind = PRUNERS.find(method)
     if not (sparsity == 0 if kind.control else 0 < sparsity < 1):
