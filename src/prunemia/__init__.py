@@ -25,12 +25,9 @@ _ROOMS = (
     *("attacks", "audit", "claims", "data", "defenses", "divergence", "metrics", "models"),
     *("plots", "pruning", "registry", "results", "signals", "store", "training"),
 )
-_MODULES = {room: room for room in _ROOMS} | {
-    "cutting": "pruning.cutting",
-    "query": "signals.query",
-}
+_DEEPER = {"cutting": "pruning.cutting", "query": "signals.query"}
 
-__all__ = ["Adversary", "Experiment", "__version__", "experiment", *_NAMES, *_MODULES]
+__all__ = ["Adversary", "Experiment", "__version__", "experiment", *_NAMES, *_ROOMS, *_DEEPER]
 
 
 def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:
@@ -43,8 +40,8 @@ def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Ex
 def __getattr__(name: str) -> Any:
     if name in _NAMES:
         return getattr(importlib.import_module(f"prunemia.{_NAMES[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"prunemia.{_MODULES[name]}")
+    if name in _ROOMS or name in _DEEPER:
+        return importlib.import_module(f"prunemia.{_DEEPER.get(name, name)}")
     raise AttributeError(f"module 'prunemia' has no attribute {name!r}")
 
 

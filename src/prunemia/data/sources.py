@@ -36,12 +36,11 @@ def load(
     if str(name_or_path).endswith(".npz"):
         return load_own(Path(name_or_path)).sample(samples, rows_seed)
     source = _source(str(name_or_path))
+    check_samples(samples, source.name, MOST_GENERATED if source.generate else source.rows)
     if source.generate is not None:
-        check_samples(samples, source.name, MOST_GENERATED)
         arrays = imported(source.generate)(samples or source.rows, rows_seed)
         rows_seed = None  # they are drawn by it already
     else:
-        check_samples(samples, source.name, source.rows)  # before anything is downloaded
         arrays = _read(source, progress)
     features, labels = as_features(arrays[0]), np.ascontiguousarray(arrays[1], dtype=np.int64)
     return Dataset(source.name, features, labels, source.classes).sample(samples, rows_seed)
