@@ -34,7 +34,8 @@ def fresh(tmp_path):
 
 
 def same(a, b):
-    return all(map(np.array_equal, a.arrays().values(), b.arrays().values()))
+    pairs = zip(a.arrays().values(), b.arrays().values(), strict=True)
+    return all(np.array_equal(x, y) for x, y in pairs)
 
 
 def test_what_was_computed_once_is_only_read(shared, monkeypatch):
