@@ -25,6 +25,13 @@ class Dropout(nn.Dropout):
         return x * dropout_mask(x.shape, self.p, self.generator, x.device).to(x.dtype)
 
 
+def draw_dropout_from(generator: torch.Generator | None, module: nn.Module) -> None:
+    """Let a network's dropout draw from a generator."""
+    for layer in module.modules():
+        if isinstance(layer, Dropout):
+            layer.generator = generator
+
+
 def dropout_mask(
     shape: Sequence[int], p: float, generator: torch.Generator | None, device: torch.device | str
 ) -> Tensor:
@@ -56,13 +63,18 @@ def build(
         raise ValueError(f"model: {name!r} takes images of {least} or more; these are {shape}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module: nn.Module = load(kind.import_path)(shape, classes, width or kind.width or 0)
-        for layer in module.modules():
-            if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
-                nn.init.xavier_normal_(layer.weight)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
+        module = initialize(load(kind.import_path)(shape, classes, width or kind.width or 0))
         return module.to(memory_format=torch.channels_last)
+
+
+def initialize(module: nn.Module) -> nn.Module:
+    """Give layers Xavier-normal weights and no biases; a subclass of theirs starts itself."""
+    for layer in module.modules():
+        if type(layer) in (nn.Linear, nn.Conv1d, nn.Conv2d):
+            nn.init.xavier_normal_(layer.get_parameter("weight"))
+            if layer.bias is not None:
+                nn.init.zeros_(layer.get_parameter("bias"))
+    return module
 
 
 class Pool(nn.AdaptiveAvgPool1d):

@@ -11,8 +11,9 @@ from torch.testing import assert_close
 
 import prunemia as pm
 from prunemia import attacks
-from prunemia.attacks.neural import FlatWeights, optimizer, start
+from prunemia.attacks.neural import FlatWeights, optimizer
 from prunemia.attacks.samia import Layer, Network, PooledDropout, softmax_
+from prunemia.models import initialize
 from prunemia.training import TrainingError
 
 
@@ -30,7 +31,7 @@ def test_samia_has_the_papers_parameters_and_starts():
     # 256), which a normal one exceeds in a share 0.083 of its entries. All else is Xavier-normal:
     # (128, 64) has deviation sqrt(2 / 192), so that some exceed the uniform bound.
     torch.manual_seed(0)
-    layer = start(Network(5, fast=False)).layers[0]
+    layer = initialize(Network(5, fast=False)).layers[0]
     for weight, fans in ((layer.mix.weight.detach(), 256), (layer.up.weight.detach(), 192)):
         assert float(weight.std()) == pytest.approx((2 / fans) ** 0.5, rel=0.03)
         assert (weight.abs().max() <= (6 / fans) ** 0.5) == (fans == 256)
@@ -152,7 +153,7 @@ def test_a_fit_on_one_vector_takes_the_steps_of_plain_adamw():
     x = torch.from_numpy(((shadow.posteriors - attack.mean_) / attack.scale_).astype(np.float32))
     members = torch.from_numpy(shadow.membership.astype(np.int64))
     torch.manual_seed(0)
-    plain = start(attack.network(4, 4))
+    plain = initialize(attack.network(4, 4))
     adam = torch.optim.AdamW(plain.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(adam, max_lr=1e-3, total_steps=5)
     order = seeded(0)

@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, OneCycleLR
 from tqdm import tqdm
 
 from prunemia.attacks.base import Attack, Bools, Floats, Inputs, largest, one_hot
-from prunemia.models import Dropout, one_thread
+from prunemia.models import Dropout, draw_dropout_from, initialize, one_thread
 from prunemia.signals import Signals, each_release
 from prunemia.training import TrainingError, batches
 
@@ -105,7 +105,7 @@ class NeuralAttack(Attack):
         self.epochs_ = int(self.epochs or usual)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            network = start(self.network(raw.shape[1], shadow.classes)).to(self._device())
+            network = initialize(self.network(raw.shape[1], shadow.classes)).to(self._device())
         members = torch.from_numpy(membership.astype(np.int64))
         self.network_ = self._trained(network, self._standardized(raw), members.to(self._device()))
 
@@ -114,7 +114,7 @@ class NeuralAttack(Attack):
         weights = FlatWeights(network, self.used_precision)
         x = x.to(weights.dtype)
         order = torch.Generator().manual_seed(int(self.seed))
-        _draw_dropout_from(torch.Generator(x.device).manual_seed(int(self.seed)), network)
+        draw_dropout_from(torch.Generator(x.device).manual_seed(int(self.seed)), network)
         cuts = batches(len(x), self.fast_batch if self.recipe == "fast" else PAPER_BATCH)
         moves, schedule = optimizer(
             self.recipe, weights.vector, self.epochs_, len(cuts), self.fast_rate
@@ -141,7 +141,7 @@ class NeuralAttack(Attack):
                         f"{title}: the loss is {mean} in epoch {epoch + 1}; look for extreme inputs"
                     )
                 epochs.set_postfix_str(f"loss {mean:.3f}", refresh=False)
-        _draw_dropout_from(None, network)
+        draw_dropout_from(None, network)
         weights.release()
         return network.eval()
 
@@ -227,21 +227,6 @@ def optimizer(
     # counted in batches, so that one epoch alone can have its milestones, too
     milestones = [math.ceil(share * epochs * steps) for share in (1 / 2, 3 / 4)]
     return sgd, MultiStepLR(sgd, milestones, gamma=0.1)
-
-
-def start(network: nn.Module) -> nn.Module:
-    """Start linear layers with Xavier-normal weights and no biases; return the network."""
-    for layer in network.modules():
-        if type(layer) is nn.Linear:  # a subclass, as SAMIA's attention has, starts itself
-            nn.init.xavier_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
-    return network
-
-
-def _draw_dropout_from(generator: torch.Generator | None, module: nn.Module) -> None:
-    for layer in module.modules():
-        if isinstance(layer, Dropout):
-            layer.generator = generator
 
 
 def fastest(device: torch.device) -> Precision:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor, nn
 
-from prunemia.models import Dropout, Pool, dropout_mask
+from prunemia.models import Dropout, Pool, draw_dropout_from, dropout_mask
 
 STACKED = {nn.Linear, nn.Conv1d, nn.BatchNorm1d, nn.ReLU, nn.Flatten, Pool, Dropout}
 
@@ -26,9 +26,7 @@ class Alone:
     def __init__(self, modules: Sequence[nn.Module], generators: Sequence[torch.Generator]) -> None:
         (self.module,) = modules
         self.parameters: dict[str, Tensor] = dict(self.module.named_parameters())
-        for layer in self.module.modules():
-            if isinstance(layer, Dropout):
-                (layer.generator,) = generators
+        draw_dropout_from(generators[0], self.module)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Answer x (1, B, …) with logits (1, B, C)."""
