@@ -211,14 +211,13 @@ class Making:
         blank = Dataset("", np.zeros((n, 1), np.float32), self.labels, int(self.labels.max()) + 1)
         parts = split(blank, self.seed, number)  # it looks at the number of samples alone
         rows, samples = parts.train, parts.asked
-        member = np.arange(len(samples)) < len(rows)
         original = self._call("train", number, rows)
-        answers = {"original": self._query("train", original, samples, member, number)}
+        answers = {"original": self._query("train", original, samples, len(rows), number)}
         for kind in ("pruned", "dense") if self.dense else ("pruned",):
             given = copy.deepcopy(original)  # it may be pruned in place
             options = {"dense": True} if kind == "dense" else {}
             module = self._call("prune", number, rows, given, **options)
-            answers[kind] = self._query("prune", module, samples, member, number)
+            answers[kind] = self._query("prune", module, samples, len(rows), number)
         return samples, answers
 
     def _call(
@@ -235,13 +234,9 @@ class Making:
         return module
 
     def _query(
-        self,
-        name: str,
-        module: nn.Module,
-        samples: NDArray[np.int64],
-        member: NDArray[np.bool_],
-        number: int,
+        self, name: str, module: nn.Module, samples: NDArray[np.int64], members: int, number: int
     ) -> Signals:
+        """Return a network's answers to samples, of which the members come first."""
         x = self.features[torch.from_numpy(samples)]
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
         generator = torch.Generator(device).manual_seed(seed_of(self.seed, "query", number))
@@ -261,5 +256,5 @@ class Making:
                 f"logits of shape ({len(x)}, C), C {self.labels.max() + 1} or more{hint}"
             )
         p: Any = z.softmax(dim=1)
-        model, kept = np.full(len(samples), number), z.cpu().numpy()
-        return Signals(p, moved, self.labels[samples], member, model, logits=kept)
+        model, member = np.full(len(x), number), np.arange(len(x)) < members
+        return Signals(p, moved, self.labels[samples], member, model, logits=z.cpu().numpy())
