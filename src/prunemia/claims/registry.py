@@ -14,7 +14,16 @@ from IPython.display import Markdown
 from scipy import optimize, stats
 
 from prunemia import results
-from prunemia.claims.base import LEAST_RUNS, NEGLIGIBLE, OPEN, RULES, VERDICTS, Claim, where
+from prunemia.claims.base import (
+    LEAST_RUNS,
+    NEGLIGIBLE,
+    OPEN,
+    RULES,
+    SUPPORTED,
+    VERDICTS,
+    Claim,
+    where,
+)
 from prunemia.claims.questions import OWN, QUESTIONS, answers, regime
 from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
@@ -106,17 +115,20 @@ def said(
     less: str = "lowers the leak",
     here: float = math.nan,
 ) -> str:
-    """Say what a claim's runs say of an effect on a rate, in a clause with its interval in points.
+    """Say what a claim's runs say of an effect on a rate, in a clause; in points where they decide.
 
     ``more``, ``less``: where it is supported, contradicted. ``here``: the page's own run's effect.
     """
     claim = of(exp, known)
     if claim is None:
         return f"{100 * here:+.1f} points in this one run, which decides nothing"
-    unknown = f"changes the leak by less than {claim.runs} runs can tell"
-    clauses = (more, less, f"makes {NEGLIGIBLE}", unknown, "has an effect that is open")
-    clause = clauses[VERDICTS.index(claim.verdict)]
-    return f"{clause} ({claim.effect.text(1, 100, ' points', signed=True)})"
+    if claim.verdict in VERDICTS[:2]:
+        clause = more if claim.verdict == SUPPORTED else less
+        return f"{clause} ({claim.effect.text(1, 100, ' points', signed=True)})"
+    if claim.verdict == NEGLIGIBLE:
+        return f"makes {NEGLIGIBLE}"
+    shown = "runs can show" if claim.verdict != OPEN else "runs under one stopping rule can show"
+    return f"changes nothing that {claim.runs} {shown}"
 
 
 def tally(known: str) -> str:
