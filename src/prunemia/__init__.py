@@ -18,6 +18,7 @@ _NAMES = {
     "SignalPair": "signals",
     "Signals": "signals",
     "answer": "book.calls",
+    "check": "book.calls",
     "known": "book.calls",
     "download": "plots.explorer",
 }

@@ -1,12 +1,13 @@
 """Pages found, their parameters checked, and what they call."""
 
+import numpy as np
 import pytest
 from minibook import write_page, write_profile, write_repository, write_toc
 
 import prunemia as pm
 from prunemia import results
 from prunemia.book import pages
-from prunemia.book.calls import described, known
+from prunemia.book.calls import DIFFERS, described, known
 from prunemia.book.pages import Page, discover, find_page, in_order, profile
 from prunemia.errors import UsageError
 
@@ -230,3 +231,10 @@ def test_an_answer_has_at_most_sixty_words_and_two_intervals(shown):
     with pytest.raises(ValueError, match=r"this has 1 and 3"):
         pm.answer("[1, 2] [0.1, 0.2], [−3 %, 4 %] three")
     pm.answer("A link [to a page](page.md), a list [a, b] and [0.1, 0.2].")
+
+
+def test_a_check_that_fails_is_said_and_the_page_goes_on(shown):
+    pm.check(True)
+    assert shown == []
+    pm.check(np.isclose(0.1, 0.2))
+    assert shown == [DIFFERS]

@@ -83,7 +83,7 @@ def test_a_claim_is_said_in_a_clause_and_without_one_this_run_decides_nothing(mo
     effect = registry.find("total-0.5", "mnist1d").effect
     said = registry.said(EXP, "total-0.5", "it adds", "it takes")
     assert said == f"it adds (+10.1 points [{100 * effect.low:.1f}, {100 * effect.high:.1f}])"
-    assert "an effect that is open (" in registry.said(LETTER, "total-0.5")
+    assert registry.said(LETTER, "total-0.5") == "has an effect that is open"
     assert registry.said(EXP, "pruning-0.9", "it adds", "it takes").startswith("it takes (-")
     other = registry.said(EXP.replace(seed=7), "total-0.5", "it adds", "it takes", 0.02)
     assert other == "+2.0 points in this one run, which decides nothing"

@@ -20,6 +20,8 @@ from prunemia.book.pages import (
 )
 from prunemia.experiment import Experiment
 
+DIFFERS = "*Check: not what the package computes, as it should be where you changed something.*"
+
 
 def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:
     """Return the experiment that a page's parameters describe, and show what this run is.
@@ -75,6 +77,12 @@ def described(exp: Experiment) -> str:
     others = exp.model_dump(exclude_defaults=True, exclude={*said, "adversary", "rows"})
     parts += [f"{name.replace('_', ' ')} {value}" for name, value in others.items()]
     return " · ".join([*parts, f"seed {exp.seed}"])
+
+
+def check(same: bool) -> None:
+    """Say it where a page's own lines do not give what the package gives; the page goes on."""
+    if not same:
+        display_markdown(DIFFERS, raw=True)
 
 
 def answer(text: str) -> None:

@@ -125,10 +125,10 @@ def said(
     if claim.verdict in VERDICTS[:2]:
         clause = more if claim.verdict == SUPPORTED else less
         return f"{clause} ({claim.effect.text(1, 100, ' points', signed=True)})"
-    if claim.verdict == NEGLIGIBLE:
-        return f"makes {NEGLIGIBLE}"
-    shown = "runs can show" if claim.verdict != OPEN else "runs under one stopping rule can show"
-    return f"changes nothing that {claim.runs} {shown}"
+    unknown = f"changes nothing that {claim.runs} runs can show"
+    return {NEGLIGIBLE: f"makes {NEGLIGIBLE}", OPEN: "has an effect that is open"}.get(
+        claim.verdict, unknown
+    )
 
 
 def tally(known: str) -> str:
