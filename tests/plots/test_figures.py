@@ -191,28 +191,30 @@ def test_each_data_set_has_a_panel_with_its_networks():
     for ax, leak in zip(panels, leaks.values(), strict=True):
         x, y = ax.get_lines()[0].get_data()
         assert (list(x), list(y)) == ([0.6, 0.65, 0.5], pytest.approx([leak, 0.7, 0.52]))
-        assert said(ax) == [("0.9", (0.5, 0.52))]
+        assert said(ax) == [(".9", (0.5, 0.52))]
     plt.close(figure)
 
 
 def test_the_map_has_a_cell_for_each_verdict_with_its_sign_and_effect():
     rows = [
-        ("a", "It grows", "mnist1d", 0.05, "supported"),
-        ("a", "It grows", "digits", -0.0204, "contradicted"),
-        ("b", "It shrinks", "digits", 0.001, "open"),
-        ("b", "It shrinks", "mnist1d", np.nan, "not decided"),
+        ("a", "At 0.5 it grows", 0.5, "mnist1d", 0.05, "supported"),
+        ("a", "At 0.5 it grows", 0.5, "digits", -0.0204, "contradicted"),
+        ("c", "At 0.9 it grows", 0.9, "digits", 0.1, "not decided"),
+        ("b", "It shrinks", np.nan, "digits", 0.001, "open"),
+        ("b", "It shrinks", np.nan, "mnist1d", np.nan, "not decided"),
     ]
-    columns = ["id", "text", "dataset", "effect", "verdict"]
+    columns = ["id", "text", "sparsity", "dataset", "effect", "verdict"]
     figure = plots.verdict_map(pd.DataFrame(rows, columns=columns))
     (ax,) = figure.axes
 
     assert [text for text, _ in said(ax)] == [
-        DATA["digits"], DATA["mnist1d"], "It grows", f"{SIGNS['supported']} +0.050",
-        f"{SIGNS['contradicted']} −0.020", "It shrinks", f"{SIGNS['open']} +0.001", "",
+        DATA["digits"], DATA["mnist1d"], "At s it grows", "s = 0.5", f"{SIGNS['supported']} +0.050",
+        f"{SIGNS['contradicted']} −0.020", "s = 0.9", f"{SIGNS['not decided']} +0.100",
+        "It shrinks", "", f"{SIGNS['open']} +0.001", "",
     ]  # fmt: skip
     colors = [to_hex(box.get_facecolor()) for box in ax.patches]
     assert colors == [to_hex(plots.VERDICTS[row[-1]]) for row in rows]
-    assert [box.get_x() for box in ax.patches] == pytest.approx([1.02, 0.02, 0.02, 1.02])
+    assert [box.get_x() for box in ax.patches] == pytest.approx([1.02, 0.02, 0.02, 0.02, 1.02])
     plt.close(figure)
 
 

@@ -193,13 +193,11 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
         for role, marker in ROLES.items():
             own, color = part[part["role"] == role], COLORS[role]
             at = crosses(own, "test", "leak", ax, color=color, alpha=0.4)
-            ax.plot(*at, marker, color=color, ms=6, label=role)
-        look: dict[str, Any] = {"textcoords": "offset points", "fontsize": 9, "color": "0.3"}
+            ax.plot(*at, marker, color=color, ms=12 if role == "pruned" else 8, label=role)
+        look: dict[str, Any] = {"fontsize": 7, "color": "white", "ha": "center", "va": "center"}
         for row in part[part["role"] == "pruned"].itertuples():
-            level = str(row.network).removeprefix("pruned ")
-            # 0.5 and 0.7 often lie close together
-            shift = (-8, 6) if level == "0.5" else (4, -11)
-            ax.annotate(level, (row.test, row.leak), shift, **look)
+            level = str(row.network).removeprefix("pruned 0")
+            ax.text(row.test, row.leak, level, clip_on=True, **look)
         ax.axhline(0.5, color="0.4", ls=":", lw=1)
         ax.set_title(DATA.get(str(name), str(name)), fontsize=11)
         ax.margins(0.15)
@@ -215,29 +213,41 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
 
 
 def verdict_map(table: pd.DataFrame) -> Figure:
-    """Draw a band per claim and a cell per data set; ``table``: of `claims.registry`."""
+    """Draw a row per claim and a cell per data set; ``table``: of `claims.registry`.
+
+    Claims that differ in the sparsity alone stand below one heading, with the sparsity on the left.
+    """
     known = [name for name in DATA if name in set(table["dataset"])]
-    bands = [part for _, part in table.groupby("id", sort=False)]
-    texts = [textwrap.fill(str(part["text"].iloc[0]), 66) for part in bands]
-    fig, ax = figure(height=sum(0.75 + 0.2 * text.count("\n") for text in texts) + 0.5)
+    levels = table["sparsity"].map("{:g}".format, na_action="ignore").fillna("")
+    said = zip(table["text"], levels, strict=True)
+    texts = [text.replace(level, "s") if level else text for text, level in said]
+    table = table.assign(level=levels, head=[textwrap.fill(text, 66) for text in texts])
+    heads = table["head"].drop_duplicates()
+    rows = table["id"].nunique()
+    fig, ax = figure(height=0.4 * rows + sum(0.3 + 0.2 * h.count("\n") for h in heads) + 0.5)
     for at, name in enumerate(known):
-        ax.text(at + 0.5, -0.12, DATA[name], ha="center", va="bottom", fontsize=10)
+        ax.text(at + 0.5, -0.12, DATA[name], ha="center", va="bottom", fontsize=9)
     y = 0.0
     middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10}
-    for part, text in zip(bands, texts, strict=True):
-        y += 0.2 * (text.count("\n") + 1)
-        ax.text(0.02, y, text, va="bottom", fontsize=10)
+    for head, band in table.groupby("head", sort=False):
+        y += 0.1 + 0.2 * (str(head).count("\n") + 1)
+        ax.text(0.02, y, str(head), va="bottom", fontsize=10)
         y += 0.04
-        for row in part[part["dataset"].isin(known)].to_dict("records"):
-            at, verdict = known.index(row["dataset"]), row["verdict"]
-            weak = verdict in ("open", "not decided")
-            look: dict[str, Any] = {"fc": VERDICTS[verdict], "alpha": 0.3 if weak else 0.85}
-            ax.add_patch(Rectangle((at + 0.02, y), 0.96, 0.36, **look))
-            shown = "" if np.isnan(row["effect"]) else f"{SIGNS[verdict]} {row['effect']:+.3f}"
-            color = "0.2" if weak else "white"
-            ax.text(at + 0.5, y + 0.18, shown.replace("-", "−"), color=color, **middle)
-        y += 0.51
-    ax.set(xlim=(0, len(known)), ylim=(y, -0.45))
+        for _, part in band.groupby("id", sort=False):
+            level = part["level"].iloc[0]
+            ax.text(
+                -0.05, y + 0.18, f"s = {level}" * bool(level), ha="right", va="center", fontsize=9
+            )
+            for row in part[part["dataset"].isin(known)].to_dict("records"):
+                at, verdict = known.index(row["dataset"]), row["verdict"]
+                weak = verdict in ("open", "not decided")
+                look: dict[str, Any] = {"fc": VERDICTS[verdict], "alpha": 0.3 if weak else 0.85}
+                ax.add_patch(Rectangle((at + 0.02, y), 0.96, 0.36, **look))
+                shown = "" if np.isnan(row["effect"]) else f"{SIGNS[verdict]} {row['effect']:+.3f}"
+                color = "0.2" if weak else "white"
+                ax.text(at + 0.5, y + 0.18, shown.replace("-", "−"), color=color, **middle)
+            y += 0.4
+    ax.set(xlim=(-0.65, len(known)), ylim=(y, -0.45))
     ax.axis("off")
     return fig
 
