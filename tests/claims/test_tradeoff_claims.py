@@ -160,7 +160,7 @@ def test_each_defense_is_judged_at_its_best_strength_by_the_other_runs():
     ppb, adv = found["defense-ppb"], found["defense-adv"]
 
     assert ppb.text == "PPB leaks less than an undefended network of its test accuracy"
-    assert ppb.note.startswith(f"{PPB_4} against slim 0.9; rival's test accuracy 0.010")
+    assert ppb.note.startswith(f"{PPB_4} against slim 0.9; rival's test accuracy +1.0 points")
     assert ppb.runs == adv.runs == 5
     # .58 − .55, and a swing of a thousandth by turns: −, +, −, +, − of the judging runs
     swing = [-0.001, 0.001, -0.001, 0.001, -0.001]
@@ -184,8 +184,8 @@ def test_a_gain_is_open_where_the_leak_of_validation_samples_was_not_measured():
 @pytest.mark.parametrize(
     ("late", "shift", "verdict", "reason"),
     [
-        (0.0, -0.03, OPEN, "its rival is 0.020 less accurate on the runs that judge"),
-        (0.0, 0.03, OPEN, "its rival is 0.040 more accurate on the runs that judge"),
+        (0.0, -0.03, OPEN, "its rival is 2.0 points less accurate on the runs that judge"),
+        (0.0, 0.03, OPEN, "its rival is 4.0 points more accurate on the runs that judge"),
         (0.05, 0.03, CONTRADICTED, ""),  # more accurate, and leaks less: beaten either way
         (0.0, 0.0, SUPPORTED, ""),
     ],
@@ -202,7 +202,8 @@ def test_a_rival_that_is_not_as_accurate_where_it_judges_decides_nothing(
 
     assert (claim.verdict, claim.open) == (verdict, reason)
     gap = 0.01 + shift
-    said = f"rival's test accuracy {gap:.3f} [{gap - HALF:.3f}, {gap + HALF:.3f}]"
+    value, low, high = 100 * gap, 100 * (gap - HALF), 100 * (gap + HALF)
+    said = f"rival's test accuracy {value:+.1f} points [{low:.1f}, {high:.1f}]"
     assert claim.note.endswith(said)
 
 

@@ -169,7 +169,8 @@ def defended(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame
             fought.add(pair)
             kind, moved = DEFENSES[way["defense"]], runs["moved"].dropna()
             further = simultaneous(runs["further"].tolist(), 1)
-            note = f"{way['name']} against {way['rival_name']}; rival's test accuracy {further}"
+            apart = further.text(1, 100, " points", signed=True)
+            note = f"{way['name']} against {way['rival_name']}; rival's test accuracy {apart}"
             if len(moved):
                 note += f"; its validation samples leak {np.mean(moved.tolist()):.3f}"
             gain = np.mean((runs["rival"] - runs["defense"]).tolist())
@@ -180,7 +181,8 @@ def defended(table: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame
                 why = "the leak of its validation samples was not measured"
             elif abs(drift) > WITHIN + ROUNDING and not drift > 0 > gain:
                 side = "more" if drift > 0 else "less"
-                why = f"its rival is {abs(drift):.3f} {side} accurate on the runs that judge"
+                far = f"{100 * abs(drift):.1f} points"
+                why = f"its rival is {far} {side} accurate on the runs that judge"
             words = {
                 "sparsity": None,
                 "against": f"alike-{way['pruner']}" if alike else "defense",

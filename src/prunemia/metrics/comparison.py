@@ -87,6 +87,7 @@ def pairs(first: Any, others: Mapping[str, Any]) -> pd.DataFrame:
     for name in columns[1::2]:
         p = table[name].dropna()
         corrected = pd.Series(holm(p) if len(p) else p, p.index).map("{:.3f}".format)
+        corrected = corrected.replace("0.000", "< 0.001")
         table[name] = corrected.reindex(table.index, fill_value="–")
     return table
 

@@ -109,6 +109,8 @@ def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> 
         ax.plot(means["epochs"] + shift, means[value], color=colors[role], lw=1)
     ax.axvline(trained, color="0.7", lw=0.8, ls=":")
     ax.set(xlabel="Epochs since training began", ylabel=ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.label_outer()
     legend_above(ax)
 
 
@@ -118,13 +120,13 @@ def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
     look = {"cmap": "PuOr_r", "center": 0, "vmin": -most, "vmax": most, "cbar": False}
     for ax, (effect, part) in zip(axes, cells.groupby("effect", sort=False), strict=True):
         stars = np.where((part["low"] > 0) | (part["high"] < 0), "*", "")
-        wide = part.assign(text=part["value"].map("{:+.2f}".format) + stars)
+        wide = part.assign(text=part["value"].map("{:+z.2f}".format) + stars)
         wide = wide.pivot(index="sparsity", columns="width", values=["value", "text", "regime"])
         values = wide["value"].astype(float)
         sns.heatmap(values, ax=ax, annot=wide["text"], fmt="", annot_kws={"size": 8}, **look)
         for y, x in zip(*wide["regime"].to_numpy(dtype=bool).nonzero(), strict=True):
             ax.add_patch(Rectangle((x, y), 1, 1, fill=False, ec="black", lw=1.4))
-        ax.set(title=LABELS[str(effect)], xlabel="Width", ylabel="")
+        ax.set(title=LABELS[str(effect)], xlabel="", ylabel="")
         ax.tick_params(axis="y", rotation=0)
     axes[0].set_ylabel("Sparsity")
     axes[0].figure.supxlabel(label, fontsize=9)
