@@ -14,7 +14,7 @@ import pytest
 import prunemia as pm
 from prunemia import results
 from prunemia.metrics import over_seeds
-from prunemia.plots import explorer
+from prunemia.plots import COLORS, explorer
 
 STATIC = Path(__file__).parents[2] / "book" / "_static"
 
@@ -72,6 +72,9 @@ def test_the_page_holds_its_data_and_asks_nobody(cases):
     (data,) = re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
     assert json.loads(data) == cases
     assert not re.findall(r"https?://", html)
+    drawn = {name for case in cases for name in case["networks"]}
+    assert drawn <= explorer.COLOURS.keys()
+    assert explorer.COLOURS["dense"] == COLORS["dense"]  # as in every figure
     assert html.count("<tr>") == len(cases) + 1  # the table that remains without scripts
     assert (STATIC / "plotly" / "plotly-basic.min.js").is_file()
     assert "MIT License" in (STATIC / "plotly" / "LICENSE").read_text()

@@ -18,6 +18,8 @@ from prunemia.claims.base import simultaneous
 from prunemia.claims.tradeoff import names
 from prunemia.lab.effects import EFFECTS, LEVELS
 from prunemia.metrics import MEASURES, Estimate, over_seeds
+from prunemia.plots.networks import ADVERSARIES
+from prunemia.plots.style import COLORS
 from prunemia.registry import LABELS
 from prunemia.results.tables import ADAPTIVE, NAIVE, WAY, WIDE
 
@@ -89,12 +91,17 @@ def _numbers(estimate: Estimate) -> list[float | None]:
     return [None if math.isnan(number) else round(number, 4) for number in three]
 
 
+COLOURS = {**COLORS, "undefended": COLORS["pruned"]} | {
+    f"defended, {who}": colour for who, (colour, _) in ADVERSARIES.items()
+}
+
+
 def explorer(found: Sequence[Case]) -> str:
     """Return the explorer as HTML: choices, charts, and a table, which needs no scripts."""
     loader = jinja2.PackageLoader("prunemia.plots")
     pages = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=loader)
     data = json.dumps(found, separators=(",", ":")).replace("<", "\\u003c")
-    return pages.get_template("explorer.html").render(cases=found, data=data)
+    return pages.get_template("explorer.html").render(cases=found, data=data, colours=COLOURS)
 
 
 def download(table: pd.DataFrame, name: str) -> HTML:
