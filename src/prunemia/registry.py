@@ -49,7 +49,7 @@ def load(import_path: str) -> Any:
 class Archive:
     """One published file: its path inside a data folder, its address and ``algorithm:hex``.
 
-    ``gitblob`` is a git blob id; in the folder ``installed`` lies the system's own copy, verified.
+    ``gitblob`` is a git blob id; the folder ``installed`` has the system's own copy, as it is.
     """
 
     file: str

@@ -46,7 +46,10 @@ class ThresholdAttack(Attack):
 
     @abstractmethod
     def values(self, signals: Signals) -> Floats:
-        """Return the statistic, shape (n,), signed so that larger means more likely a member."""
+        """Return the statistic, shape (n,), signed so that larger means more likely a member.
+
+        Differences near 1 need `Signals.precise`, which gives p and 1 - p with all their digits.
+        """
 
     def _fit(self, shadow: Signals, membership: Bools) -> None:
         self.by_logits_ = shadow.logits is not None
