@@ -54,6 +54,14 @@ def networks(exp: Experiment) -> Iterator[tuple[str, int, Experiment, Of]]:
 
 def cases(experiments: Iterable[Experiment], attacks: Sequence[str]) -> Iterator[Case]:
     """Yield how the networks along the epochs are read; a shared one with the first's fields."""
+
+    def read(trained: Sequence[TrainedModel], *results: AttackResult) -> Iterator[Row]:
+        known = accuracies(trained)
+        for name, result in zip(attacks, results, strict=True):
+            found = result.evaluation.measures()
+            for measure in ("accuracy", "AUC"):
+                yield {**known, "attack": name, "measure": measure, "value": found[measure]}
+
     seen = set()
     for exp in experiments:
         for network in networks(exp):
@@ -62,17 +70,7 @@ def cases(experiments: Iterable[Experiment], attacks: Sequence[str]) -> Iterator
                 role, epochs, each, of = network
                 asked = [attack_step(each, name, of) for name in attacks]
                 about = fields(exp) | {"role": role, "epochs": epochs}
-                yield about, [Step(of, each, of), *asked], partial(_read, attacks)
-
-
-def _read(
-    attacks: Sequence[str], trained: Sequence[TrainedModel], *results: AttackResult
-) -> Iterator[Row]:
-    known = accuracies(trained)
-    for name, result in zip(attacks, results, strict=True):
-        found = result.evaluation.measures()
-        for measure in ("accuracy", "AUC"):
-            yield {**known, "attack": name, "measure": measure, "value": found[measure]}
+                yield about, [Step(of, each, of), *asked], read
 
 
 def accuracies(trained: Sequence[TrainedModel]) -> Row:

@@ -1,8 +1,7 @@
 """What each kind of table says of an experiment: steps to carry out, and rows to read off them."""
 
-import itertools
-from collections.abc import Collection, Iterator, Sequence
-from functools import partial
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -23,50 +22,56 @@ WIDE = ("accuracy", "auc", "tpr@0.01")  # measures, by columns, of releases and 
 Names = Sequence[str]
 
 
-def levels(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
-    """Return each measure on the original, dense and pruned network: the three effects' source."""
-    return lab.tabulate(case for exp in experiments for case in effects.cases(exp, attacks))
+def _table(cases: Callable[..., Iterable[Case]]) -> Callable[..., pd.DataFrame]:
+    """Make of what yields an experiment's cases what returns the table of many."""
+
+    @functools.wraps(cases)
+    def table(lab: Lab, experiments: Sequence[Experiment], *rest: Any, **more: Any) -> pd.DataFrame:
+        return lab.tabulate(case for exp in experiments for case in cases(exp, *rest, **more))
+
+    return table
 
 
-def recipes(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
+levels = _table(effects.cases)
+"""Each measure on the original, dense and pruned network: the three effects' source."""
+
+
+@_table
+def recipes(exp: Experiment, attacks: Names) -> Iterator[Case]:
     """Return each learned attack by its fast and by the paper's recipe, on the same victims."""
 
     def read(result: AttackResult) -> Iterator[Row]:
         row = result.evaluation.row()
         yield {name: row[name] for name in ("accuracy", "auc")}
 
-    cases: list[Case] = []
+    known = {name: getattr(exp, name) for name in ("dataset", "model", "sparsity", "seed")}
     options: dict[str, Row] = {"fast": {}, "paper": {"recipe": "paper"}}
-    for exp, attack, recipe in itertools.product(experiments, attacks, options):
-        known = {name: getattr(exp, name) for name in ("dataset", "model", "sparsity", "seed")}
-        step = attack_step(exp, attack, "pruned", options[recipe])
-        cases.append((known | {"attack": attack, "recipe": recipe}, [step], read))
-    return lab.tabulate(cases)
+    for attack in attacks:
+        for recipe, given in options.items():
+            step = attack_step(exp, attack, "pruned", given)
+            yield known | {"attack": attack, "recipe": recipe}, [step], read
 
 
 CURVE_MEASURE = "confidence AUC"  # cheap: it needs no shadow networks
 
 
-def curve(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
+@_table
+def curve(exp: Experiment, _: Names) -> Iterator[Case]:
     """Return the dense networks of each run along the epochs: one row per network.
 
     Originals that stop after 1, 2, 4, … epochs (role "training"), or are fine-tuned for so many
     ("dense"). Columns: those of `Lab.along_epochs`; there is no attack.
     """
-    del attacks
 
     def read(networks: Sequence[TrainedModel], signals: Signals) -> Iterator[Row]:
         measured = {"attack": "", "measure": CURVE_MEASURE}
         value = leakage(signals)[CURVE_MEASURE]
         yield {**lengths.accuracies(networks), **measured, "value": value}
 
-    cases: list[Case] = []
-    for exp in experiments:
-        for role, epochs, each, of in lengths.networks(exp):
-            if role in lengths.CURVE:
-                about = fields(exp) | {"role": role, "epochs": epochs}
-                cases.append((about, [Step(of, each, of), Step("signals", each, of)], read))
-    return lab.tabulate(cases)
+    for role, epochs, each, of in lengths.networks(exp):
+        if role in lengths.CURVE:
+            about = fields(exp) | {"role": role, "epochs": epochs}
+            yield about, [Step(of, each, of), Step("signals", each, of)], read
 
 
 # --- What the paper's own claims are about: divergence, nine attacks, knowledge, PPB --------------
@@ -78,7 +83,8 @@ CHANGES = {  # each quantity's divergence, as `divergence.relative_changes` name
 }
 
 
-def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.DataFrame:
+@_table
+def papers(exp: Experiment, attacks: Names) -> Iterator[Case]:
     """Return what the paper's claims need of each victim: one row per number.
 
     Columns: the experiment's fields; statistic, name, value. "change": of a divergence (`CHANGES`),
@@ -87,10 +93,7 @@ def papers(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd.Da
     0.5", …; "adaptive", "non-adaptive": of an attack under PPB; "test": without and with PPB. The
     divergence alone without ``attacks``, and under stopping rules other than ours.
     """
-    return lab.tabulate(case for exp in experiments for case in _papers(exp, attacks))
 
-
-def _papers(exp: Experiment, attacks: Names) -> Iterator[Case]:
     def changes(before: Signals, after: Signals) -> Iterator[Row]:
         found = divergence.compare(before, after, bootstraps=20, seed=exp.seed)
         relative = divergence.relative_changes(found)
@@ -142,16 +145,32 @@ SHORT = (  # what a page computes itself where no table has more
 )  # fmt: skip
 
 
-def released(
-    lab: Lab, experiments: Sequence[Experiment], attacks: Names, only: Collection[str] = ()
-) -> pd.DataFrame:
+@_table
+def released(exp: Experiment, attacks: Names, only: Collection[str] = ()) -> Iterator[Case]:
     """Return how much releases give away, alone and together: one row per measure.
 
     Columns: the experiment's fields; release (of `holdings`); held, how many networks that are;
     attack (on several also "conf, difference" and "conf, change"); measure ("accuracy", "AUC", "TPR
     at 0.01"); value; test_accuracy of the last network. ``only``: the releases wanted, or all.
     """
-    return lab.tabulate(case for exp in experiments for case in _released(exp, attacks, only))
+
+    def read(result: AttackResult, networks: Sequence[TrainedModel]) -> Iterator[Row]:
+        measures, test = result.evaluation.measures(), networks[0].accuracy["test"]
+        for measure in (MEASURES[name] for name in WIDE):
+            yield {"measure": measure, "value": measures[measure], "test_accuracy": test}
+
+    for release, held in holdings(exp, only).items():
+        last, of = held[-1]
+        able = [n for n in attacks if release in MAIN or not ATTACKS[n].needs_sensitivity]
+        for name in able:
+            tried: dict[str, Row] = {name: {}}
+            if name == "conf" and len(held) > 1:
+                tried |= {f"conf, {s}": {"statistic": s} for s in ("difference", "change")}
+            for label, options in tried.items():
+                alone = attack_step(last, name, of)
+                step = release_step(held, name, options) if len(held) > 1 else alone
+                about = {"release": release, "held": len(held), "attack": label}
+                yield fields(exp) | about, [step, Step(of, last, of)], read
 
 
 def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Release]]:
@@ -190,26 +209,6 @@ def _last_epoch(exp: Experiment) -> Experiment:
     return exp if last else exp.replace(stopping="warm-up", finetune_warmup=warmup)
 
 
-def _released(exp: Experiment, attacks: Names, only: Collection[str]) -> Iterator[Case]:
-    def read(result: AttackResult, networks: Sequence[TrainedModel]) -> Iterator[Row]:
-        measures, test = result.evaluation.measures(), networks[0].accuracy["test"]
-        for measure in (MEASURES[name] for name in WIDE):
-            yield {"measure": measure, "value": measures[measure], "test_accuracy": test}
-
-    for release, held in holdings(exp, only).items():
-        last, of = held[-1]
-        able = [n for n in attacks if release in MAIN or not ATTACKS[n].needs_sensitivity]
-        for name in able:
-            tried: dict[str, Row] = {name: {}}
-            if name == "conf" and len(held) > 1:
-                tried |= {f"conf, {s}": {"statistic": s} for s in ("difference", "change")}
-            for label, options in tried.items():
-                alone = attack_step(last, name, of)
-                step = release_step(held, name, options) if len(held) > 1 else alone
-                about = {"release": release, "held": len(held), "attack": label}
-                yield fields(exp) | about, [step, Step(of, last, of)], read
-
-
 # --- Test accuracy against the leak: every way to prune, to fine-tune and to defend ---------------
 
 WAY = ("pruner", "sparsity", "defense", "strength", "whole", "stopping", "finetune_epochs")
@@ -246,7 +245,7 @@ def tradeoffs(lab: Lab, experiments: Sequence[Experiment], attacks: Names) -> pd
     for exp, of in networks:
         steps = [Step(of, exp, of), *(attack_step(exp, name, of) for name in attacks)]
         about = label(exp) | ({"pruner": ORIGINAL} if of == "original" else {})
-        cases.append((about, steps, partial(read, exp, of)))
+        cases.append((about, steps, functools.partial(read, exp, of)))
     table = lab.tabulate(cases)
     return table.astype(dict.fromkeys(VALIDATION, float)).round(4)
 
