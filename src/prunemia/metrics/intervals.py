@@ -4,6 +4,7 @@ Those of one attack cover the drawing of the target's samples, given networks an
 `over_seeds` covers training, pruning and attack, from one value per run.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +78,7 @@ class Estimate:
         return cls(**fields)
 
 
+@functools.cache
 def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
     """Return the exact interval of a binomial rate (Clopper & Pearson, Biometrika 1934)."""
     limits = stats.binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")
