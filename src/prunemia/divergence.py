@@ -168,19 +168,14 @@ def compare(
         {"quantity": quantity, "distance": name} | _changes(*np.concatenate(parts, axis=1))
         for (quantity, name), parts in found.items()
     ]
-    chance = _by_chance(pruned, membership, max(20, bootstraps // 20), seed)
-    return pd.DataFrame(records).assign(chance=chance)
-
-
-def _by_chance(signals: Signals, membership: Bools, permutations: int, seed: int) -> list[float]:
     generator = np.random.default_rng([seed, 1])
-    measures = [(quantity(signals), distance) for quantity, distance in MEASURES.values()]
-    found = []
-    for _ in range(permutations):
+    measures = [(quantity(pruned), distance) for quantity, distance in MEASURES.values()]
+    null = []
+    for _ in range(max(20, bootstraps // 20)):
         shuffled = generator.permutation(membership)
         weights = _uniform(shuffled)
-        found.append([distance(values, shuffled)(weights)[0] for values, distance in measures])
-    return np.mean(found, axis=0).tolist()
+        null.append([distance(values, shuffled)(weights)[0] for values, distance in measures])
+    return pd.DataFrame(records).assign(chance=np.mean(null, axis=0).tolist())
 
 
 def _shared_membership(original: Signals, pruned: Signals) -> Bools:

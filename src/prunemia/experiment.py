@@ -265,31 +265,7 @@ def _refusals(exp: Experiment) -> Iterator[str]:
                 f"{field}: {pruner!r} ranks {PRUNERS[pruner].ranks}, of which model "
                 f"{exp.model!r} has none; allowed with it: {', '.join(allowed)}"
             )
-    yield from _misfits(exp)
-    for field, defense, strength in (
-        ("strength", exp.defense, exp.strength),
-        ("adversary.strength", guess.defense or exp.defense, guess.strength),
-    ):
-        if refusal := DEFENSES[defense].strength.refusal(strength):
-            yield f"{field}: {refusal}"
-    if exp.whole and not DEFENSES[exp.defense].whole:
-        able = ", ".join(repr(name) for name, kind in DEFENSES.items() if kind.whole)
-        yield f"whole: True is not allowed with defense {exp.defense!r}; allowed with {able}"
-    if exp.whole and exp.standardize:
-        yield "whole: True is not allowed with standardize: means of members would go uncovered"
-    if exp.stopping == "last" and exp.defense == "earlystop":
-        yield "stopping: 'last' keeps the last epoch, and defense 'earlystop' chooses another"
-    if exp.rounds > exp.tuning_epochs:
-        epochs = f"{exp.tuning_epochs} epochs of fine-tuning"
-        yield f"rounds: {exp.rounds} is not allowed with {epochs}; allowed: one epoch or more each"
-    if exp.rounds > 1 and "dp" in (exp.defense, guess.defense):
-        yield "rounds: with defense 'dp' 1 alone is allowed: ε would cover the last round only"
-    if exp.quantize == "before" and exp.bits is None:
-        yield "quantize: 'before' needs bits, which is None; allowed: 'after', or bits from 2 to 8"
-
-
-def _misfits(exp: Experiment) -> Iterator[str]:
-    """Yield data that the network does not take; of the reader's own only the file will tell."""
+    # data that the network does not take; of the reader's own only the file will tell
     source = SOURCES.get(exp.dataset)
     network = NETWORKS[exp.model]
     smallest = min(source.shape[1:], default=1) if source else 0
@@ -314,8 +290,28 @@ def _misfits(exp: Experiment) -> Iterator[str]:
     if exp.rows == "fresh" and not generated and not some:
         most = "its size" if source is None else source.rows
         said = f"is not allowed with samples {exp.samples} of data set {exp.dataset!r}"
-        allowed = f"allowed: 'same', or samples below {most}"
-        yield f"rows: 'fresh' {said}: every seed would have all rows; {allowed}"
+        others = f"allowed: 'same', or samples below {most}"
+        yield f"rows: 'fresh' {said}: every seed would have all rows; {others}"
+    for field, defense, strength in (
+        ("strength", exp.defense, exp.strength),
+        ("adversary.strength", guess.defense or exp.defense, guess.strength),
+    ):
+        if refusal := DEFENSES[defense].strength.refusal(strength):
+            yield f"{field}: {refusal}"
+    if exp.whole and not DEFENSES[exp.defense].whole:
+        able = ", ".join(repr(name) for name, kind in DEFENSES.items() if kind.whole)
+        yield f"whole: True is not allowed with defense {exp.defense!r}; allowed with {able}"
+    if exp.whole and exp.standardize:
+        yield "whole: True is not allowed with standardize: means of members would go uncovered"
+    if exp.stopping == "last" and exp.defense == "earlystop":
+        yield "stopping: 'last' keeps the last epoch, and defense 'earlystop' chooses another"
+    if exp.rounds > exp.tuning_epochs:
+        epochs = f"{exp.tuning_epochs} epochs of fine-tuning"
+        yield f"rounds: {exp.rounds} is not allowed with {epochs}; allowed: one epoch or more each"
+    if exp.rounds > 1 and "dp" in (exp.defense, guess.defense):
+        yield "rounds: with defense 'dp' 1 alone is allowed: ε would cover the last round only"
+    if exp.quantize == "before" and exp.bits is None:
+        yield "quantize: 'before' needs bits, which is None; allowed: 'after', or bits from 2 to 8"
 
 
 class PageParameters(Frozen):

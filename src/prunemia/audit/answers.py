@@ -121,37 +121,34 @@ def _archive(path: Path) -> dict[str, Any]:
 
 
 def _table(path: Path, parquet: bool) -> pd.DataFrame:
-    """Read a table, its columns named as they are meant."""
+    """Read a table, its columns named as they are meant; a text's header says what separates."""
     try:
-        table, header = (pd.read_parquet(path), None) if parquet else _text(path)
+        if parquet:
+            table = pd.read_parquet(path)
+            header = [str(name) for name in table]
+        else:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                first, second = file.readline(), file.readline()
+            separator = max(",;\t|", key=first.count)
+            header = next(csv.reader([first], delimiter=separator), [])
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # longer than the header
+                table = pd.read_csv(
+                    path,
+                    sep=separator,
+                    decimal="," if separator != "," and "," in second else ".",
+                    index_col=False,
+                    dtype={name: str for name in header if name.strip().casefold() == "id"},
+                    encoding="utf-8-sig",
+                    float_precision="round_trip",
+                    keep_default_na=False,
+                    low_memory=False,
+                )
     except (ValueError, OverflowError, csv.Error, pd.errors.ParserWarning) as error:
         kind = "Parquet file, or is damaged" if parquet else "table of comma-separated values"
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         raise UsageError(f"is no {kind} ({shortened(reason.partition('. ')[0])})") from None
-    names = [str(name) for name in table] if header is None else header
-    return table.set_axis(_columns(names), axis=1)
-
-
-def _text(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Read a table of text, separated by what its header has most of; and the header."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        first, second = file.readline(), file.readline()
-    separator = max(",;\t|", key=first.count)
-    header = next(csv.reader([first], delimiter=separator), [])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # longer rows than the header
-        table = pd.read_csv(
-            path,
-            sep=separator,
-            decimal="," if separator != "," and "," in second else ".",
-            index_col=False,
-            dtype={name: str for name in header if name.strip().casefold() == "id"},
-            encoding="utf-8-sig",
-            float_precision="round_trip",
-            keep_default_na=False,
-            low_memory=False,
-        )
-    return table, header
+    return table.set_axis(_columns(header), axis=1)
 
 
 def _columns(header: Sequence[str]) -> list[str]:

@@ -206,7 +206,23 @@ def signals(
     read = [answers for answers in given if answers is not None]
     inputs = [{"name": answers.name, "sha256": answers.content} for answers in read]
     for answers, _ in others.values():
-        _require_same_samples(target, answers)
+        wanted, theirs = target.signals, answers.signals
+        if theirs.posteriors.shape != wanted.posteriors.shape:
+            raise UsageError(
+                f"{answers.name}: {len(theirs)} samples of {theirs.classes} classes; "
+                f"allowed: {len(wanted)} of {wanted.classes}, as {target.name} has"
+            )
+        differing = {
+            "id": target.ids != answers.ids,
+            "label": wanted.labels != theirs.labels,
+            "member": wanted.require_membership() != theirs.require_membership(),
+        }
+        for name, differs in differing.items():
+            if differs.any():
+                raise UsageError(
+                    f"{answers.name}: row {int(differs.argmax())}: {name} differs from "
+                    f"{target.name}'s; allowed: the same samples in the same order"
+                )
     repeated, copied = evidence.copies(target)
     told = [text for answers in read for text in answers.warnings] + copied
     told += evidence.saturation(target) + evidence.shifted_labels(target)
@@ -258,23 +274,3 @@ def _require_enough(answers: Answers) -> None:
             f"{answers.name}: {counts[0]} members and {counts[1]} non-members, each sample counted "
             f"once; allowed: {FEWEST} or more of each"
         )
-
-
-def _require_same_samples(target: Answers, answers: Answers) -> None:
-    mine, theirs = target.signals, answers.signals
-    if theirs.posteriors.shape != mine.posteriors.shape:
-        raise UsageError(
-            f"{answers.name}: {len(theirs)} samples of {theirs.classes} classes; "
-            f"allowed: {len(mine)} of {mine.classes}, as {target.name} has"
-        )
-    differing = {
-        "id": target.ids != answers.ids,
-        "label": mine.labels != theirs.labels,
-        "member": mine.require_membership() != theirs.require_membership(),
-    }
-    for name, differs in differing.items():
-        if differs.any():
-            raise UsageError(
-                f"{answers.name}: row {int(differs.argmax())}: {name} differs from "
-                f"{target.name}'s; allowed: the same samples in the same order"
-            )

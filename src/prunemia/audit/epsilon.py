@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, stats
 
-from prunemia.audit.fitting import AttackOutput, Transfer
+from prunemia.audit.fitting import AttackOutput
 from prunemia.experiment import Experiment
 from prunemia.lab import Lab
 from prunemia.metrics import LEVEL
@@ -91,10 +91,17 @@ def bound(
     ranking = {name: output for name, output in verdicts.items() if output.ranks}
     turned = {f"{name}, turned round": output.turned for name, output in ranking.items()}
     for direction in (0, 1) if ranking else ():
-        choices = {
-            name: _chosen(output.transfers[direction], membership, delta, level)
-            for name, output in (ranking | turned).items()
-        }
+        choices = {}  # the best bound on the choosing half over all thresholds, and its threshold
+        for name, output in (ranking | turned).items():
+            choosing, scores, _, _ = output.transfers[direction]
+            order = np.argsort(-scores, kind="stable")
+            scores, member = scores[order], membership[choosing][order]
+            last_of_ties = np.append(scores[1:] < scores[:-1], True)
+            found, alarms = np.cumsum(member), np.cumsum(~member)
+            sides = found[last_of_ties], int(found[-1]), alarms[last_of_ties], int(alarms[-1])
+            bounds_of = _bounds(*sides, delta, level)
+            at = int(bounds_of.argmax())
+            choices[name] = float(bounds_of[at]), float(scores[last_of_ties][at])
         name, other = (max(each, key=lambda n: choices[n][0]) for each in (ranking, turned))
         if choices[name][0] <= 0 < choices[other][0]:
             name = other  # turned round only where that alone shows something
@@ -112,21 +119,6 @@ def _counts(accused: Bools, member: Bools) -> dict[str, int]:
     sides = {"found": accused & member, "members": member}
     sides |= {"alarms": accused & ~member, "nonmembers": ~member}
     return {name: int(side.sum()) for name, side in sides.items()}
-
-
-def _chosen(
-    transfer: Transfer, membership: Bools, delta: float, level: float
-) -> tuple[float, float]:
-    """Return the best bound on the choosing half over all thresholds, and its threshold."""
-    choosing, scores, _, _ = transfer
-    order = np.argsort(-scores, kind="stable")
-    scores, member = scores[order], membership[choosing][order]
-    last_of_ties = np.append(scores[1:] < scores[:-1], True)
-    found, alarms = np.cumsum(member), np.cumsum(~member)
-    counts = found[last_of_ties], int(found[-1]), alarms[last_of_ties], int(alarms[-1])
-    bounds = _bounds(*counts, delta, level)
-    best = int(bounds.argmax())
-    return float(bounds[best]), float(scores[last_of_ties][best])
 
 
 def bounds(lab: Lab, exp: Experiment, canaries: int, attack: str = "conf") -> dict[str, float]:

@@ -100,7 +100,15 @@ def network(
             raise UsageError(f"{what}: {value!r}; allowed: a whole number from {least}")
     if not epsilon > 0:
         raise UsageError(f"epsilon: {epsilon}; allowed: more than 0")
-    inputs = _features(features)
+    array = checks.as_array(features)
+    if array.ndim < 2 or array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+        raise UsageError(
+            f"features: shape {array.shape}, type {array.dtype}; "
+            "allowed: finite numbers of shape (n, …)"
+        )
+    if len(array) < LEAST:
+        raise UsageError(f"features: {len(array)} samples; allowed: {LEAST} or more")
+    inputs = torch.tensor(array)
     classes = checks.labels(labels, len(inputs))
     named = checks.ids(ids, len(inputs))
     known = identity(train=train, prune=prune) if name is None else name
@@ -155,18 +163,6 @@ def _made(making: Making, count: int, scheduler: str | None, progress: bool) -> 
                     future.result()  # an error of a worker is raised here
                     bar.update()
     return [making.read(i) for i in range(count)]
-
-
-def _features(value: Any) -> torch.Tensor:
-    inputs = checks.as_array(value)
-    if inputs.ndim < 2 or inputs.dtype.kind not in "fiub" or not np.isfinite(inputs).all():
-        raise UsageError(
-            f"features: shape {inputs.shape}, type {inputs.dtype}; "
-            "allowed: finite numbers of shape (n, …)"
-        )
-    if len(inputs) < LEAST:
-        raise UsageError(f"features: {len(inputs)} samples; allowed: {LEAST} or more")
-    return torch.tensor(inputs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -165,7 +165,13 @@ class Book:
         ``given`` wins over the profile. UsageError: nothing ran; RunError: a page or Sphinx failed.
         """
         pages = discover(self.root)
-        shared = _digest(sorted(self.root.glob("results/*.csv")), _package())
+        # all pages depend on the tables, the package's own files, Python and its libraries
+        libraries = sorted(f.name for folder in sys.path for f in Path(folder).glob("*.dist-info"))
+        own = sorted(
+            f for f in PACKAGE.rglob("*.*") if f.suffix in (".py", ".html", ".css", ".yml")
+        )
+        package = _digest(own, json.dumps([sys.version, libraries]))
+        shared = _digest(sorted(self.root.glob("results/*.csv")), package)
         tasks = self.tasks(pages, only, given, shared)
         require_folder(self.build, f"the folder {self.build}")
         self.build.mkdir(parents=True, exist_ok=True)
@@ -256,13 +262,6 @@ def _stamp_of(output: Path) -> str:
         return str(json.loads(output.read_text(encoding="utf-8"))["metadata"]["stamp"])
     except (OSError, ValueError, LookupError, TypeError):
         return ""
-
-
-def _package() -> str:
-    """Hash the package's code, templates and tables, and the versions of Python and libraries."""
-    libraries = sorted(f.name for folder in sys.path for f in Path(folder).glob("*.dist-info"))
-    files = sorted(f for f in PACKAGE.rglob("*.*") if f.suffix in (".py", ".html", ".css", ".yml"))
-    return _digest(files, json.dumps([sys.version, libraries]))
 
 
 def _digest(files: Iterable[Path], text: str) -> str:

@@ -103,17 +103,14 @@ def read_svhn(paths: Sequence[Path]) -> Arrays:
 
 def read_fashion_mnist(paths: Sequence[Path]) -> Arrays:
     """Read Fashion-MNIST's four files: images and labels for training, then for testing."""
-    parts = [_read_idx(path) for path in paths]
+    parts = []
+    for content in (gzip.decompress(path.read_bytes()) for path in paths):
+        # IDX: 0, 0, type 8, how many dimensions, their sizes in four bytes each, the bytes
+        if content[:3] != b"\0\0\x08":
+            raise ValueError("it is not in IDX format")
+        shape = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
+        parts.append(np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape))
     return np.concatenate(parts[::2])[:, np.newaxis], np.concatenate(parts[1::2])
-
-
-def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read IDX: 0, 0, type 8, how many dimensions, their sizes in four bytes each, the bytes."""
-    content = gzip.decompress(path.read_bytes())
-    if content[:3] != b"\0\0\x08":
-        raise ValueError("it is not in IDX format")
-    shape = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape)
 
 
 def read_chmnist(paths: Sequence[Path]) -> Arrays:

@@ -104,7 +104,14 @@ def _find(archive: Archive, progress: bool) -> Path:
             return path
     if archive.installed and (system := Path(archive.installed, Path(archive.file).name)).is_file():
         return system
-    target = _writable() / archive.file
+    for folder in folders():
+        with contextlib.suppress(UsageError):
+            require_folder(folder, "")
+            break
+    else:
+        places = " and ".join(map(str, folders()))
+        raise DataError(f"no data can be downloaded: {places} cannot be written")
+    target = folder / archive.file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(lock := target.with_name(f".{target.name}.lock")):
@@ -119,15 +126,6 @@ def _find(archive: Archive, progress: bool) -> Path:
     except (OSError, RunError) as error:
         raise DataError(str(error)) from None
     return target
-
-
-def _writable() -> Path:
-    for folder in folders():
-        with contextlib.suppress(UsageError):
-            require_folder(folder, "")
-            return folder
-    places = " and ".join(map(str, folders()))
-    raise DataError(f"no data can be downloaded: {places} cannot be written")
 
 
 def _wrong(path: Path, checksum: str) -> str:

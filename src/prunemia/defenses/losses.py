@@ -133,7 +133,15 @@ class AdversarialRegularization(Defense):
         with torch.no_grad():
             run.networks.train(False)
             classes = run.networks(run.features[run.train[:, :1]]).shape[2]
-        modules = [_inference_network(classes, seed).to(device) for seed in seeds]
+        modules = []
+        wide, narrow = 256, 64  # Nasr et al. use two towers of up to 1,024 units, on more data
+        for seed in seeds:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                first, second = nn.Linear(2 * classes, wide), nn.Linear(wide, narrow)
+                last = nn.Linear(narrow, 1)
+            network = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last)
+            modules.append(network.to(device))
         generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
         self.inference = Stack(modules, generators)
         self.optimizer = torch.optim.Adam(self.inference.parameters.values(), lr=1e-3)
@@ -171,14 +179,6 @@ class AdversarialRegularization(Defense):
         """Return the inference networks' logits that a sample is a member, shape (M, b)."""
         one_hot = F.one_hot(labels, logits.shape[2])
         return self.inference(torch.cat([logits.softmax(dim=2), one_hot], dim=2)).squeeze(2)
-
-
-def _inference_network(classes: int, seed: int) -> nn.Module:
-    wide, narrow = 256, 64  # Nasr et al. use two towers of up to 1,024 units, on more data
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        first, second = nn.Linear(2 * classes, wide), nn.Linear(wide, narrow)
-        return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Linear(narrow, 1))
 
 
 def weights(unseen: Tensor, strength: float) -> Tensor:

@@ -63,8 +63,6 @@ class Lab(Context):
             for row in read(*(self.value(step) for step in needed))
         )
 
-    dataset, split = Context.dataset, Context.split
-
     def original(self, exp: Experiment, network: int = VICTIM) -> TrainedModel:
         """Return an unpruned network."""
         return self._network(exp, "original", network)

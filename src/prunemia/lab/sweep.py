@@ -122,21 +122,18 @@ class Plan:
     def compute(self, scheduler: str | None) -> None:
         """Compute the tasks, here or on a Dask scheduler."""
         with self.context.bar("", len(self.todo), "step") as report:
-            if scheduler is None or not self.todo:
-                self._compute_here(report)
-            else:
+            if scheduler is not None and self.todo:
                 with connect(scheduler) as client:
                     self._compute_on(client, report)
-
-    def _compute_here(self, report: Report) -> None:
-        context = self.context.changed(progress=False)
-        for task in self.todo.values():
-            if not self._blocked(task):
-                try:
-                    context.get_or_compute(task.step)
-                except Exception as error:
-                    self._failed(task, error)
-            report(context.title(task.step))
+                return
+            context = self.context.changed(progress=False)
+            for task in self.todo.values():
+                if not self._blocked(task):
+                    try:
+                        context.get_or_compute(task.step)
+                    except Exception as error:
+                        self._failed(task, error)
+                report(context.title(task.step))
 
     def _blocked(self, task: Task) -> bool:
         """Say whether one that the task needs failed: then it has that one's error."""

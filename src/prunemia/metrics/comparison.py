@@ -12,7 +12,7 @@ from scipy import stats
 
 from prunemia.metrics import intervals
 from prunemia.metrics.evaluation import NO_ROC, column, members_of
-from prunemia.metrics.intervals import LEVEL, Bools, Estimate, Floats
+from prunemia.metrics.intervals import LEVEL, Estimate, Floats
 
 Z = float(stats.norm.isf((1 - LEVEL) / 2))
 
@@ -45,32 +45,26 @@ def compare(
     only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
     b, c = int(only_first.sum()), int(only_second.sum())
     p = float(stats.binomtest(b, b + c).pvalue) if b + c else 1.0
-    auc = _auc_difference(member, *scores) if ranks else (Estimate.missing(NO_ROC), math.nan)
-    return Comparison(_accuracy_difference(member, only_first, only_second), p, *auc)
-
-
-def _accuracy_difference(member: Bools, only_first: Bools, only_second: Bools) -> Estimate:
-    """Return the paired difference; half a sample more in each cell (Agresti & Min, 2005)."""
     value = centre = variance = 0.0
-    for side in (member, ~member):
+    for side in (member, ~member):  # half a sample more in each cell (Agresti & Min, 2005)
         n, b, c = (int(of[side].sum()) for of in (side, only_first, only_second))
         value += (b - c) / n / 2
         centre += (b - c) / (n + 2) / 2
         variance += (b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2) ** 2 / 4
     width = Z * math.sqrt(variance)
-    return Estimate(value, max(-1.0, centre - width), min(1.0, centre + width))
-
-
-def _auc_difference(member: Bools, first: Floats, second: Floats) -> tuple[Estimate, float]:
+    accuracy = Estimate(value, max(-1.0, centre - width), min(1.0, centre + width))
+    if not ranks:
+        return Comparison(accuracy, p, Estimate.missing(NO_ROC), math.nan)
     if min(member.sum(), (~member).sum()) < 2:
         allowed = "allowed: 2 or more of each to compare AUCs"
         raise ValueError(f"membership: one row on a side; {allowed}")
-    parts = [intervals.placements(score[member], score[~member]) for score in (first, second)]
+    parts = [intervals.placements(score[member], score[~member]) for score in scores]
     differences = [parts[0][side] - parts[1][side] for side in (0, 1)]
     value = float(differences[0].mean())
     error = math.sqrt(sum(d.var(ddof=1) / len(d) for d in differences))
-    p = 2 * float(stats.norm.sf(abs(value) / error)) if error else float(value == 0)
-    return Estimate(value, max(-1.0, value - Z * error), min(1.0, value + Z * error)), p
+    auc_p = 2 * float(stats.norm.sf(abs(value) / error)) if error else float(value == 0)
+    auc = Estimate(value, max(-1.0, value - Z * error), min(1.0, value + Z * error))
+    return Comparison(accuracy, p, auc, auc_p)
 
 
 def pairs(first: Any, others: Mapping[str, Any]) -> pd.DataFrame:

@@ -83,7 +83,18 @@ def answers(
         raise ValueError(f"epsilon: {epsilon}, draws: {draws}; allowed: epsilon > 0 and draws >= 1")
     plain, base, moved = [], [], []
     with _asking(module, x) as samples:
-        _require_felt(samples, epsilon)
+        if not samples.is_floating_point():
+            allowed = "allowed for a sensitivity: numbers with a fraction"
+            raise ValueError(f"x: whole numbers, as indices; {allowed}")
+        size = float(samples.double().square().mean().sqrt()) if samples.numel() else 0.0
+        dtype = samples.dtype
+        least = ROUNDINGS * torch.finfo(dtype).eps * size
+        if epsilon < least:
+            raise ValueError(
+                f"epsilon: {epsilon:g} is lost in the rounding of "
+                f"{str(dtype).removeprefix('torch.')} at samples of this size; allowed: "
+                f"{least:.2g} or more, or a network in float32"
+            )
         folded = FOLDED_ON_CPU if samples.device.type == "cpu" else FOLDED_ELSEWHERE
         for part in samples.split(max(1, folded // (1 + draws))):
             # the samples themselves and all their perturbed copies share one forward pass
@@ -101,7 +112,7 @@ def answers(
 
 @contextlib.contextmanager
 def _asking(module: nn.Module, x: Any) -> Iterator[Tensor]:
-    """Evaluate without gradients, deterministically, on one thread; give the samples as taken."""
+    """Evaluate deterministically, on one thread; give the samples as taken; ask some twice."""
     with (
         evaluating(module),
         torch.no_grad(),
@@ -109,7 +120,15 @@ def _asking(module: nn.Module, x: Any) -> Iterator[Tensor]:
         one_thread(),
     ):
         samples = _brought(module, x)
-        _require_repeatable(module, samples[:PROBED])
+        probe = samples[:PROBED]
+        first = _ask(module, probe)
+        rounding = torch.finfo(first.dtype).eps if first.is_floating_point() else 0.0
+        coarse = max(1e-2, 64 * rounding)
+        some = (len(probe) + 1) // 2
+        for part, tolerance, sentence in ((len(probe), 1e-5, TWICE), (some, coarse, BESIDE)):
+            apart = (_ask(module, probe[:part]).double() - first[:part].double()).abs()
+            if apart.numel() and apart.max() > tolerance * (1 + first.double().abs().max()):
+                raise ValueError(sentence.format(apart.max()))
         yield samples
 
 
@@ -145,17 +164,6 @@ def _brought(module: nn.Module, x: Any) -> Tensor:
     raise ValueError(said) from failures[0]
 
 
-def _require_repeatable(module: nn.Module, probe: Tensor) -> None:
-    first = _ask(module, probe)
-    rounding = torch.finfo(first.dtype).eps if first.is_floating_point() else 0.0
-    coarse = max(1e-2, 64 * rounding)
-    some = (len(probe) + 1) // 2
-    for part, tolerance, sentence in ((len(probe), 1e-5, TWICE), (some, coarse, BESIDE)):
-        apart = (_ask(module, probe[:part]).double() - first[:part].double()).abs()
-        if apart.numel() and apart.max() > tolerance * (1 + first.double().abs().max()):
-            raise ValueError(sentence.format(apart.max()))
-
-
 def _ask(module: nn.Module, part: Tensor) -> Tensor:
     """Return a network's logits, finite and of shape (n, C), to n samples."""
     n, answer = len(part), module(part)
@@ -188,16 +196,3 @@ def _ask(module: nn.Module, part: Tensor) -> Tensor:
 def _warn_of_probabilities(z: Tensor) -> None:
     if are_probabilities(z.cpu().numpy()):
         warnings.warn(f"module: {PROBABILITIES}", SignalWarning, stacklevel=3)
-
-
-def _require_felt(x: Tensor, epsilon: float) -> None:
-    if not x.is_floating_point():
-        allowed = "allowed for a sensitivity: numbers with a fraction"
-        raise ValueError(f"x: whole numbers, as indices; {allowed}")
-    size = float(x.double().square().mean().sqrt()) if x.numel() else 0.0
-    least = ROUNDINGS * torch.finfo(x.dtype).eps * size
-    if epsilon < least:
-        raise ValueError(
-            f"epsilon: {epsilon:g} is lost in the rounding of {str(x.dtype).removeprefix('torch.')}"
-            f" at samples of this size; allowed: {least:.2g} or more, or a network in float32"
-        )

@@ -114,7 +114,13 @@ class Stack:
                     groups=len(weight),
                 )
             case nn.BatchNorm1d():
-                return self._normalized(place, layer, h)
+                assert layer.momentum is not None
+                known, own, rate = self.buffers, self.parameters, layer.momentum
+                mean, variance = (known[f"{place}.running_{x}"].view(-1) for x in ("mean", "var"))
+                scale, shift = (own[f"{place}.{what}"].flatten() for what in ("weight", "bias"))
+                if self.training:
+                    known[f"{place}.num_batches_tracked"] += 1
+                return F.batch_norm(h, mean, variance, scale, shift, self.training, rate, layer.eps)
             case nn.ReLU():
                 return F.relu(h)
             case nn.Flatten() if place == "0":  # the input, (M, B, …)
@@ -127,18 +133,6 @@ class Stack:
                 masks = [dropout_mask(h.shape[1:], layer.p, g, h.device) for g in self.generators]
                 return h * torch.stack(masks)
         return h
-
-    def _normalized(self, place: str, layer: nn.BatchNorm1d, h: Tensor) -> Tensor:
-        assert layer.momentum is not None
-        mean, variance = (
-            self.buffers[f"{place}.running_{what}"].view(-1) for what in ("mean", "var")
-        )
-        scale, shift = (self.parameters[f"{place}.{what}"].flatten() for what in ("weight", "bias"))
-        if self.training:
-            self.buffers[f"{place}.num_batches_tracked"] += 1
-        return F.batch_norm(
-            h, mean, variance, scale, shift, self.training, layer.momentum, layer.eps
-        )
 
 
 def _channels_last(x: Tensor) -> Tensor:
