@@ -48,7 +48,7 @@ def dropout_mask(
 def build(
     name: str, input_shape: Sequence[int], classes: int, *, width: int | None = None, seed: int = 0
 ) -> nn.Module:
-    """Return a fresh network of `NETWORKS`: Xavier-normal weights by ``seed``, biases of zero.
+    """Return a fresh network of `NETWORKS`; its start, by ``seed``, is that of `initialize`.
 
     ``input_shape``: of one sample, channels first; ``width``: channels of the first block (columnfc
     has none), None: the network's own. ValueError: no such network, or not for such samples.

@@ -89,7 +89,7 @@ class Source:
 
 @dataclass(frozen=True, config=KNOWN)
 class PrunerKind:
-    """One pruner: (module, sparsity) → parameter name → bool, True where it stays; empty: none."""
+    """One pruner: (module, sparsity) → parameter name → bool, True where it stays; or nothing."""
 
     import_path: str
     ranks: Ranked

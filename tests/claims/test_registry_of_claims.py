@@ -3,6 +3,7 @@
 import importlib
 import math
 import re
+from dataclasses import replace
 from importlib.resources import files
 
 import numpy as np
@@ -83,10 +84,13 @@ def test_a_claim_is_said_in_a_clause_and_without_one_this_run_decides_nothing(mo
     effect = registry.find("total-0.5", "mnist1d").effect
     said = registry.said(EXP, "total-0.5", "it adds", "it takes")
     assert said == f"it adds (+10.1 points [{100 * effect.low:.1f}, {100 * effect.high:.1f}])"
-    assert registry.said(LETTER, "total-0.5") == "has an effect that is open"
+    assert registry.said(LETTER, "total-0.5").endswith(" points, open")
     assert registry.said(EXP, "pruning-0.9", "it adds", "it takes").startswith("it takes (-")
     other = registry.said(EXP.replace(seed=7), "total-0.5", "it adds", "it takes", 0.02)
     assert other == "+2.0 points in this one run, which decides nothing"
+    wide = replace(registry.find("total-0.5", "mnist1d"), by_rule={"last": (-0.1, 0.0, 0.13)})
+    monkeypatch.setattr(registry, "of", lambda *_: wide)
+    assert re.match(r"has an effect between -.* and \+.* points, ", registry.said(EXP, "x"))
     # a tally names the data sets that decide
     decided = [("q", c) for _, c in registry.claims() if c.id == "total-0.5" and c.verdict != OPEN]
     monkeypatch.setattr(registry, "claims", lambda: decided * 2)

@@ -150,7 +150,11 @@ class NeuralAttack(Attack):
         return torch.from_numpy(x).to(self._device())
 
     def _decide(self, target: Signals) -> Floats:
-        x = self._standardized(self.features(target))
+        raw = self.features(target)
+        if raw.shape[1] != len(self.mean_):
+            seen = f"{raw.shape[1]} inputs per sample; allowed: {len(self.mean_)}"
+            raise ValueError(f"target: {seen}, as the shadows have")
+        x = self._standardized(raw)
         self.network_.eval()
         with torch.inference_mode(), one_thread():
             logits = torch.cat([self.network_(part) for part in torch.split(x, 1024)])
@@ -203,7 +207,7 @@ class TopThree(_Perceptron):
 
 
 class PosteriorAndLabel(_Perceptron):
-    """nncls: an MLP on the posterior and the true class, one-hot: shape (n, 2C)."""
+    """nncls: an MLP on the posterior and the true class, one-hot: shape (n, 2C), of one release."""
 
     name = "nncls"
 

@@ -10,6 +10,7 @@ from IPython.display import display_markdown
 from prunemia import results
 from prunemia.book.pages import (
     ANSWER,
+    DIFFERS,
     INTERVAL,
     MOST_INTERVALS,
     MOST_WORDS,
@@ -19,8 +20,6 @@ from prunemia.book.pages import (
     validated,
 )
 from prunemia.experiment import Experiment
-
-DIFFERS = "*Check: not what the package computes, as it should be where you changed something.*"
 
 
 def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Experiment:

@@ -23,6 +23,7 @@ NAMES = {**Experiment.model_fields, **PageParameters.model_fields}
 MOST_WORDS, MOST_INTERVALS = 60, 2
 INTERVAL = re.compile(r"\[[^\]\[]*\d[^\]\[]*,[^\]\[]*\d[^\]\[]*\]")
 ANSWER = "> **Answer.** "
+DIFFERS = "*Check: not what the package computes, as it should be where you changed something.*"
 
 
 def require_known(

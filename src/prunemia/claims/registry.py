@@ -115,7 +115,7 @@ def said(
     less: str = "lowers the leak",
     here: float = math.nan,
 ) -> str:
-    """Say what a claim's runs say of an effect on a rate, in a clause; in points where they decide.
+    """Say what a claim's runs say of an effect on a rate, in a clause, in points.
 
     ``more``, ``less``: where it is supported, contradicted. ``here``: the page's own run's effect.
     """
@@ -125,10 +125,11 @@ def said(
     if claim.verdict in VERDICTS[:2]:
         clause = more if claim.verdict == SUPPORTED else less
         return f"{clause} ({claim.effect.text(1, 100, ' points', signed=True)})"
-    unknown = f"changes nothing that {claim.runs} runs can show"
-    return {NEGLIGIBLE: f"makes {NEGLIGIBLE}", OPEN: "has an effect that is open"}.get(
-        claim.verdict, unknown
-    )
+    if claim.verdict == NEGLIGIBLE:
+        return f"makes {NEGLIGIBLE}"
+    low, high = 100 * claim.effect.low, 100 * claim.effect.high
+    ends = "" if math.isnan(low) else f"between {low:+z.1f} and {high:+z.1f} points, "
+    return f"has an effect {ends}{claim.verdict}"
 
 
 def tally(known: str) -> str:

@@ -107,7 +107,7 @@ def split(dataset: Dataset, seed: int, index: int) -> Split:
     18.18 % for validation, both rounded up, and trains on the rest: 45 / 10 / 45 %. References
     share the victim's half, in pairs: the second trains on what tests the first, and vice versa.
     Parts depend on (data, seed, index) alone: shadow 3 is the same among 5 and 64. DataError: too
-    few samples, or all of one class. Source: Yuan & Zhang (2022), section 6.1; not stratified.
+    few samples, or one class alone. Source: Yuan & Zhang (2022), section 6.1; not stratified.
     """
     n, reference = len(dataset), index >= OWN
     tests, validations = _shares(n // 2)  # the victim's half is never the larger one

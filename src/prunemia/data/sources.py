@@ -31,7 +31,7 @@ def load(
     """Return a data set by its name (see `sheets`), or your own by an .npz's path (`own.load_own`).
 
     ``samples``: how many (MNIST-1D: up to a million); None: all. ``rows_seed`` draws them; None:
-    always the same. DataError: they cannot be had, are damaged, or are too few (to draw from).
+    always the same. DataError: they cannot be had, are damaged, or too few.
     """
     if str(name_or_path).endswith(".npz"):
         return load_own(Path(name_or_path)).sample(samples, rows_seed)

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ VERDICTS = {  # blue and orange: green would say that a leak is good
     "open": "#CCCCCC",
 }
 SIGNS = dict(zip(VERDICTS, "▲▼=?○", strict=True))  # nobody needs to see colours
-DATA = {  # by label, as they are drawn: natural images come last
+DATA = {  # by label, as they are drawn: natural images last of those with tables
     name: label.split(" (")[0]
     for name, label in sorted(registry.LABELS.items(), key=lambda item: item[1])
 }
@@ -222,8 +223,10 @@ def verdict_map(table: pd.DataFrame) -> Figure:
     known = [name for name in DATA if name in set(table["dataset"])]
     levels = table["sparsity"].map("{:g}".format, na_action="ignore").fillna("")
     said = zip(table["text"], levels, strict=True)
-    texts = [text.replace(level, "s") if level else text for text, level in said]
-    table = table.assign(level=levels, head=[textwrap.fill(text, 66) for text in texts])
+    general = pd.Series([t.replace(level, "s") if level else t for t, level in said], table.index)
+    several = table.groupby(general)["id"].transform("nunique") > 1
+    heads = general.where(several, table["text"]).map(partial(textwrap.fill, width=66))
+    table = table.assign(level=levels.where(several, ""), head=heads)
     heads = table["head"].drop_duplicates()
     rows = table["id"].nunique()
     fig, ax = figure(height=0.4 * rows + sum(0.3 + 0.2 * h.count("\n") for h in heads) + 0.5)

@@ -178,7 +178,7 @@ def accuracy(module: nn.Module, features: Tensor, labels: Tensor, samples: Tenso
     return int((torch.cat(answers) == labels[samples]).sum()) / len(samples)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Run:
     """The state of one call of `fit`; its defense reads and extends it.
 
