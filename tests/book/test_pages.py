@@ -219,6 +219,8 @@ def test_a_run_names_the_table_that_has_more_of_it(shown, monkeypatch):
     assert f"here; more runs, all of the same samples, from results/{so_far}.*" in shown[-1]
     pm.experiment({"seed": 0, "rows": "fresh"}, "control")
     assert "; more runs, each with samples of its own, from" in shown[-1]
+    pm.experiment({"seed": 0}, "paper")
+    assert "computed here; so are its other runs, which no table in results/ has" in shown[-1]
 
 
 def test_an_answer_has_at_most_sixty_words_and_two_intervals(shown):

@@ -37,7 +37,8 @@ def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Ex
         so_far = f" (so far without {missing:,} experiments of its grid)" if missing else ""
         kept.append(f"results/{name}.csv{so_far}")
     drawn = "each with samples of its own" if exp.rows == "fresh" else "all of the same samples"
-    more = f"; more runs, {drawn}, from {', '.join(kept)}" if kept else ""
+    unknown = "; so are its other runs, which no table in results/ has" if tables else ""
+    more = f"; more runs, {drawn}, from {', '.join(kept)}" if kept else unknown
     display_markdown(f"*This run: {own or described(exp)}, computed here{more}.*", raw=True)
     return exp
 
