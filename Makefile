@@ -36,7 +36,7 @@ lint: $(READY) ## ruff, mypy, and no outputs in notebook sources
 
 bench: $(READY) ## time each claim about speed, side by side; writes results/bench.txt
 	@mkdir -p build && $(BIN)/python bench/_machine.py > build/bench.txt
-	@set -e; for script in $(sort $(filter-out bench/_%,$(wildcard bench/*.py))); do \
+	@set -e; for script in $(sort $(filter-out bench/_% bench/dp_tuning.py,$(wildcard bench/*.py))); do \
 	  echo "$$script …"; $(BIN)/python $$script > build/bench.part; cat build/bench.part; cat build/bench.part >> build/bench.txt; \
 	done; rm -f build/bench.part
 	@mv build/bench.txt results/bench.txt; echo "The table: results/bench.txt"
