@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 ALL = {"cifar10", "digits", "fashion_mnist", "letter", "location", "mnist1d"}
 UNFIT = {"letter", "location", "mnist1d"}
 LEAK = (
-    "We could not show on any of six data sets that removing 70 % of the weights and "
+    "We could not show on any of six data sets that removing the 70 % smallest weights and "
     "fine-tuning changes the leak; on three not even the sign of the mean agrees among "
     "three rules for the epoch that is kept. The original network leaks already, on all "
     "six. With 90 % removed, three networks leak less, and fit fewer of their members."

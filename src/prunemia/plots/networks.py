@@ -183,7 +183,8 @@ def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
         ax.plot([], [], color=color, lw=3, label=str(name))
     for level, shape in shapes.items():
         ax.plot([], [], shape, color="0.4", label=f"sparsity {level:g}")
-    ax.set(xlim=(-0.03, 1.1), xlabel="Multiplications kept (fraction of the original's)")
+    ax.set(xscale="log", xlim=(0.7 * table["kept"].min(), 1.3))
+    ax.set_xlabel("Multiplications kept (fraction of the original's)")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
