@@ -26,7 +26,7 @@ pdf: book ## the whole book as build/book.pdf; needs chromium and poppler-utils
 	@$(BIN)/prunemia pdf
 
 test: $(READY) ## unit tests, every page on the smoke profile, the built book checked [ARGS=…]
-	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadscope --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadscope $(ARGS)
 
 lint: $(READY) ## ruff, mypy, and no outputs in notebook sources
 	@$(BIN)/ruff check .
