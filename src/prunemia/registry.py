@@ -181,7 +181,12 @@ DEFENSES = Registry("defense", {n: DefenseKind(**kind) for n, kind in _TABLES["d
 ATTACKS = Registry("attack", {n: AttackKind(**kind) for n, kind in _TABLES["attacks"].items()})
 _SHEETS = {n: {"name": n, "label": n} | sheet for n, sheet in _TABLES["datasets"].items()}
 SOURCES = Registry("data set", {n: Source(**sheet) for n, sheet in _SHEETS.items()})
-LABELS = {name: source.label for name, source in SOURCES.items()}
+
+
+def label(dataset: str, short: bool = False) -> str:
+    """Return how a data set is called, or a file's own name; ``short``: without brackets."""
+    named = SOURCES[dataset].label if dataset in SOURCES else dataset
+    return named.split(" (")[0] if short else named
 
 
 def removing() -> tuple[str, ...]:

@@ -82,20 +82,20 @@ def test_of_gives_no_claim_to_an_experiment_that_the_table_lacks():
 @pytest.mark.usefixtures("tables")
 def test_a_claim_is_said_in_a_clause_and_without_one_this_run_decides_nothing(monkeypatch):
     effect = registry.find("total-0.5", "mnist1d").effect
-    said = registry.said(EXP, "total-0.5", "it adds", "it takes")
-    assert said == f"it adds (+10.1 points [{100 * effect.low:.1f}, {100 * effect.high:.1f}])"
-    assert registry.said(LETTER, "total-0.5").endswith(" points, open")
-    assert registry.said(EXP, "pruning-0.9", "it adds", "it takes").startswith("it takes (-")
-    other = registry.said(EXP.replace(seed=7), "total-0.5", "it adds", "it takes", 0.02)
+    said = registry.said(EXP, "total-0.5", what="it")
+    assert said == f"raises it (+10.1 points [{100 * effect.low:.1f}, {100 * effect.high:.1f}])"
+    assert registry.said(LETTER, "total-0.5").startswith("is not shown to change the leak (")
+    assert registry.said(EXP, "pruning-0.9").startswith("lowers the leak (-")
+    other = registry.said(EXP.replace(seed=7), "total-0.5", 0.02)
     assert other == "+2.0 points in this one run, which decides nothing"
     wide = replace(registry.find("total-0.5", "mnist1d"), by_rule={"last": (-0.1, 0.0, 0.13)})
     monkeypatch.setattr(registry, "of", lambda *_: wide)
-    assert re.match(r"has an effect between -.* and \+.* points, ", registry.said(EXP, "x"))
+    assert re.search(r"change the leak \(-.* to \+.* points\)", registry.said(EXP, "x"))
     # a tally names the data sets that decide
     decided = [("q", c) for _, c in registry.claims() if c.id == "total-0.5" and c.verdict != OPEN]
     monkeypatch.setattr(registry, "claims", lambda: decided * 2)
-    assert registry.tally("total-0.5") == "supported on 2 data sets"
-    assert registry.tally("total-0.5") != registry.tally("training")
+    assert registry.tally("total-0.5") == "2 of 2 (more on 2, less on 0)"
+    assert registry.tally("training") == "none of 0"
 
 
 @pytest.mark.usefixtures("tables")

@@ -29,7 +29,7 @@ from prunemia.errors import UsageError
 from prunemia.experiment import Experiment
 from prunemia.lab.effects import LEVELS
 from prunemia.metrics import LEVEL, Estimate, summarize
-from prunemia.registry import LABELS
+from prunemia.registry import label
 from prunemia.results.kept import folder
 
 LEAST = 3  # data sets whose mean is worth a line: the interval of two says nothing
@@ -108,36 +108,31 @@ def _on(dataset: str, known: str) -> Claim | None:
     return next((c for _, c in claims() if (c.id, c.dataset) == (known, dataset)), None)
 
 
-def said(
-    exp: Experiment,
-    known: str,
-    more: str = "raises the leak",
-    less: str = "lowers the leak",
-    here: float = math.nan,
-) -> str:
-    """Say what a claim's runs say of an effect on a rate, in a clause, in points.
+def said(exp: Experiment, known: str, here: float = math.nan, what: str = "the leak") -> str:
+    """Say in a clause what a claim's runs say of an effect on ``what``, a rate, in points.
 
-    ``more``, ``less``: where it is supported, contradicted. ``here``: the page's own run's effect.
+    ``here``: the effect in the page's own run, said where no claim has the experiment.
     """
     claim = of(exp, known)
     if claim is None:
         return f"{100 * here:+.1f} points in this one run, which decides nothing"
     if claim.verdict in VERDICTS[:2]:
-        clause = more if claim.verdict == SUPPORTED else less
-        return f"{clause} ({claim.effect.text(1, 100, ' points', signed=True)})"
+        moves = "raises" if claim.verdict == SUPPORTED else "lowers"
+        return f"{moves} {what} ({claim.effect.text(1, 100, ' points', signed=True)})"
     if claim.verdict == NEGLIGIBLE:
-        return f"makes {NEGLIGIBLE}"
+        return f"makes {NEGLIGIBLE} to {what}"
     low, high = 100 * claim.effect.low, 100 * claim.effect.high
-    ends = "" if math.isnan(low) else f"between {low:+z.1f} and {high:+z.1f} points, "
-    return f"has an effect {ends}{claim.verdict}"
+    ends = "too few runs" if math.isnan(low) else f"{low:+z.1f} to {high:+z.1f} points"
+    return f"is not shown to change {what} ({ends})"
 
 
 def tally(known: str) -> str:
-    """Say what a claim's verdicts are: "supported on 1 data set, contradicted on 2"."""
-    count = pd.Series([claim.verdict for _, claim in claims() if claim.id == known]).value_counts()
-    decided = [verdict for verdict in VERDICTS[:2] if verdict in count]
-    said = [f"{v} on {count[v]} data set{'s' if count[v] > 1 else ''}" for v in decided]
-    return ", ".join(said) or f"decided on none of {count.sum()} data sets"
+    """Say on how many data sets a claim is decided, and how: "3 of 6 (more on 1, less on 2)"."""
+    verdicts = [claim.verdict for _, claim in claims() if claim.id == known]
+    more, less = (verdicts.count(verdict) for verdict in VERDICTS[:2])
+    if not more + less:
+        return f"none of {len(verdicts)}"
+    return f"{more + less} of {len(verdicts)} (more on {more}, less on {less})"
 
 
 def show(*ids: str, question: str | None = None, exp: Experiment | None = None) -> Any:
@@ -157,7 +152,7 @@ def show(*ids: str, question: str | None = None, exp: Experiment | None = None) 
         return Markdown("*No claim: no kept table has these parameters, or none could be judged.*")
     numbers = table[["effect", "low", "high"]].to_numpy(dtype=float).tolist()
     table = table.drop(columns="effect").rename(columns={"text": "claim"})
-    table["data set"] = table["dataset"].replace(LABELS)
+    table["data set"] = table["dataset"].map(label)
     table["effect [95 %]"] = [str(Estimate(*each)) for each in numbers]
     place = ["data set"] if exp is None else []  # else it is the page's
     wrapped = "white-space: normal; text-align: left; vertical-align: top"

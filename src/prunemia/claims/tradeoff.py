@@ -1,6 +1,6 @@
 """Points of test accuracy and leak, which defense leaks less at equal accuracy, and what to do.
 
-Whatever is picked by looking is picked on the first `CHOOSING` runs, and judged on the others.
+Whatever is picked by looking is picked on the first runs (`halves`), and judged on the others.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from prunemia.metrics import Estimate, over_seeds, summarize
 from prunemia.registry import DEFENSES
 from prunemia.results.tables import ADAPTIVE, ORIGINAL, WAY
 
-CHOOSING = 5  # the first runs of a table, by seed
+CHOOSING = 5  # runs of a table that choose, at most; of fewer than ten, half
 WITHIN = 0.01  # of test accuracy: networks no further apart are equally accurate
 USABLE = 0.15  # a strength that costs more test accuracy is no candidate: nobody would ship it
 ROUNDING = 1e-9  # a difference of exactly one point may come out larger
@@ -57,9 +57,10 @@ def _name(way: Any) -> str:
 
 
 def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of the runs that choose, and of those that judge; few runs only choose."""
+    """Return the rows of the runs that choose, and of those that judge: a single run chooses."""
     table = named(table)
-    choosing = table["seed"].isin(sorted(table["seed"].unique())[:CHOOSING])
+    seeds = sorted(table["seed"].unique())
+    choosing = table["seed"].isin(seeds[: max(1, min(CHOOSING, len(seeds) // 2))])
     return table[choosing], table[~choosing]
 
 

@@ -26,6 +26,12 @@ class Comparison:
     auc: Estimate  # DeLong's; missing where an attack ranks nothing
     auc_p: float  # NaN where it is missing
 
+    @property
+    def told(self) -> str:
+        """Say how often the first is right, beside the second: "significantly more", say."""
+        words = "significantly less", "not significantly different", "significantly more"
+        return words[1 + self.accuracy.sign]
+
 
 def compare(
     membership: ArrayLike,
@@ -67,14 +73,19 @@ def compare(
     return Comparison(accuracy, p, auc, auc_p)
 
 
+def paired(first: Any, second: Any) -> Comparison:
+    """Return how two attacks differ on the same samples (`lab.AttackResult`)."""
+    ranks = first.evaluation.auc.resolved and second.evaluation.auc.resolved
+    decided = [(each.scores, each.predictions) for each in (first, second)]
+    return compare(first.membership, decided[0], decided[1], ranks=ranks)
+
+
 def pairs(first: Any, others: Mapping[str, Any]) -> pd.DataFrame:
     """Return ``first`` against each of ``others`` (`lab.AttackResult`), with p-values by Holm."""
     rows = {}
     for name, other in others.items():
-        ranks = other.evaluation.auc.resolved and first.evaluation.auc.resolved
-        decided = [(r.scores, r.predictions) for r in (first, other)]
-        found = compare(first.membership, decided[0], decided[1], ranks=ranks)
-        auc = found.auc.text() if ranks else "–"
+        found = paired(first, other)
+        auc = found.auc.text() if found.auc.resolved else "–"
         rows[name] = [str(found.accuracy), found.accuracy_p, auc, found.auc_p]
     columns = ["accuracy difference", "McNemar p (Holm)", "AUC difference", "DeLong p (Holm)"]
     table = pd.DataFrame.from_dict(rows, orient="index", columns=columns)

@@ -41,6 +41,11 @@ class Estimate:
         """Whether there is a value."""
         return not math.isnan(self.value)
 
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the whole interval is above or below zero, else 0."""
+        return int(self.low > 0) - int(self.high < 0)
+
     def text(self, digits: int = 3, scale: int = 1, unit: str = "", *, signed: bool = False) -> str:
         """Return the value and its interval, or what takes its place, as text."""
         if not self.resolved:
@@ -78,7 +83,7 @@ class Estimate:
         return cls(**fields)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2**16)
 def clopper_pearson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
     """Return the exact interval of a binomial rate (Clopper & Pearson, Biometrika 1934)."""
     limits = stats.binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")

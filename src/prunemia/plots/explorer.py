@@ -20,7 +20,7 @@ from prunemia.lab.effects import EFFECTS, LEVELS
 from prunemia.metrics import MEASURES, Estimate, over_seeds
 from prunemia.plots.networks import ADVERSARIES
 from prunemia.plots.style import COLORS
-from prunemia.registry import LABELS
+from prunemia.registry import label
 from prunemia.results.tables import ADAPTIVE, NAIVE, WAY, WIDE
 
 FIELDS = ("dataset", "pruner", "sparsity", "defense", "attack")
@@ -37,7 +37,7 @@ def cases() -> list[Case]:
         if read := readers.get(name.partition("_")[0]):
             for fields, networks, effects, rows in read(results.read(name)):
                 dataset, pruner, sparsity, *others = fields
-                key = (LABELS.get(dataset, dataset), pruner, f"{sparsity:g}", *others)
+                key = (label(dataset), pruner, f"{sparsity:g}", *others)
                 case: Case = {"networks": networks, "effects": effects, "source": name}
                 case["runs"] = rows["seed"].nunique()
                 found[key] = dict(zip(FIELDS, key, strict=True)) | case

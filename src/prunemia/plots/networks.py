@@ -33,8 +33,7 @@ VERDICTS = {  # blue and orange: green would say that a leak is good
 }
 SIGNS = dict(zip(VERDICTS, "▲▼=?○", strict=True))  # nobody needs to see colours
 DATA = {  # by label, as they are drawn: natural images last of those with tables
-    name: label.split(" (")[0]
-    for name, label in sorted(registry.LABELS.items(), key=lambda item: item[1])
+    name: registry.label(name, short=True) for name in sorted(registry.SOURCES, key=registry.label)
 }
 ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
 BLUE = "#0072B2"
