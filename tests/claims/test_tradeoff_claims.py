@@ -274,7 +274,8 @@ def test_advice_is_chosen_on_some_runs_and_judged_on_others():
     few = moved(0.55, 0.58)  # of five runs two choose; a single one only chooses
     assert claims.advice(few.query("seed < 5"))[["chosen", "runs"]].tolist() == [found["chosen"], 3]
     one = claims.advice(few.query("seed < 1"))
-    assert one[["chosen", "runs"]].tolist() == [found["chosen"], 0] and np.isnan(one["after"])
+    assert one[["chosen", "runs"]].tolist() == [found["chosen"], 0]
+    assert np.isnan(one["after"])
 
 
 def test_names_tell_ways_apart():
