@@ -43,7 +43,8 @@ def covered(found, truth):
 )
 def test_an_estimate_reads_as_value_and_interval_and_survives_json(estimate, text, percent):
     found = Estimate.from_dict(json.loads(json.dumps(estimate.to_dict(), allow_nan=False)))
-    assert (str(estimate), estimate.percent, repr(found)) == (text, percent, repr(estimate))
+    assert (str(estimate), estimate.text(1, 100, " %")) == (text, percent)
+    assert repr(found) == repr(estimate)
     assert estimate.resolved == (text != "not measurable")
 
 

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from prunemia import plots, registry
 from prunemia.metrics import Estimate
-from prunemia.plots.networks import DATA, SIGNS
+from prunemia.plots.networks import SIGNS
 
 
 def table(names, *rows):
@@ -186,7 +186,7 @@ def test_each_data_set_has_a_panel_with_its_networks():
     figure = plots.leak_and_accuracy(table("dataset network role test leak", *rows))
 
     *panels, rest = figure.axes
-    assert [ax.get_title() for ax in panels] == [DATA["mnist1d"], "x", DATA["digits"]]
+    assert [ax.get_title() for ax in panels] == ["MNIST-1D", "x", "Digits"]
     assert not rest.axison
     for ax, leak in zip(panels, leaks.values(), strict=True):
         x, y = ax.get_lines()[0].get_data()
@@ -208,7 +208,7 @@ def test_the_map_has_a_cell_for_each_verdict_with_its_sign_and_effect():
     (ax,) = figure.axes
 
     assert [text for text, _ in said(ax)] == [
-        DATA["digits"], DATA["mnist1d"], "At s it grows", "s = 0.5", f"{SIGNS['supported']} +0.050",
+        "Digits", "MNIST-1D", "At s it grows", "s = 0.5", f"{SIGNS['supported']} +0.050",
         f"{SIGNS['contradicted']} −0.020", "s = 0.9", f"{SIGNS['not decided']} +0.100",
         "It shrinks", "", f"{SIGNS['open']} +0.001", "",
     ]  # fmt: skip

@@ -148,7 +148,7 @@ def sentence(audit: Findings, name: str, measure: str) -> str:
     said = (
         f"The strongest attack ({name}) {'identifies' if estimate.low > chance else 'accuses'} "
         f"{found.found:,} of {members:,} members at a false-positive rate of {percent}: "
-        f"{estimate.percent}"
+        f"{estimate.text(1, 100, ' %')}"
     )
     if estimate.low > chance:
         return f"{said}, where chance level is {percent}."

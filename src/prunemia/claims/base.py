@@ -121,9 +121,7 @@ def verdict(effect: Estimate, margin: float = 0.0) -> str:
     """Return what a simultaneous interval decides; what is too small to matter is no finding."""
     if -margin < effect.low and effect.high < margin:
         return NEGLIGIBLE
-    if effect.low > 0:
-        return SUPPORTED
-    return CONTRADICTED if effect.high < 0 else UNDECIDED
+    return (UNDECIDED, SUPPORTED, CONTRADICTED)[effect.sign]
 
 
 def by_verdict(claim: Claim | None, below: str, around: str, above: str, unknown: str) -> str:

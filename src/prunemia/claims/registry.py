@@ -130,9 +130,8 @@ def tally(known: str) -> str:
     """Say on how many data sets a claim is decided, and how: "3 of 6 (more on 1, less on 2)"."""
     verdicts = [claim.verdict for _, claim in claims() if claim.id == known]
     more, less = (verdicts.count(verdict) for verdict in VERDICTS[:2])
-    if not more + less:
-        return f"none of {len(verdicts)}"
-    return f"{more + less} of {len(verdicts)} (more on {more}, less on {less})"
+    ways = f" (more on {more}, less on {less})" if more + less else ""
+    return f"{more + less or 'none'} of {len(verdicts)}{ways}"
 
 
 def show(*ids: str, question: str | None = None, exp: Experiment | None = None) -> Any:

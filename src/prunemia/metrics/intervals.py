@@ -59,11 +59,6 @@ class Estimate:
         return self.text()
 
     @property
-    def percent(self) -> str:
-        """The value and its interval in per cent, as text: "4.5 % [1.2, 7.6]"."""
-        return self.text(1, 100, " %")
-
-    @property
     def points(self) -> str:
         """A difference of rates in percentage points, as text: "4.5 points [1.2, 7.6]"."""
         return self.text(1, 100, " points")

@@ -32,9 +32,6 @@ VERDICTS = {  # blue and orange: green would say that a leak is good
     "open": "#CCCCCC",
 }
 SIGNS = dict(zip(VERDICTS, "▲▼=?○", strict=True))  # nobody needs to see colours
-DATA = {  # by label, as they are drawn: natural images last of those with tables
-    name: registry.label(name, short=True) for name in sorted(registry.SOURCES, key=registry.label)
-}
 ADVERSARIES = {"non-adaptive": ("#56B4E9", "--"), "adaptive": ("#D55E00", "-")}
 BLUE = "#0072B2"
 
@@ -202,7 +199,7 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
             level = str(row.network).removeprefix("pruned 0")
             ax.text(row.test, row.leak, level, clip_on=True, **look)
         ax.axhline(0.5, color="0.4", ls=":", lw=1)
-        ax.set_title(DATA.get(str(name), str(name)), fontsize=11)
+        ax.set_title(registry.label(str(name), short=True), fontsize=11)
         ax.margins(0.15)
     fig.supxlabel("Test accuracy", fontsize=11)
     fig.supylabel("Leak (accuracy of SAMIA)", fontsize=11)
@@ -220,7 +217,7 @@ def verdict_map(table: pd.DataFrame) -> Figure:
 
     Claims that differ in the sparsity alone stand below one heading, with the sparsity on the left.
     """
-    known = [name for name in DATA if name in set(table["dataset"])]
+    known = sorted(set(table["dataset"]), key=registry.label)  # natural images come last
     levels = table["sparsity"].map("{:g}".format, na_action="ignore").fillna("")
     said = zip(table["text"], levels, strict=True)
     general = pd.Series([t.replace(level, "s") if level else t for t, level in said], table.index)
@@ -231,7 +228,8 @@ def verdict_map(table: pd.DataFrame) -> Figure:
     rows = table["id"].nunique()
     fig, ax = figure(height=0.4 * rows + sum(0.3 + 0.2 * h.count("\n") for h in heads) + 0.5)
     for at, name in enumerate(known):
-        ax.text(at + 0.5, -0.12, DATA[name], ha="center", va="bottom", fontsize=9)
+        named = registry.label(name, short=True)
+        ax.text(at + 0.5, -0.12, named, ha="center", va="bottom", fontsize=9)
     y = 0.0
     middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10}
     for head, band in table.groupby("head", sort=False):
@@ -243,7 +241,7 @@ def verdict_map(table: pd.DataFrame) -> Figure:
             ax.text(
                 -0.05, y + 0.18, f"s = {level}" * bool(level), ha="right", va="center", fontsize=9
             )
-            for row in part[part["dataset"].isin(known)].to_dict("records"):
+            for row in part.to_dict("records"):
                 at, verdict = known.index(row["dataset"]), row["verdict"]
                 weak = verdict in ("open", "not decided")
                 look: dict[str, Any] = {"fc": VERDICTS[verdict], "alpha": 0.3 if weak else 0.85}
@@ -266,7 +264,8 @@ def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
         ax.plot(tuned["gap"], tuned["leak"], color="0.7", lw=1, zorder=1)
         top = part.iloc[int(part["leak"].argmax())]
         place = top["gap"], np.nanmax([top["leak"], top["leak_high"]])  # two runs: no interval
-        ax.annotate(DATA.get(str(name), str(name)), place, (0, 4), fontsize=9, zorder=4, **look)
+        named = registry.label(str(name), short=True)
+        ax.annotate(named, place, (0, 4), fontsize=9, zorder=4, **look)
     for role, marker in ROLES.items():
         part = networks[networks["role"] == role]
         at = crosses(part, "gap", "leak", ax, color=COLORS[role], alpha=0.35)
