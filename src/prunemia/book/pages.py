@@ -20,7 +20,8 @@ from prunemia.store import repository
 
 TOC = Path("book/_toc.yml")
 NAMES = {**Experiment.model_fields, **PageParameters.model_fields}
-MOST_WORDS, MOST_INTERVALS = 60, 2
+MOST_WORDS, MOST_INTERVALS = 60, 2  # of an answer
+LONG = f"*The answer has more than {MOST_WORDS} words or {MOST_INTERVALS} intervals.*"
 INTERVAL = re.compile(r"\[[^\]\[]*\d[^\]\[]*,[^\]\[]*\d[^\]\[]*\]")
 ANSWER = "> **Answer.** "
 DIFFERS = "*Check: not what the package computes, as it should be where you changed something.*"

@@ -50,9 +50,8 @@ class Evaluation:
         """Say how often the attack is right, and what it finds where few are accused wrongly."""
         accuracy, few = (e.text(0, 100, " %") for e in (self.accuracy, self.tpr[0.01]))
         text = f"right for {accuracy} of the samples (guessing: 50 %)"
-        if not self.tpr[0.01].resolved:
-            return text
-        return f"{text}; accusing one non-member in a hundred, it finds {few} of the members"
+        found = f"; accusing one non-member in a hundred, it finds {few} of the members"
+        return f"{text}{found} (guessing: 1 %)" if self.tpr[0.01].resolved else text
 
     def _repr_html_(self) -> str:
         return table({"": self}).T.to_html(header=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,8 +20,8 @@ from prunemia.metrics import summarize
 from prunemia.plots.style import COLORS, POINTS, figure, intervals, legend_above, spread
 from prunemia.registry import ATTACKS, DEFENSES
 
-SPARE = [("#0072B2", "--"), ("#D55E00", "-."), ("#009E73", ":"), ("#CC79A7", "--")]
-# for curves that no table has a colour for: a reader's own attacks
+SPARE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7"]
+# for what no table has a colour for: a reader's own attacks
 INK: dict[str, Any] = {"ha": "center", "va": "center", "color": "0.15", "fontsize": 13}
 PARTS = [(0.45, COLORS["members"]), (0.10, "#BBBBBB"), (0.45, COLORS["non-members"])]
 # the shares of a half that a network trains on, validates on and tests on, with their colours
@@ -97,7 +98,8 @@ def distributions(
         x = np.clip(x, np.quantile(positive, 0.001) if len(positive) else 1e-12, None)
         edges = np.geomspace(x.min(), x.max() * 1.0001, 41)
         ax.set_xscale("log")
-    for name, group, color in zip(names, (member, ~member), COLORS.values(), strict=False):
+    colors = [COLORS.get(name, spare) for name, spare in zip(names, SPARE[2:], strict=True)]
+    for name, group, color in zip(names, (member, ~member), colors, strict=True):
         weights = np.full(int(group.sum()), 1 / max(1, group.sum()))
         bars: dict[str, Any] = {"weights": weights, "color": color}
         # Drawn twice: the outline of one must show through the area of the other.
@@ -138,12 +140,12 @@ def roc(
     """
     floor = 1.0
     known = colors or COLORS | {name: kind.colour for name, kind in ATTACKS.items()}
-    spare = iter(SPARE * len(curves))
-    for label, (membership, scores) in curves.items():
+    spare, lines = (itertools.cycle(each) for each in (SPARE, ("-", "--", "-.", ":")))
+    for (label, (membership, scores)), line in zip(curves.items(), lines, strict=False):
         member = np.asarray(membership, dtype=bool)
         fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
         floor = min(floor, 1 / int((~member).sum()))
-        color, line = (known[label], "-") if label in known else next(spare)
+        color = known[label] if label in known else next(spare)
         ax.step(fpr, tpr, where="post", label=label, color=color, ls=line, lw=1.6)
     ax.plot([floor, 1], [floor, 1], color="0.6", ls=":", label="chance level")
     ax.set(xscale="log", yscale="log", xlim=(floor, 1), ylim=(floor, 1.05))
@@ -185,7 +187,7 @@ def attack_intervals(
 def attention(weights: ArrayLike, ax: Axes) -> None:
     """Draw attention between classes, shape (C, C); each line of the map sums to one."""
     table = np.asarray(weights, dtype=float)
-    sns.heatmap(table, ax=ax, cmap="cividis", square=True, cbar_kws={"label": "Weight"})
+    sns.heatmap(table, ax=ax, cmap="cividis", square=True, vmin=0, cbar_kws={"label": "Weight"})
     ax.set(xlabel="Class attended to", ylabel="Class that attends")
 
 

@@ -55,7 +55,7 @@ def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax:
     for name in ("members", "non-members"):
         column, color = name.replace("-", ""), COLORS[name]
         ends = table[f"{column}_low"], table[f"{column}_high"]
-        ax.vlines(table["sparsity"], *ends, color=color, alpha=0.3, lw=6)
+        ax.vlines(table["sparsity"], *ends, color=color, alpha=0.3, lw=6, label=f"{name}, shadows")
         ax.plot(table["sparsity"], table[column], "o-", ms=5, lw=1, color=color, label=name)
         ax.axhline(original[column], color=color, ls=":", label=f"{name}, original")
     ax.set(xlabel=SPARSITY, ylabel="Accuracy", ylim=(0, 1.03))
@@ -190,10 +190,11 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
     fig, axes = figure(-(-len(parts) // 2), height=2.3, columns=2, sharey=True, squeeze=False)
     for ax, (name, part) in zip(axes.flat, parts, strict=False):
         ax.plot(part["test"], part["leak"], color="0.75", lw=1, zorder=1)
-        for role, marker in ROLES.items():
+        for role, marker in reversed(ROLES.items()):  # hollow ones on top of the others
             own, color = part[part["role"] == role], COLORS[role]
             at = crosses(own, "test", "leak", ax, color=color, alpha=0.4)
-            ax.plot(*at, marker, color=color, ms=12 if role == "pruned" else 8, label=role)
+            size, face = (12, color) if role == "pruned" else (8, "none")
+            ax.plot(*at, marker, color=color, mfc=face, mew=2, ms=size, label=role)
         look: dict[str, Any] = {"fontsize": 7, "color": "white", "ha": "center", "va": "center"}
         for row in part[part["role"] == "pruned"].itertuples():
             level = str(row.network).removeprefix("pruned 0")
