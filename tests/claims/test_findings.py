@@ -52,8 +52,8 @@ DETAILS = (
     "%, as a mean over the rules.",
     "On Location-30, at 1 % false accusations, LiRA and RMIA with five networks and the "
     "sensitivity find 23 to 43 of 100 members of the original network, by the epoch that is "
-    "kept. LiRA with 64 networks finds 54 to 77 there, 57 to 75 after fine-tuning alone, and 46 "
-    "to 72 where 70 % of the weights are removed.",
+    "kept. LiRA with 64 networks finds 54 to 77 there, and 46 to 72 where 70 % of the weights "
+    "are removed.",
     "It was judged under the rule warm-up, and not against LiRA with 64 networks. Networks "
     "pruned by l1structured to 0.8 fit 93 % of their members. Distillation leaks its validation "
     "samples, too: the attacks are right for 57 % of those.",

@@ -59,7 +59,7 @@ def threat_model(ax: Axes) -> None:
     _arrow(ax, (5.4, 2.55), (victim + 0.6, 3.65))
     ax.text(4.75, 3.35, "sample", **INK)
     _arrow(ax, (victim - 0.4, 3.65), (5.4, 2.05))
-    ax.text(2.4, 2.2, "posterior", **INK)
+    ax.text(3.1, 2.5, "posterior", **INK)
     _arrow(ax, (adversary, 1.75), (adversary, 1.05))
     _box(ax, (adversary, 0.6), "member, or not?")
 
