@@ -228,8 +228,7 @@ def verdict_map(table: pd.DataFrame) -> Figure:
     heads = table["head"].drop_duplicates()
     rows = table["id"].nunique()
     fig, ax = figure(height=0.4 * rows + sum(0.3 + 0.2 * h.count("\n") for h in heads) + 0.5)
-    for at, name in enumerate(known):
-        named = registry.label(name, short=True)
+    for at, named in enumerate(registry.label(name, short=True) for name in known):
         ax.text(at + 0.5, -0.12, named, ha="center", va="bottom", fontsize=9)
     y = 0.0
     middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10}
