@@ -19,7 +19,7 @@ LEAK = (
     "We could not show on any of six data sets that removing the 70 % smallest weights and "
     "fine-tuning changes the leak; on three not even the sign of the mean agrees among three "
     "rules for the epoch that is kept. The original network leaks already, on all six. With 90 % "
-    "removed, three networks leak less, and fit fewer of their members."
+    "removed, the network leaks less on three of the six, and fits fewer of its members."
 )
 MUCH = (
     "Before pruning, SAMIA, the paper's attack, with at most five networks of its own, is right "
@@ -29,10 +29,11 @@ MUCH = (
     "candidates, finds 54 to 77 on Location-30."
 )
 DO = (
-    "Measure your own network, and compare at equal test accuracy. Of what was tried, filter "
-    "pruning (l1structured 0.8, fine-tuned twice as long) lowers the best of four attacks by 6.0 "
-    "points [1.7, 10.3] on MNIST-1D, and distillation by 8.1 [5.8, 10.4] on Location-30; test "
-    "accuracy changes by +0.3 [−1.9, 2.5] and −0.8 [−1.9, 0.3] points."
+    "Measure your own network, and compare at equal test accuracy. Of what was tried, under one "
+    "rule for the epoch that is kept, filter pruning (l1structured 0.8, fine-tuned twice as "
+    "long) lowers the best of four attacks by 6.0 points [1.7, 10.3] on MNIST-1D, and "
+    "distillation by 8.1 [5.8, 10.4] on Location-30; test accuracy changes by +0.3 [−1.9, 2.5] "
+    "and −0.8 [−1.9, 0.3] points."
 )
 DETAILS = (
     "Pruned to 0.5 and fine-tuned, the network leaks more than the original on Letters (+1.4 "
