@@ -31,8 +31,7 @@ CELLS = {
     "tradeoff": (CONF | {"pruner": "dense", "defense": "none"}, ["test_accuracy", *tables.WIDE]),
 }
 """Of each kind of table, what is repeated, with its lowest seed: which rows, and which columns."""
-# not the tables of sixty-four networks: they take minutes
-REPEATED = [name for name in results.TABLES if name.split("_", 1)[0] in CELLS]
+REPEATED = [name for name in results.TABLES if name.split("_", 1)[0] in CELLS]  # few networks
 ALONE = ("fashion_mnist",)  # data sets whose shadows take a minute: only the victim is repeated
 LARGEST, TYPICAL = 3, 1.75
 """By how many deviations between runs a repeated number, and all together (root mean square), may
