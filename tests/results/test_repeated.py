@@ -31,22 +31,22 @@ CELLS = {
     "tradeoff": (CONF | {"pruner": "dense", "defense": "none"}, ["test_accuracy", *tables.WIDE]),
 }
 """Of each kind of table, what is repeated, with its lowest seed: which rows, and which columns."""
-REPEATED = [name for name in results.TABLES if name.split("_", 1)[0] in CELLS]  # few networks
-ALONE = ("fashion_mnist",)  # data sets whose shadows take a minute: only the victim is repeated
+REPEATED = [name for name in results.TABLES if name.split("_", 1)[0] in CELLS]
+"""Not the tables of sixty-four networks: they take minutes."""
 LARGEST, TYPICAL = 3, 1.75
 """By how many deviations between runs a repeated number, and all together (root mean square), may
 differ from a table of another processor: training magnifies its rounding. Tables of an EPYC were
 off by at most 2.6 in one number on a Xeon, and by 1.4 in all; one wrong by four is off by more."""
-FLOOR = 0.01  # the smallest deviation taken: some numbers hardly vary, and rates hang on a sample
-DOWNLOADED = ("location",)  # data sets of so few bytes (287 kB) that this test may download them
+FLOOR = 0.01
+"""The smallest deviation taken: some numbers hardly vary, and rates hang on one or two samples."""
+DOWNLOADED = ("location",)
+"""Data sets of so few bytes (287 kB) that this test may download them."""
 
 
 @pytest.mark.parametrize("name", REPEATED)
 def test_a_cell_repeated_is_as_the_table_says(name, lab, monkeypatch):
     kind, dataset = name.split("_", 1)
     table, record = results.read(name), results.record(name)
-    if dataset in ALONE:
-        table = table[table["attack"].fillna("") == ""]
     runs, seeds = read_runs(table, kind)
     exp = of_the_grid(name, seeds[0], {**CELLS[kind][0], "seed": seeds[0]})
     part = record["parts"][record["cells"][kept.cell(exp)]]
@@ -99,7 +99,8 @@ def differs(runs, now):
 def deviations(runs):
     """Return the deviation between runs of each number: its own, or its measure's if larger.
 
-    The measure's is pooled over the three networks: that of five numbers is too small at times.
+    The measure's is pooled over the three networks; a deviation of five numbers alone is too small
+    by half now and then.
     """
     own = runs.var(axis=0, ddof=1)
     pooled = own.mean(axis=1, keepdims=True)
@@ -156,8 +157,7 @@ def again(lab, exp, kind):
         found = [lab.attack(exp, name).evaluation.row() for name in names[kind]]
         return np.array([row[column] for row in found for column in columns[kind]])[:, None]
     own = {"only": ["pruned"]} if kind == "releases" else {}
-    names = [] if exp.dataset in ALONE else ["conf"]
-    return numbers(results.kept.KINDS[kind][0](lab, [exp], names, **own), kind)
+    return numbers(results.kept.KINDS[kind][0](lab, [exp], ["conf"], **own), kind)
 
 
 def of_the_grid(name, seed, cell):
