@@ -193,47 +193,48 @@ def site(smoke):
 
 
 @pytest.mark.book
-class TestBuiltBook:
-    """The book, all of its pages executed on the smoke profile, built with warnings as errors."""
+def test_every_page_was_executed_and_is_in_the_book(smoke, site):
+    for path, page in executed(smoke):
+        assert all(cell.execution_count for cell in page.cells if cell.cell_type == "code")
+        assert site.folder / path.relative_to(ROOT).with_suffix(".html") in site.pages
+        assert answer_of(page) or "pm.answer(" not in path.read_text(encoding="utf-8"), path
+        assert not any(said in str(page) for said in (DIFFERS, LONG)), path
+    assert len(site.pages) >= len(SOURCES) + 5
 
-    def test_every_page_was_executed_and_is_in_the_book(self, smoke, site):
-        for path, page in executed(smoke):
-            assert all(cell.execution_count for cell in page.cells if cell.cell_type == "code")
-            assert site.folder / path.relative_to(ROOT).with_suffix(".html") in site.pages
-            assert answer_of(page) or "pm.answer(" not in path.read_text(encoding="utf-8"), path
-            assert not any(said in str(page) for said in (DIFFERS, LONG)), path
-        assert len(site.pages) >= len(SOURCES) + 5
 
-    def test_one_claim_has_one_number_and_one_verdict_on_all_pages(self, smoke):
-        seen = {}
-        for path, page in executed(smoke):
-            for row in shown_claims(page):
-                said = seen.setdefault((row["claim"], row.get("data set", path.stem)), {})
-                said.setdefault((row["effect [95 %]"], row["verdict"]), []).append(path.stem)
+@pytest.mark.book
+def test_one_claim_has_one_number_and_one_verdict_on_all_pages(smoke):
+    seen = {}
+    for path, page in executed(smoke):
+        for row in shown_claims(page):
+            said = seen.setdefault((row["claim"], row.get("data set", path.stem)), {})
+            said.setdefault((row["effect [95 %]"], row["verdict"]), []).append(path.stem)
 
-        assert seen
-        assert {claim: said for claim, said in seen.items() if len(said) > 1} == {}
+    assert seen
+    assert {claim: said for claim, said in seen.items() if len(said) > 1} == {}
 
-    def test_nothing_is_loaded_from_elsewhere_links_lead_somewhere_and_pictures_have_words(
-        self, site
-    ):
-        assert list(site.problems()) == []
 
-    def test_pages_executed_one_by_one_from_stored_results_are_the_same_bytes(
-        self, smoke, tmp_path
-    ):
-        names = ("setting", "divergence", "attacks/conf")
-        only = [word for name in names for word in ("--only", name)]
-        make_book(tmp_path, smoke.parent / "store", "--jobs", "1", "--no-build", *only)
+@pytest.mark.book
+def test_nothing_is_loaded_from_elsewhere_links_lead_somewhere_and_pictures_have_words(site):
+    assert list(site.problems()) == []
 
-        for name in names:
-            files = [build / "pages" / "smoke" / f"{name}.ipynb" for build in (smoke, tmp_path)]
-            assert files[0].read_bytes() == files[1].read_bytes(), name
 
-    def test_plain_papermill_executes_a_page(self, smoke, tmp_path):
-        name, page = min(discover(ROOT).items(), key=lambda each: len(each[1].path.read_text()))
-        values = yaml.safe_dump(pages.profile(ROOT, "smoke", discover(ROOT))[name])
-        output, where = tmp_path / "out.ipynb", {"store": smoke.parent / "store"}
-        run("papermill", page.path.name, output, "-y", values, **where, cwd=page.path.parent)
+@pytest.mark.book
+def test_pages_executed_one_by_one_from_stored_results_are_the_same_bytes(smoke, tmp_path):
+    names = ("setting", "divergence", "attacks/conf")
+    only = [word for name in names for word in ("--only", name)]
+    make_book(tmp_path, smoke.parent / "store", "--jobs", "1", "--no-build", *only)
 
-        assert all(cell.execution_count for cell in read(output).cells if cell.cell_type == "code")
+    for name in names:
+        files = [build / "pages" / "smoke" / f"{name}.ipynb" for build in (smoke, tmp_path)]
+        assert files[0].read_bytes() == files[1].read_bytes(), name
+
+
+@pytest.mark.book
+def test_plain_papermill_executes_a_page(smoke, tmp_path):
+    name, page = min(discover(ROOT).items(), key=lambda each: len(each[1].path.read_text()))
+    values = yaml.safe_dump(pages.profile(ROOT, "smoke", discover(ROOT))[name])
+    output, where = tmp_path / "out.ipynb", {"store": smoke.parent / "store"}
+    run("papermill", page.path.name, output, "-y", values, **where, cwd=page.path.parent)
+
+    assert all(cell.execution_count for cell in read(output).cells if cell.cell_type == "code")
