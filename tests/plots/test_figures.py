@@ -167,15 +167,16 @@ def test_privacy_against_compute_tells_the_sparsity_by_the_points_shape(ax):
 
 
 def test_networks_stand_at_gap_and_leak_joined_without_the_original(ax):
-    tuned = [("d", "dense", 0.20, 0.70), ("d", "pruned", 0.15, 0.65), ("d", "pruned", 0.05, 0.52)]
-    networks = table("dataset role gap leak", ("d", "original", 0.10, 0.60), *tuned)
+    tuned = [("dense", 0.20, 0.70), ("pruned 0.5", 0.15, 0.65), ("pruned 0.9", 0.05, 0.52)]
+    rows = [("d", name, name.split()[0], *at) for name, *at in (("original", 0.1, 0.6), *tuned)]
+    networks = table("dataset network role gap leak", *rows)
     plots.overfitting(networks, ax, ylabel="SAMIA")
     line, *others = ax.get_lines()
     assert list(line.get_xdata()) == [0.20, 0.15, 0.05]
     marks = {each.get_label(): each for each in others}
     assert list(marks["pruned"].get_ydata()) == [0.65, 0.52]
     assert list(marks["original"].get_xdata()) == [0.10]
-    assert said(ax) == [("d", (0.20, 0.73))]
+    assert said(ax) == [("d", (0.20, 0.73)), (".5", (0.15, 0.65)), (".9", (0.05, 0.52))]
 
 
 def test_each_data_set_has_a_panel_with_its_networks():
@@ -197,25 +198,28 @@ def test_each_data_set_has_a_panel_with_its_networks():
 
 def test_the_map_has_a_cell_for_each_verdict_with_its_sign_and_effect():
     rows = [
-        ("a", "At 0.5 it grows", 0.5, "mnist1d", 0.05, "supported"),
-        ("a", "At 0.5 it grows", 0.5, "digits", -0.0204, "contradicted"),
-        ("c", "At 0.9 it grows", 0.9, "digits", 0.1, "not decided"),
-        ("b", "It shrinks", np.nan, "digits", 0.001, "open"),
-        ("b", "It shrinks", np.nan, "mnist1d", np.nan, "not decided"),
+        ("Up?", "a", "At 0.5 it grows", 0.5, "mnist1d", 0.05, "supported"),
+        ("Up?", "a", "At 0.5 it grows", 0.5, "digits", -0.0204, "contradicted"),
+        ("Up?", "c", "At 0.9 it grows", 0.9, "digits", 0.1, "not decided"),
+        ("Down?", "b", "It shrinks", np.nan, "digits", 0.001, "open"),
+        ("Down?", "b", "It shrinks", np.nan, "mnist1d", np.nan, "not decided"),
     ]
-    columns = ["id", "text", "sparsity", "dataset", "effect", "verdict"]
-    figure = plots.verdict_map(pd.DataFrame(rows, columns=columns))
+    columns = ["question", "id", "text", "sparsity", "dataset", "effect", "verdict"]
+    claims = pd.DataFrame(rows, columns=columns)
+    figure = plots.verdict_map(claims)
     (ax,) = figure.axes
 
     assert [text for text, _ in said(ax)] == [
-        "Digits", "MNIST-1D", "At s it grows", "s = 0.5", f"{SIGNS['supported']} +0.050",
+        "Digits", "MNIST-1D", "Up?", "At s it grows", "s = 0.5", f"{SIGNS['supported']} +0.050",
         f"{SIGNS['contradicted']} −0.020", "s = 0.9", f"{SIGNS['not decided']} +0.100",
-        "It shrinks", "", f"{SIGNS['open']} +0.001", "",
+        "Down?", "It shrinks", "", f"{SIGNS['open']} +0.001", "",
     ]  # fmt: skip
     colors = [to_hex(box.get_facecolor()) for box in ax.patches]
     assert colors == [to_hex(plots.VERDICTS[row[-1]]) for row in rows]
     assert [box.get_x() for box in ax.patches] == pytest.approx([1.02, 0.02, 0.02, 0.02, 1.02])
-    plt.close(figure)
+    alone = plots.verdict_map(claims[claims["question"] == "Down?"]).axes[0]
+    assert [text for text, _ in said(alone)][:3] == ["Digits", "MNIST-1D", "It shrinks"]
+    plt.close("all")
 
 
 def test_strengths_stand_at_their_powers_of_two(ax):
@@ -267,13 +271,3 @@ def test_both_adversaries_stand_in_a_row(ax, ways):
     dots = {line.get_label(): line for line in ax.lines}
     assert dots["adaptive"].get_xdata() == pytest.approx(ways["leak"].to_numpy()[::-1])
     assert dots["non-adaptive"].get_xdata() == pytest.approx(naive["leak"].to_numpy())
-
-
-def test_names_stand_in_the_tables_order_from_the_top(ax):
-    rows = table("release value", ("original", 0.7), ("pruned", 0.5))
-    plots.ranked(rows, ax, name="release", value="value", xlabel="accuracy")
-    assert ticks(ax.yaxis) == ["original", "pruned"]
-    bottom, top = ax.get_ylim()
-    assert top < 0 < 1 < bottom  # the first name is on top
-    assert [x for _, x, _ in points(ax)] == [[0.7, 0.5]]
-    assert bars(ax.containers[0], 0) == [pytest.approx((0.68, 0.73)), pytest.approx((0.48, 0.53))]

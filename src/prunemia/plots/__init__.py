@@ -30,7 +30,6 @@ from prunemia.plots.networks import (
     overfitting,
     plane,
     privacy_against_compute,
-    ranked,
     strengths,
     training_history,
     verdict_map,

@@ -161,7 +161,7 @@ def class_accuracy(tables: Mapping[str, pd.DataFrame], ax: Axes) -> None:
         intervals(named, "class", "accuracy", ax, color=COLORS[name], label=name, shift=shift)
     ax.axhline(0.5, color="0.4", ls=":")
     ax.set(xlabel="Class", ylabel="Attack accuracy")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(12, integer=True))
     legend_above(ax)
 
 
@@ -185,9 +185,10 @@ def attack_intervals(
 
 
 def attention(weights: ArrayLike, ax: Axes) -> None:
-    """Draw attention between classes, shape (C, C); each line of the map sums to one."""
+    """Draw attention between classes, shape (C, C); each line sums to one; white: evenly."""
     table = np.asarray(weights, dtype=float)
-    sns.heatmap(table, ax=ax, cmap="cividis", square=True, vmin=0, cbar_kws={"label": "Weight"})
+    look: dict[str, Any] = {"cmap": "PuOr_r", "center": 1 / len(table)}
+    sns.heatmap(table, ax=ax, square=True, cbar_kws={"label": "Weight"}, **look)
     ax.set(xlabel="Class attended to", ylabel="Class that attends")
 
 
@@ -226,9 +227,10 @@ def exposure_against(
     x: pd.Series[float], y: pd.Series[float], ax: Axes, *, xlabel: str, ylabel: str
 ) -> None:
     """Draw one exposure against another, a point per sample; on the line both are equal."""
+    low = min(x.min(), y.min()) - 0.02
     ax.plot([0, 1], [0, 1], color="0.6", ls=":")
     ax.scatter(x, y, s=5, alpha=0.35, color="0.2", linewidth=0)
-    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(0, 1.02), ylim=(0, 1.02))
+    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(low, 1.02), ylim=(low, 1.02))
 
 
 def drawn(features: NDArray[Any], titles: Sequence[str]) -> Figure:

@@ -69,7 +69,7 @@ def class_differences(table: pd.DataFrame, ax: Axes, ylabel: str) -> None:
         intervals(order, "class", name, ax, color=COLORS[name], label=name, shift=shift)
     ax.axhline(0, color="0.4", lw=0.8)
     ax.set(xlabel="Class", ylabel=ylabel)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(12, integer=True))
     ax.label_outer()
     legend_above(ax)
 
@@ -184,6 +184,14 @@ def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
+def _levels(networks: pd.DataFrame, x: str, ax: Axes) -> None:
+    """Write the sparsity of each pruned network into its dot."""
+    look: dict[str, Any] = {"fontsize": 7, "color": "white", "ha": "center", "va": "center"}
+    for row in networks[networks["role"] == "pruned"].to_dict("records"):
+        level = row["network"].removeprefix("pruned 0")
+        ax.text(row[x], row["leak"], level, clip_on=True, **look)
+
+
 def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
     """Draw the leak against test accuracy of `claims.all_networks`, a panel per data set."""
     parts = list(networks.groupby("dataset", sort=False))
@@ -195,21 +203,15 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
             at = crosses(own, "test", "leak", ax, color=color, alpha=0.4)
             size, face = (12, color) if role == "pruned" else (8, "none")
             ax.plot(*at, marker, color=color, mfc=face, mew=2, ms=size, label=role)
-        look: dict[str, Any] = {"fontsize": 7, "color": "white", "ha": "center", "va": "center"}
-        for row in part[part["role"] == "pruned"].itertuples():
-            level = str(row.network).removeprefix("pruned 0")
-            ax.text(row.test, row.leak, level, clip_on=True, **look)
+        _levels(part, "test", ax)
         ax.axhline(0.5, color="0.4", ls=":", lw=1)
         ax.set_title(registry.label(str(name), short=True), fontsize=11)
         ax.margins(0.15)
     fig.supxlabel("Test accuracy", fontsize=11)
     fig.supylabel("Leak (accuracy of SAMIA)", fontsize=11)
-    if len(parts) == axes.size:
-        legend_above(axes.flat[0], gap=0.12)
-    else:
-        axes.flat[-1].axis("off")
-        named = axes.flat[0].get_legend_handles_labels()
-        axes.flat[-1].legend(*named, loc="center", fontsize=11)
+    legend_above(axes.flat[0], gap=0.12)
+    for ax in axes.flat[len(parts) :]:
+        ax.axis("off")
     return fig
 
 
@@ -226,21 +228,22 @@ def verdict_map(table: pd.DataFrame) -> Figure:
     heads = general.where(several, table["text"]).map(partial(textwrap.fill, width=66))
     table = table.assign(level=levels.where(several, ""), head=heads)
     heads = table["head"].drop_duplicates()
-    rows = table["id"].nunique()
-    fig, ax = figure(height=0.4 * rows + sum(0.3 + 0.2 * h.count("\n") for h in heads) + 0.5)
+    rows, topics = table["id"].nunique(), table["question"].nunique()
+    lines = sum(0.3 + 0.2 * head.count("\n") for head in heads)
+    fig, ax = figure(height=0.4 * rows + lines + 0.5 + 0.35 * topics * (topics > 1))
     for at, named in enumerate(registry.label(name, short=True) for name in known):
         ax.text(at + 0.5, -0.12, named, ha="center", va="bottom", fontsize=9)
-    y = 0.0
+    y, topic = 0.0, table["question"].iloc[0] if topics == 1 else ""
     middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10}
-    for head, band in table.groupby("head", sort=False):
-        y += 0.1 + 0.2 * (str(head).count("\n") + 1)
-        ax.text(0.02, y, str(head), va="bottom", fontsize=10)
-        y += 0.04
+    for (question, head), band in table.groupby(["question", "head"], sort=False):
+        if question != topic:
+            topic, y = question, y + 0.35
+            ax.text(-0.6, y, topic, va="bottom", fontsize=11, fontweight="bold")
+        y += 0.34 + 0.2 * str(head).count("\n")
+        ax.text(0.02, y - 0.04, str(head), va="bottom", fontsize=10)
         for _, part in band.groupby("id", sort=False):
-            level = part["level"].iloc[0]
-            ax.text(
-                -0.05, y + 0.18, f"s = {level}" * bool(level), ha="right", va="center", fontsize=9
-            )
+            level = f"s = {part['level'].iloc[0]}" * any(part["level"])
+            ax.text(-0.05, y + 0.18, level, ha="right", va="center", fontsize=9)
             for row in part.to_dict("records"):
                 at, verdict = known.index(row["dataset"]), row["verdict"]
                 weak = verdict in ("open", "not decided")
@@ -269,7 +272,8 @@ def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
     for role, marker in ROLES.items():
         part = networks[networks["role"] == role]
         at = crosses(part, "gap", "leak", ax, color=COLORS[role], alpha=0.35)
-        ax.plot(*at, marker, color=COLORS[role], ms=5, label=role)
+        ax.plot(*at, marker, color=COLORS[role], ms=10 if role == "pruned" else 5, label=role)
+    _levels(networks, "gap", ax)
     ax.axhline(0.5, color="0.4", ls=":", lw=1)
     ax.set(xlabel="Generalization gap (train − test accuracy)", ylabel=ylabel)
     ax.margins(y=0.1)
@@ -325,16 +329,6 @@ def plane(points: pd.DataFrame, front: pd.Series, ax: Axes, named: Mapping[str, 
         ax.plot([], [], marker, color="0.5", mfc=face, label=label)
     ax.plot([], [], "-", color=BLUE, lw=3, label="on the front")
     legend_above(ax)
-
-
-def ranked(table: pd.DataFrame, ax: Axes, *, name: str, value: str, xlabel: str) -> None:
-    """Draw the table's value, value_low, value_high in one row per name, its first on top."""
-    middle, reach = spread(table, value)
-    rows = np.arange(len(table), dtype=float)
-    ax.errorbar(middle, rows, xerr=reach, lw=1.2, color=BLUE, **POINTS)
-    ax.set_yticks(rows, table[name])
-    ax.invert_yaxis()
-    ax.set_xlabel(xlabel)
 
 
 def knowing(points: Mapping[str, pd.DataFrame], ax: Axes) -> None:
