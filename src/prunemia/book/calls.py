@@ -80,9 +80,9 @@ def described(exp: Experiment) -> str:
     return " · ".join([*parts, f"seed {exp.seed}"])
 
 
-def check(same: bool) -> None:
+def check(same: bool, what: str = "The package gives the same") -> None:
     """Say whether a page's own lines give what the package gives; the page goes on."""
-    display_markdown("✓ The package gives the same." if same else DIFFERS, raw=True)
+    display_markdown(f"✓ {what}." if same else DIFFERS, raw=True)
 
 
 def answer(text: str) -> None:

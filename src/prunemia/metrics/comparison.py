@@ -28,9 +28,10 @@ class Comparison:
 
     @property
     def told(self) -> str:
-        """Say how often the first is right, beside the second: "significantly more", say."""
-        words = "significantly less", "not significantly different", "significantly more"
-        return words[1 + self.accuracy.sign]
+        """Say how often the first is right beside the second, and by how much."""
+        words = "less often", "as often, as far as this victim tells", "more often"
+        by = self.accuracy.text(1, 100, " points", signed=True)
+        return f"{words[1 + self.accuracy.sign]}: {by}"
 
 
 def compare(

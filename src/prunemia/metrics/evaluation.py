@@ -48,8 +48,8 @@ class Evaluation:
 
     def said(self) -> str:
         """Say how often the attack is right, and what it finds where few are accused wrongly."""
-        accuracy, few = (e.text(0, 100, " %") for e in (self.accuracy, self.tpr[0.01]))
-        text = f"right for {accuracy} of the samples (guessing: 50 %)"
+        text = f"right for {self.accuracy.value:.0%} of the samples (guessing: 50 %)"
+        few = self.tpr[0.01].text(0, 100, " %")
         found = f"; accusing one non-member in a hundred, it finds {few} of the members"
         return f"{text}{found} (guessing: 1 %)" if self.tpr[0.01].resolved else text
 
