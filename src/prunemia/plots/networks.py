@@ -116,6 +116,8 @@ def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
     most = cells["value"].abs().max()
     look = {"cmap": "PuOr_r", "center": 0, "vmin": -most, "vmax": most, "cbar": False}
     for ax, (effect, part) in zip(axes, cells.groupby("effect", sort=False), strict=True):
+        if effect == "training":  # one network, whatever the sparsity
+            part = part.drop_duplicates("width").assign(sparsity="any", regime=False)
         stars = np.where((part["low"] > 0) | (part["high"] < 0), "*", "")
         wide = part.assign(text=part["value"].map("{:+z.2f}".format) + stars)
         wide = wide.pivot(index="sparsity", columns="width", values=["value", "text", "regime"])
