@@ -45,7 +45,7 @@ def test_the_rates_by_hand():
     assert result.auc.value == 1
     unmeasured = dict.fromkeys((0.001, 0.01, 0.05), "not measurable with 5 non-members")
     assert {fpr: str(e) for fpr, e in result.tpr.items()} == unmeasured
-    assert result.said() == "right for 78% of the samples (guessing: 50 %)"  # no such few
+    assert result.said() == "right for 78% of the samples (guessing: 50 %)"  # of few: nothing
 
 
 @settings(max_examples=12, deadline=None)
