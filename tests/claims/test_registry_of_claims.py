@@ -91,11 +91,6 @@ def test_a_claim_is_said_in_a_clause_and_without_one_this_run_decides_nothing(mo
     wide = replace(registry.find("total-0.5", "mnist1d"), by_rule={"last": (-0.1, 0.0, 0.13)})
     monkeypatch.setattr(registry, "of", lambda *_: wide)
     assert re.search(r"change the leak \(-.* to \+.* points\)", registry.said(EXP, "x"))
-    # a tally names the data sets that decide
-    decided = [("q", c) for _, c in registry.claims() if c.id == "total-0.5" and c.verdict != OPEN]
-    monkeypatch.setattr(registry, "claims", lambda: decided * 2)
-    said = [registry.tally(known) for known in ("total-0.5", "training")]
-    assert said == ["2 of 2 (more on 2, less on 0)", "none of 0"]
 
 
 @pytest.mark.usefixtures("tables")

@@ -13,7 +13,6 @@ from prunemia.claims.registry import (
     registry,
     said,
     show,
-    tally,
 )
 from prunemia.claims.tradeoff import (
     advice,

@@ -126,14 +126,6 @@ def said(exp: Experiment, known: str, here: float = math.nan, what: str = "the l
     return f"is not shown to change {what} ({ends})"
 
 
-def tally(known: str) -> str:
-    """Say on how many data sets a claim is decided, and how: "3 of 6 (more on 1, less on 2)"."""
-    verdicts = [claim.verdict for _, claim in claims() if claim.id == known]
-    more, less = (verdicts.count(verdict) for verdict in VERDICTS[:2])
-    ways = f" (more on {more}, less on {less})" if more + less else ""
-    return f"{more + less or 'none'} of {len(verdicts)}{ways}"
-
-
 def show(*ids: str, question: str | None = None, exp: Experiment | None = None) -> Any:
     """Return claims as a table for a page: by id (a prefix will do), question or experiment.
 

@@ -148,6 +148,7 @@ def roc(
         color = known[label] if label in known else next(spare)
         ax.step(fpr, tpr, where="post", label=label, color=color, ls=line, lw=1.6)
     ax.plot([floor, 1], [floor, 1], color="0.6", ls=":", label="chance level")
+    ax.axvline(0.01, color="0.8", lw=0.8)  # few false accusations
     ax.set(xscale="log", yscale="log", xlim=(floor, 1), ylim=(floor, 1.05))
     ax.set(xlabel="False-positive rate", ylabel="True-positive rate")
     ax.legend(loc="lower right")
@@ -187,7 +188,7 @@ def attack_intervals(
 def attention(weights: ArrayLike, ax: Axes) -> None:
     """Draw attention between classes, shape (C, C); each line sums to one; white: evenly."""
     table = np.asarray(weights, dtype=float)
-    look: dict[str, Any] = {"cmap": "PuOr_r", "center": 1 / len(table)}
+    look: dict[str, Any] = {"cmap": "PuOr_r", "vmin": 0, "vmax": 2 / len(table)}
     sns.heatmap(table, ax=ax, square=True, cbar_kws={"label": "Weight"}, **look)
     ax.set(xlabel="Class attended to", ylabel="Class that attends")
 
@@ -228,7 +229,7 @@ def exposure_against(
 ) -> None:
     """Draw one exposure against another, a point per sample; on the line both are equal."""
     low = min(x.min(), y.min()) - 0.02
-    ax.plot([0, 1], [0, 1], color="0.6", ls=":")
+    ax.plot([0, 1], [0, 1], color="0.6", ls=":", zorder=3)
     ax.scatter(x, y, s=5, alpha=0.35, color="0.2", linewidth=0)
     ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(low, 1.02), ylim=(low, 1.02))
 

@@ -58,7 +58,7 @@ def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax:
         ax.vlines(table["sparsity"], *ends, color=color, alpha=0.3, lw=6, label=f"{name}, shadows")
         ax.plot(table["sparsity"], table[column], "o-", ms=5, lw=1, color=color, label=name)
         ax.axhline(original[column], color=color, ls=":", label=f"{name}, original")
-    ax.set(xlabel=SPARSITY, ylabel="Accuracy", ylim=(0, 1.03))
+    ax.set(xlabel=SPARSITY, ylabel="Accuracy", ylim=(None, 1.03))
     ax.legend(ncols=2, loc="lower left")
 
 
@@ -89,7 +89,7 @@ def effects_over_sparsity(table: pd.DataFrame, ax: Axes, *, ylabel: str) -> None
     for shift, effect, name in zip((-0.012, 0, 0.012), LABELS, ROLES, strict=True):
         part, label = table[table["effect"] == effect].sort_values("sparsity"), LABELS[effect]
         intervals(part, "sparsity", "value", ax, color=COLORS[name], label=label, shift=shift)
-    ax.set(xlabel=SPARSITY, ylabel=ylabel)
+    ax.set(xlabel=SPARSITY, ylabel=ylabel, xticks=sorted(set(table["sparsity"])))
     ax.label_outer()
     legend_above(ax)
 
@@ -114,15 +114,16 @@ def along_epochs(points: pd.DataFrame, value: str, ax: Axes, *, ylabel: str) -> 
 def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
     """Draw `claims.capacity`: a star where zero is excluded, a frame in the paper's regime."""
     most = cells["value"].abs().max()
-    look = {"cmap": "PuOr_r", "center": 0, "vmin": -most, "vmax": most, "cbar": False}
+    look = {"cmap": "RdBu", "center": 0, "vmin": -most, "vmax": most, "cbar": False}
     for ax, (effect, part) in zip(axes, cells.groupby("effect", sort=False), strict=True):
         if effect == "training":  # one network, whatever the sparsity
             part = part.drop_duplicates("width").assign(sparsity="any", regime=False)
         stars = np.where((part["low"] > 0) | (part["high"] < 0), "*", "")
-        wide = part.assign(text=part["value"].map("{:+z.2f}".format) + stars)
+        text = part["value"].map("{:+z.2f}".format).str.replace("-", "−")
+        wide = part.assign(text=text + stars)
         wide = wide.pivot(index="sparsity", columns="width", values=["value", "text", "regime"])
         values = wide["value"].astype(float)
-        sns.heatmap(values, ax=ax, annot=wide["text"], fmt="", annot_kws={"size": 8}, **look)
+        sns.heatmap(values, ax=ax, annot=wide["text"], fmt="", annot_kws={"size": 9}, **look)
         for y, x in zip(*wide["regime"].to_numpy(dtype=bool).nonzero(), strict=True):
             ax.add_patch(Rectangle((x, y), 1, 1, fill=False, ec="black", lw=1.4))
         ax.set(title=LABELS[str(effect)], xlabel="", ylabel="")
@@ -218,37 +219,40 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
 
 
 def verdict_map(table: pd.DataFrame) -> Figure:
-    """Draw a row per claim and a cell per data set; ``table``: of `claims.registry`.
+    """Draw a row per claim and a cell per data set, by question; ``table``: of `claims.registry`.
 
-    Claims that differ in the sparsity alone stand below one heading, with the sparsity on the left.
+    Claims that differ in the sparsity alone, or in SAMIA's rival, stand below one heading, with
+    that on the left.
     """
     known = sorted(set(table["dataset"]), key=registry.label)  # natural images come last
-    levels = table["sparsity"].map("{:g}".format, na_action="ignore").fillna("")
-    said = zip(table["text"], levels, strict=True)
-    general = pd.Series([t.replace(level, "s") if level else t for t, level in said], table.index)
+    levels = table["sparsity"].map("{:g}".format)  # "nan" is in no text
+    rivals = table["text"].str.extract(r"^SAMIA is more accurate than (\w+) on")[0].fillna("nan")
+    said = zip(table["text"], levels, rivals, strict=True)
+    general = [t.replace(level, "s").replace(rival, "this attack") for t, level, rival in said]
     several = table.groupby(general)["id"].transform("nunique") > 1
-    heads = general.where(several, table["text"]).map(partial(textwrap.fill, width=66))
+    heads = pd.Series(general, table.index).where(several, table["text"])
+    heads = heads.map(partial(textwrap.fill, width=66))
+    levels = ("s = " + levels).where(table["sparsity"].notna(), rivals)
     table = table.assign(level=levels.where(several, ""), head=heads)
     heads = table["head"].drop_duplicates()
     rows, topics = table["id"].nunique(), table["question"].nunique()
     lines = sum(0.3 + 0.2 * head.count("\n") for head in heads)
-    fig, ax = figure(height=0.4 * rows + lines + 0.5 + 0.35 * topics * (topics > 1))
+    fig, ax = figure(height=0.4 * rows + lines + 0.5 + 0.35 * topics)
     for at, named in enumerate(registry.label(name, short=True) for name in known):
         ax.text(at + 0.5, -0.12, named, ha="center", va="bottom", fontsize=9)
-    y, topic = 0.0, table["question"].iloc[0] if topics == 1 else ""
+    y, topic = 0.0, ""
     middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 10}
     for (question, head), band in table.groupby(["question", "head"], sort=False):
         if question != topic:
-            topic, y = question, y + 0.35
+            topic, y = str(question), y + 0.35
             ax.text(-0.6, y, topic, va="bottom", fontsize=11, fontweight="bold")
         y += 0.34 + 0.2 * str(head).count("\n")
         ax.text(0.02, y - 0.04, str(head), va="bottom", fontsize=10)
         for _, part in band.groupby("id", sort=False):
-            level = f"s = {part['level'].iloc[0]}" * any(part["level"])
-            ax.text(-0.05, y + 0.18, level, ha="right", va="center", fontsize=9)
+            ax.text(-0.05, y + 0.18, part["level"].iloc[0], ha="right", va="center", fontsize=9)
             for row in part.to_dict("records"):
                 at, verdict = known.index(row["dataset"]), row["verdict"]
-                weak = verdict in ("open", "not decided")
+                weak = verdict not in ("supported", "contradicted")
                 look: dict[str, Any] = {"fc": VERDICTS[verdict], "alpha": 0.3 if weak else 0.85}
                 ax.add_patch(Rectangle((at + 0.02, y), 0.96, 0.36, **look))
                 shown = "" if np.isnan(row["effect"]) else f"{SIGNS[verdict]} {row['effect']:+.3f}"
@@ -329,7 +333,7 @@ def plane(points: pd.DataFrame, front: pd.Series, ax: Axes, named: Mapping[str, 
         ax.plot(*place, "s", ms=9, mfc="none", color="0.2", mew=1.1)
     for label, marker, face in (("no defense", "o", "white"), ("a defense", "^", "0.5")):
         ax.plot([], [], marker, color="0.5", mfc=face, label=label)
-    ax.plot([], [], "-", color=BLUE, lw=3, label="on the front")
+    ax.plot([], [], ":", color=BLUE, label="on the front")
     legend_above(ax)
 
 
