@@ -29,7 +29,7 @@ class Comparison:
     @property
     def told(self) -> str:
         """Say how often the first is right beside the second, and by how much."""
-        words = "less often", "as often, as far as this victim tells", "more often"
+        words = "less often", "as often, as far as can be told", "more often"
         by = self.accuracy.text(1, 100, " points", signed=True)
         return f"{words[1 + self.accuracy.sign]}: {by}"
 
