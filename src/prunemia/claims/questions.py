@@ -71,7 +71,8 @@ def _claim(
     tests = {f"{side}_test": words.get("test", {}).get(name) for side, name in names.items()}
     said = {"comparison": "{plus} − {minus}", **about}
     for name, text in said.items():
-        said[name] = text.format(**words, **names, **tests) if isinstance(text, str) else text
+        if isinstance(text, str):
+            said[name] = text.format(**words, **names, **tests).replace(" samia", " SAMIA")
     return Claim(**said, by_rule=values, sparsity=None if once else words["sparsity"])
 
 
