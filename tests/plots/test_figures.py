@@ -218,10 +218,10 @@ def test_the_map_has_a_cell_for_each_verdict_with_its_sign_and_effect():
     assert colors == [to_hex(plots.VERDICTS[row[-1]]) for row in rows]
     assert [box.get_x() for box in ax.patches] == pytest.approx([1.02, 0.02, 0.02, 0.02, 1.02])
     texts = [f"SAMIA is more accurate than {name} on pruned networks" for name in ("conf", "nn")]
-    attacks = claims[:2].assign(id=["a", "b"], text=texts, sparsity=np.nan, dataset="digits")
-    rivals = [text for text, _ in said(plots.verdict_map(attacks).axes[0])][2:]
-    assert rivals[0] == "SAMIA is more accurate than this attack on pruned networks"
-    assert rivals[1::2] == ["conf", "nn"]
+    attacks = claims[:2].assign(id=["a", "b"], text=texts, sparsity=0.7, dataset="digits")
+    rivals = [text for text, _ in said(plots.verdict_map(attacks, ["x", "digits"]).axes[0])]
+    assert rivals[3] == "SAMIA is more accurate than this attack on pruned networks"
+    assert (rivals[:2], rivals[4::2]) == (["Digits", "x"], ["conf", "nn"])
     plt.close("all")
 
 

@@ -189,7 +189,7 @@ def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
 
 def _levels(networks: pd.DataFrame, x: str, ax: Axes) -> None:
     """Write the sparsity of each pruned network into its dot."""
-    look: dict[str, Any] = {"fontsize": 7, "color": "white", "ha": "center", "va": "center"}
+    look: dict[str, Any] = {"fontsize": 6, "color": "white", "ha": "center", "va": "center"}
     for row in networks[networks["role"] == "pruned"].to_dict("records"):
         level = row["network"].removeprefix("pruned 0")
         ax.text(row[x], row["leak"], level, clip_on=True, **look)
@@ -204,7 +204,7 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
         for role, marker in reversed(ROLES.items()):  # hollow ones on top of the others
             own, color = part[part["role"] == role], COLORS[role]
             at = crosses(own, "test", "leak", ax, color=color, alpha=0.4)
-            size, face = (12, color) if role == "pruned" else (8, "none")
+            size, face = (10, color) if role == "pruned" else (8, "none")
             ax.plot(*at, marker, color=color, mfc=face, mew=2, ms=size, label=role)
         _levels(part, "test", ax)
         ax.axhline(0.5, color="0.4", ls=":", lw=1)
@@ -218,13 +218,15 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
     return fig
 
 
-def verdict_map(table: pd.DataFrame) -> Figure:
+def verdict_map(table: pd.DataFrame, datasets: Sequence[str] = ()) -> Figure:
     """Draw a row per claim and a cell per data set, by question; ``table``: of `claims.registry`.
 
     Claims that differ in the sparsity alone, or in SAMIA's rival, stand below one heading, with
-    that on the left.
+    that on the left. ``datasets``: the columns, where it is not those of the table.
     """
-    known = sorted(set(table["dataset"]), key=registry.label)  # natural images come last
+    known = sorted(
+        {*(datasets or table["dataset"])}, key=registry.label
+    )  # natural images come last
     levels = table["sparsity"].map("{:g}".format)  # "nan" is in no text
     rivals = table["text"].str.extract(r"^SAMIA is more accurate than (\w+) on")[0].fillna("nan")
     said = zip(table["text"], levels, rivals, strict=True)
@@ -232,7 +234,7 @@ def verdict_map(table: pd.DataFrame) -> Figure:
     several = table.groupby(general)["id"].transform("nunique") > 1
     heads = pd.Series(general, table.index).where(several, table["text"])
     heads = heads.map(partial(textwrap.fill, width=66))
-    levels = ("s = " + levels).where(table["sparsity"].notna(), rivals)
+    levels = ("s = " + levels).where(rivals == "nan", rivals)
     table = table.assign(level=levels.where(several, ""), head=heads)
     heads = table["head"].drop_duplicates()
     rows, topics = table["id"].nunique(), table["question"].nunique()
