@@ -19,8 +19,9 @@ LEAK = (
     "Fine-tuning has to stop somewhere. We tried three rules for the epoch that is kept, and "
     "call an effect shown where all three agree. So judged, a network pruned to 0.7 and "
     "fine-tuned is not shown to leak more to SAMIA, the paper's attack, or less, than its "
-    "original on any of six data sets; the original leaks already, on all six. Pruned to 0.9, it "
-    "leaks less on three, and fits fewer of its members."
+    "original on any of six data sets, but changes of two points are excluded on none; the "
+    "original leaks already, on all six. Pruned to 0.9, it leaks less on three, and fits fewer "
+    "of its members."
 )
 MUCH = (
     "Before pruning, SAMIA is right for 54 to 91 of 100 samples, by data set and rule; a coin is "
@@ -88,8 +89,8 @@ def test_originals_leak_on_all_six_data_sets():
 
 def test_seven_weights_of_ten_decide_nothing_and_half_of_them_one_data_set(table):
     assert verdicts(table, "total-0.7") == dict.fromkeys(ALL, "not decided")
-    notes = table[table["id"] == "total-0.7"]["note"]
-    assert notes.str.contains("the rules differ in sign").sum() == 3
+    ends = table[table["id"] == "total-0.7"][["low", "high"]]
+    assert (ends.abs().max(axis=1) > 0.02).all()
     half = table[table["id"] == "total-0.5"].set_index("dataset")
     assert verdicts(table, "total-0.5") == dict.fromkeys(ALL, "not decided") | {
         "letter": "supported"

@@ -152,8 +152,8 @@ def test_equal_attacks_do_not_differ_and_a_better_one_does():
     strong, weak = noise + 2 * member, noise[::-1] + 0.2 * member
     same = metrics.compare(member, (2 * weak + 1, weak > 0.1), (weak, weak > 0.1))  # rescaled
     better = metrics.compare(member, (strong, strong > 1), (weak, weak > 0.1))
-    assert better.told == f"more often: {better.accuracy.text(1, 100, ' points', signed=True)}"
-    assert same.told.startswith("as often, as far as can be told: +0.0 points [-")
+    assert better.told == f"{better.accuracy.points} more often than"
+    assert same.told.startswith("as often, as far as can be told (+0.0 points [-")
     assert (same.accuracy.value, same.accuracy_p) == (0, 1)
     assert same.accuracy.low == -same.accuracy.high < 0
     assert (limits(same.auc), same.auc_p) == ((0, 0, 0), 1)

@@ -28,10 +28,13 @@ class Comparison:
 
     @property
     def told(self) -> str:
-        """Say how often the first is right beside the second, and by how much."""
-        words = "less often", "as often, as far as can be told", "more often"
-        by = self.accuracy.text(1, 100, " points", signed=True)
-        return f"{words[1 + self.accuracy.sign]}: {by}"
+        """Say how often the first is right beside the second: "2 points [1, 3] less often than"."""
+        same, sign = self.accuracy, self.accuracy.sign
+        if sign == 0:
+            points = same.text(1, 100, " points", signed=True)
+            return f"as often, as far as can be told ({points}), as"
+        by = same if sign > 0 else Estimate(-same.value, -same.high, -same.low)
+        return f"{by.points} {'more' if sign > 0 else 'less'} often than"
 
 
 def compare(
