@@ -43,8 +43,7 @@ DOWNLOADED = ("location",)
 """Data sets of so few bytes (287 kB) that this test may download them."""
 
 
-# "::" in its name makes each a scope of its own: they take minutes, so workers share them
-@pytest.mark.parametrize("name", REPEATED, ids="{}::repeated".format)
+@pytest.mark.parametrize("name", REPEATED)
 def test_a_cell_repeated_is_as_the_table_says(name, lab, monkeypatch):
     kind, dataset = name.split("_", 1)
     table, record = results.read(name), results.record(name)
