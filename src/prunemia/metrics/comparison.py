@@ -32,7 +32,7 @@ class Comparison:
         same, sign = self.accuracy, self.accuracy.sign
         if sign == 0:
             points = same.text(1, 100, " points", signed=True)
-            return f"as often, as far as can be told ({points}), as"
+            return f"as often (not decided: {points}) as"
         by = same if sign > 0 else Estimate(-same.value, -same.high, -same.low)
         return f"{by.points} {'more' if sign > 0 else 'less'} often than"
 
