@@ -29,12 +29,10 @@ class Comparison:
     @property
     def told(self) -> str:
         """Say how often the first is right beside the second: "2 points [1, 3] less often than"."""
-        same, sign = self.accuracy, self.accuracy.sign
-        if sign == 0:
-            points = same.text(1, 100, " points", signed=True)
-            return f"as often (not decided: {points}) as"
-        by = same if sign > 0 else Estimate(-same.value, -same.high, -same.low)
-        return f"{by.points} {'more' if sign > 0 else 'less'} often than"
+        by = self.accuracy
+        if by.sign == 0:
+            return f"as often (not decided: {by.text(1, 100, ' points', signed=True)}) as"
+        return f"{by.points} more often than" if by.sign > 0 else f"{(-by).points} less often than"
 
 
 def compare(

@@ -46,6 +46,10 @@ class Estimate:
         """1 or -1 where the whole interval is above or below zero, else 0."""
         return int(self.low > 0) - int(self.high < 0)
 
+    def __neg__(self) -> Self:
+        """Return the same difference, the other way round."""
+        return type(self)(-self.value, -self.high, -self.low, self.note)
+
     def text(self, digits: int = 3, scale: int = 1, unit: str = "", *, signed: bool = False) -> str:
         """Return the value and its interval, or what takes its place, as text."""
         if not self.resolved:

@@ -118,9 +118,8 @@ def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
     for ax, (effect, part) in zip(axes, cells.groupby("effect", sort=False), strict=True):
         if effect == "training":  # one network, whatever the sparsity
             part = part.drop_duplicates("width").assign(sparsity="any", regime=False)
-        stars = np.where((part["low"] > 0) | (part["high"] < 0), "*", "")
         text = part["value"].map("{:+z.2f}".format).str.replace("-", "−")
-        wide = part.assign(text=text + stars)
+        wide = part.assign(text=text + np.where(part["low"].gt(0) | part["high"].lt(0), "*", ""))
         wide = wide.pivot(index="sparsity", columns="width", values=["value", "text", "regime"])
         values = wide["value"].astype(float)
         sns.heatmap(values, ax=ax, annot=wide["text"], fmt="", annot_kws={"size": 9}, **look)
@@ -191,8 +190,7 @@ def _levels(networks: pd.DataFrame, x: str, ax: Axes) -> None:
     """Write the sparsity of each pruned network into its dot."""
     look: dict[str, Any] = {"fontsize": 6, "color": "white", "ha": "center", "va": "center"}
     for row in networks[networks["role"] == "pruned"].to_dict("records"):
-        level = row["network"].removeprefix("pruned 0")
-        ax.text(row[x], row["leak"], level, clip_on=True, **look)
+        ax.text(row[x], row["leak"], row["network"].removeprefix("pruned 0"), clip_on=True, **look)
 
 
 def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
