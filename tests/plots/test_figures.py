@@ -156,9 +156,9 @@ def test_lines_over_sparsity_stand_side_by_side_with_intervals_and_the_originals
     assert (band.get_y(), band.get_height()) == pytest.approx((0.57, 0.02))
 
 
-def test_privacy_against_compute_tells_the_sparsity_by_the_points_shape(ax):
+def test_the_leak_by_pruner_tells_the_sparsity_by_the_points_shape(ax):
     slim, filters = LOW.assign(pruner="slim", kept=[0.4, 0.1]), LOW.assign(pruner="l1structured")
-    plots.privacy_against_compute(pd.concat([slim, filters.assign(kept=[0.41, 0.11])]), ax)
+    plots.leak_by_pruner(pd.concat([slim, filters.assign(kept=[0.41, 0.11])]), "kept", ax)
     shown = [(line.get_marker(), *line.get_xdata(), *line.get_ydata()) for line in ax.lines]
     shapes = [each for each in shown if each[0] in ("o", "s") and len(each) > 1]
     assert shapes == [("o", 0.4, 0.6), ("s", 0.1, 0.52), ("o", 0.41, 0.6), ("s", 0.11, 0.52)]

@@ -231,7 +231,7 @@ def exposure_against(
     low = min(x.min(), y.min()) - 0.02
     ax.plot([0, 1], [0, 1], color="0.6", ls=":", zorder=3)
     ax.scatter(x, y, s=5, alpha=0.35, color="0.2", linewidth=0)
-    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(low, 1.02), ylim=(low, 1.02))
+    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=(low, 1.02), ylim=(low, 1.02), aspect="equal")
 
 
 def drawn(features: NDArray[Any], titles: Sequence[str]) -> Figure:

@@ -58,7 +58,7 @@ def accuracy_by_sparsity(table: pd.DataFrame, original: Mapping[str, float], ax:
         ax.vlines(table["sparsity"], *ends, color=color, alpha=0.3, lw=6, label=f"{name}, shadows")
         ax.plot(table["sparsity"], table[column], "o-", ms=5, lw=1, color=color, label=name)
         ax.axhline(original[column], color=color, ls=":", label=f"{name}, original")
-    ax.set(xlabel=SPARSITY, ylabel="Accuracy", ylim=(None, 1.03))
+    ax.set(xlabel=SPARSITY, ylabel="Accuracy", ylim=(None, 1.03), xticks=table["sparsity"])
     ax.legend(ncols=2, loc="lower left")
 
 
@@ -131,9 +131,16 @@ def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
     axes[0].figure.supxlabel(label, fontsize=9)
 
 
-def matrix(table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2) -> None:
+def matrix(
+    table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2, low: float | None = None
+) -> None:
     """Draw a table, whose index and columns name the axes, as a heat map of ``label``."""
-    look = {"fmt": f".{digits}f", "annot_kws": {"size": 9}, "cbar_kws": {"label": label}}
+    look = {
+        "vmin": low,
+        "fmt": f".{digits}f",
+        "annot_kws": {"size": 9},
+        "cbar_kws": {"label": label},
+    }
     sns.heatmap(table.astype(float), ax=ax, cmap="cividis", annot=True, **look)
     ax.set(xlabel=table.columns.name, ylabel=table.index.name)
     ax.tick_params(axis="y", rotation=0)
@@ -164,25 +171,23 @@ def over_sparsity(
     ax.label_outer()
 
 
-def privacy_against_compute(table: pd.DataFrame, ax: Axes) -> None:
-    """Draw an attack's accuracy against the multiplications that the cut network keeps.
+def leak_by_pruner(table: pd.DataFrame, x: str, ax: Axes) -> None:
+    """Draw an attack's accuracy against the column ``x``, a line per pruning method.
 
-    ``table``: columns pruner, sparsity, kept (0 … 1), accuracy, accuracy_low, accuracy_high.
+    ``table``: columns pruner, sparsity, ``x``, accuracy, accuracy_low, accuracy_high.
     """
     shapes = dict(zip(sorted(table["sparsity"].unique()), "osD^vPX*" * 9, strict=False))
     for name, part in table.groupby("pruner", sort=False):
         color = registry.PRUNERS[str(name)].colour
         ordered = part.sort_values("sparsity")
-        ax.plot(ordered["kept"], ordered["accuracy"], color=color, lw=0.8, alpha=0.6)
+        ax.plot(ordered[x], ordered["accuracy"], color=color, lw=0.8, alpha=0.6)
         for level, point in ordered.groupby("sparsity"):
             middle, bars = spread(point, "accuracy")
             look: dict[str, Any] = {"fmt": shapes[level], "ms": 6, "capsize": 2, "lw": 1}
-            ax.errorbar(point["kept"], middle, yerr=bars, color=color, **look)
+            ax.errorbar(point[x], middle, yerr=bars, color=color, **look)
         ax.plot([], [], color=color, lw=3, label=str(name))
     for level, shape in shapes.items():
         ax.plot([], [], shape, color="0.4", label=f"sparsity {level:g}")
-    ax.set(xscale="log", xlim=(0.7 * table["kept"].min(), 1.3))
-    ax.set_xlabel("Multiplications kept (fraction of the original's)")
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
