@@ -36,9 +36,6 @@ def grown(model, n, features, classes):
     return pm.Signals(model.fit(x[member], y[member]).predict_proba(x), None, y, member)
 
 
-# below chance
-
-
 def test_inverted_flags_are_a_finding_and_no_gate_passes():
     audit = audited(inverted(planted(1000, 2.0)), shadow=planted(1000, 2.0, 7))
 
@@ -103,9 +100,6 @@ def test_a_gate_on_accuracy_beside_no_leak_says_why():
     assert "level" not in loud
 
 
-# labels that are one off, where no class shows it
-
-
 def one_off(shift):
     """Answers of six classes to samples of the four in the middle, labels counted otherwise."""
     rows = planted(1500, 1.0, classes=6)
@@ -128,9 +122,6 @@ def test_labels_that_a_network_does_not_know_are_not_called_one_off():
         draw = np.random.default_rng(seed)
         signals = pm.Signals(draw.dirichlet(np.ones(5), 40), None, draw.integers(1, 4, 40))
         assert shifted_labels(pm.audit.Answers.of(signals, "t")) == []
-
-
-# rows that are not independent
 
 
 @pytest.mark.parametrize("repeat", [np.tile, np.repeat], ids=["tile", "repeat"])
@@ -179,9 +170,6 @@ def test_several_networks_answers_to_a_sample_stay_in_one_half():
     assert set(found.target.ids[first]).isdisjoint(found.target.ids[second])
 
 
-# saturation
-
-
 def test_rounded_posteriors_are_told_and_logits_find_the_leak():
     draw = np.random.default_rng(0)
     member, labels = np.arange(2000) % 2 == 0, draw.integers(0, 3, 2000)
@@ -204,9 +192,6 @@ def test_a_tenth_of_saturated_rows_is_enough_to_tell():
         p[:sure] = np.eye(5)[signals.labels[:sure]]
         answers = pm.audit.Answers.of(changed(signals, posteriors=p), "t")
         assert [text[:22] for text in saturation(answers)] == told
-
-
-# many tables
 
 
 def answering(signals, change):
@@ -258,9 +243,6 @@ def test_no_report_contradicts_its_numbers(name):
         levels.append(audit.level)
     if name == "permuted":
         assert levels.count("no leak found") >= 5
-
-
-# what was right from the start
 
 
 def test_unusual_tables_leak_like_others():

@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from prunemia.book.pages import DIFFERS, TOC, Page, discover, in_order, profile, require_known
+from prunemia.book.pages import DIFFERS, LONG, TOC, Page, discover, in_order, profile, require_known
 from prunemia.errors import RunError, UsageError
 from prunemia.files import atomic_write, require_folder, write_text
 from prunemia.store import default_root
@@ -227,8 +227,9 @@ class Book:
             target = stage / "notebooks" / f"{name}.ipynb"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(page.path if name in missing else self._output(name), target)
-            if DIFFERS in target.read_text(encoding="utf-8"):
-                self.say(f"{name}: its own lines do not give what the package computes")
+            for sign in (DIFFERS, LONG):
+                if sign in target.read_text(encoding="utf-8"):
+                    self.say(f"{name}: {sign.strip('*')}")
         if missing:
             self.say(f"Never executed on this profile, so without results: {', '.join(missing)}")
         stamp = _digest(sorted(file for file in stage.rglob("*") if file.is_file()), shared)

@@ -131,9 +131,7 @@ def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
     axes[0].figure.supxlabel(label, fontsize=9)
 
 
-def matrix(
-    table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2, low: float | None = None
-) -> None:
+def matrix(table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2) -> None:
     """Draw a table, whose index and columns name the axes, as a heat map of ``label``."""
     look = {
         "vmin": low,
