@@ -15,22 +15,24 @@ from prunemia.results import kept, tables
 
 LEVELS = ["original", "dense", "pruned"]
 CONF = {"attack": ["", "conf"]}
+VICTIM = {"attack": [""]}  # without shadow networks, which take minutes
 OURS = {"pruner": "l1unstructured", "sparsity": 0.7, "stopping": "warm-up"}
 FEW = {"network": "pruned", "by": "attack", "references": 5, "setting": ["shadows", "offline"]}
 FEW |= {"measure": "AUC", "attack": ["conf", "lira", "rmia"]}
 CELLS = {
     "control": (OURS | CONF, LEVELS),
+    "control_fashion_mnist": (OURS | VICTIM, LEVELS),
     "capacity": (CONF | {"width": 8, "sparsity": 0.5}, LEVELS),
-    "pruners": (CONF | {"pruner": "l1structured", "sparsity": 0.5}, LEVELS),
+    "pruners": (VICTIM | {"pruner": "l1structured", "sparsity": 0.5}, LEVELS),
     "epochs": (CONF | {"role": "training", "epochs": 1, "sparsity": 0.5}, ["value"]),
     "recipes": ({"recipe": "fast"}, ["accuracy", "auc"]),
     "paper": ({"statistic": "accuracy", "name": "conf", "stopping": "warm-up"}, ["value"]),
     "curve": ({"role": "training", "epochs": 1}, ["train_accuracy", "test_accuracy", "value"]),
     "references": (OURS | FEW, ["value"]),
-    "releases": (CONF | {"release": "pruned"}, ["value"]),
+    "releases": (OURS | CONF | {"release": "pruned"}, ["value"]),
     "tradeoff": (CONF | {"pruner": "dense", "defense": "none"}, ["test_accuracy", *tables.WIDE]),
 }
-"""Of each kind of table, what is repeated, with its lowest seed: which rows, and which columns."""
+"""Of each kind of table, or of one, what is repeated with its lowest seed: rows, and columns."""
 REPEATED = [name for name in results.TABLES if name.split("_", 1)[0] in CELLS]
 """Not the tables of sixty-four networks: they take minutes."""
 LARGEST, TYPICAL = 3, 1.75
@@ -45,17 +47,17 @@ DOWNLOADED = ("location",)
 
 @pytest.mark.parametrize("name", REPEATED)
 def test_a_cell_repeated_is_as_the_table_says(name, lab, monkeypatch):
-    kind, dataset = name.split("_", 1)
+    dataset = name.split("_", 1)[1]
     table, record = results.read(name), results.record(name)
-    runs, seeds = read_runs(table, kind)
-    exp = of_the_grid(name, seeds[0], {**CELLS[kind][0], "seed": seeds[0]})
+    runs, seeds = read_runs(table, name)
+    exp = of_the_grid(name, seeds[0], {**cell(name)[0], "seed": seeds[0]})
     part = record["parts"][record["cells"][kept.cell(exp)]]
     if made_of := part.get("data"):
         pytest.skip(f"{name} was made of {made_of}")
     require_data(lab, exp, dataset)
     along = lengths.networks  # of all lengths, the shortest alone is repeated
     monkeypatch.setattr(lengths, "networks", lambda e: itertools.islice(along(e), 1))
-    now = again(lab, exp, kind)
+    now = again(lab, exp, name)
 
     if part["processor"]["probe"] == kept.probe():
         assert now == pytest.approx(runs[0], abs=2e-6)
@@ -117,8 +119,7 @@ def test_many_numbers_that_are_a_little_off_are_told():
 
 @pytest.mark.parametrize("name", REPEATED)
 def test_a_number_of_a_table_moved_by_four_deviations_is_told(name):
-    kind, _ = name.split("_", 1)
-    runs, _ = read_runs(results.read(name), kind)
+    runs, _ = read_runs(results.read(name), name)
     deviation = deviations(runs)
 
     assert differs(runs, runs[0]) == ""
@@ -128,18 +129,22 @@ def test_a_number_of_a_table_moved_by_four_deviations_is_told(name):
         assert f"number {place[0]} of network {place[1]} is" in differs(moved, runs[0])
 
 
-def read_runs(table, kind):
+def cell(name):
+    return CELLS.get(name) or CELLS[name.split("_", 1)[0]]
+
+
+def read_runs(table, name):
     """Return what a table says of each run, shape (runs, measures, networks), and their seeds."""
     seeds = sorted(set(table["seed"].tolist()))
-    return np.array([numbers(table[table["seed"] == seed], kind) for seed in seeds]), seeds
+    return np.array([numbers(table[table["seed"] == seed], name) for seed in seeds]), seeds
 
 
-def numbers(rows, kind):
+def numbers(rows, name):
     """Return the numbers of one run, shape (measures, networks), or (numbers, 1)."""
-    where, columns = CELLS[kind]
+    where, columns = cell(name)
     for field, values in where.items():
         rows = rows[rows[field].isin(np.atleast_1d(values))]
-    if kind in ("recipes", "tradeoff"):
+    if name.startswith(("recipes", "tradeoff")):
         rows = rows[:1]
     # a rate too low for so few non-members to resolve is -1
     if columns == LEVELS:
@@ -148,16 +153,18 @@ def numbers(rows, kind):
     return found if columns == LEVELS else found.reshape(-1, 1)
 
 
-def again(lab, exp, kind):
+def again(lab, exp, name):
     """Return the same numbers, computed anew."""
+    kind = name.split("_", 1)[0]
     if kind in ("paper", "recipes", "references"):  # their tables take much more than a cell
         first = ["nn" if exp.dataset == "mnist1d" else "samia"]
         names = {"paper": ["conf"], "references": FEW["attack"], "recipes": first}
         columns = {"paper": ["accuracy"], "references": ["auc"], "recipes": ["accuracy", "auc"]}
-        found = [lab.attack(exp, name).evaluation.row() for name in names[kind]]
+        found = [lab.attack(exp, each).evaluation.row() for each in names[kind]]
         return np.array([row[column] for row in found for column in columns[kind]])[:, None]
     own = {"only": ["pruned"]} if kind == "releases" else {}
-    return numbers(results.kept.KINDS[kind][0](lab, [exp], ["conf"], **own), kind)
+    attacks = [] if cell(name)[0].get("attack") == [""] else ["conf"]
+    return numbers(results.kept.KINDS[kind][0](lab, [exp], attacks, **own), name)
 
 
 def of_the_grid(name, seed, cell):
