@@ -133,12 +133,7 @@ def capacity(cells: pd.DataFrame, axes: Sequence[Axes], *, label: str) -> None:
 
 def matrix(table: pd.DataFrame, ax: Axes, *, label: str, digits: int = 2) -> None:
     """Draw a table, whose index and columns name the axes, as a heat map of ``label``."""
-    look = {
-        "vmin": low,
-        "fmt": f".{digits}f",
-        "annot_kws": {"size": 9},
-        "cbar_kws": {"label": label},
-    }
+    look = {"fmt": f".{digits}f", "annot_kws": {"size": 9}, "cbar_kws": {"label": label}}
     sns.heatmap(table.astype(float), ax=ax, cmap="cividis", annot=True, **look)
     ax.set(xlabel=table.columns.name, ylabel=table.index.name)
     ax.tick_params(axis="y", rotation=0)
