@@ -18,7 +18,7 @@ UNFIT = {"letter", "location", "mnist1d"}
 LEAK = (
     "The network leaks before it is pruned, on all six data sets. Removing the 70 % smallest "
     "weights and fine-tuning is not shown to make members easier or harder to find for SAMIA, "
-    "the paper's attack, on any of them; changes of two points are excluded on none. With 90 % "
+    "the paper's attack, on any of them, but a rise of two points is excluded on none. With 90 % "
     "removed, they are harder to find on three, where the network also fits fewer of its "
     "members. An effect counts as shown if three rules for when fine-tuning stops agree."
 )
@@ -29,12 +29,12 @@ MUCH = (
     "networks trained on the same candidates, finds 54 to 77 there."
 )
 DO = (
-    "Measure your own network, and compare at equal test accuracy. Two ways held up on runs that "
-    "had not chosen them, beside the original, under one rule. On MNIST-1D, removing 80 % of the "
-    "filters and fine-tuning twice as long lowers the best of four attacks by 6.0 points [1.7, "
-    "10.3]; the network then fits 93 % of its members. On Location-30, distillation lowers it by "
-    "8.1 [5.8, 10.4]; the attacks are right for 57 % of its validation samples. The intervals "
-    "allow a loss of up to 1.9 points of test accuracy."
+    "Measure your own network, and compare at equal test accuracy. Two ways leaked less than the "
+    "original on five other runs, under one rule. On MNIST-1D, removing 80 % of the filters and "
+    "fine-tuning twice as long lowers the best of four attacks by 6.0 points [1.7, 10.3]; the "
+    "network then fits 93 % of its members. On Location-30, distillation lowers it by 8.1 [5.8, "
+    "10.4]; the attacks then tell its validation samples, on which it trains instead, from "
+    "others 57 % of the time. The intervals allow a loss of up to 1.9 points of test accuracy."
 )
 DETAILS = (
     "Pruned to 0.5 and fine-tuned, the network leaks more to SAMIA than the original on Letters "
@@ -88,8 +88,7 @@ def test_originals_leak_on_all_six_data_sets():
 
 def test_seven_weights_of_ten_decide_nothing_and_half_of_them_one_data_set(table):
     assert verdicts(table, "total-0.7") == dict.fromkeys(ALL, "not decided")
-    ends = table[table["id"] == "total-0.7"][["low", "high"]]
-    assert (ends.abs().max(axis=1) > 0.02).all()
+    assert (table[table["id"] == "total-0.7"]["high"] > 0.02).all()
     half = table[table["id"] == "total-0.5"].set_index("dataset")
     assert verdicts(table, "total-0.5") == dict.fromkeys(ALL, "not decided") | {
         "letter": "supported"

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import prunemia as pm
-from prunemia import attacks
-from prunemia.lab import networks
+from prunemia import attacks, data
+from prunemia.lab import context, networks
 from prunemia.lab.stages import STAGES
 from prunemia.lab.steps import Step
 from prunemia.pruning import cutting
@@ -50,6 +50,15 @@ def test_what_was_computed_once_is_only_read(shared, monkeypatch):
     monkeypatch.setattr(type(again.store), "get", lambda *a: reads.append(a[1]) or get(*a))
     again.attack(EXP, "conf")
     assert reads == ["attack"]  # none of its networks
+
+
+def test_generated_samples_are_kept_in_the_store(tmp_path, monkeypatch):
+    exp = pm.Experiment(samples=400, rows="fresh", seed=3)
+    first = pm.Lab(tmp_path, progress=False).dataset(exp)
+    context._dataset.cache_clear()  # as in another process
+    monkeypatch.setattr(data, "load", None)
+    again = pm.Lab(tmp_path, progress=False).dataset(exp)
+    assert (again.fingerprint, again.name) == (first.fingerprint, "mnist1d")
 
 
 def test_the_parts_of_a_result(shared):

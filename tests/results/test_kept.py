@@ -209,8 +209,6 @@ def test_every_table_of_the_book_is_there_and_current():
     assert (max(sizes) < 2.5e6, sum(sizes) < 8e6) == (True, True)
 
 
-# --- Whether two machines compute alike ----------------------------------------------------------
-
 CODE = "from prunemia.results import kept; print(kept.probe(), kept.processor())"
 
 

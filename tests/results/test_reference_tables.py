@@ -77,9 +77,6 @@ def test_the_most_exposed_by_two_scores_overlap_by_hand():
     assert (overlap(one, one), overlap(one, -one)) == (1, 0)
 
 
-# --- How unevenly the leak falls ----------------------------------------------------------------
-
-
 def turn(exposed: float, n: int = 1000, k: int = 40) -> InTurn:
     """A tenth of the samples get scores larger by ``exposed`` where networks trained on them."""
     draw = np.random.default_rng(0)

@@ -32,11 +32,7 @@ def experiment(parameters: Mapping[str, Any], *tables: str, own: str = "") -> Ex
     with which papermill would compute by the default.
     """
     exp, _ = validated(known(parameters))
-    kept = []
-    for name in filter(None, (results.holding(kind, [exp]) for kind in tables)):
-        missing = len(results.lacking(name))
-        so_far = f" (so far without {missing:,} experiments of its grid)" if missing else ""
-        kept.append(f"results/{name}.csv{so_far}")
+    kept = [f"results/{name}.csv" for name in (results.holding(t, [exp]) for t in tables) if name]
     drawn = "each with samples of its own" if exp.rows == "fresh" else "all of the same samples"
     unknown = "; so are its other runs, which no table in results/ has" if tables else ""
     more = f"; more runs, {drawn}, from {', '.join(kept)}" if kept else unknown

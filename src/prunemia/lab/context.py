@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from prunemia import data
 from prunemia.experiment import Experiment, content_key
-from prunemia.files import pack_json, unpack_json
+from prunemia.files import pack_arrays, pack_json, unpack_arrays, unpack_json
 from prunemia.lab.steps import VICTIM, Step, experiment_label, network_label
 from prunemia.store import Store, default_root
 
@@ -75,11 +75,11 @@ class Context:
         return Context(self.stages, self.store.root, self.chosen_device, progress, foresees)
 
     def dataset(self, exp: Experiment) -> data.Dataset:
-        """Return the experiment's data set."""
+        """Return the experiment's data set; generated samples, which take seconds, are kept."""
         with warnings.catch_warnings():
             if exp.standardize:  # what the warning advises to do
                 warnings.simplefilter("ignore", data.ScaleWarning)
-            return _dataset(exp.dataset, exp.samples, exp.rows_seed, _origin(exp))
+            return _dataset(exp.dataset, exp.samples, exp.rows_seed, _origin(exp), self.store.root)
 
     def split(self, exp: Experiment, network: int = VICTIM) -> data.Split:
         """Return the samples of a network's parts."""
@@ -177,5 +177,13 @@ def _digest(path: str, _modified: int, _size: int) -> str:
 
 
 @lru_cache(maxsize=4)
-def _dataset(name: str, samples: int | None, seed: int | None, _made_from: str) -> data.Dataset:
-    return data.load(name, samples, rows_seed=seed)
+def _dataset(name: str, n: int | None, seed: int | None, key: str, root: Path) -> data.Dataset:
+    source, store = data.SOURCES.get(name), Store(root)
+    if source is None or source.generate is None:
+        return data.load(name, n, rows_seed=seed)
+    if (files := store.get("samples", key)) is None:
+        made = data.load(name, n, rows_seed=seed)
+        packed = pack_arrays({"features": made.features, "labels": made.labels})
+        store.put("samples", key, {"samples.npz": packed}, what=f"the samples of {name}")
+        return made
+    return data.Dataset(name, **unpack_arrays(files["samples.npz"]), classes=source.classes)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pandas as pd
 import torch
@@ -103,8 +103,7 @@ class Lab(Context):
     ) -> attacks.Attack:
         """Return the attack, with ``options`` (as a recipe), fitted on the shadow networks."""
         step = replace(attack_step(exp, name, of, options), stage="fit", group=())
-        attack: attacks.Attack = self.value(step)
-        return attack
+        return cast(attacks.Attack, self.value(step))
 
     def attack(
         self,
@@ -118,8 +117,7 @@ class Lab(Context):
             own = name(**options) if isinstance(name, type) else name.set_params(**options)
             pair = self.signals(exp, of)
             return attacking.judged(attacking.fit(own, pair.shadow), pair.target)
-        result: AttackResult = self.value(attack_step(exp, name, of, options))
-        return result
+        return cast(AttackResult, self.value(attack_step(exp, name, of, options)))
 
     def releases(self, releases: Sequence[Release]) -> SignalPair:
         """Return what an adversary sees who holds several releases of one network.
@@ -132,8 +130,7 @@ class Lab(Context):
         self, releases: Sequence[Release], name: str, **options: Any
     ) -> AttackResult:
         """Attack several releases of the victim together, by conf, nncls or samia."""
-        result: AttackResult = self.value(steps.release_step(releases, name, options))
-        return result
+        return cast(AttackResult, self.value(steps.release_step(releases, name, options)))
 
     def compare(
         self, exp: Experiment, attacks: Iterable[str] | None = None, of: Of = "pruned"
@@ -145,8 +142,7 @@ class Lab(Context):
 
     def cost(self, exp: Experiment) -> pd.DataFrame:
         """Return the `prunemia.pruning.Cost` of the original, the pruned and the cut victim."""
-        costs: pd.DataFrame = self.value(Step("cost", exp))
-        return costs
+        return cast(pd.DataFrame, self.value(Step("cost", exp)))
 
     def references(
         self, exp: Experiment, of: Of = "pruned", count: int = 64, setting: str = "offline"
@@ -174,8 +170,7 @@ class Lab(Context):
         if not isinstance(count, int) or count < FEWEST_CANARIES or exp.bits is not None:
             allowed = f"a number from {FEWEST_CANARIES}, in networks that are not rounded"
             raise UsageError(f"canaries: {count!r} is not allowed; allowed: {allowed}")
-        planted: Planted = self.value(Step("canaries", exp, of, options=(("count", count),)))
-        return planted
+        return cast(Planted, self.value(Step("canaries", exp, of, options=(("count", count),))))
 
     def map(
         self,

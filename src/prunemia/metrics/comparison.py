@@ -26,13 +26,15 @@ class Comparison:
     auc: Estimate  # DeLong's; missing where an attack ranks nothing
     auc_p: float  # NaN where it is missing
 
-    @property
-    def told(self) -> str:
-        """Say how often the first is right beside the second: "2 points [1, 3] less often than"."""
+    def told(self, other: str) -> str:
+        """Say how the first does beside the ``other``: "is right 2 points [1, 3] less often …"."""
         by = self.accuracy
         if by.sign == 0:
-            return f"as often (not decided: {by.text(1, 100, ' points', signed=True)}) as"
-        return f"{by.points} more often than" if by.sign > 0 else f"{(-by).points} less often than"
+            return (
+                f"is not shown to differ from {other} ({by.text(1, 100, ' points', signed=True)})"
+            )
+        more = f"{by.points} more" if by.sign > 0 else f"{(-by).points} less"
+        return f"is right {more} often than {other}"
 
 
 def compare(

@@ -46,12 +46,16 @@ class Evaluation:
         found = self.estimates()
         return {name: found[column].value for column, name in MEASURES.items()}
 
-    def said(self) -> str:
-        """Say how often the attack is right, and what it finds where few are accused wrongly."""
-        text = f"right for {self.accuracy.value:.0%} of the samples (guessing: 50 %)"
-        few = self.tpr[0.01].text(0, 100, " %")
-        found = f"; accusing one non-member in a hundred, it finds {few} of the members"
-        return f"{text}{found} (guessing: 1 %)" if self.tpr[0.01].resolved else text
+    def said(self, original: Self) -> str:
+        """Say how often the attack is right, and what it finds where few are accused wrongly.
+
+        ``original``: the same attack on the network before pruning.
+        """
+        few, before = self.tpr[0.01], f"on the original network: {original.accuracy.value:.0%}"
+        text = f"right for {self.accuracy.value:.0%} of the samples ({before}; guessing: 50 %)"
+        found = f"; accusing one non-member in a hundred, it finds {few.text(0, 100, ' %')}"
+        perhaps = ", not excluded" * (few.low <= 0.01)
+        return f"{text}{found} of the members (guessing: 1 %{perhaps})" if few.resolved else text
 
     def _repr_html_(self) -> str:
         return table({"": self}).T.to_html(header=False)

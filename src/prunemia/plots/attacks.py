@@ -84,19 +84,21 @@ def distributions(
     *,
     log: bool = False,
     names: tuple[str, str] = ("members", "non-members"),
+    over: ArrayLike | None = None,
 ) -> None:
     """Draw how values are distributed over members and non-members (``names``); each sums to 1.
 
     ``values``, ``membership``: shape (n,). On a ``log`` axis values of 0 stand at the left edge.
+    ``over``: the values that the 40 bins span, where several panels share them; None: these.
     """
-    x = np.asarray(values, dtype=float)
-    member = np.asarray(membership, dtype=bool)
-    if not log:
-        edges = np.histogram_bin_edges(x, 40)
-    else:
-        positive = x[x > 0]
-        x = np.clip(x, np.quantile(positive, 0.001) if len(positive) else 1e-12, None)
-        edges = np.geomspace(x.min(), x.max() * 1.0001, 41)
+    x, member = np.asarray(values, dtype=float), np.asarray(membership, dtype=bool)
+    spanned = x if over is None else np.asarray(over, dtype=float)
+    edges = np.histogram_bin_edges(spanned, 40)
+    if log:
+        positive = spanned[spanned > 0]
+        low = float(np.quantile(positive, 0.001)) if len(positive) else 1e-12
+        x = np.clip(x, low, None)
+        edges = np.geomspace(low, max(low, spanned.max()) * 1.0001, 41)
         ax.set_xscale("log")
     colors = [COLORS.get(name, spare) for name, spare in zip(names, SPARE[2:], strict=True)]
     for name, group, color in zip(names, (member, ~member), colors, strict=True):
