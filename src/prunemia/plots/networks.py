@@ -186,7 +186,7 @@ def leak_by_pruner(table: pd.DataFrame, x: str, ax: Axes) -> None:
 
 def _levels(networks: pd.DataFrame, x: str, ax: Axes) -> None:
     """Write the sparsity of each pruned network into its dot."""
-    look: dict[str, Any] = {"fontsize": 6, "color": "white", "ha": "center", "va": "center"}
+    look: dict[str, Any] = {"fontsize": 7, "color": "white", "ha": "center", "va": "center"}
     for row in networks[networks["role"] == "pruned"].to_dict("records"):
         ax.text(row[x], row["leak"], row["network"].removeprefix("pruned 0"), clip_on=True, **look)
 
@@ -194,13 +194,13 @@ def _levels(networks: pd.DataFrame, x: str, ax: Axes) -> None:
 def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
     """Draw the leak against test accuracy of `claims.all_networks`, a panel per data set."""
     parts = list(networks.groupby("dataset", sort=False))
-    fig, axes = figure(-(-len(parts) // 2), height=2.3, columns=2, sharey=True, squeeze=False)
+    fig, axes = figure(-(-len(parts) // 2), height=2.4, columns=2, squeeze=False)
     for ax, (name, part) in zip(axes.flat, parts, strict=False):
         ax.plot(part["test"], part["leak"], color="0.75", lw=1, zorder=1)
         for role, marker in reversed(ROLES.items()):  # hollow ones on top of the others
             own, color = part[part["role"] == role], COLORS[role]
             at = crosses(own, "test", "leak", ax, color=color, alpha=0.4)
-            size, face = (10, color) if role == "pruned" else (8, "none")
+            size, face = (12, color) if role == "pruned" else (8, "none")
             ax.plot(*at, marker, color=color, mfc=face, mew=2, ms=size, label=role)
         _levels(part, "test", ax)
         ax.axhline(0.5, color="0.4", ls=":", lw=1)
@@ -253,7 +253,7 @@ def verdict_map(table: pd.DataFrame, datasets: Sequence[str] = ()) -> Figure:
                 weak = verdict not in ("supported", "contradicted")
                 look: dict[str, Any] = {"fc": VERDICTS[verdict], "alpha": 0.3 if weak else 0.85}
                 ax.add_patch(Rectangle((at + 0.02, y), 0.96, 0.36, **look))
-                shown = "" if np.isnan(row["effect"]) else f"{SIGNS[verdict]} {row['effect']:+.3f}"
+                shown = "" if np.isnan(row["effect"]) else f"{SIGNS[verdict]} {row['effect']:+z.3f}"
                 color = "0.2" if weak else "white"
                 ax.text(at + 0.5, y + 0.18, shown.replace("-", "−"), color=color, **middle)
             y += 0.4
@@ -276,7 +276,7 @@ def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
     for role, marker in ROLES.items():
         part = networks[networks["role"] == role]
         at = crosses(part, "gap", "leak", ax, color=COLORS[role], alpha=0.35)
-        ax.plot(*at, marker, color=COLORS[role], ms=10 if role == "pruned" else 5, label=role)
+        ax.plot(*at, marker, color=COLORS[role], ms=12 if role == "pruned" else 5, label=role)
     _levels(networks, "gap", ax)
     ax.axhline(0.5, color="0.4", ls=":", lw=1)
     ax.set(xlabel="Generalization gap (train − test accuracy)", ylabel=ylabel)
