@@ -22,7 +22,7 @@ from prunemia.files import pack_arrays, pack_json, unpack_arrays, unpack_json
 from prunemia.lab.steps import VICTIM, Step, experiment_label, network_label
 from prunemia.store import Store, default_root
 
-DATA_VERSION = 2  # raise it when a reader gives other arrays for the same files
+DATA_VERSION = 2  # raise it when a reader or a generator gives other arrays
 GENERATORS = [f"{name} {version(name)}" for name in ("mnist1d", "numpy", "scikit-learn", "scipy")]
 """What generated data depend on."""
 
