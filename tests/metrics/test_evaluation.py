@@ -45,7 +45,7 @@ def test_the_rates_by_hand():
     assert result.auc.value == 1
     unmeasured = dict.fromkeys((0.001, 0.01, 0.05), "not measurable with 5 non-members")
     assert {fpr: str(e) for fpr, e in result.tpr.items()} == unmeasured
-    said = "right for 78% of the samples (on the original network: 78%; guessing: 50 %)"
+    said = "right for 78% of the samples (on the original: 78%; guessing: 50 %)"
     assert result.said(result) == said  # of few: nothing
 
 
@@ -154,7 +154,7 @@ def test_equal_attacks_do_not_differ_and_a_better_one_does():
     same = metrics.compare(member, (2 * weak + 1, weak > 0.1), (weak, weak > 0.1))  # rescaled
     better = metrics.compare(member, (strong, strong > 1), (weak, weak > 0.1))
     assert better.told("it") == f"is right {better.accuracy.points} more often than it"
-    assert same.told("it").startswith("is not shown to differ from it (+0.0 points [-")
+    assert same.told("it").startswith("is not shown to differ in accuracy from it (+0.0")
     assert (same.accuracy.value, same.accuracy_p) == (0, 1)
     assert same.accuracy.low == -same.accuracy.high < 0
     assert (limits(same.auc), same.auc_p) == ((0, 0, 0), 1)

@@ -30,9 +30,9 @@ class Comparison:
         """Say how the first does beside the ``other``: "is right 2 points [1, 3] less often …"."""
         by = self.accuracy
         if by.sign == 0:
-            return (
-                f"is not shown to differ from {other} ({by.text(1, 100, ' points', signed=True)})"
-            )
+            ranks = {1: ", but ranks better", -1: ", but ranks worse"}.get(self.auc.sign, "")
+            apart = f"({by.text(1, 100, ' points', signed=True)})"
+            return f"is not shown to differ in accuracy from {other} {apart}{ranks}"
         more = f"{by.points} more" if by.sign > 0 else f"{(-by).points} less"
         return f"is right {more} often than {other}"
 

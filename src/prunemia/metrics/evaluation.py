@@ -51,10 +51,10 @@ class Evaluation:
 
         ``original``: the same attack on the network before pruning.
         """
-        few, before = self.tpr[0.01], f"on the original network: {original.accuracy.value:.0%}"
+        few, before = self.tpr[0.01], f"on the original: {original.accuracy.value:.0%}"
         text = f"right for {self.accuracy.value:.0%} of the samples ({before}; guessing: 50 %)"
         found = f"; accusing one non-member in a hundred, it finds {few.text(0, 100, ' %')}"
-        perhaps = ", not excluded" * (few.low <= 0.01)
+        perhaps = ", within the interval" * (few.low <= 0.01)
         return f"{text}{found} of the members (guessing: 1 %{perhaps})" if few.resolved else text
 
     def _repr_html_(self) -> str:
