@@ -53,7 +53,7 @@ class Evaluation:
         """
         few, before = self.tpr[0.01], f"on the original: {original.accuracy.value:.0%}"
         text = f"right for {self.accuracy.value:.0%} of the samples ({before}; guessing: 50 %)"
-        found = f"; accusing one non-member in a hundred, it finds {few.text(0, 100, ' %')}"
+        found = f"; at 1 % false accusations it finds {few.text(0, 100, ' %')}"
         perhaps = ", within the interval" * (few.low <= 0.01)
         return f"{text}{found} of the members (guessing: 1 %{perhaps})" if few.resolved else text
 
