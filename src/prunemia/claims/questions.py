@@ -139,15 +139,15 @@ TOGETHER = {
 def releases(table: Table) -> Iterator[Case]:
     """Yield the accuracy of nncls, named beforehand, on each release, a column each.
 
-    "best of …": the better one alone by the other runs; the larger within a run is so by chance.
+    "best of …": the better one alone by the rule's other runs; within a run one is so by chance.
     """
     rows = where(table, attack="nncls", measure="accuracy")
     runs = wide(rows, "release")
     for name, parts in TOGETHER.items():
         if set(parts) <= set(runs):
-            alone = runs[parts].to_numpy()
-            best = (alone.sum(axis=0) - alone).argmax(axis=1)
-            runs[f"best of {name}"] = alone[range(len(alone)), best]
+            others = runs.groupby("stopping")[parts].transform("sum") - runs[parts]
+            best = others.to_numpy().argmax(axis=1)
+            runs[f"best of {name}"] = runs[parts].to_numpy()[range(len(runs)), best]
     yield {"test": rows.groupby("release")["test_accuracy"].mean()}, runs
 
 

@@ -187,9 +187,11 @@ def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Rele
         before = exp.replace(bits=bits, quantize="before")
         found[f"{bits} bits, then pruned"] = [(before, "pruned")]
     found[f"pruned + its {COPY} bits"] = [pruned, (exp.replace(bits=COPY), "pruned")]
-    shot = _last_epoch(exp)
+    # a round is shorter than the warm-up, so all of them keep their last epoch
+    warmup = max(exp.recipe.warmup, exp.tuning_epochs, exp.training_epochs)
+    shot = exp.replace(finetune_warmup=warmup) if exp.stopping == "warm-up" else exp
     turns = min(ROUNDS, exp.tuning_epochs)
-    longer = _last_epoch(exp.replace(finetune_epochs=exp.training_epochs))
+    longer = shot.replace(finetune_epochs=exp.training_epochs)
     alike = {
         "one shot": shot,
         "rounds": shot.replace(rounds=turns),
@@ -200,13 +202,6 @@ def holdings(exp: Experiment, only: Collection[str] = ()) -> dict[str, list[Rele
     }
     found |= {name: [(each, "pruned")] for name, each in alike.items()}
     return {name: held for name, held in found.items() if not only or name in only}
-
-
-def _last_epoch(exp: Experiment) -> Experiment:
-    """Return the experiment with the last epoch kept: a warm-up of all."""
-    warmup = max(exp.recipe.warmup, exp.tuning_epochs)
-    last = exp.stopping == "last"
-    return exp if last else exp.replace(stopping="warm-up", finetune_warmup=warmup)
 
 
 # --- Test accuracy against the leak: every way to prune, to fine-tune and to defend ---------------
