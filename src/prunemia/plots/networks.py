@@ -273,14 +273,14 @@ def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
         place = top["gap"], np.nanmax([top["leak"], top["leak_high"]])  # two runs: no interval
         named = registry.label(str(name), short=True)
         ax.annotate(named, place, (0, 4), fontsize=9, zorder=4, **look)
-    for role, marker in ROLES.items():
-        part = networks[networks["role"] == role]
-        at = crosses(part, "gap", "leak", ax, color=COLORS[role], alpha=0.35)
-        ax.plot(*at, marker, color=COLORS[role], ms=12 if role == "pruned" else 5, label=role)
+    for role, marker in reversed(ROLES.items()):  # hollow ones on top of the others
+        part, color = networks[networks["role"] == role], COLORS[role]
+        at = crosses(part, "gap", "leak", ax, color=color, alpha=0.35)
+        size, face = (12, color) if role == "pruned" else (8, "none")
+        ax.plot(*at, marker, color=color, mfc=face, mew=2, ms=size, label=role)
     _levels(networks, "gap", ax)
     ax.axhline(0.5, color="0.4", ls=":", lw=1)
     ax.set(xlabel="Generalization gap (train − test accuracy)", ylabel=ylabel)
-    ax.margins(y=0.1)
     legend_above(ax)
 
 
