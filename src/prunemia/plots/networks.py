@@ -184,8 +184,13 @@ def leak_by_pruner(table: pd.DataFrame, x: str, ax: Axes) -> None:
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _levels(networks: pd.DataFrame, x: str, ax: Axes) -> None:
-    """Write the sparsity of each pruned network into its dot."""
+def _networks(networks: pd.DataFrame, x: str, ax: Axes) -> None:
+    """Draw each network at ``x`` and its leak, hollow ones on top; in a pruned one its sparsity."""
+    for role, marker in reversed(ROLES.items()):
+        own, color = networks[networks["role"] == role], COLORS[role]
+        at = crosses(own, x, "leak", ax, color=color, alpha=0.4)
+        size, face = (12, color) if role == "pruned" else (8, "none")
+        ax.plot(*at, marker, color=color, mfc=face, mew=2, ms=size, label=role)
     look: dict[str, Any] = {"fontsize": 7, "color": "white", "ha": "center", "va": "center"}
     for row in networks[networks["role"] == "pruned"].to_dict("records"):
         ax.text(row[x], row["leak"], row["network"].removeprefix("pruned 0"), clip_on=True, **look)
@@ -197,12 +202,7 @@ def leak_and_accuracy(networks: pd.DataFrame) -> Figure:
     fig, axes = figure(-(-len(parts) // 2), height=2.4, columns=2, squeeze=False)
     for ax, (name, part) in zip(axes.flat, parts, strict=False):
         ax.plot(part["test"], part["leak"], color="0.75", lw=1, zorder=1)
-        for role, marker in reversed(ROLES.items()):  # hollow ones on top of the others
-            own, color = part[part["role"] == role], COLORS[role]
-            at = crosses(own, "test", "leak", ax, color=color, alpha=0.4)
-            size, face = (12, color) if role == "pruned" else (8, "none")
-            ax.plot(*at, marker, color=color, mfc=face, mew=2, ms=size, label=role)
-        _levels(part, "test", ax)
+        _networks(part, "test", ax)
         ax.axhline(0.5, color="0.4", ls=":", lw=1)
         ax.set_title(registry.label(str(name), short=True), fontsize=11)
         ax.margins(0.15)
@@ -273,12 +273,7 @@ def overfitting(networks: pd.DataFrame, ax: Axes, *, ylabel: str) -> None:
         place = top["gap"], np.nanmax([top["leak"], top["leak_high"]])  # two runs: no interval
         named = registry.label(str(name), short=True)
         ax.annotate(named, place, (0, 4), fontsize=9, zorder=4, **look)
-    for role, marker in reversed(ROLES.items()):  # hollow ones on top of the others
-        part, color = networks[networks["role"] == role], COLORS[role]
-        at = crosses(part, "gap", "leak", ax, color=color, alpha=0.35)
-        size, face = (12, color) if role == "pruned" else (8, "none")
-        ax.plot(*at, marker, color=color, mfc=face, mew=2, ms=size, label=role)
-    _levels(networks, "gap", ax)
+    _networks(networks, "gap", ax)
     ax.axhline(0.5, color="0.4", ls=":", lw=1)
     ax.set(xlabel="Generalization gap (train − test accuracy)", ylabel=ylabel)
     legend_above(ax)
