@@ -70,7 +70,7 @@ def test_store_commands_list_verify_and_clean(ended, tmp_path):
 
     assert "Would remove 1 results" in ended("store", "clean", "--dry-run")[1]
     assert "Removed 1 results" in ended("store", "clean")[1]
-    assert "Removed 1 results" in ended("store", "clean", "--stage", "original")[1]
+    assert "Removed 1 results" in ended("store", "prune", "--stage", "original")[1]  # its old name
     assert ended("store", "list")[1].startswith("0 results")
 
 

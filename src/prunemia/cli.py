@@ -295,6 +295,7 @@ def store_verify(where: Where = None) -> None:
     say(f"Every result is sound: {store.root}")
 
 
+@store_app.command("prune", hidden=True)  # its name until 0.1
 @store_app.command("clean")
 def store_clean(
     where: Where = None,

@@ -163,6 +163,7 @@ def test_the_leak_by_pruner_tells_the_sparsity_by_the_points_shape(ax):
     shapes = [each for each in shown if each[0] in ("o", "s") and len(each) > 1]
     assert shapes == [("o", 0.4, 0.6), ("s", 0.1, 0.52), ("o", 0.41, 0.6), ("s", 0.11, 0.52)]
     assert names(ax) == ["slim", "l1structured", "sparsity 0.5", "sparsity 0.9"]
+    assert not ax.texts  # numbers beside the points overlapped
 
 
 def test_networks_stand_at_gap_and_leak_joined_without_the_original(ax):
