@@ -93,8 +93,9 @@ def distributions(
     """
     x, member = np.asarray(values, dtype=float), np.asarray(membership, dtype=bool)
     spanned = x if over is None else np.asarray(over, dtype=float)
-    edges = np.histogram_bin_edges(spanned, 40)
-    if log:
+    if not log:
+        edges = np.histogram_bin_edges(spanned, 40)
+    else:
         positive = spanned[spanned > 0]
         low = float(np.quantile(positive, 0.001)) if len(positive) else 1e-12
         x = np.clip(x, low, None)
